@@ -1,0 +1,39 @@
+# Two commands matter: `make run` and `make test`. Both make the environment first.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format types lock generate clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
+
+setup: $(STAMP)  ## the environment in .venv, exactly as requirements.lock pins it
+
+$(STAMP): requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"cm-streams needs Python 3.11 to 3.13; $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.11 ...")'
+	@echo "setup: creating $(VENV) and installing the pinned packages (about a minute the first time)"
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+	@echo "setup: done"
+
+lock:  ## resolve the dependencies again and write requirements.lock
+	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
+	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --output-file requirements.lock pyproject.toml
+
+format: setup  ## ruff: format and mend
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: setup  ## ruff: format and rules
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: setup  ## mypy, strict
+	@$(BIN)/mypy
+
+clean:  ## everything that was made here, the environment included
+	rm -rf $(VENV) .cache .data build .pytest_cache .mypy_cache .ruff_cache .hypothesis
