@@ -1,0 +1,67 @@
+"""Topic `audience-delivery`: one receipt for each membership change and export job. Written by the export worker."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from schemas.envelope import Contract, Message
+
+
+class Outcome(StrEnum):
+    """How a change ended."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    REMOVED = "removed"
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    REFUSED = "refused"
+
+
+class Refusal(StrEnum):
+    """Why Campaign Monitor, or a job's own rule, does not take the person."""
+
+    UNSUBSCRIBED = "unsubscribed"
+    BOUNCED = "bounced"
+    SUPPRESSED = "suppressed"
+    DELETED = "deleted"
+    UNCONFIRMED = "unconfirmed"
+    INVALID = "invalid"
+    NOT_A_SUBSCRIBER = "not_a_subscriber"
+    NO_ADDRESS = "no_address"
+
+
+class SourcePosition(Contract):
+    """Where the change stands in Kafka."""
+
+    topic: str
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+
+
+class DeliveryReceipt(Message):
+    """The final word on one change for one job. `at` is when Campaign Monitor's answer was accepted."""
+
+    job_id: str = Field(description="The export job.")
+    list_id: str = Field(description="The Campaign Monitor list.")
+    email: str = Field(description="The person, normalised; also the record's key.")
+    address: str | None = Field(
+        default=None, description="The address written to the list, where the job's e-mail field differs."
+    )
+    audiences: list[str] = Field(
+        default_factory=list, description="Names of the audiences that the list now holds for the person."
+    )
+    outcome: Outcome = Field(
+        description="added, updated, removed (from an audience), unchanged (the list held it already), "
+        "superseded (a newer change came before this was sent) or refused."
+    )
+    reason: Refusal | None = Field(default=None, description="Why it was refused.")
+    code: int | None = Field(default=None, description="Campaign Monitor's error code, where there was one.")
+    message: str | None = Field(
+        default=None, description="One sentence for a person to read; also says which values were cut."
+    )
+    attempts: int = Field(default=0, ge=0, description="Calls that carried this change.")
+    latency_ms: int | None = Field(
+        default=None, ge=0, description="From the event's append to acceptance, in milliseconds."
+    )
+    source: SourcePosition = Field(description="The change that this receipt answers.")

@@ -1,0 +1,129 @@
+"""Topics `cm_authorizations` and `cm_jobs`: who may act for whom, and what is to be done."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, RootModel
+
+from schemas.envelope import Contract, Instant
+
+ActivityKind = Literal["sent", "open", "click", "unsubscribe", "bounce", "spam"]
+DataType = Literal["Text", "Number", "MultiSelectOne", "MultiSelectMany", "Date", "Country", "USState"]
+
+
+class Authorization(Contract):
+    """Access to a Campaign Monitor account. The secrets are sealed before they reach the topic."""
+
+    id: str = Field(min_length=1, description="Also the record's key.")
+    description: str = Field(default="", description="The name people gave it.")
+    kind: Literal["api_key", "oauth"]
+    sealed: str = Field(
+        description="API key, or access and refresh token with expiry, encrypted with the deployment's key."
+    )
+    key_id: str = Field(description="Which encryption key sealed it, so that keys can be rotated.")
+    state: Literal["ready", "needs_attention"] = "ready"
+    problem: str | None = Field(default=None, description="What a person has to do, when attention is needed.")
+    updated_at: Instant
+
+
+class FieldMapping(Contract):
+    """A field of the person, sent to a custom field of the list."""
+
+    user_field: str = Field(min_length=1, description="Name in the membership event's `user`.")
+    custom_field: str = Field(min_length=1, description="Name of the custom field; created when the list has none.")
+    data_type: DataType = Field(
+        default="Text", description="Type to create the field with; an existing one must agree."
+    )
+
+
+class ConsentRule(Contract):
+    """Resubscribe only a person whose consent is newer than the unsubscribe."""
+
+    user_field: str = Field(description="The person's field that holds the time of consent (RFC 3339, or a date).")
+
+
+class Job(Contract):
+    """What export and import jobs share."""
+
+    id: str = Field(min_length=1, description="Also the record's key.")
+    name: str = ""
+    authorization_id: str = Field(description="The Account input: which authorization to use.")
+    client_id: str = Field(description="Campaign Monitor client.")
+    state: Literal["running", "stopped"] = Field(default="running", description="Start and stop.")
+    attention: str | None = Field(default=None, description="What a person has to do before it can go on.")
+    created_at: Instant
+    updated_at: Instant
+
+
+class ExportJob(Job):
+    """Keeps one Campaign Monitor list in step with audiences."""
+
+    kind: Literal["export"] = "export"
+    list_id: str = Field(description="The list to export to.")
+    audiences: list[str] = Field(default_factory=list, description="Audiences to export, by id or name; none = all.")
+    existing_users: bool = Field(
+        default=False, description="Also export people who were in the audience before the job started."
+    )
+    resubscribe_users: bool = Field(
+        default=False,
+        description="Make people active again who unsubscribed, bounced or were deleted. Off protects them.",
+    )
+    queue_autoresponders: bool = Field(
+        default=False,
+        description="Queue the automated e-mails that follow a subscription, which imports do not by default.",
+    )
+    restart_autoresponders: bool = Field(
+        default=False, description="Restart such series for people who are resubscribed."
+    )
+    email_field: str = Field(default="email", description="The person's field that holds the address.")
+    name_field: str = Field(default="name", description="The person's field that holds the full name.")
+    field_mappings: list[FieldMapping] = Field(default_factory=list)
+    consent_to_track: Literal["Yes", "No", "Unchanged"] = "Unchanged"
+    custom_field_name: str = Field(default="Lytics Audiences", description="The custom field that holds the audiences.")
+    segment_name: str = Field(
+        default="{audience}", description="Name of each audience's segment; {audience} is its name."
+    )
+    on_last_exit: Literal["keep", "unsubscribe", "delete"] = Field(
+        default="keep", description="What happens at the list to a person who left the last exported audience."
+    )
+    update_only: bool = Field(
+        default=False, description="Never add a person who is not on the list (no new billable contact)."
+    )
+    consent_rule: ConsentRule | None = None
+    removal_guard: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Stop and ask when a larger share of the exported people would be removed at once; 1 = never ask.",
+    )
+    removals_confirmed: bool = Field(
+        default=False, description="A person has looked at the removals and confirmed them."
+    )
+    started_at: Instant = Field(description="Changes from here on count; earlier ones only with existing_users.")
+
+
+class ImportJob(Job):
+    """Publishes subscribers and activity of a client's lists."""
+
+    kind: Literal["import"] = "import"
+    lists: list[str] = Field(default_factory=list, description="List ids; none = all lists of the client.")
+    keep_updated: bool = Field(default=False, description="Run again and again, and keep a webhook per list.")
+    interval_seconds: int = Field(default=3600, ge=60, description="Time between the starts of two runs.")
+    activities: list[ActivityKind] = Field(
+        default=["sent", "open", "click", "unsubscribe", "bounce", "spam"], description="Which activity to import."
+    )
+    since: Instant | None = Field(default=None, description="How far back: older campaigns and activity are left out.")
+    journeys: bool = Field(default=True, description="Also the e-mails of journeys.")
+    full_read: int = Field(default=0, ge=0, description="Raised by one to ask for a full read at the next run.")
+
+
+class AnyJob(RootModel[Annotated[ExportJob | ImportJob, Field(discriminator="kind")]]):
+    """An export or an import job."""
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> Self:
+        """Read one message. Raises pydantic's ValidationError, also when the bytes are no JSON."""
+        return cls.model_validate_json(value)
+
+    def to_bytes(self) -> bytes:
+        """Write the message as JSON in UTF-8."""
+        return self.root.to_bytes()

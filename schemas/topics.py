@@ -1,0 +1,154 @@
+"""TOPICS: the one table of topics. Everything that creates, checks, reads, writes or documents a topic reads it here.
+
+Data topics share one number of partitions, because a person's whole story must live on one worker (co-partitioning).
+Names are settings: `TopicNames` resolves a topic's role to the name in use.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import BaseModel
+
+from schemas import dead_letter
+from schemas.audience_delivery import DeliveryReceipt
+from schemas.audience_membership import AudienceMembership
+from schemas.cm_activity import CmActivity
+from schemas.cm_user import CmUser
+from schemas.control import AnyJob, Authorization
+
+Cleanup = Literal["delete", "compact"]
+
+FOREVER = -1
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One topic: `role` is its default name, and how code refers to it."""
+
+    role: str
+    key: str
+    model: type[BaseModel] | None
+    writer: str
+    doc: str
+    cleanup: Cleanup = "delete"
+    retention_ms: int = 7 * DAY_MS
+    partitions: int | None = None
+    """None: a data topic, with as many partitions as every other one. A number: exactly as many."""
+    public: bool = True
+    """Part of the contract with others; internal topics may change with a release."""
+    dead_letters: bool = False
+    """Has a `.dlq` topic beside it, for records that its reader cannot use."""
+
+
+def _table() -> Iterator[Topic]:
+    declared = (
+        Topic(
+            role="audience-membership",
+            key="email",
+            model=AudienceMembership,
+            writer="upstream systems",
+            doc="Who entered or left which audience.",
+            dead_letters=True,
+        ),
+        Topic(
+            role="audience-delivery",
+            key="email",
+            model=DeliveryReceipt,
+            writer="export worker",
+            doc="One receipt for each change and job.",
+        ),
+        Topic(
+            role="cm_user",
+            key="email",
+            model=CmUser,
+            writer="import connector",
+            doc="One record for each subscriber and list, in each state.",
+            retention_ms=FOREVER,
+            dead_letters=True,
+        ),
+        Topic(
+            role="cm_activity",
+            key="email",
+            model=CmActivity,
+            writer="import connector, webhook receiver",
+            doc="Sends, opens, clicks, unsubscribes, bounces, complaints; subscribes, updates and deactivations.",
+            retention_ms=FOREVER,
+            dead_letters=True,
+        ),
+        Topic(
+            role="cm_profile",
+            key="email",
+            model=None,
+            writer="profile aggregator",
+            doc="The mapped fields of each person; it is the aggregator's changelog, hidden state in a header.",
+            cleanup="compact",
+            retention_ms=FOREVER,
+        ),
+        Topic(
+            role="cm_jobs",
+            key="job id",
+            model=AnyJob,
+            writer="CLI, console",
+            doc="Export and import jobs.",
+            cleanup="compact",
+            retention_ms=FOREVER,
+            partitions=1,
+        ),
+        Topic(
+            role="cm_authorizations",
+            key="authorization id",
+            model=Authorization,
+            writer="CLI, console, token refresh",
+            doc="Access to Campaign Monitor accounts, secrets sealed.",
+            cleanup="compact",
+            retention_ms=FOREVER,
+            partitions=1,
+        ),
+        Topic(
+            role="cm_memberships-changelog",
+            key="email",
+            model=None,
+            writer="export worker",
+            doc="The Memberships table: what each person's subscriber should be, and what was delivered.",
+            cleanup="compact",
+            retention_ms=FOREVER,
+            public=False,
+        ),
+    )
+    for topic in declared:
+        yield topic
+        if topic.dead_letters:
+            yield Topic(
+                role=topic.role + dead_letter.SUFFIX,
+                key="as the input",
+                model=None,
+                writer="the reader of " + topic.role,
+                doc=f"Records of {topic.role} that could not be used, bytes untouched; headers say why and from where.",
+                retention_ms=30 * DAY_MS,
+            )
+
+
+TOPICS: Mapping[str, Topic] = {topic.role: topic for topic in _table()}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The names in use: a prefix for all, and overrides by role."""
+
+    prefix: str = ""
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.overrides) - set(TOPICS))
+        if unknown:
+            raise ValueError(f"no topic is called {', '.join(unknown)}; there are {', '.join(sorted(TOPICS))}")
+
+    def __getitem__(self, role: str) -> str:
+        """Return the name of the topic with this role. Raises KeyError for an unknown role."""
+        return self.overrides.get(role) or self.prefix + TOPICS[role].role
+
+    def dead_letters(self, topic_name: str) -> str:
+        """Return the dead-letter topic of an input topic, by the input's actual name."""
+        return topic_name + dead_letter.SUFFIX
