@@ -1,0 +1,24 @@
+"""Settings that all processes share. The edges have their own: Kafka, Campaign Monitor, export, import, webhooks."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StreamsSettings(BaseSettings):
+    """Where a process keeps its state and how it reports. Environment prefix `STREAMS_`."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMS_", env_file=".env", extra="ignore")
+
+    data_dir: Path = Field(
+        default=Path(".data"),
+        description="Local state: table stores, the embedded broker's log, log files. One per host.",
+    )
+    log_format: Literal["json", "console"] = Field(default="console", description="Form of log lines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    health_host: str = Field(default="127.0.0.1", description="Address that /live, /ready and /metrics listen on.")
+    health_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0 = a free one."
+    )
