@@ -1,0 +1,29 @@
+# One image, every process: the compose file names the verb.
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /build
+COPY requirements.lock pyproject.toml README.md ./
+COPY schemas schemas
+COPY connectors connectors
+COPY streams streams
+RUN python -m venv /opt/cm-streams \
+ && /opt/cm-streams/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+ && /opt/cm-streams/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:3.11-slim-bookworm
+RUN useradd --create-home --uid 10001 streams && mkdir /data && chown streams /data
+COPY --from=build /opt/cm-streams /opt/cm-streams
+ENV PATH=/opt/cm-streams/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    STREAMS_DATA_DIR=/data \
+    STREAMS_LOG_FORMAT=json \
+    STREAMS_HEALTH_HOST=0.0.0.0 \
+    STREAMS_HEALTH_PORT=8080
+USER streams
+VOLUME /data
+EXPOSE 8080
+# A process answers on its health port within 40 s of its start; a worker that restores a large table takes longer and
+# says so in /ready, while /live answers.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=40s \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/live', timeout=2)"]
+ENTRYPOINT ["cm-streams"]
+CMD ["--help"]

@@ -1,0 +1,153 @@
+"""The demonstration's story: people, the audience events that upstream publishes about them, and how it must end.
+
+Pure and deterministic. The expected end is computed here from the story itself, by a model of ten lines that shares
+nothing with the code it judges.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+AUDIENCES = {
+    "aud-vip": "VIP",
+    "aud-vip-eu": "VIP EU",
+    "aud-readers": "Newsletter readers",
+    "aud-winback": "Win back",
+    "aud-cart": "Abandoned cart",
+}
+CITIES = ("Ghent", "Oslo", "Porto", "Kraków", "Łódź", "São Paulo", "Kyoto", "Leeds")
+PLANS = ("free", "plus", "pro")
+
+Event = tuple[datetime, str, str, str]
+"""When, who, which audience, enter or exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record as upstream publishes it."""
+
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is published, and the audiences (by name) that each person is in when it is over."""
+
+    records: tuple[Record, ...]
+    audiences_of: dict[str, frozenset[str]]
+    users: dict[str, dict[str, Any]]
+    unusable: int
+
+    @property
+    def usable(self) -> int:
+        """How many records a reader can use."""
+        return len(self.records) - self.unusable
+
+
+def tell(*, people: int, seed: int, start: datetime) -> Story:
+    """Return the story of so many people; `start` is when the first event happened (event time)."""
+    random_source = random.Random(seed)
+    users = {f"person{number}@example.com": _user(number, random_source, start) for number in range(people)}
+    events: list[Event] = []
+    for email in users:
+        events += _life(email, random_source, start)
+    events.sort()
+    order = _late_and_repeated(events, random_source)
+    records = [_change(event, users) for event in order]
+    unusable = [
+        Record(b"person1@example.com", b"{not json"),
+        Record(b"nobody", orjson.dumps(_body("not an address", "enter", "aud-vip", start, {}))),
+        Record(b"person2@example.com", orjson.dumps({"email": "person2@example.com", "change": "sideways"})),
+    ]
+    for number, record in enumerate(unusable):
+        records.insert((number + 1) * len(records) // 4, record)
+    snapshot_of, snapshot = _snapshot(users, start + timedelta(hours=30))
+    records.append(snapshot)
+    audiences_of = dict(_last_word(events))
+    audiences_of[snapshot_of] = frozenset({"VIP", "Win back"})
+    return Story(tuple(records), {email: audiences_of.get(email, frozenset()) for email in users}, users, len(unusable))
+
+
+def _user(number: int, random_source: random.Random, start: datetime) -> dict[str, Any]:
+    first = random_source.choice(("Ann", "Bo", "Chloë", "Dai", "Eve", "Finn", "Gül", "Hana"))
+    return {
+        "name": f"{first} Example {number}",
+        "full_name": f"{first} E. Example",
+        "work_email": f"{first.encode('ascii', 'ignore').decode().lower()}.{number}@work.example",
+        "city": random_source.choice(CITIES),
+        "plan": random_source.choice(PLANS),
+        "points": number * 10,
+        "member_since": f"{2015 + number % 10}-{1 + number % 12:02d}-{1 + number % 28:02d}",
+        "consent_at": (start - timedelta(days=number % 50)).isoformat(),
+    }
+
+
+def _life(email: str, random_source: random.Random, start: datetime) -> Iterator[Event]:
+    """Yield one person's enters and exits over a day: (when, who, which audience, change)."""
+    for audience in random_source.sample(sorted(AUDIENCES), random_source.randint(1, 3)):
+        at = start + timedelta(seconds=random_source.randint(0, 20_000))
+        change = "enter"
+        for _step in range(random_source.choice((1, 1, 2, 3))):
+            yield at, email, audience, change
+            at += timedelta(seconds=random_source.randint(1, 20_000))
+            change = "exit" if change == "enter" else "enter"
+
+
+def _late_and_repeated(events: list[Event], random_source: random.Random) -> list[Event]:
+    """Return the events with every twentieth one out of order, and every thirtieth one twice."""
+    order = list(events)
+    for index in range(0, len(order) - 10, 20):
+        order.insert(index + random_source.randint(2, 9), order.pop(index))
+    return [event for index, event in enumerate(order) for _copy in range(2 if index % 30 == 7 else 1)]
+
+
+def _last_word(events: list[Event]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield each person's audiences at the end: the last change by event time wins, per audience."""
+    last: dict[tuple[str, str], str] = {}
+    for _at, email, audience, change in sorted(events):
+        last[email, audience] = change
+    for person in {email for email, _audience in last}:
+        yield (
+            person,
+            frozenset(
+                AUDIENCES[audience]
+                for (email, audience), change in last.items()
+                if email == person and change == "enter"
+            ),
+        )
+
+
+def _change(event: Event, users: dict[str, dict[str, Any]]) -> Record:
+    at, email, audience, change = event
+    return Record(email.encode(), orjson.dumps(_body(email, change, audience, at, users[email])))
+
+
+def _body(email: str, change: str, audience: str, at: datetime, user: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "email": email,
+        "change": change,
+        "audience": {"id": audience, "name": AUDIENCES[audience]},
+        "at": at.astimezone(UTC).isoformat(),
+        "user": user,
+    }
+
+
+def _snapshot(users: dict[str, dict[str, Any]], at: datetime) -> tuple[str, Record]:
+    """Return who is told about as a whole, and the record that says so."""
+    email = next(iter(users))
+    body = {
+        "schema_version": 1,
+        "email": email,
+        "change": "snapshot",
+        "audiences": [{"id": audience, "name": AUDIENCES[audience]} for audience in ("aud-vip", "aud-winback")],
+        "at": at.astimezone(UTC).isoformat(),
+        "user": users[email],
+    }
+    return email, Record(email.encode(), orjson.dumps(body))

@@ -1,0 +1,130 @@
+"""Runs the processes of one machine: starts them, restarts the ones that end, and stops all of them, in order."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from connectors.kafka import supervise
+
+log = structlog.get_logger(__name__)
+
+CONFIGURATION_ERROR = 78
+"""A process that ends so cannot be helped by a restart."""
+
+RESTART_AFTER_SECONDS = 1.0
+STOP_WITHIN_SECONDS = 15.0
+"""A worker needs up to ten seconds to finish its batch and to leave its group."""
+
+
+class ServiceFailedError(RuntimeError):
+    """A process ended, or did not get ready in time; the message says which one and shows its last lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process: a verb of `cm-streams` with its arguments and environment, and where it says that it is ready."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready_url: str = ""
+
+
+class Supervisor:
+    """Keeps services running. Every one writes its log to a file of its own below `log_dir`."""
+
+    def __init__(self, log_dir: Path) -> None:
+        self._log_dir = log_dir
+        self._running: dict[str, tuple[asyncio.subprocess.Process, asyncio.Task[None]]] = {}
+        self._stopping = False
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Ends with ServiceFailedError when a service ends in a way that a restart cannot help."""
+
+    async def start(self, *services: Service, within_seconds: float = 60) -> None:
+        """Start services side by side and wait until all are ready. Raises ServiceFailedError."""
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        for service in services:
+            await self._spawn(service)
+        await asyncio.gather(*(self._until_ready(service, within_seconds) for service in services))
+
+    async def stop(self) -> None:
+        """Stop all services, last started first, each within its time."""
+        self._stopping = True
+        processes = [(name, *running) for name, running in reversed(self._running.items())]
+        for _name, process, watch in processes:
+            watch.cancel()
+            if process.stdin is not None:
+                process.stdin.close()  # the end of its input tells the small program around it to end it
+        for name, process, _watch in processes:
+            try:
+                await asyncio.wait_for(process.wait(), STOP_WITHIN_SECONDS)
+            except TimeoutError:
+                log.warning("process did not stop in time", service=name)
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGKILL)
+                await process.wait()
+        self._running.clear()
+
+    def log_file(self, name: str) -> Path:
+        """Where the service with this name writes its log."""
+        return self._log_dir / f"{name}.log"
+
+    async def _spawn(self, service: Service) -> None:
+        command: Sequence[str] = (
+            *(sys.executable, "-I", "-S", supervise.__file__, "-"),
+            *(sys.executable, "-m", "streams.cli", *service.arguments),
+        )
+        with self.log_file(service.name).open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=output,
+                env={**os.environ, **service.environment},
+                start_new_session=True,  # Ctrl-C reaches us alone; we stop the others in order
+            )
+        watch = asyncio.create_task(self._watch(service, process), name=f"watch {service.name}")
+        self._running[service.name] = (process, watch)
+
+    async def _watch(self, service: Service, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        if self._stopping:
+            return
+        if code == CONFIGURATION_ERROR:
+            if not self.failed.done():
+                self.failed.set_exception(ServiceFailedError(self._last_words(service, f"ended with code {code}")))
+            return
+        log.warning("process ended, starting it again", service=service.name, code=code)
+        await asyncio.sleep(RESTART_AFTER_SECONDS)
+        await self._spawn(service)
+
+    async def _until_ready(self, service: Service, within_seconds: float) -> None:
+        if not service.ready_url:
+            return
+        deadline = time.monotonic() + within_seconds
+        reason = "it does not answer"
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+            while time.monotonic() < deadline:
+                if self.failed.done():
+                    self.failed.result()
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    async with session.get(service.ready_url) as response:
+                        if response.status == 200:
+                            return
+                        reason = (await response.text())[:300]
+                await asyncio.sleep(0.05)
+        raise ServiceFailedError(self._last_words(service, f"is not ready after {within_seconds:.0f} s: {reason}"))
+
+    def _last_words(self, service: Service, what: str) -> str:
+        path = self.log_file(service.name)
+        lines = path.read_text(errors="replace").splitlines()[-15:] if path.exists() else []
+        return "\n".join([f"{service.name} {what}. The end of {path}:", *lines])
