@@ -3,7 +3,6 @@
 Run `python -m streams.readme` after one of them changed; a test fails while the README differs.
 """
 
-import re
 from pathlib import Path
 
 from schemas.topics import TOPICS, Topic
@@ -23,11 +22,11 @@ def filled(text: str) -> str:
     """Return the README's text with every generated table made anew."""
     for name, table in (("topics", topics_table()), ("settings", settings_table.as_markdown())):
         begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
-        if begin not in text or end not in text:
+        before, found, rest = text.partition(begin)
+        _old, closed, after = rest.partition(end)
+        if not found or not closed:
             raise ValueError(f"README.md has no place for {name}: it needs the lines {begin} and {end}")
-        text = re.sub(
-            f"{re.escape(begin)}.*?{re.escape(end)}", lambda _m, t=table, b=begin, e=end: f"{b}\n{t}\n{e}", text, flags=re.DOTALL
-        )
+        text = f"{before}{begin}\n{table}\n{end}{after}"
     return text
 
 
