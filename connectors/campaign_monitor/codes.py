@@ -1,0 +1,117 @@
+"""Campaign Monitor's error codes: one row per code, with its area and the title that the reference gives it.
+
+The code decides what an error means; HTTP status and text are hints, because titles differ in practice and 401
+covers both a bad credential and the id of somebody else. What follows from a code is decided in `verdicts.py`.
+"""
+
+from typing import Literal, NamedTuple
+
+Area = Literal[
+    "access", "request", "paging", "client", "subscriber", "import", "list", "field", "segment", "rule", "webhook",
+    "journey", "server",
+]  # fmt: skip
+
+
+class Known(NamedTuple):
+    """A documented code: the resource it belongs to, and its title."""
+
+    area: Area
+    title: str
+
+
+CODES: dict[int, Known] = {
+    60: Known("access", "You do not have the required permission to access this resource"),
+    100: Known("access", "Invalid API Key"),
+    102: Known("access", "Invalid ClientID"),
+    120: Known("access", "Invalid OAuth Token"),
+    121: Known("access", "Expired OAuth Token"),
+    122: Known("access", "Revoked OAuth Token"),
+    403: Known("access", "Not allowed for a Non-agency Customer"),
+    400: Known("request", "The request could not be deserialised"),
+    404: Known("request", "Not Found"),
+    429: Known("server", "Rate limit exceeded"),
+    500: Known("server", "Sorry, we've run into a problem"),
+    5: Known("paging", "Invalid Date"),
+    800: Known("paging", "Invalid page number"),
+    801: Known("paging", "Invalid page size"),
+    802: Known("paging", "Invalid order field"),
+    803: Known("paging", "Invalid order direction"),
+    920: Known("paging", "Invalid from date"),
+    922: Known("paging", "Invalid to date"),
+    927: Known("paging", "Invalid date range"),
+    172: Known("client", "Client Creation Limit"),
+    176: Known("client", "Email address not in suppression list"),
+    1: Known("subscriber", "Invalid Email Address"),
+    201: Known("subscriber", "Already subscribed"),
+    203: Known("subscriber", "Subscriber Not In List"),
+    204: Known("subscriber", "In Suppression List"),
+    205: Known("subscriber", "Is Deleted"),
+    206: Known("subscriber", "Is Unsubscribed"),
+    207: Known("subscriber", "Is Bounced"),
+    208: Known("subscriber", "Is Unconfirmed"),
+    211: Known("subscriber", "Invalid New Email Address"),
+    214: Known("subscriber", "Please provide a consent to track value"),
+    215: Known("subscriber", "Please provide a valid consent to track value"),
+    220: Known("subscriber", "Invalid mobile number"),
+    221: Known("subscriber", "Invalid email address and mobile number"),
+    209: Known("import", "Too many subscribers in this batch"),
+    210: Known("import", "Subscriber Import had some failures"),
+    212: Known("import", "No subscribers were provided in this batch"),
+    250: Known("list", "Duplicate list title"),
+    251: Known("list", "List Title Empty"),
+    252: Known("list", "Cannot delete a list attached to at least one campaign draft"),
+    261: Known("list", "Invalid List Unsubscribe Setting"),
+    253: Known("field", "Invalid Key. Keys must be surrounded with [ ]"),
+    254: Known("field", "Invalid Field Name"),
+    255: Known("field", "The Field Name already exists in this list"),
+    256: Known("field", "Options defined for Text or Number Field"),
+    257: Known("field", "No options defined for Multi-Valued field"),
+    259: Known("field", "Data type is incorrect"),
+    271: Known("segment", "Invalid SegmentID"),
+    272: Known("segment", "Segment Has Campaigns"),
+    273: Known("segment", "Segment Title Empty"),
+    275: Known("segment", "Duplicate Segment Title"),
+    277: Known("segment", "Invalid Segment Rules"),
+    278: Known("segment", "Segment calculation is in progress"),
+    283: Known("segment", "Segment Limits Reached"),
+    284: Known("segment", "This is a system segment and it cannot be modified"),
+    285: Known("segment", "Engagement Segment RuleGroup Has Other RuleTypes"),
+    286: Known("segment", "Engagement Segment Rules Not Available"),
+    287: Known("segment", "Segment Temporarily Unavailable"),
+    2703: Known("rule", "Invalid Segment Clauses"),
+    2704: Known("rule", "Empty Segment RuleType"),
+    2705: Known("rule", "Invalid Segment RuleType"),
+    2706: Known("rule", "Empty Segment Clauses"),
+    2710: Known("rule", "Empty ClauseType"),
+    2712: Known("rule", "Invalid Verb For Name Rule"),
+    2713: Known("rule", "Invalid Verb For Email Rule"),
+    2714: Known("rule", "Invalid Verb For DateSubscribed Rule"),
+    2715: Known("rule", "Invalid Verb For Text Field Rule"),
+    2716: Known("rule", "Invalid Verb For Number Field Rule"),
+    2717: Known("rule", "Invalid Verb For Multi-Option Field Rule"),
+    2718: Known("rule", "Invalid Verb For Date Field Rule"),
+    2719: Known("rule", "Required Clause Object Missing"),
+    2720: Known("rule", "Invalid Date Format"),
+    2721: Known("rule", "Invalid Number Format"),
+    2722: Known("rule", "Option Doesnt Exist For Field"),
+    2723: Known("rule", "Invalid year for Date Subscribed"),
+    2750: Known("rule", "Valid CampaignID Required"),
+    2751: Known("rule", "Campaign Not Sent To List"),
+    2753: Known("rule", "Link Not In Campaign"),
+    2754: Known("rule", "Segment Rule Clause Not Parsed"),
+    2755: Known("rule", "Invalid Between Date Format"),
+    2756: Known("rule", "Invalid Between Number Format"),
+    2757: Known("rule", "Invalid Verb For Location Rule"),
+    2758: Known("rule", "Invalid Operand For Location Rule"),
+    2759: Known("rule", "Invalid Workflow Rule"),
+    2760: Known("rule", "Invalid Workflow Rule Operand"),
+    2761: Known("rule", "Invalid Engagement Operand"),
+    2762: Known("rule", "Invalid Verb For Mobile Rule"),
+    601: Known("webhook", "Invalid Webhook URL"),
+    602: Known("webhook", "Invalid Webhook Format"),
+    603: Known("webhook", "Invalid Webhook Event"),
+    610: Known("webhook", "The webhook request has failed"),
+    3000: Known("journey", "Invalid Journey ID"),
+    3002: Known("journey", "Invalid Journey Email ID"),
+}
+"""Every code that the public reference documents for the endpoints we use; a test finds an exception for each."""

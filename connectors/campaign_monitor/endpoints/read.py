@@ -1,0 +1,27 @@
+"""A call and the reading of its answer, for all endpoints."""
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from connectors.campaign_monitor.errors import MalformedAnswer
+from connectors.campaign_monitor.requests import Request
+from connectors.campaign_monitor.responses import document
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """What the endpoints need: one call, one attempt. Raises `errors.CampaignMonitorError`."""
+
+    async def call(self, request: Request) -> bytes:
+        """Make the call and return the body of a 2xx answer."""
+        ...
+
+
+async def read(caller: Caller, request: Request, reader: Callable[[Any], T]) -> T:
+    """Make the call and read its answer. Raises MalformedAnswer when `reader` cannot make sense of it."""
+    body = await caller.call(request)
+    try:
+        return reader(document(body))
+    except ValueError as reason:
+        raise MalformedAnswer(request.operation, str(reason)) from None
