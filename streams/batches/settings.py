@@ -1,0 +1,125 @@
+"""Every knob of a batch application. Units are in the names; a comment says what breaks at the wrong value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+
+class Security(BaseModel):
+    """How to reach a broker that is not plain text; empty means PLAINTEXT."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    ca_file: Path | None = None
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    key_password: SecretStr | None = None
+
+
+class BatchSettings(BaseModel):
+    """Settings of one `BatchApp`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    app_id: str
+    """Consumer group, and the name under which positions are kept. Another id starts from the earliest records."""
+    bootstrap_servers: str
+    """host:port, comma separated."""
+    data_dir: Path
+    """Where the stores live; one directory for each process, never shared (RocksDB takes one owner)."""
+    partitions: int = Field(ge=1)
+    """Partition count of every source topic and changelog; checked at start. Never change it for live tables."""
+    security: Security = Security()
+    instance_id: str | None = None
+    """Static group membership: a restart within the session timeout causes no rebalance."""
+
+    # Batches. Bigger ones cost less for each event (one flush, one write, fewer duplicates of a key), but hold memory
+    # (2 batches a partition at most) and delay other work of the same partition.
+    max_batch_records: int = Field(default=20_000, ge=1)
+    max_batch_bytes: int = Field(default=8 << 20, ge=1)
+    """Keys and values; lenient by the last few records."""
+    fetch_max_bytes: int = Field(default=16 << 20, ge=1 << 16)
+    """A partition's fetch. At Faust's default of 1 MiB a backlog idles half of the time between fetches."""
+    fetch_max_wait_milliseconds: int = 500
+    fetch_buffer_bytes: int = Field(default=64 << 20, ge=1 << 20)
+    """All partitions' fetches of one answer, as they came (compressed)."""
+
+    # Waits. message_timeout < session_timeout: what a paused process left queued must be dropped before the partition
+    # has another owner (a stale row behind a newer one would win at compaction). revoke_grace < rebalance_timeout.
+    session_timeout_seconds: float = 30.0
+    heartbeat_interval_seconds: float = 3.0
+    rebalance_timeout_seconds: float = 60.0
+    revoke_grace_seconds: float = 25.0
+    """How long a batch in work may go on after revocation began; then it is given up, unacknowledged."""
+    batch_alarm_seconds: float = 25.0
+    """A batch that is still being tried again after this long is reported as stuck, and the process as not ready."""
+    retry_first_seconds: float = 0.1
+    retry_longest_seconds: float = 5.0
+    message_timeout_seconds: float = 20.0
+    allowed_pause_seconds: float = 15.0
+    """A tick gap longer than this ends the process before it sends anything; below the session timeout."""
+    commit_interval_seconds: float = 0.5
+    """Bounds what is delivered again after a crash."""
+    stall_seconds: float = 45.0
+    """Watchdog: committed offset unchanged for so long while readable records wait."""
+    recovery_stall_seconds: float = 60.0
+    """Recovery without one restored record for so long ends the process."""
+    recovery_deadline_seconds: float = 3600.0
+    stop_seconds: float = 9.0
+    """Budget of a clean stop; process managers send SIGKILL after 10."""
+
+    # Producer.
+    linger_milliseconds: float = 1.0
+    """At rest this is added to every acknowledgement; under load batches fill by themselves."""
+    compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "lz4"
+    max_record_bytes: int = 1_000_000
+    """A row, encoded, with its hidden state; at most the topics' max.message.bytes (1,048,588 by default)."""
+    producer_buffer_bytes: int = 64 << 20
+
+    # Store.
+    cache_rows: int = Field(default=50_000, ge=0)
+    """Decoded rows kept in memory, all partitions together."""
+    cache_bytes: int = Field(default=64 << 20, ge=0)
+    """The same rows by their encoded size; a decoded row takes several times of that."""
+    block_cache_bytes: int = 128 << 20
+    """One cache for all stores of the process. Without it the default is 8 MiB a store, and absent keys cost reads."""
+    write_buffer_bytes: int = 16 << 20
+    """A memtable; at most two a store."""
+
+    # Topics that are ours.
+    create_topics: bool = True
+    """Create missing changelogs. Sources are never created."""
+    replication_factor: int = Field(default=1, ge=1)
+    """Of topics that we create; existing ones must have at least this."""
+    min_insync_replicas: int = Field(default=1, ge=1)
+    on_lost_records: Literal["halt", "continue"] = "halt"
+    """Retention removed records that were never read: stop for a human, or count them, log an error and go on."""
+
+    # Collector: rows in the cache are long-lived; at Python's defaults its full collections took 22 % of the time.
+    gc_threshold: int = 50_000
+
+    consumer_options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to aiokafka's consumer last."""
+    producer_options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to librdkafka's producer last."""
+
+    @model_validator(mode="after")
+    def _waits_fit(self) -> BatchSettings:
+        for smaller, larger in (
+            ("message_timeout_seconds", "session_timeout_seconds"),
+            ("allowed_pause_seconds", "session_timeout_seconds"),
+            ("heartbeat_interval_seconds", "session_timeout_seconds"),
+            ("revoke_grace_seconds", "rebalance_timeout_seconds"),
+        ):
+            if getattr(self, smaller) >= getattr(self, larger):
+                raise ValueError(
+                    f"{smaller} ({getattr(self, smaller)}) must be less than {larger} ({getattr(self, larger)})"
+                )
+        return self
