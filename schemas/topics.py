@@ -16,6 +16,8 @@ from schemas.audience_membership import AudienceMembership
 from schemas.cm_activity import CmActivity
 from schemas.cm_user import CmUser
 from schemas.control import AnyJob, Authorization
+from schemas.import_task import ImportProgress, ImportTask
+from schemas.webhook_registration import WebhookRegistration
 
 Cleanup = Literal["delete", "compact"]
 
@@ -105,6 +107,37 @@ def _table() -> Iterator[Topic]:
             cleanup="compact",
             retention_ms=FOREVER,
             partitions=1,
+        ),
+        Topic(
+            role="cm_import_tasks",
+            key="chain",
+            model=ImportTask,
+            writer="import connector, CLI, webhook receiver",
+            doc="Steps of imports that are still to be done.",
+            retention_ms=30 * DAY_MS,
+            public=False,
+        ),
+        Topic(
+            role="cm_import_progress",
+            key="run, chain, mark or claim",
+            model=ImportProgress,
+            writer="import connector",
+            doc="How far each import is, when it runs next, and what is known already.",
+            cleanup="compact",
+            retention_ms=FOREVER,
+            partitions=1,
+            public=False,
+        ),
+        Topic(
+            role="cm_webhooks",
+            key="list id",
+            model=WebhookRegistration,
+            writer="webhook receiver",
+            doc="The webhook that each list has at Campaign Monitor.",
+            cleanup="compact",
+            retention_ms=FOREVER,
+            partitions=1,
+            public=False,
         ),
         Topic(
             role="cm_memberships-changelog",

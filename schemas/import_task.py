@@ -1,0 +1,192 @@
+"""Topics `cm_import_tasks` and `cm_import_progress`: what an import has to read, and how far it is.
+
+A chain is one resource that is read page by page: a state of a list, a report of a campaign. Each task is one step of
+a chain. The task that follows, the rows of the page and the chain's progress are published in one transaction.
+Both topics are internal to the connector, but people watch the progress, so its words are chosen for them.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, RootModel
+
+from schemas.envelope import Contract, Instant
+
+State = Literal["active", "unconfirmed", "unsubscribed", "bounced", "deleted"]
+Report = Literal["recipients", "opens", "clicks", "unsubscribes", "spam", "bounces"]
+
+
+class Source(Contract):
+    """What a chain reads, and what its rows do not say themselves."""
+
+    resource: Literal["users", "suppression", "report", "journey_report"]
+    client_id: str
+    client_name: str = ""
+    time_zone: str = Field(description="The client's label; dates in rows are local to it.")
+    list_id: str | None = Field(default=None, description="users: the list; journey_report: the journey's list.")
+    list_name: str | None = None
+    state: State | None = Field(default=None, description="users: which listing.")
+    report: Report | None = None
+    campaign_id: str | None = None
+    campaign_name: str | None = None
+    sent_date: str | None = Field(default=None, description="recipients have no date of their own: the campaign's.")
+    list_names: dict[str, str] = Field(
+        default_factory=dict, description="report: lists whose rows count, by id; none = all."
+    )
+    journey_id: str | None = None
+    journey_name: str | None = None
+    email_id: str | None = None
+    email_name: str | None = None
+    since: str | None = Field(default=None, description="Rows before this local date are left out.")
+    gap: bool = Field(default=False, description="users: fills the gap of a webhook, so it writes activity as well.")
+
+
+class Border(Contract):
+    """A page that was read before the chain above it began; that chain reads down until it meets it."""
+
+    date: str = Field(description="Date of its first row.")
+    ids: str = Field(description="Ids of its rows, packed.")
+    page: int
+
+
+class Cursor(Contract):
+    """Where a chain stands. Packed ids are base64 of six bytes each, the beginning of an event id."""
+
+    phase: Literal["probe", "first", "cuts", "borders", "down", "forward"] = "first"
+    page: int = Field(default=1, ge=1)
+    anchor: str | None = Field(default=None, description="The `date` that the request asks for.")
+    total: int | None = Field(default=None, description="Rows that the answer before named.")
+    known_from: str | None = Field(default=None, description="Rows before this local date are known.")
+    known: str = Field(default="", description="Packed ids of rows from `known_from` on that are known too.")
+    minute: str | None = Field(default=None, description="by date: minute of the last row that was read.")
+    minute_ids: str = Field(default="", description="by date: packed ids of the rows of that minute.")
+    until: str | None = Field(
+        default=None, description="by date: rows from this local date on belong to another chain."
+    )
+    previous: str = Field(default="", description="Packed ids of the page that was read last.")
+    low: int = Field(default=1, description="down: the lowest page of this chain's range.")
+    border: Border | None = None
+    borders: list[int] = Field(default_factory=list, description="Pages at which the read is still to be divided.")
+    cuts: list[str] = Field(default_factory=list, description="Local dates at which it will be divided.")
+    pages: int = Field(default=0, description="Pages of this read, as the first answer named them.")
+    newest: str = Field(default="", description="Packed (minute, id) of the newest rows, for the next run.")
+    newest_date: str | None = None
+    newest_cut: str | None = Field(default=None, description="Newest minute that `newest` does not hold whole.")
+    accounted: int = Field(default=0, description="Rows that earlier runs have published or left out.")
+    expected: int | None = Field(default=None, description="Rows that the report holds now, as a probe said.")
+    restarts: int = Field(default=0, description="How often a shifted page was read again.")
+
+
+class ImportTask(Contract):
+    """One step. Its key is the chain, its partition stays the same for the whole chain."""
+
+    job_id: str
+    run: int = Field(ge=0)
+    chain: str = Field(description="Names what is read, within the job.")
+    step: int = Field(default=0, ge=0)
+    kind: Literal["start", "discover", "campaign", "journey", "gap", "read"]
+    attempt: int = Field(default=0, ge=0, description="Failures of this step so far.")
+    full: bool = Field(default=False, description="Read everything again, whatever is known.")
+    page: int = Field(default=1, description="discover: page of the sent campaigns.")
+    list_ids: list[str] = Field(default_factory=list, description="gap: the lists.")
+    since: str | None = Field(default=None, description="gap: RFC 3339, when the hook was last seen to work.")
+    source: Source | None = None
+    cursor: Cursor | None = None
+
+
+class RunProgress(Contract):
+    """An import job's run. Key `run:{job}`."""
+
+    kind: Literal["run"] = "run"
+    job_id: str
+    run: int
+    state: Literal["open", "done", "stopped"]
+    sweep: int = Field(default=0, description="1 while changes are read that happened during a full read.")
+    full: bool = False
+    full_read: int = Field(default=0, description="The job's `full_read` that this run answers.")
+    requested: bool = Field(default=False, description="A person asked for the next run at once.")
+    started_at: Instant
+    finished_at: Instant | None = None
+    next_at: Instant | None = Field(default=None, description="When the next run begins; none = not planned.")
+    rows: int = Field(default=0, description="Rows that the run published.")
+    problems: int = Field(default=0, description="Chains that could not be read.")
+
+
+class ChainProgress(Contract):
+    """One chain of the last run that read it. Key `chain:{job}:{chain}`."""
+
+    kind: Literal["chain"] = "chain"
+    job_id: str
+    run: int
+    chain: str
+    step: int = 0
+    label: str = Field(default="", description="What people call it.")
+    group: str = Field(default="", description="The list or campaign that it belongs to.")
+    state: Literal["open", "parked", "done", "failed"] = "open"
+    pages: int = Field(default=0, description="Pages read so far.")
+    pages_total: int | None = None
+    rows: int = Field(default=0, description="Rows published.")
+    rows_total: int | None = None
+    repeats: int = Field(default=0, description="Rows that were known and not published again.")
+    left_out: int = Field(default=0, description="Rows of other lists, or too old.")
+    restarts: int = Field(default=0, description="Pages read again because rows had moved.")
+    problem: str | None = Field(default=None, description="Why it waits or failed, in a sentence.")
+    retry_at: Instant | None = None
+    task: ImportTask | None = Field(default=None, description="parked: the step to go on with.")
+    started_at: Instant
+    updated_at: Instant
+
+
+class Mark(Contract):
+    """What a finished read leaves for the next one. Key `mark:{job}:{chain}`."""
+
+    kind: Literal["mark"] = "mark"
+    job_id: str
+    run: int
+    chain: str
+    known_from: str | None = None
+    known: str = ""
+    newest_date: str | None = None
+    before: int = Field(default=0, description="Rows accounted for before this run.")
+    counts: dict[str, int] = Field(default_factory=dict, description="The summary that was seen before reading.")
+    list_names: dict[str, str] = Field(default_factory=dict, description="campaign: the lists it was sent to.")
+    checked_at: Instant | None = None
+
+
+class Claim(Contract):
+    """Who works on a task partition. Its writer reads it back, and has then read all before it. Key `claim:{p}`."""
+
+    kind: Literal["claim"] = "claim"
+    partition: int
+    owner: str
+    at: Instant
+
+
+class ImportProgress(RootModel[Annotated[RunProgress | ChainProgress | Mark | Claim, Field(discriminator="kind")]]):
+    """A record of `cm_import_progress`: a run, a chain, a mark or a claim."""
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> Self:
+        """Read one record. Raises pydantic's ValidationError, also when the bytes are no JSON."""
+        return cls.model_validate_json(value)
+
+    def to_bytes(self) -> bytes:
+        """Write the record as JSON in UTF-8."""
+        return self.root.to_bytes()
+
+
+def key_of(record: RunProgress | ChainProgress | Mark | Claim) -> bytes:
+    """Return the key of a progress record."""
+    match record:
+        case RunProgress():
+            return run_key(record.job_id)
+        case ChainProgress():
+            return f"chain:{record.job_id}:{record.chain}".encode()
+        case Mark():
+            return f"mark:{record.job_id}:{record.chain}".encode()
+        case Claim():
+            return f"claim:{record.partition}".encode()
+
+
+def run_key(job_id: str) -> bytes:
+    """Return the key of a job's run."""
+    return f"run:{job_id}".encode()
