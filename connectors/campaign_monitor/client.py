@@ -50,7 +50,9 @@ class CampaignMonitor:
     ) -> AsyncIterator[Self]:
         """Open a connection pool for one account and close it at the end.
 
-        Where several accounts share a process, make one `Transport` and `CampaignMonitor(Account(...))` on it.
+        Where several accounts share a process, make one `Transport`, and per account one `Limiter` and
+        `CampaignMonitor(Account(transport, credential, settings, limiter))`. For a backfill that must not delay live
+        changes, a second one on `account.in_lane("background")`.
         """
         async with Transport(settings) as transport:
             yield cls(Account(transport, credential, settings, limiter or Limiter.of(settings)))

@@ -1,7 +1,7 @@
 """The account and its clients: details, lists, segments, sent campaigns, journeys, suppression list."""
 
 from connectors.campaign_monitor import responses
-from connectors.campaign_monitor.endpoints.read import Caller, read
+from connectors.campaign_monitor.endpoints.read import Caller, done, read
 from connectors.campaign_monitor.entities import ClientDetails, ClientRef, JourneyRef, ListRef, Page, Row, SegmentRef
 from connectors.campaign_monitor.requests import BY_DATE, NEWEST_FIRST, Paging, Request, dump, joined
 
@@ -70,9 +70,9 @@ class Clients:
     async def suppress(self, client_id: str, emails: list[str]) -> None:
         """POST /clients/{id}/suppress: put addresses on the suppression list."""
         body = dump({"EmailAddresses": emails})
-        await self._caller.call(Request("POST", "/clients/{}/suppress", (client_id,), body=body))
+        await done(self._caller, Request("POST", "/clients/{}/suppress", (client_id,), body=body))
 
     async def unsuppress(self, client_id: str, email: str) -> None:
         """PUT /clients/{id}/unsuppress. Raises RequestRejected (176) when the address is not suppressed."""
         request = Request("PUT", "/clients/{}/unsuppress", (client_id,), (("email", email),), body=b" ")
-        await self._caller.call(request)
+        await done(self._caller, request)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from connectors.campaign_monitor import responses
-from connectors.campaign_monitor.endpoints.read import Caller, read
+from connectors.campaign_monitor.endpoints.read import Caller, done, read
 from connectors.campaign_monitor.entities import CustomField, ListDetails, Page, SegmentRef
 from connectors.campaign_monitor.requests import BY_DATE, Method, Paging, Request, State, dump, flags, since
 
@@ -30,7 +30,7 @@ class Lists:
 
     async def delete(self, list_id: str) -> None:
         """DELETE /lists/{id}."""
-        await self._caller.call(_of(list_id, "DELETE"))
+        await done(self._caller, _of(list_id, "DELETE"))
 
     async def details(self, list_id: str) -> ListDetails:
         """GET /lists/{id}."""
@@ -79,11 +79,11 @@ class Lists:
     ) -> None:
         """PUT /lists/{id}/customfields/{key}/options. Without `keep_existing` other options and their values go."""
         body = dump({"Options": list(options), "KeepExistingOptions": keep_existing})
-        await self._caller.call(_of(list_id, "PUT", "/customfields/{}/options", key, body=body))
+        await done(self._caller, _of(list_id, "PUT", "/customfields/{}/options", key, body=body))
 
     async def delete_custom_field(self, list_id: str, key: str) -> None:
         """DELETE /lists/{id}/customfields/{key}: the field and everybody's values of it."""
-        await self._caller.call(_of(list_id, "DELETE", "/customfields/{}", key))
+        await done(self._caller, _of(list_id, "DELETE", "/customfields/{}", key))
 
     async def subscribers(
         self,

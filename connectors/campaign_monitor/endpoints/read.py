@@ -25,3 +25,13 @@ async def read(caller: Caller, request: Request, reader: Callable[[Any], T]) -> 
         return reader(document(body))
     except ValueError as reason:
         raise MalformedAnswer(request.operation, str(reason)) from None
+
+
+async def done(caller: Caller, request: Request) -> None:
+    """Make a call that answers nothing. Raises MalformedAnswer for a body that is no JSON: a proxy's page."""
+    body = await caller.call(request)
+    if body.strip():
+        try:
+            document(body)
+        except ValueError as reason:
+            raise MalformedAnswer(request.operation, str(reason)) from None

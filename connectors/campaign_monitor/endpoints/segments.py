@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from connectors.campaign_monitor import responses
-from connectors.campaign_monitor.endpoints.read import Caller, read
+from connectors.campaign_monitor.endpoints.read import Caller, done, read
 from connectors.campaign_monitor.entities import Page, SegmentDetails
 from connectors.campaign_monitor.requests import BY_DATE, Method, Paging, Request, flags, segment_body, since
 
@@ -25,7 +25,7 @@ class Segments:
 
     async def update(self, segment_id: str, title: str, rule_groups: RuleGroups) -> None:
         """PUT /segments/{id}: replace title and all rules."""
-        await self._caller.call(_of(segment_id, "PUT", body=segment_body(title, rule_groups)))
+        await done(self._caller, _of(segment_id, "PUT", body=segment_body(title, rule_groups)))
 
     async def details(self, segment_id: str) -> SegmentDetails:
         """GET /segments/{id}. Raises ResourceMissing (271) when it is gone."""
@@ -33,7 +33,7 @@ class Segments:
 
     async def delete(self, segment_id: str) -> None:
         """DELETE /segments/{id}."""
-        await self._caller.call(_of(segment_id, "DELETE"))
+        await done(self._caller, _of(segment_id, "DELETE"))
 
     async def active(
         self,

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from connectors.campaign_monitor import responses
-from connectors.campaign_monitor.endpoints.read import Caller, read
+from connectors.campaign_monitor.endpoints.read import Caller, done, read
 from connectors.campaign_monitor.entities import ImportResult, Row, Subscriber
 from connectors.campaign_monitor.errors import ImportPartlyFailed, MalformedAnswer
 from connectors.campaign_monitor.requests import (
     NO_AUTORESPONDERS,
     Autoresponders,
+    Budget,
     Method,
     Request,
     SubscriberWrite,
@@ -58,7 +59,7 @@ class Subscribers:
         211 when it is invalid.
         """
         query = (("email", old_email),)
-        await self._caller.call(_write(list_id, "PUT", subscriber_body(subscriber, effects), query=query))
+        await done(self._caller, _write(list_id, "PUT", subscriber_body(subscriber, effects), query=query))
 
     async def import_(
         self, list_id: str, subscribers: Sequence[SubscriberWrite], effects: Autoresponders = NO_AUTORESPONDERS
@@ -80,16 +81,16 @@ class Subscribers:
     async def unsubscribe(self, list_id: str, email: str) -> None:
         """POST unsubscribe: the person leaves this list, and all others where the list's setting says so."""
         body = dump({"EmailAddress": email})
-        await self._caller.call(Request("POST", "/subscribers/{}/unsubscribe", (list_id,), body=body, list_id=list_id))
+        await done(self._caller, Request("POST", "/subscribers/{}/unsubscribe", (list_id,), body=body, list_id=list_id))
 
     async def delete(self, list_id: str, email: str) -> None:
         """DELETE: state Deleted, not suppressed. Raises SubscriberRefused (203) for an unknown address."""
         request = Request("DELETE", "/subscribers/{}", (list_id,), (("email", email),), list_id=list_id)
-        await self._caller.call(request)
+        await done(self._caller, request)
 
 
 def _write(
     list_id: str, method: Method, body: bytes, *, under: str = "", query: tuple[tuple[str, str], ...] = ()
 ) -> Request:
-    budget = "import" if under else "read"
+    budget: Budget = "import" if under else "read"
     return Request(method, f"/subscribers/{{}}{under}", (list_id,), query, body, budget, list_id)

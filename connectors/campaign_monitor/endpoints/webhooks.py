@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from connectors.campaign_monitor import responses
-from connectors.campaign_monitor.endpoints.read import Caller, read
+from connectors.campaign_monitor.endpoints.read import Caller, done, read
 from connectors.campaign_monitor.entities import Webhook
 from connectors.campaign_monitor.requests import Method, Request, dump
 
@@ -29,19 +29,19 @@ class Webhooks:
 
     async def test(self, list_id: str, webhook_id: str) -> None:
         """GET test: sample events are sent while we wait. Raises WebhookRejected (610); `result_data` says why."""
-        await self._caller.call(_of(list_id, "GET", webhook_id, "/test"))
+        await done(self._caller, _of(list_id, "GET", webhook_id, "/test"))
 
     async def activate(self, list_id: str, webhook_id: str) -> None:
         """PUT activate."""
-        await self._caller.call(_of(list_id, "PUT", webhook_id, "/activate", body=b" "))
+        await done(self._caller, _of(list_id, "PUT", webhook_id, "/activate", body=b" "))
 
     async def deactivate(self, list_id: str, webhook_id: str) -> None:
         """PUT deactivate."""
-        await self._caller.call(_of(list_id, "PUT", webhook_id, "/deactivate", body=b" "))
+        await done(self._caller, _of(list_id, "PUT", webhook_id, "/deactivate", body=b" "))
 
     async def delete(self, list_id: str, webhook_id: str) -> None:
         """DELETE."""
-        await self._caller.call(_of(list_id, "DELETE", webhook_id))
+        await done(self._caller, _of(list_id, "DELETE", webhook_id))
 
 
 def _of(list_id: str, method: Method, webhook_id: str = "", under: str = "", body: bytes | None = None) -> Request:

@@ -1,0 +1,100 @@
+"""One account: the way of every call, from a request to the body of a good answer or an exception."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import SecretStr
+
+from connectors.campaign_monitor.auth import Credential
+from connectors.campaign_monitor.errors import ApiError, error_of
+from connectors.campaign_monitor.limiter import Lane, Limiter
+from connectors.campaign_monitor.limits import seen
+from connectors.campaign_monitor.requests import Budget, Request
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.transport import Answer, Transport
+from connectors.campaign_monitor.verdicts import Unauthorised
+
+OnCall = Callable[[str, int | Literal["none"]], None]
+"""Told of every attempt: the operation, and the status or `none`; for metrics."""
+
+
+class Account:
+    """A credential with its connection pool and its limits; a `Caller` for the endpoints."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        credential: Credential,
+        settings: CampaignMonitorSettings,
+        limiter: Limiter,
+        *,
+        lane: Lane = "live",
+        on_call: OnCall | None = None,
+    ) -> None:
+        self._transport = transport
+        self._credential = credential
+        self._settings = settings
+        self.limiter = limiter
+        self._lane = lane
+        self._on_call = on_call
+
+    def in_lane(self, lane: Lane) -> "Account":
+        """The same account, waiting in another lane of the same limiter."""
+        return Account(
+            self._transport, self._credential, self._settings, self.limiter, lane=lane, on_call=self._on_call
+        )
+
+    async def call(self, request: Request) -> bytes:
+        """Make one attempt, and one replay when the token had to be renewed. Waits for its turn at the limiter.
+
+        Returns the body of a 2xx answer. Raises `errors.CampaignMonitorError`.
+        """
+        header, answer = await self._turn(request)
+        error = self._error(request, answer)
+        if (
+            error is not None
+            and isinstance(error.verdict, Unauthorised)
+            and await self._credential.renewed(header, error.verdict)
+        ):
+            _, answer = await self._turn(request)
+            error = self._error(request, answer)
+        if error is not None:
+            raise error
+        return answer.body
+
+    async def _turn(self, request: Request) -> tuple[SecretStr, Answer]:
+        async with self.limiter.slot(request.list_id, self._lane) as slot:
+            header = await self._credential.header()
+            status: int | Literal["none"] = "none"
+            try:
+                answer = await self._transport.send(
+                    request.method,
+                    request.url(self._settings.base_url),
+                    operation=request.operation,
+                    seconds=self._seconds(request.budget),
+                    authorization=header,
+                    body=request.body,
+                )
+                status = answer.status
+                slot.answered(seen(answer.status, answer.headers, answer.body))
+            finally:
+                if self._on_call is not None:
+                    self._on_call(request.operation, status)
+        return header, answer
+
+    def _seconds(self, budget: Budget) -> float:
+        match budget:
+            case "import":
+                return self._settings.import_timeout_seconds
+            case "segment":
+                return self._settings.segment_timeout_seconds
+            case "read":
+                return self._settings.read_timeout_seconds
+
+    def _error(self, request: Request, answer: Answer) -> ApiError | None:
+        if 200 <= answer.status < 300:
+            return None
+        body = answer.body
+        for secret in self._credential.secrets():  # an error page may quote the request; its text goes to logs
+            body = body.replace(secret.get_secret_value().encode(), b"***")
+        return error_of(request.operation, answer.status, body, answer.headers)
