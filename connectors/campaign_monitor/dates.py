@@ -1,0 +1,137 @@
+"""Campaign Monitor's dates: local text without an offset, in the zone of the client.
+
+Two hours a year need a rule. The hour that comes twice in autumn is read as its first pass; the hour that is left out
+in spring as if the clock had not been moved. Both keep the order of events as far as the text allows; the raw text
+is kept beside the UTC value, because no rule can be right for all.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from connectors.campaign_monitor.zones import ZONES
+
+# Two and a half years of hours; more would be memory for nothing, as reports are mostly read in order.
+_MOST_HOURS = 20_000
+# Event dates have whole minutes, so a page of a report repeats them: two weeks of minutes take about 4 MB.
+_MOST_TEXTS = 20_000
+
+
+class UnknownZone(ValueError):  # noqa: N818 - says what happened
+    """A time-zone label that this release does not know. Every date would be wrong, so nothing is guessed."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(
+            f"unknown Campaign Monitor time zone {label!r}: set CM_ZONE_OVERRIDES to "
+            f'{{"{label}": "Area/City"}} with the IANA zone it stands for, and please report it'
+        )
+        self.label = label
+
+
+def zone_of(label: str, overrides: Mapping[str, str] | None = None) -> ZoneInfo:
+    """Return the zone of a display label such as `(GMT+10:00) Canberra, Melbourne, Sydney`.
+
+    Only the text after the bracket counts, without regard to case and spacing: the printed offset may be out of date.
+    `overrides` (label with or without bracket -> IANA zone) come first. Raises UnknownZone, and ValueError for an
+    override that is no IANA zone.
+    """
+    wanted = _plain(label)
+    for override, zone in (overrides or {}).items():
+        if _plain(override) == wanted:
+            try:
+                return ZoneInfo(zone)
+            except (ZoneInfoNotFoundError, ValueError) as reason:
+                raise ValueError(f"CM_ZONE_OVERRIDES: {zone!r} is no IANA zone") from reason
+    zone_name = _by_plain_label().get(wanted)
+    if zone_name is None:
+        raise UnknownZone(label)
+    return ZoneInfo(zone_name)
+
+
+def _plain(label: str) -> str:
+    text = label.strip()
+    if text.startswith("("):
+        text = text.partition(")")[2]
+    text = text.partition("(RTZ")[0]  # Russia's zones were numbered in some years' labels
+    return " ".join(text.split()).casefold()
+
+
+@lru_cache(maxsize=1)
+def _by_plain_label() -> dict[str, str]:
+    return {_plain(label): zone for label, zone in ZONES.items()}
+
+
+class ClientDates:
+    """Converts one client's dates. Keep one per client: it remembers the offset of each hour, which makes it fast."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self.zone = zone
+        self._offsets: dict[str, timedelta | None] = {}
+        self._texts: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, label: str, overrides: Mapping[str, str] | None = None) -> "ClientDates":
+        """Return the dates of a client with this time-zone label; raises UnknownZone."""
+        return cls(zone_of(label, overrides))
+
+    def utc(self, text: str) -> datetime:
+        """Return the instant of `YYYY-MM-DD HH:MM:SS` (seconds, or the whole time, may be missing; `T` will do).
+
+        A text with an offset of its own is taken at its word. Raises ValueError for anything else, `""` included.
+        """
+        hour = text[:13]
+        try:
+            offset = self._offsets[hour]
+        except KeyError:
+            offset = self._remember(hour)
+        local = datetime.fromisoformat(text)
+        if offset is None or local.tzinfo is not None:
+            return self._slowly(local)
+        return (local - offset).replace(tzinfo=UTC)
+
+    def utc_text(self, text: str) -> str:
+        """Return the same as RFC 3339 in UTC with milliseconds, as all topics carry it: `2026-02-03T04:05:00.000Z`."""
+        known = self._texts.get(text)
+        if known is None:
+            if len(self._texts) >= _MOST_TEXTS:
+                self._texts.clear()
+            instant = self.utc(text)
+            self._texts[text] = known = f"{instant.isoformat()[:19]}.{instant.microsecond // 1000:03d}Z"
+        return known
+
+    def utc_text_or_none(self, text: object) -> str | None:
+        """Return the same for a row's value that may be absent, empty or no date."""
+        if not isinstance(text, str) or not text:
+            return None
+        try:
+            return self.utc_text(text)
+        except ValueError:
+            return None
+
+    def local(self, instant: datetime) -> datetime:
+        """Return the client's wall clock at an instant, without offset: what date filters are made of."""
+        return instant.astimezone(self.zone).replace(tzinfo=None)
+
+    def day_filter(self, instant: datetime) -> str:
+        """Return `YYYY-MM-DD` for a filter that takes days: the client's day of the instant."""
+        return f"{self.local(instant):%Y-%m-%d}"
+
+    def minute_filter(self, instant: datetime) -> str:
+        """Return `YYYY-MM-DD HH:MM` for report filters; in the repeated hour the text fits both passes, so overlap."""
+        return f"{self.local(instant):%Y-%m-%d %H:%M}"
+
+    def _slowly(self, local: datetime) -> datetime:
+        return (local if local.tzinfo else local.replace(tzinfo=self.zone)).astimezone(UTC)
+
+    def _remember(self, hour: str) -> timedelta | None:
+        if len(self._offsets) >= _MOST_HOURS:
+            self._offsets.clear()
+        try:
+            begin = datetime.fromisoformat(f"{hour}:00:00" if len(hour) == 13 else hour).replace(tzinfo=self.zone)
+        except ValueError:
+            return None  # not remembered; `utc` refuses the text with a better sentence
+        moments = (begin, begin.replace(minute=59, second=59))
+        offsets = {moment.replace(fold=fold).utcoffset() for moment in moments for fold in (0, 1)}
+        self._offsets[hour] = offset = offsets.pop() if len(offsets) == 1 else None
+        return offset
