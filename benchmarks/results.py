@@ -1,0 +1,70 @@
+"""Figures: the median of several runs, and the file that keeps them."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.measure import Sample
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One row of results.json: the medians of one system on one workload. What does not apply is null."""
+
+    suite: str
+    workload: str
+    system: str
+    events: int
+    events_per_s: float | None = None
+    cpu_us_per_event: float | None = None
+    peak_rss_mb: float | None = None
+    guarantee: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    limit_fraction: float | None = None
+    """Throughput as a share of what a fixed latency of the other side allows."""
+    runs: Sequence[float] = ()
+    """events_per_s of each run (or p99_ms, where that is what is measured), in order: the spread behind the median."""
+    checked: str = ""
+    """How the system's output was found right."""
+    note: str = ""
+    quick: bool = False
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], **rest: object) -> "Result":
+        """Return the medians of runs; rates and memory each have their own median."""
+        return cls(
+            events=samples[0].events,
+            events_per_s=round(median(sample.events_per_s for sample in samples), 1),
+            cpu_us_per_event=round(median(sample.cpu_us_per_event for sample in samples), 2),
+            peak_rss_mb=round(median(sample.peak_rss_mb for sample in samples), 1),
+            runs=[round(sample.events_per_s, 1) for sample in samples],
+            **rest,  # type: ignore[arg-type]  # the caller names the other fields
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Return the row; what was not measured is left out."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, "", (), False)}
+
+
+def save(results: Iterable[Result], path: Path = RESULTS) -> None:
+    """Write the rows to the file. What this run did not measure stays, and quick runs stand beside full ones."""
+    new = [result.to_json() for result in results]
+    replaced = {_identity(row) for row in new}
+    kept = [row for row in load(path) if _identity(row) not in replaced]
+    rows = sorted(kept + new, key=lambda row: (bool(row.get("quick")), str(row["suite"]), str(row["workload"])))
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+
+
+def load(path: Path = RESULTS) -> list[dict[str, object]]:
+    """Return the rows of the file; none when it does not exist."""
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def _identity(row: Mapping[str, object]) -> tuple[object, ...]:
+    return row["suite"], row["workload"], row["system"], bool(row.get("quick"))

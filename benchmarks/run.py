@@ -1,0 +1,91 @@
+"""Runs the benchmarks on the embedded broker: python -m benchmarks.run [--quick] [--suite profile] [--runs 3]."""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.contest import Bench
+from benchmarks.results import RESULTS, Result, save
+from benchmarks.suites import mapping, profile, rebuild
+from benchmarks.systems import BUILD
+from benchmarks.table import show
+from benchmarks.topics import PREFIX, Topics
+from connectors.kafka.embedded import EmbeddedKafka
+
+SUITES: Mapping[str, Callable[..., list[Result]]] = {
+    "profile": profile.run,
+    "mapping": mapping.run,
+    "rebuild": rebuild.run,
+}
+"""Each takes the Bench and `extra`, and returns its rows. A new suite is a module and a line here."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print the table, write results.json. Exit code 1 when something failed or did the wrong job."""
+    asked = _parse(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - started:6.1f} s[/dim]  {line}", highlight=False, markup=True)
+
+    results: list[Result] = []
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with _broker(asked.bootstrap) as bootstrap, tempfile.TemporaryDirectory(prefix="run-", dir=BUILD) as directory:
+        bench = Bench(
+            topics=Topics(bootstrap),
+            directory=Path(directory),
+            runs=asked.runs or (1 if asked.quick or asked.check else 3),
+            quick=asked.quick,
+            java=not asked.quick or asked.check,
+            check_only=asked.check,
+            say=say,
+        )
+        bench.topics.delete(f"{PREFIX}-")
+        for name in asked.suite or SUITES:
+            results += SUITES[name](bench, extra=asked.extra)
+            if not asked.check:
+                save(results, asked.output)
+    if not asked.check:
+        show(results, console)
+    for failure in bench.failures:
+        console.print(f"[red]FAILED[/red] {failure}", markup=True)
+    say("done" if not bench.failures else f"done, {len(bench.failures)} failed")
+    return 1 if bench.failures else 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure our speed against peers.")
+    parser.add_argument("--quick", action="store_true", help="few events, one run, no peers in Java")
+    parser.add_argument("--check", action="store_true", help="tiny inputs: does every program do its job? no figures")
+    parser.add_argument("--suite", action="append", choices=SUITES, help="only this suite (may be repeated)")
+    parser.add_argument("--runs", type=int, help="runs of each system, medians are kept (3; quick 1)")
+    parser.add_argument("--extra", action="store_true", help="also variants of Kafka Streams, and 10,000,000 people")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="where the figures go")
+    parser.add_argument(
+        "--bootstrap",
+        default=os.environ.get("KAFKA_BOOTSTRAP_SERVERS"),
+        help=f"a broker of yours (its topics {PREFIX}-* are removed); without it an embedded one is started",
+    )
+    return parser.parse_args(arguments)
+
+
+@contextlib.contextmanager
+def _broker(bootstrap: str | None) -> Iterator[str]:
+    """Yield the address of a broker. Ours does not compact during a run: that would be a guest on the same cores."""
+    if bootstrap:
+        yield bootstrap
+        return
+    with EmbeddedKafka(properties={"log.cleaner.enable": "false"}) as broker:
+        yield broker.bootstrap_servers
+
+
+if __name__ == "__main__":
+    sys.exit(main())
