@@ -1,0 +1,132 @@
+"""The functions of the mapping language: one dict from name to function.
+
+A function sees message fields as they are and returns a value or None, which is "no value". What it yields is known
+beforehand, so that the compiler converts only where something has to be converted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from siphash24 import siphash24
+
+from schemas.identity import domain_of, normalise_email
+from streams.domain.mapping.conditions import first, has_value
+from streams.domain.mapping.dates import Millis, hour_of_day, hour_of_week, year_and_month
+from streams.domain.mapping.kinds import to_date, to_int, to_number, to_text
+from streams.domain.mapping.urls import host_and_path, text_bytes
+
+HASH_KEY = bytes(8) + b"\x01" + bytes(7)
+"""Words 0 and 1, little-endian: the key in use where the stored hashes come from."""
+
+
+class Yields(Enum):
+    """What kind of value an expression gives."""
+
+    ANYTHING = auto()
+    """A message field, as it came."""
+    TEXT = auto()
+    INT = auto()
+    NUMBER = auto()
+    INSTANT = auto()
+    """UTC milliseconds that mean a date."""
+    MESSAGE_TIME = auto()
+    """The same, of the message itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function: how many arguments it takes, what it yields, and the Python function of the same arguments."""
+
+    least: int
+    most: int
+    yields: Yields
+    of: Callable[..., Any]
+    of_time: Callable[[Millis], Any] | None = None
+    """Called with the message time when no argument is given."""
+    takes_date: bool = False
+    """Arguments are instants; the compiler converts texts and numbers."""
+    distinct: int | None = None
+    """How many different values it can yield, when that is few."""
+
+
+def email(value: Any) -> str | None:
+    """Return the bare, lower-case address of one RFC 5322 mailbox."""
+    value = first(value)
+    return normalise_email(value) if isinstance(value, str) else None
+
+
+def email_domain(value: Any) -> str | None:
+    """Return the host of the address: what stands behind its last @."""
+    address = email(value)
+    return None if address is None else domain_of(address)
+
+
+def url_main(value: Any) -> str | None:
+    """Return host and path of a URL."""
+    value = first(value)
+    return host_and_path(value) if isinstance(value, str) and value else None
+
+
+def sip_hash(value: Any) -> int | None:
+    """Return SipHash-2-4 of a text's UTF-8 bytes, as a signed 64-bit integer."""
+    value = first(value)
+    if not isinstance(value, str) or not value:
+        return None
+    return int.from_bytes(siphash24(text_bytes(value), key=HASH_KEY).digest(), "little", signed=True)
+
+
+def one_of(*values: Any) -> Any:
+    """Return the first argument that has a value."""
+    return next((value for value in values if has_value(value)), None)
+
+
+def message_time(instant: Millis) -> Millis:
+    """Return the message time, milliseconds since 1970."""
+    return instant
+
+
+def _text(value: Any) -> str | None:
+    return to_text(value) or None
+
+
+FUNCTIONS: dict[str, Function] = {
+    "email": Function(1, 1, Yields.TEXT, email),
+    "emaildomain": Function(1, 1, Yields.TEXT, email_domain),
+    "urlmain": Function(1, 1, Yields.TEXT, url_main),
+    "hash": Function(1, 1, Yields.INT, sip_hash),
+    "hash.sip": Function(1, 1, Yields.INT, sip_hash),
+    "epochms": Function(0, 0, Yields.MESSAGE_TIME, message_time, of_time=message_time),
+    "hourofday": Function(0, 1, Yields.INT, hour_of_day, of_time=hour_of_day, takes_date=True, distinct=24),
+    "hourofweek": Function(0, 1, Yields.INT, hour_of_week, of_time=hour_of_week, takes_date=True, distinct=168),
+    "yymm": Function(0, 1, Yields.TEXT, year_and_month, of_time=year_and_month, takes_date=True),
+    "todate": Function(1, 1, Yields.INSTANT, message_time, takes_date=True),
+    "toint": Function(1, 1, Yields.INT, to_int),
+    "tonumber": Function(1, 1, Yields.NUMBER, to_number),
+    "tostring": Function(1, 1, Yields.TEXT, _text),
+    "oneof": Function(1, 20, Yields.ANYTHING, one_of),
+}
+
+
+class Reducer(Enum):
+    """How a new value meets the old one."""
+
+    LATEST = "latest"
+    COUNT = "count"
+    SET = "set"
+    VALUECT = "valuect"
+    MAP = "map"
+    MIN = "min"
+    MAX = "max"
+
+
+REDUCERS: dict[str, tuple[Reducer, int]] = {
+    "count": (Reducer.COUNT, 1),
+    "set": (Reducer.SET, 1),
+    "valuect": (Reducer.VALUECT, 1),
+    "map": (Reducer.MAP, 2),
+    "min": (Reducer.MIN, 1),
+    "max": (Reducer.MAX, 1),
+}
+"""Functions that say how to fold, and how many values they take; they stand outermost."""
