@@ -29,10 +29,11 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def end_with_owner(child: "subprocess.Popen[bytes]", directory: str) -> None:
+def end_with_owner(child: "subprocess.Popen[bytes]", directory: str, owner_gone: threading.Event) -> None:
     """Wait for the end of standard input, then end the child and remove its directory."""
     while os.read(0, 1024):
         pass
+    owner_gone.set()
     child.terminate()
     try:
         child.wait(GRACE_SECONDS)
@@ -41,7 +42,6 @@ def end_with_owner(child: "subprocess.Popen[bytes]", directory: str) -> None:
         child.wait()
     if directory != "-":
         shutil.rmtree(directory, ignore_errors=True)
-    os._exit(0)
 
 
 def main() -> int:
@@ -49,10 +49,15 @@ def main() -> int:
     directory, *command = sys.argv[1:]
     # This program has one thread at this point, so that running Python between fork and exec is safe.
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, preexec_fn=die_with_parent)  # noqa: S603
-    threading.Thread(target=end_with_owner, args=(child, directory), daemon=True).start()
+    owner_gone = threading.Event()
+    ending = threading.Thread(target=end_with_owner, args=(child, directory, owner_gone), daemon=True)
+    ending.start()
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.flush()
-    return child.wait()
+    status = child.wait()
+    if owner_gone.is_set():
+        ending.join()
+    return status
 
 
 if __name__ == "__main__":
