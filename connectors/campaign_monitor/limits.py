@@ -60,12 +60,18 @@ def _count(headers: Mapping[str, str], name: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is announced: `remaining` until `resets_at`. After that, `limit` is assumed until an answer says more."""
+    """What is announced: `remaining` until `resets_at`.
+
+    After that a like window is assumed, `announced` false, until an answer says more: same limit, same length (the
+    longest reset that was announced).
+    """
 
     began: float
-    resets_at: float | None
+    resets_at: float
     limit: int | None
     remaining: int
+    length: float
+    announced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +105,7 @@ class Allowance:
         if self.probing and self.in_flight:
             return float("inf")
         window = self._current(now)
-        if window is None or window.remaining > self.in_flight:
-            return 0.0
-        if window.resets_at is not None:
-            return max(window.resets_at - now, 0.0)
-        # No reset is known, and nothing that could tell one is in flight: one request has to ask.
-        return float("inf") if self.in_flight else 0.0
+        return 0.0 if window is None or window.remaining > self.in_flight else window.resets_at - now
 
     def started(self, now: float) -> "Allowance":
         """Count a request that starts now."""
@@ -126,12 +127,12 @@ class Allowance:
     def told(self, now: float, unix_now: float) -> Told:
         """Return what other processes on this account should know."""
         window = self._current(now)
-        resets_at = window.resets_at if window else None
+        known = window if window is not None and window.announced else None
         return Told(
             at=unix_now,
-            limit=window.limit if window else None,
-            remaining=window.remaining if window and resets_at is not None else None,
-            resets_in=None if resets_at is None else resets_at - now,
+            limit=known.limit if known else None,
+            remaining=known.remaining if known else None,
+            resets_in=known.resets_at - now if known else None,
             pause=max(self.paused_until - now, 0.0),
             interval=self.pace.interval,
         )
@@ -143,37 +144,45 @@ class Allowance:
         merged = replace(self, paused_until=paused, pace=self.pace.not_faster_than(told.interval))
         if told.remaining is None or told.resets_in is None or told.resets_in <= age:
             return merged
-        theirs = Window(now, now + told.resets_in - age, told.limit, told.remaining)
+        left = told.resets_in - age
+        theirs = Window(now, now + left, told.limit, told.remaining, left)
         ours = self._current(now)
-        if ours is None or ours.resets_at is None:
+        if ours is None or not ours.announced:
             return replace(merged, window=theirs)
         return replace(merged, window=replace(ours, remaining=min(ours.remaining, theirs.remaining)))
 
     def _current(self, now: float) -> Window | None:
         window = self.window
-        if window is None or window.resets_at is None or now < window.resets_at:
+        if window is None or now < window.resets_at:
             return window
-        return Window(window.resets_at, None, window.limit, window.limit) if window.limit else None
+        if window.limit is None:
+            return None
+        length = max(window.length, 1.0)
+        began = window.resets_at + (now - window.resets_at) // length * length
+        return Window(began, began + length, window.limit, max(window.limit, 1), length, announced=False)
 
     def _learned(self, what: Seen, started_at: float, now: float) -> Window | None:
         window = self._current(now)
         if what.remaining is None or what.reset is None:
-            if window is None or started_at < window.began:
-                return window
-            return replace(window, remaining=max(window.remaining - 1, 0))  # counted, as far as we know
+            return window and replace(window, remaining=max(window.remaining - 1, 0))  # counted, as far as we know
         at_latest = now + what.reset + RESET_MARGIN_SECONDS
-        fresh = Window(started_at, at_latest, what.limit, what.remaining)
+        fresh = Window(started_at, at_latest, what.limit, what.remaining, what.reset)
         if window is None:
             return fresh
-        if started_at < window.began:
-            return window  # about the window before
-        if window.resets_at is None:
-            return replace(fresh, began=window.began, remaining=min(what.remaining, window.remaining))
-        if started_at + what.reset > window.resets_at:
-            return fresh  # the server began a new one
-        return replace(
-            window,
-            limit=what.limit,
-            remaining=min(window.remaining, what.remaining),
-            resets_at=min(window.resets_at, at_latest),
+        at_earliest = started_at + what.reset
+        if started_at < window.began and at_earliest <= window.began:
+            # Probably about the window before; the server may have counted it in this one all the same.
+            return replace(window, remaining=max(window.remaining - 1, 0))
+        length = max(window.length, what.reset)
+        if not window.announced:
+            least = min(window.remaining, what.remaining)
+            return Window(window.began, at_latest, what.limit, least, length)
+        if at_earliest > window.resets_at:
+            return replace(fresh, length=length)  # the server began a new one
+        return Window(
+            window.began,
+            min(window.resets_at, at_latest),
+            what.limit,
+            min(window.remaining, what.remaining),
+            length,
         )
