@@ -44,6 +44,7 @@ class Border(Contract):
     """A page that was read before the chain above it began; that chain reads down until it meets it."""
 
     date: str = Field(description="Date of its first row.")
+    last: str = Field(description="Date of its last row.")
     ids: str = Field(description="Ids of its rows, packed.")
     page: int
 
@@ -64,6 +65,7 @@ class Cursor(Contract):
     )
     previous: str = Field(default="", description="Packed ids of the page that was read last.")
     low: int = Field(default=1, description="down: the lowest page of this chain's range.")
+    high: int | None = Field(default=None, description="by email: the last page of this chain's range.")
     border: Border | None = None
     borders: list[int] = Field(default_factory=list, description="Pages at which the read is still to be divided.")
     cuts: list[str] = Field(default_factory=list, description="Local dates at which it will be divided.")
@@ -71,9 +73,23 @@ class Cursor(Contract):
     newest: str = Field(default="", description="Packed (minute, id) of the newest rows, for the next run.")
     newest_date: str | None = None
     newest_cut: str | None = Field(default=None, description="Newest minute that `newest` does not hold whole.")
+    floor: str | None = Field(default=None, description="Where this read began: nothing before it was looked at.")
     accounted: int = Field(default=0, description="Rows that earlier runs have published or left out.")
     expected: int | None = Field(default=None, description="Rows that the report holds now, as a probe said.")
-    restarts: int = Field(default=0, description="How often a shifted page was read again.")
+    divided: bool = Field(default=False, description="down: not the chain that reads the newest rows.")
+    deep: bool = Field(default=False, description="Reads everything again, because rows came later than the overlap.")
+
+
+class Tally(Contract):
+    """What a chain has done so far in this run."""
+
+    pages: int = Field(default=0, description="Pages read.")
+    pages_total: int | None = None
+    rows: int = Field(default=0, description="Rows published.")
+    rows_total: int | None = None
+    repeats: int = Field(default=0, description="Rows that were known and not published again.")
+    left_out: int = Field(default=0, description="Rows of other lists, or too old.")
+    restarts: int = Field(default=0, description="Pages read again because rows had moved.")
 
 
 class ImportTask(Contract):
@@ -89,6 +105,10 @@ class ImportTask(Contract):
     page: int = Field(default=1, description="discover: page of the sent campaigns.")
     list_ids: list[str] = Field(default_factory=list, description="gap: the lists.")
     since: str | None = Field(default=None, description="gap: RFC 3339, when the hook was last seen to work.")
+    label: str = Field(default="", description="What people call the chain.")
+    group: str = Field(default="", description="The list or campaign that it belongs to.")
+    started_at: Instant
+    tally: Tally = Tally()
     source: Source | None = None
     cursor: Cursor | None = None
 
@@ -122,13 +142,7 @@ class ChainProgress(Contract):
     label: str = Field(default="", description="What people call it.")
     group: str = Field(default="", description="The list or campaign that it belongs to.")
     state: Literal["open", "parked", "done", "failed"] = "open"
-    pages: int = Field(default=0, description="Pages read so far.")
-    pages_total: int | None = None
-    rows: int = Field(default=0, description="Rows published.")
-    rows_total: int | None = None
-    repeats: int = Field(default=0, description="Rows that were known and not published again.")
-    left_out: int = Field(default=0, description="Rows of other lists, or too old.")
-    restarts: int = Field(default=0, description="Pages read again because rows had moved.")
+    tally: Tally = Tally()
     problem: str | None = Field(default=None, description="Why it waits or failed, in a sentence.")
     retry_at: Instant | None = None
     task: ImportTask | None = Field(default=None, description="parked: the step to go on with.")

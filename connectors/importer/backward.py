@@ -1,0 +1,118 @@
+"""Reading a listing from its last page to its first (pure): the five states of a list, and the suppression list.
+
+Ordered by date, oldest first: people come in at the end and may leave anywhere. When somebody leaves, all behind move
+left. Read forward, a row would slip from the next page to one that we have; read backward it can only slip to a page
+that is still to come. So nothing is lost, and what repeats is recognised by the ids of the page read before. Who came
+in meanwhile has a date after the beginning, and is found by the sweep that ends a full read.
+A long listing is divided at pages read first (borders): each chain reads down until it meets a row of its border.
+"""
+
+from datetime import timedelta
+
+from connectors import event_ids
+from connectors.campaign_monitor.entities import Page
+from connectors.importer.packed import OVERLAP, Newest, at, pack, text_of, unpack
+from connectors.importer.step import Kept, Step, Wanted, parts
+from connectors.importer.translate import Identified
+from schemas.import_task import Border, Cursor, Mark, Source
+
+
+def begin(source: Source, mark: Mark | None) -> Cursor:
+    """Return where a read begins: with a mark, shortly before what it knows."""
+    if mark is None or mark.known_from is None:
+        return Cursor(phase="first")
+    start = Cursor(phase="first", known_from=mark.known_from, known=mark.known, floor=mark.known_from)
+    if source.resource == "suppression":
+        return start  # takes no date; the read ends at the first row that is known
+    # A date without a time, one day early: whether the day itself is included is not documented.
+    return start.model_copy(update={"anchor": f"{at(mark.known_from) - timedelta(days=1):%Y-%m-%d}"})
+
+
+def wanted(cursor: Cursor, size: int) -> Wanted:
+    """Return the page that the cursor asks for."""
+    page = cursor.borders[0] if cursor.phase == "borders" else cursor.page
+    return Wanted(cursor.anchor, page, size)
+
+
+def take(cursor: Cursor, page: Page, rows: list[Identified], most_parts: int) -> Step:
+    """Return what to publish of a page and what to read next."""
+    if cursor.phase == "first":
+        if page.pages <= 1:
+            return _read(cursor, page, rows)
+        borders = parts(page.pages, most_parts) if cursor.known_from is None else []
+        start: dict[str, object] = {"page": page.pages, "pages": page.pages, "borders": borders}
+        start["phase"] = "borders" if borders else "down"
+        return Step(next=cursor.model_copy(update=start), rows_total=page.total, pages_total=page.pages)
+    if cursor.phase == "borders":
+        return _border(cursor, page, rows)
+    return _read(cursor, page, rows)
+
+
+def _read(cursor: Cursor, page: Page, rows: list[Identified]) -> Step:
+    step = Step(rows_total=page.total, pages_total=cursor.pages or page.pages)
+    border = unpack(cursor.border.ids) if cursor.border else set()
+    known = unpack(cursor.known) | unpack(cursor.previous)
+    newest = Newest(cursor.newest, cursor.newest_date, cursor.newest_cut)
+    here: list[bytes] = []
+    met_border = met_known = False
+    for index in reversed(range(len(rows))):
+        row = rows[index]
+        identity = event_ids.digest(row.base)
+        short = identity[: event_ids.SHORT_BYTES]
+        here.append(short)
+        if cursor.border is not None and (short in border or row.date < cursor.border.date):
+            met_border = True
+        if cursor.known_from is not None and row.date and row.date < cursor.known_from:
+            met_known = True
+            continue
+        if cursor.newest_cut is None:
+            newest.add(row.date, short)
+        if short in known or short in border:
+            step.repeats += 1
+        else:
+            step.keep.append(Kept(index, identity))
+    if rows and newest.latest is not None and rows[0].date < text_of(at(newest.latest) - OVERLAP):
+        newest.skip(rows[0].date)  # older than any overlap: what follows need not be remembered
+    held = newest.packed()
+    number = cursor.page if cursor.phase == "down" else 1
+    ended = number <= 1 or met_known or (cursor.border is not None and number < cursor.low and met_border)
+    if cursor.border is None and number <= cursor.low:
+        ended = True
+    if not ended:
+        # The next page holds older rows; once a day lies between, they are no longer among the newest.
+        update = {"phase": "down", "page": number - 1, "previous": pack(here), "newest": held}
+        cut = newest.cut or cursor.newest_cut
+        step.next = cursor.model_copy(update={**update, "newest_date": newest.latest, "newest_cut": cut})
+        return step
+    if not cursor.divided:
+        if cursor.border is not None:
+            newest.skip(cursor.border.last)  # other chains read from here on down
+        step.window, step.newest_date = newest.window(cursor.floor), newest.latest
+    return step
+
+
+def _border(cursor: Cursor, page: Page, rows: list[Identified]) -> Step:
+    """Read the page at a border, and hand the part below it to a chain of its own."""
+    step = Step(rows_total=page.total, pages_total=cursor.pages)
+    for index, row in enumerate(rows):
+        step.keep.append(Kept(index, event_ids.digest(row.base)))
+    ids = pack(kept.id[: event_ids.SHORT_BYTES] for kept in step.keep)
+    below = cursor.border
+    here = Border(
+        date=rows[0].date if rows else "", last=rows[-1].date if rows else "", ids=ids, page=cursor.borders[0]
+    )
+    step.divided.append(
+        Cursor(
+            phase="down",
+            page=cursor.borders[0] - 1,
+            low=(below.page + 1) if below else 1,
+            border=below,
+            previous=ids,
+            divided=True,
+            pages=cursor.pages,
+        )
+    )
+    borders = cursor.borders[1:]
+    update: dict[str, object] = {"borders": borders, "border": here, "low": here.page + 1}
+    step.next = cursor.model_copy(update={**update, "phase": "borders" if borders else "down"})
+    return step

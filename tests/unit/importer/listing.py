@@ -1,0 +1,98 @@
+"""Ten lines of a server with paged rows, and a driver that reads it the way the connector does."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from connectors.campaign_monitor.entities import Page
+from connectors.importer import reading
+from connectors.importer.local_dates import LocalDates
+from connectors.importer.step import Wanted
+from connectors.importer.translate import Translator
+from schemas.import_task import Cursor, Mark, Source
+
+START = datetime(2026, 3, 1, 12, 0)
+
+
+def minute(number: int) -> str:
+    return f"{START + timedelta(minutes=number):%Y-%m-%d %H:%M}:00"
+
+
+@dataclass
+class Server:
+    """Rows in the order of `key`; `inclusive` and `whole_days` are what is not known of the real one."""
+
+    key: Callable[[dict], tuple]
+    rows: list[dict] = field(default_factory=list)
+    inclusive: bool = True
+    whole_days: bool = False
+
+    def page(self, wanted: Wanted) -> Page:
+        rows = sorted(self.rows, key=self.key)
+        if wanted.anchor:
+            since = wanted.anchor if len(wanted.anchor) > 10 and not self.whole_days else wanted.anchor[:10] + " 00:00"
+            rows = [row for row in rows if row["Date"][:16] > since or (self.inclusive and row["Date"][:16] == since)]
+        size = wanted.size
+        here = rows[(wanted.page - 1) * size : wanted.page * size]
+        pages = max(1, -(-len(rows) // size))
+        return Page(list(here), "date", "asc", wanted.page, size, len(here), len(rows), pages)
+
+
+@dataclass
+class Reader:
+    """Reads a source to its end, chain by chain in random order, with something happening between the pages."""
+
+    server: Server
+    source: Source
+    size: int = 10
+    most_parts: int = 1
+    seed: int = 0
+    published: list[str] = field(default_factory=list)
+    rows: list[dict] = field(default_factory=list)
+    mark: Mark | None = None
+    accounted: int = 0
+    pages: int = 0
+
+    def run(self, between: Callable[[int], None] = lambda page: None, *, full: bool = False) -> list[str]:
+        """Return the ids that this run published."""
+        dates = LocalDates(ZoneInfo("UTC"), datetime(2026, 1, 1, tzinfo=UTC), _utc)
+        translator = Translator(self.source, "job", dates)
+        order = random.Random(self.seed)
+        chains: list[tuple[Cursor, int]] = [
+            (reading.begin(self.source, None if full else self.mark, self.accounted), 0)
+        ]
+        fresh_ids: list[str] = []
+        fresh_all = before = 0
+        window = None
+        for turn in range(10_000):
+            if not chains:
+                break
+            cursor, fresh = chains.pop(order.randrange(len(chains)))
+            page = self.server.page(reading.wanted(self.source, cursor, self.size))
+            self.pages += 1
+            rows = [translator.identify(row) for row in page.rows]
+            step = reading.take(self.source, cursor, page, rows, fresh, self.most_parts)
+            # The page was read: from here on the world may change before the next one is.
+            between(turn)
+            fresh_ids += [kept.id.hex() for kept in step.keep]
+            self.rows += [page.rows[kept.row] for kept in step.keep]
+            fresh += len(step.keep) + step.left_out
+            fresh_all += len(step.keep) + step.left_out
+            chains += [(part, 0) for part in step.divided]
+            if step.next is not None:
+                chains.append((Cursor.from_bytes(step.next.to_bytes()), fresh))
+            if step.window is not None:
+                window, before = step.window, step.before
+        else:
+            raise AssertionError("the read does not end")
+        assert window is not None, "no chain read the newest rows"
+        self.mark = Mark(job_id="job", run=1, chain="c", known_from=window.known_from, known=window.known)
+        self.accounted = before + fresh_all
+        self.published += fresh_ids
+        return fresh_ids
+
+
+def _utc(text: str, zone: ZoneInfo) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=zone)
