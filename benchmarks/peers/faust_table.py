@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections import deque
+from collections.abc import Awaitable
+from typing import Any
 
 import faust
 
@@ -20,8 +23,26 @@ app = faust.App(
     web_enabled=False,
     table_standby_replicas=0,
 )
-events = app.topic(JOB.inputs[0], key_type=str, key_serializer="raw", value_serializer="json", partitions=PARTITIONS)
-profiles = app.Table("profiles", default=dict, partitions=PARTITIONS, options={"driver": "rocksdict"})
+events = app.topic(JOB.inputs[0], key_type=bytes, value_serializer="json", partitions=PARTITIONS)
+profiles = app.Table(
+    "profiles",
+    key_type=bytes,  # a key of type str would be JSON on the changelog
+    default=dict,
+    partitions=PARTITIONS,
+    options={"driver": "rocksdict"},
+)
+
+
+LAST_SENT: deque[Awaitable[object]] = deque(maxlen=1)
+_send_changelog = profiles.send_changelog
+
+
+def _remember(*args: Any, **kwargs: Any) -> Awaitable[object]:
+    LAST_SENT.append(_send_changelog(*args, **kwargs))
+    return LAST_SENT[-1]
+
+
+profiles.send_changelog = _remember
 
 
 @app.agent(events)
@@ -35,8 +56,7 @@ async def aggregate(stream: faust.Stream) -> None:
         profiles[key] = profile
         done += 1
         if done == JOB.events:
-            while app.producer.buffer.size:  # its flush gives up after 100 ms without progress
-                await app.producer.buffer.flush()
+            await LAST_SENT[-1]  # flush alone forgets the message that is just being handed over
             await app.producer.flush()
             STOPWATCH.report(done)
             os._exit(0)

@@ -7,6 +7,7 @@ acknowledgement is shorter. The row "no system" is the same with the event itsel
 """
 
 import contextlib
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from statistics import quantiles
@@ -15,7 +16,7 @@ from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
 
 from benchmarks.contest import Bench, Entry
 from benchmarks.job import PARTITIONS
-from benchmarks.measure import RunFailedError, running
+from benchmarks.measure import running
 from benchmarks.results import Result
 from benchmarks.systems import System
 from benchmarks.topics import PREFIX
@@ -44,9 +45,9 @@ def at_rest(bench: Bench, suite: str, systems: Sequence[System]) -> list[Result]
         entry = Entry(system, (topic,), events=1_000_000_000)
         job = bench.job(entry)
         try:
-            with running(system.command(job), job.state.parent):
-                times = _probe(bench.topics.bootstrap, topic, system.result_topic(job), events)
-        except (LostEventError, RunFailedError) as error:
+            with running(system.command(job), job.state.parent) as process:
+                times = _probe(bench.topics.bootstrap, topic, system.result_topic(job), events, process)
+        except LostEventError as error:
             bench.failures.append(f"{suite}, {WORKLOAD}, {system.name}: {error}")
             bench.say(bench.failures[-1])
         else:
@@ -75,11 +76,13 @@ def _row(suite: str, system: str, events: int, times: Sequence[float], quick: bo
     )
 
 
-def _probe(bootstrap: str, into: str, out_of: str, events: int) -> list[float]:
+def _probe(
+    bootstrap: str, into: str, out_of: str, events: int, process: subprocess.Popen[bytes] | None = None
+) -> list[float]:
     """Publish single events and return the seconds until each one's record was read, without the warm-up."""
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "partitioner": "murmur2_random"})
     with _reader(bootstrap, out_of) as consumer:
-        _await_first(producer, consumer, into)
+        _await_first(producer, consumer, into, process)
         times = []
         for number in range(WARM_UP + events):
             times.append(_one(producer, consumer, into, f"latency{number}@example.com".encode()))
@@ -98,12 +101,14 @@ def _reader(bootstrap: str, topic: str) -> Iterator[Consumer]:
         consumer.close()
 
 
-def _await_first(producer: Producer, consumer: Consumer, topic: str) -> None:
+def _await_first(producer: Producer, consumer: Consumer, topic: str, process: subprocess.Popen[bytes] | None) -> None:
     """Return when every partition answers: the system has joined, and all connections are open."""
     deadline = time.monotonic() + START_SECONDS
     answered: set[int] = set()
     number = 0
     while len(answered) < PARTITIONS:
+        if process is not None and process.poll() is not None:
+            raise LostEventError("it ended before it answered an event")
         if time.monotonic() > deadline:
             raise LostEventError(f"no answer in {START_SECONDS:.0f} s after the start")
         _publish(producer, topic, f"first{number}@example.com".encode())
