@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from .batch import Batch, DeadLetter
+import structlog
+
+from .attempt import Agent
+from .batch import DeadLetter, Output
+from .errors import ExitCode, FatalError, TransientError
+from .faust_app import make_faust_app
+from .halt import halt
 from .metrics import Metrics
+from .pause import PauseGuard
 from .producer import Producer
 from .rows import Codec
+from .runtime import BatchRuntime, OwnerHook
 from .settings import BatchSettings
 from .table import BatchTable, Index
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-Agent = Callable[[Batch], Awaitable[None]]
 DeadLetters = Callable[[Sequence[DeadLetter]], Awaitable[None]]
-OwnerHook = Callable[[int, int], Awaitable[None]]
+log = structlog.get_logger(__name__)
 
 
 class Health(NamedTuple):
@@ -31,12 +40,10 @@ class Health(NamedTuple):
 
 
 class BatchApp:
-    """One consumer group: sources with equal partition counts, tables, and one owner task for each partition."""
+    """One consumer group: sources with equal partition counts, tables, and one owner task for each partition.
 
-    faust: Any
-    producer: Producer
-    metrics: Metrics
-    settings: BatchSettings
+    Build it anywhere; it connects when it is run.
+    """
 
     def __init__(
         self,
@@ -49,7 +56,16 @@ class BatchApp:
         """`dead_letters` is awaited with every refused record and must return only when they are kept; by default they
         go to `<topic>.dlq`. `misplaced` receives records whose key belongs to another partition (an upstream with
         another partitioner); by default they are dead letters of stage "partitioning"."""
-        raise NotImplementedError
+        self.settings = settings
+        self.metrics = metrics or Metrics()
+        self._pause = PauseGuard(settings.allowed_pause_seconds)
+        self.producer = Producer(settings, before_send=self._pause.check)
+        keep = dead_letters or self._to_dead_letter_topic
+        self.runtime = BatchRuntime(settings, self.metrics, self.producer, keep, misplaced or keep)
+        self.faust = make_faust_app(settings, self.runtime)
+        self._services: list[Callable[[], Awaitable[None]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = False
 
     def table(
         self,
@@ -66,52 +82,180 @@ class BatchApp:
         `changelog` defaults to `<app_id>-<name>-changelog`. With `public` the changelog is a topic for others: the
         record's value is the public value, the hidden state travels in a header. `sources` are the topics whose
         offsets its rows remember."""
-        raise NotImplementedError
+        table = BatchTable(
+            self.runtime,
+            name,
+            codec=codec,
+            sources=sources,
+            changelog=changelog or f"{self.settings.app_id}-{name}-changelog",
+            public=public,
+            index=index,
+        )
+        self.runtime.tables.append(table)
+        return table
 
     def agent(self, *topics: str) -> Callable[[Agent], Agent]:
         """Register `async def (batch)` for batched topics, before start. One agent for each topic."""
-        raise NotImplementedError
+
+        def register(agent: Agent) -> Agent:
+            for topic in topics:
+                if topic in self.runtime.batched:
+                    raise ValueError(f"topic {topic} has an agent already")
+                self.runtime.batched[topic] = agent
+                self._subscribe(topic)
+            return agent
+
+        return register
+
+    def _subscribe(self, topic: str) -> None:
+        dispatch = self.runtime.dispatch
+
+        async def hand_over(stream: Any) -> None:
+            async for batch in stream:
+                dispatch(batch)
+
+        channel = self.faust.topic(
+            topic,
+            partitions=self.settings.partitions,
+            key_serializer="raw",
+            value_serializer="raw",
+            internal=False,
+        )
+        self.faust.agent(channel, name=f"batches.{topic}", concurrency=1)(hand_over)
 
     def on_assigned(self, hook: OwnerHook) -> OwnerHook:
         """`async def (partition, generation)`, when the partition's tables are restored and before its first batch.
 
         Return soon: start a task there, and end it in `on_revoked`."""
-        raise NotImplementedError
+        self.runtime.assigned_hooks.append(hook)
+        return hook
 
     def on_revoked(self, hook: OwnerHook) -> OwnerHook:
         """`async def (partition, generation)`, when the partition is taken away or the process stops, before the stores
         close. Writes are still allowed inside the hook, within what is left of `revoke_grace_seconds`."""
-        raise NotImplementedError
+        self.runtime.revoked_hooks.append(hook)
+        return hook
 
     def service(self, fn: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         """A task that runs while the app does; started before the group is joined, cancelled at stop. If it raises the
         process ends (a silent death of a part is the worst fault)."""
-        raise NotImplementedError
+        self._services.append(fn)
+        return fn
 
     async def run_as_owner(self, partition: int, generation: int, job: Callable[[], Awaitable[R]]) -> R:
         """Run `job` in the partition's owner task, between batches, and return its result. Raises Revoked."""
-        raise NotImplementedError
+        result: R = await self.runtime.run_as_owner(partition, generation, job)
+        return result
 
     def lease_seconds(self) -> float:
         """How long this process surely stays the owner of its partitions, judged by the group's last heartbeat answer.
 
         Check it just before an effect that Kafka cannot fence (an HTTP request): at 0 or less do not send."""
-        raise NotImplementedError
+        self._pause.check()
+        return self.runtime.lease_seconds()
 
     def health(self) -> Health:
         """Judged from inside: partitions restored, nothing stuck, heartbeats answered."""
-        raise NotImplementedError
+        reasons = [f"partition {p}: {why}" for p, why in sorted(self.runtime.stuck.items())]
+        if self.runtime.recovering_since is not None:
+            reasons.append("restoring tables")
+        if not self.runtime.lanes:
+            reasons.append("no partitions")
+        elif self.runtime.lease_seconds() <= 0:
+            reasons.append("the group's coordinator does not answer heartbeats")
+        return Health(live=not self._stopped, ready=not reasons, reasons=reasons)
 
     def run(self) -> NoReturn:
         """Check topics, join the group, work until SIGTERM or SIGINT, stop cleanly. Ends the process."""
-        raise NotImplementedError
+        from .process import run_process
+
+        run_process(self)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BatchApp]:
         """The same in a running event loop, without signal handlers: for tests and for processes with several apps."""
-        raise NotImplementedError
-        yield self
+        await self.start()
+        try:
+            yield self
+        finally:
+            await self.stop()
+
+    async def start(self) -> None:
+        """Check the topics and join the group; partitions arrive later. Raises WrongTopic."""
+        await self._check_topics()
+        gc.freeze()
+        gc.set_threshold(self.settings.gc_threshold, 20, 100)
+        self._pause.start()
+        for service in self._services:
+            self._tasks.append(asyncio.create_task(self._watch(service), name=f"service-{service.__name__}"))
+        self.faust.finalize()
+        (self.settings.data_dir / self.settings.app_id).mkdir(parents=True, exist_ok=True)
+        await self.faust.start()
+
+    async def stop(self) -> None:
+        """Finish the batches in work, commit, leave the group, close the stores."""
+        self._stopped = True
+        await self.faust.stop()
+        await self.runtime.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.producer.close(2.0)
+        self._pause.stop()
 
     async def settled(self, timeout_seconds: float = 30.0) -> None:
         """Wait until everything that is in the sources now is settled and committed: for tests."""
-        raise NotImplementedError
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        ends: dict[Any, int] | None = None
+        while True:
+            if self.runtime.lanes and ends is None:
+                thread = self.runtime.consumer._thread
+                bounds = await thread.run_here(thread.bounds(self.runtime.ledger.positions()))
+                ends = {tp: end for tp, (_, end) in bounds.items()}
+            if ends is not None and self.runtime.lanes:
+                done = self.runtime.ledger.known_to_broker()
+                if all(done.get(tp, -1) >= end for tp, end in ends.items() if end > 0):
+                    return
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"not settled: ends {ends}, committed {self.runtime.ledger.known_to_broker()}")
+            await asyncio.sleep(0.02)
+
+    async def _check_topics(self) -> None:
+        for attempt in range(1, 100):
+            try:
+                return await self.runtime.check_topics()
+            except TransientError as error:
+                log.warning("broker does not answer yet", error=str(error), attempt=attempt)
+                await asyncio.sleep(min(5.0, 0.2 * attempt))
+        raise FatalError("the broker does not answer")
+
+    async def _watch(self, service: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await service()
+        except asyncio.CancelledError:
+            raise
+        except FatalError as error:
+            halt(error.exit_code, str(error))
+        except Exception as error:
+            log.exception("service died", service=service.__name__)
+            halt(ExitCode.FATAL, f"service {service.__name__} died: {error!r}")
+
+    async def _to_dead_letter_topic(self, letters: Sequence[DeadLetter]) -> None:
+        await self.producer.publish_all(
+            [
+                Output(
+                    f"{letter.topic}.dlq",
+                    letter.record.key,
+                    letter.record.value,
+                    [
+                        *letter.record.headers,
+                        ("dlq-topic", letter.topic.encode()),
+                        ("dlq-partition", str(letter.partition).encode()),
+                        ("dlq-offset", str(letter.record.offset).encode()),
+                        ("dlq-stage", letter.stage.encode()),
+                        ("dlq-reason", letter.reason.encode()),
+                    ],
+                )
+                for letter in letters
+            ]
+        )

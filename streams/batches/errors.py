@@ -1,3 +1,4 @@
+# ruff: noqa: N818 - the names say what happened
 """What can go wrong, and what follows from it.
 
     BatchError

@@ -2,13 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import confluent_kafka
+import structlog
 
 from .batch import Output
+from .errors import ExitCode, FatalError, NotDelivered
+from .halt import halt
+from .security import librdkafka_security
+from .settings import BatchSettings
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 2000
+"""Records handed over between two turns of the event loop, about 3 ms."""
+
+
+class Delivery:
+    """Counts the broker's answers to a run of records; one of these is the callback of all of them.
+
+    `last_offset` is the offset of the record that was answered last: with one partition that is the highest.
+    """
+
+    __slots__ = ("_future", "_left", "_loop", "error", "last_offset", "partition")
+
+    def __init__(self, expected: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[None] = self._loop.create_future()
+        self._left = expected
+        self.error: Any = None
+        self.last_offset = -1
+        self.partition = -1
+
+    def __call__(self, error: Any, message: Any) -> None:  # in the polling thread
+        if error is not None and self.error is None:
+            self.error = error
+        self._left -= 1
+        if self._left == 0:
+            self.last_offset = message.offset() or 0
+            self.partition = message.partition()
+            self._loop.call_soon_threadsafe(self._done)
+
+    def _done(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)
+
+    async def acknowledged(self) -> int:
+        """The last record's offset, when all are on the broker. Raises NotDelivered, or FatalError."""
+        await self._future
+        if self.error is None:
+            return self.last_offset
+        if self.error.fatal():
+            raise FatalError(f"the producer cannot go on: {self.error.str()}")
+        raise NotDelivered(f"the broker did not acknowledge: {self.error.str()}")
 
 
 class Producer:
     """confluent-kafka's producer behind awaitables: acks=all, murmur2, bounded delivery time."""
+
+    def __init__(self, settings: BatchSettings, *, before_send: Callable[[], None] = lambda: None) -> None:
+        """`before_send` is called before records are handed over; it may end the process (pause.py)."""
+        self._before_send = before_send
+        self._producer = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": settings.bootstrap_servers,
+                "client.id": settings.app_id,
+                "enable.idempotence": True,
+                "acks": "all",
+                "partitioner": "murmur2_random",
+                "compression.type": settings.compression,
+                "linger.ms": settings.linger_milliseconds,
+                "message.timeout.ms": int(settings.message_timeout_seconds * 1000),
+                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.kbytes": settings.producer_buffer_bytes // 1024,
+                "message.max.bytes": max(1_000_000, settings.max_record_bytes + 50_000),
+                "batch.num.messages": 10_000,
+                "error_cb": self._on_error,
+                **librdkafka_security(settings.security),
+                **settings.producer_options,
+            }
+        )
+        self._stopping = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="producer-poll", daemon=True)
+        self._poller.start()
 
     async def publish(
         self,
@@ -20,8 +100,96 @@ class Producer:
         partition: int | None = None,
     ) -> tuple[int, int]:
         """Write one record; (partition, offset) once the broker has it. Raises NotDelivered, or FatalError."""
-        raise NotImplementedError
+        delivery = Delivery(1)
+        await self._hand_over([(topic, key, value, headers, partition)], delivery)
+        offset = await delivery.acknowledged()
+        return delivery.partition, offset
 
     async def publish_all(self, outputs: Sequence[Output]) -> None:
         """Write many, wait for all. Raises NotDelivered when any of them is not acknowledged."""
-        raise NotImplementedError
+        if outputs:
+            delivery = Delivery(len(outputs))
+            await self._hand_over(outputs, delivery)
+            await delivery.acknowledged()
+
+    async def publish_rows(
+        self,
+        topic: str,
+        partition: int,
+        rows: Sequence[tuple[bytes, bytes | None]],
+        headers: Sequence[Sequence[tuple[str, bytes]]] | None = None,
+    ) -> int:
+        """Write (key, value) pairs to one partition, in order; the last one's offset, once the broker has them all."""
+        delivery = Delivery(len(rows))
+        produce = self._producer.produce
+        at = 0
+        while at < len(rows):
+            self._before_send()
+            stop = min(at + CHUNK, len(rows))
+            try:
+                if headers is None:
+                    while at < stop:
+                        key, value = rows[at]
+                        produce(topic, value, key, partition, delivery)
+                        at += 1
+                else:
+                    while at < stop:
+                        key, value = rows[at]
+                        produce(topic, value, key, partition, delivery, headers=headers[at])
+                        at += 1
+            except BufferError:
+                await asyncio.sleep(0.002)
+                continue
+            except confluent_kafka.KafkaException as error:
+                raise _refused(topic, error) from error
+            if at < len(rows):
+                await asyncio.sleep(0)
+        return await delivery.acknowledged()
+
+    async def _hand_over(self, outputs: Iterable[Output | tuple[Any, ...]], delivery: Delivery) -> None:
+        self._before_send()
+        for topic, key, value, headers, partition in outputs:
+            while True:
+                try:
+                    self._producer.produce(
+                        topic,
+                        value,
+                        key,
+                        -1 if partition is None else partition,
+                        delivery,
+                        headers=list(headers) if headers else None,
+                    )
+                    break
+                except BufferError:
+                    await asyncio.sleep(0.002)
+                    self._before_send()
+                except confluent_kafka.KafkaException as error:
+                    raise _refused(topic, error) from error
+
+    def pending(self) -> int:
+        """Records that the broker has not answered yet."""
+        return len(self._producer)
+
+    async def close(self, timeout_seconds: float) -> int:
+        """Wait for what is under way; the number of records that were not acknowledged in time."""
+        left = await asyncio.to_thread(self._producer.flush, timeout_seconds)
+        self._stopping.set()
+        await asyncio.to_thread(self._poller.join, 2.0)
+        return int(left)
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(0.2)
+
+    def _on_error(self, error: Any) -> None:
+        if error.fatal():
+            halt(ExitCode.FATAL, f"the producer cannot go on: {error.str()}")
+        else:
+            log.warning("producer", error=error.str())
+
+
+def _refused(topic: str, error: confluent_kafka.KafkaException) -> Exception:
+    inner = error.args[0]
+    if inner.code() == confluent_kafka.KafkaError.MSG_SIZE_TOO_LARGE:
+        return FatalError(f"a record for {topic} exceeds max_record_bytes: {inner.str()}")
+    return NotDelivered(f"{topic}: {inner.str()}")

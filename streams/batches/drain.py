@@ -1,0 +1,104 @@
+"""Taking fetched records out of aiokafka, a bounded range from every partition that has room for one.
+
+Leans on the fetcher of aiokafka 0.14.0 (pinned exactly): `_records`, `FetchResult`, `_create_fetch_waiter`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, NamedTuple
+
+from aiokafka.errors import ConsumerStoppedError
+
+CHUNK = 256
+"""Records between two looks at the byte bound."""
+
+
+class Fetched(NamedTuple):
+    """What one partition gave. `position` is behind transaction markers and aborted records, `records` may be empty."""
+
+    records: list[Any]
+    position: int
+
+
+def take(result: Any, max_records: int, max_bytes: int) -> Fetched:
+    """Records of one FetchResult up to the bounds, and the consumer's position after them."""
+    source = result._partition_records
+    records: list[Any] = []
+    size = 0
+    step = min(CHUNK, max_records)
+    while True:
+        chunk = list(islice(source, step))
+        records += chunk
+        if len(chunk) < step:
+            result._update_position()
+            position = source.next_fetch_offset
+            result._partition_records = None
+            return Fetched(records, position)
+        size += sum(r.serialized_key_size + r.serialized_value_size for r in chunk)
+        room = max_records - len(records)
+        if room <= 0 or size >= max_bytes:
+            result._update_position()
+            return Fetched(records, source.next_fetch_offset)
+        average = size / len(records)
+        step = max(1, min(CHUNK, room, int((max_bytes - size) / (average + 1)) + 1))
+
+
+async def drain(
+    fetcher: Any,
+    *,
+    wanted: Callable[[Any], bool],
+    limits: Callable[[Any], tuple[int, int]],
+    keep_going: Callable[[], bool],
+    wake: asyncio.Event,
+    timeout_seconds: float,
+) -> dict[Any, Fetched]:
+    """One range from each wanted partition that has records; waits up to the timeout for the first.
+
+    Partitions that are not wanted keep their fetched records (one fetch at most), so memory stays bounded. `wake` ends
+    the wait early, when a partition has become wanted. A fetch error of a partition is raised.
+    """
+    subscriptions = fetcher._subscriptions
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_seconds
+    while keep_going():
+        if subscriptions.reassignment_in_progress:
+            return {}
+        wake.clear()
+        taken: dict[Any, Fetched] = {}
+        for tp in list(fetcher._records):
+            if not subscriptions.is_assigned(tp):
+                del fetcher._records[tp]
+                continue
+            if not wanted(tp):
+                continue
+            result = fetcher._records[tp]
+            if not hasattr(result, "_partition_records"):  # a FetchError
+                if taken:
+                    return taken
+                del fetcher._records[tp]
+                fetcher._notify(fetcher._wait_consume_future)
+                result.check_raise()
+            elif result.has_more() and result.check_assignment(tp):
+                taken[tp] = take(result, *limits(tp))
+            if not result.has_more():
+                del fetcher._records[tp]
+                fetcher._notify(fetcher._wait_consume_future)
+        remaining = deadline - loop.time()
+        if taken or remaining <= 0:
+            return taken
+        waiter = fetcher._create_fetch_waiter()
+        waking = asyncio.ensure_future(wake.wait())
+        try:
+            await asyncio.wait([waiter, waking], timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waking.cancel()
+        if fetcher._closed:
+            raise ConsumerStoppedError
+        if waiter.done():
+            waiter.result()  # raises what the background fetch raised
+        else:
+            waiter.cancel()
+    return {}

@@ -1,0 +1,135 @@
+"""One partition of a table while it is ours: its store, its cached rows, and the right to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from .cache import RowCache
+from .errors import Revoked
+from .folding import ReadyRow
+from .rows import Codec, Row, decode_blob, decode_hidden, encode_blob
+from .store import Checkpoint, PartitionStore, StoredRow
+
+T = TypeVar("T")
+
+
+class Holding(Generic[T]):
+    """Made at assignment, closed at revocation; a later assignment of the same partition makes another one."""
+
+    def __init__(
+        self,
+        partition: int,
+        generation: int,
+        store: PartitionStore,
+        topic_id: int,
+        codec: Codec[T],
+        index: Callable[[Row[T]], Iterable[bytes]] | None,
+        cache: RowCache[T],
+    ) -> None:
+        self.partition = partition
+        self.generation = generation
+        self.store = store
+        self.topic_id = topic_id
+        """Of the changelog."""
+        self.next_offset = 0
+        """Of the changelog; everything before it is in the store."""
+        self.uncertain = False
+        """A write was not acknowledged: its records may be in the changelog all the same."""
+        self.restored = False
+        self._codec = codec
+        self._index = index
+        self._cache = cache
+        self.closed = False
+
+    def check(self, generation: int | None = None) -> None:
+        """Raise Revoked unless the partition is still ours, under the generation that the caller knows."""
+        if self.closed or not self.restored or (generation is not None and generation != self.generation):
+            raise Revoked(f"partition {self.partition} is not owned under generation {generation}")
+
+    def take(self, keys: Sequence[bytes]) -> dict[bytes, Row[T]]:
+        """Rows to be worked on. They leave the cache: only what is written comes back."""
+        rows: dict[bytes, Row[T]] = {}
+        missing: list[bytes] = []
+        take = self._cache.take
+        for key in keys:
+            row = take(key)
+            if row is None:
+                missing.append(key)
+            else:
+                rows[key] = row
+        if missing:
+            for key, blob in zip(missing, self.store.get_many(missing), strict=True):
+                rows[key] = self.decode(key, blob)
+        return rows
+
+    def stored(self, key: bytes) -> Row[T]:
+        """One row as the store has it."""
+        return self.decode(key, self.store.get_many([key])[0])
+
+    def decode(self, key: bytes, blob: bytes | None) -> Row[T]:
+        """A row out of a store's blob."""
+        if blob is None:
+            return Row(key, self._codec.decode(key, None, b""), {}, exists=False)
+        value, hidden = decode_blob(blob)
+        positions, state = decode_hidden(hidden)
+        row = Row(key, self._codec.decode(key, value, state), positions, exists=True, size=len(blob))
+        if self._index is not None:
+            row.index = frozenset(self._index(row))
+        return row
+
+    def keep(self, rows: Iterable[Row[T]]) -> None:
+        """Rows as they are in the store now."""
+        put = self._cache.put
+        for row in rows:
+            put(row)
+
+    def save(self, ready: Sequence[ReadyRow[T]], last_offset: int) -> None:
+        """Write rows whose changelog records are acknowledged up to `last_offset`."""
+        writes: list[StoredRow] = []
+        index = self._index
+        for row, value, hidden in ready:
+            blob = encode_blob(value, hidden)
+            if index is None:
+                writes.append(StoredRow(row.key, blob))
+            else:
+                now = frozenset(index(row))
+                writes.append(StoredRow(row.key, blob, row.index - now, now - row.index))
+                row.index = now
+            row.exists = True
+        self.store.write(writes, Checkpoint(self.topic_id, last_offset + 1))
+        self.next_offset = last_offset + 1
+
+    def index_changes(self, blobs: dict[bytes, bytes | None]) -> list[StoredRow]:
+        """Restored rows with the index entries that change with them."""
+        keys = list(blobs)
+        changes = []
+        for key, old in zip(keys, self.store.get_many(keys), strict=True):
+            before = self.decode(key, old).index if old is not None else frozenset()
+            blob = blobs[key]
+            after = self.decode(key, blob).index if blob is not None else frozenset()
+            changes.append(StoredRow(key, blob, before - after, after - before))
+        return changes
+
+    def rebuild_index(self, step: int = 5000) -> None:
+        """Index every row of a store that was filled without."""
+        self.store.drop_index()
+        after: bytes | None = None
+        while found := self.store.scan(after, step):
+            rows = [(key, blob, self.decode(key, blob).index) for key, blob in found]
+            self.store.write([StoredRow(key, blob, (), index) for key, blob, index in rows if index], None)
+            after = found[-1][0]
+
+    def resize_cache(self, max_rows: int, max_bytes: int) -> None:
+        """This partition's share of the memory."""
+        self._cache.resize(max_rows, max_bytes)
+
+    def cached(self) -> int:
+        """Rows in memory."""
+        return len(self._cache)
+
+    def close(self) -> None:
+        """Give up the right to write, then the store. Blocks while the store flushes."""
+        self.closed = True
+        self._cache.clear()
+        self.store.close()

@@ -1,0 +1,54 @@
+"""The life of a process: signals, a clean stop within its budget, and an end in any case."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+import uvloop
+
+from . import killpoints
+from .errors import ExitCode, FatalError
+from .halt import halt
+
+if TYPE_CHECKING:
+    from .app import BatchApp
+
+log = structlog.get_logger(__name__)
+
+
+def run_process(app: BatchApp) -> NoReturn:
+    """Run the app until a signal; never returns."""
+    killpoints.from_environment(os.environ)
+    try:
+        uvloop.install()
+        asyncio.run(_run(app))
+    except FatalError as error:
+        halt(error.exit_code, str(error))
+    except Exception as error:
+        log.exception("process failed")
+        halt(ExitCode.FATAL, repr(error))
+    halt(ExitCode.CLEAN, "stopped")
+    raise SystemExit(0)  # only where halt was replaced
+
+
+async def _run(app: BatchApp) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await app.start()
+    log.info("running", app=app.settings.app_id)
+    await stop.wait()
+    # A timer thread, not the loop: it must end the process also when the loop hangs.
+    timer = threading.Timer(
+        app.settings.stop_seconds, halt, (ExitCode.STOP_TIMEOUT, "the clean stop took too long"), {"stacks": True}
+    )
+    timer.daemon = True
+    timer.start()
+    await app.stop()
+    timer.cancel()

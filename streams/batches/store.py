@@ -1,0 +1,277 @@
+"""The rows of one partition on the local disk: RocksDB, opened by the partition's owner only.
+
+Written without a log of its own: the changelog is the log. After a crash the store stands at its last flush, rows,
+index and checkpoint together (atomic flush), and recovery reads the changelog from that checkpoint on.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
+
+from .errors import Revoked, StoreFailed, StoreLocked
+
+log = structlog.get_logger(__name__)
+
+_CHECKPOINT = struct.Struct(">BIQ")  # layout, changelog topic id, next changelog offset
+_CHECKPOINT_KEY = b"checkpoint"
+_INDEX_TAIL = struct.Struct(">H")
+LAYOUT = 1
+"""Raised when rows or index are written differently; a store of another layout is rebuilt."""
+
+
+class Checkpoint(NamedTuple):
+    """How far the changelog is in the store."""
+
+    topic_id: int
+    next_offset: int
+
+
+class StoredRow(NamedTuple):
+    """One row to be written: `blob` None deletes it; the index keys that go and come with it."""
+
+    key: bytes
+    blob: bytes | None
+    removed: Iterable[bytes] = ()
+    added: Iterable[bytes] = ()
+
+
+class StoreOptions:
+    """RocksDB options of all stores of a process; they share one bounded block cache."""
+
+    def __init__(self, block_cache_bytes: int, write_buffer_bytes: int) -> None:
+        self._cache = Cache(block_cache_bytes)
+        self._write_buffer_bytes = write_buffer_bytes
+
+    def rows(self) -> Options:
+        """Point reads of keys that are often absent: bloom filters, filters in the bounded cache."""
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.create_missing_column_families(True)
+        options.set_atomic_flush(True)
+        table = BlockBasedOptions()
+        table.set_bloom_filter(10, False)
+        table.set_block_cache(self._cache)
+        table.set_cache_index_and_filter_blocks(True)
+        table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+        table.set_block_size(4096)
+        options.set_block_based_table_factory(table)
+        options.set_write_buffer_size(self._write_buffer_bytes)
+        options.set_max_write_buffer_number(2)
+        options.set_compression_type(DBCompressionType.lz4())
+        options.set_max_open_files(256)
+        options.set_keep_log_file_num(2)
+        options.set_max_log_file_size(1 << 20)
+        options.set_stats_dump_period_sec(0)
+        return options
+
+    def small(self) -> Options:
+        """Index and checkpoint: little data."""
+        options = Options(raw_mode=True)
+        table = BlockBasedOptions()
+        table.set_block_cache(self._cache)
+        options.set_block_based_table_factory(table)
+        options.set_write_buffer_size(max(1 << 20, self._write_buffer_bytes // 4))
+        options.set_max_write_buffer_number(2)
+        return options
+
+
+class PartitionStore:
+    """Rows, index and checkpoint of one partition. Safe to read from other threads while the owner writes.
+
+    After `close` every call raises Revoked. RocksDB keeps its lock while any iterator lives, so none leaves a method.
+    """
+
+    def __init__(self, path: Path, options: StoreOptions) -> None:
+        """Open, creating it when absent. StoreLocked when another process has it; a damaged one raises ValueError."""
+        self.path = path
+        self._options = options
+        self._lock = threading.RLock()
+        self._closed = False
+        self._no_log = WriteOptions()
+        self._no_log.disable_wal = True
+
+        self._acquire()
+
+    def _acquire(self) -> None:
+        path, options = self.path, self._options
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = Rdict(
+                str(path), options.rows(), column_families={"index": options.small(), "meta": options.small()}
+            )
+            self._index = self._db.get_column_family("index")
+            self._meta = self._db.get_column_family("meta")
+            self._index_handle = self._db.get_column_family_handle("index")
+            self._meta_handle = self._db.get_column_family_handle("meta")
+        except Exception as error:
+            raise _opening_failed(path, error) from error
+
+    def _release(self) -> None:
+        self._index_handle = self._meta_handle = None
+        self._index.close()
+        self._meta.close()
+        self._db.close()
+        del self._index, self._meta, self._db
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """None: the store is new, or of another layout."""
+        with self._open():
+            raw = self._meta.get(_CHECKPOINT_KEY)
+        if raw is None:
+            return None
+        layout, topic_id, next_offset = _CHECKPOINT.unpack(raw)
+        return Checkpoint(topic_id, next_offset) if layout == LAYOUT else None
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Blobs in the order of the keys; None for absent ones."""
+        with self._open():
+            found: list[bytes | None] = self._db.get(list(keys))
+            return found
+
+    def write(self, rows: Iterable[StoredRow], checkpoint: Checkpoint | None) -> None:
+        """All rows, their index entries and the checkpoint, or nothing of it. None: the checkpoint before stands."""
+        batch = WriteBatch(raw_mode=True)
+        put, delete, handle = batch.put, batch.delete, self._index_handle
+        for key, blob, removed, added in rows:
+            if blob is None:
+                delete(key)
+            else:
+                put(key, blob)
+            for entry in removed:
+                delete(_index_entry(entry, key), handle)
+            for entry in added:
+                put(_index_entry(entry, key), b"", handle)
+        if checkpoint is not None:
+            put(_CHECKPOINT_KEY, _CHECKPOINT.pack(LAYOUT, *checkpoint), self._meta_handle)
+        with self._open():
+            try:
+                self._db.write(batch, self._no_log)
+            except Exception as error:
+                raise StoreFailed(
+                    f"cannot write to the store {self.path}: {error}; free space or repair the disk"
+                ) from error
+
+    def scan(self, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+        """(key, blob) in key order, beginning behind `after`."""
+        with self._open():
+            return _range(self._db, None if after is None else after + b"\x00", None, limit)
+
+    def scan_index(
+        self, prefix: bytes, after: tuple[bytes, bytes] | None, upto: bytes | None, limit: int
+    ) -> list[tuple[bytes, bytes]]:
+        """(index key, row key) in order, beginning behind the pair `after`, below `upto`, all with `prefix`."""
+        start = prefix if after is None else _index_entry(*after) + b"\x00"
+        end = _after_prefix(prefix)
+        if upto is not None:
+            end = upto if end is None else min(upto, end)
+        with self._open():
+            return [_split_index_entry(entry) for entry, _ in _range(self._index, start, end, limit)]
+
+    def drop_index(self) -> None:
+        """Remove every index entry: before it is built anew."""
+        with self._open():
+            while entries := _range(self._index, None, None, 10_000):
+                batch = WriteBatch(raw_mode=True)
+                for entry, _ in entries:
+                    batch.delete(entry, self._index_handle)
+                self._db.write(batch, self._no_log)
+
+    def empty(self) -> None:
+        """Remove everything: before a rebuild."""
+        with self._open():
+            self._release()
+            remove_store(self.path)
+            self._acquire()
+
+    def flush(self) -> None:
+        """Bring everything to disk, so that a restart resumes here."""
+        with self._open():
+            self._db.flush()
+
+    def close(self, *, flush: bool = True) -> None:
+        """Flush and release the lock; later calls do nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                if flush:
+                    self._db.flush()
+            except Exception as error:
+                log.warning("store not flushed at close", path=str(self.path), error=str(error))
+            self._release()
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise Revoked(f"the store {self.path} is closed")
+            yield
+
+
+def remove_store(path: Path) -> None:
+    """Delete a store that is damaged or does not fit its changelog."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _opening_failed(path: Path, error: Exception) -> Exception:
+    text = str(error)
+    if "LOCK" in text or "lock hold" in text:
+        return StoreLocked(
+            f"the store {path} is open in another process; give each process a data_dir of its own, "
+            f"or stop the other one ({text})"
+        )
+    if isinstance(error, PermissionError) or "Permission denied" in text or "Read-only" in text:
+        return StoreLocked(f"the store {path} cannot be written: {text}")
+    if "No space left" in text:
+        return StoreFailed(f"no space left for the store {path}")
+    return ValueError(f"the store {path} is damaged: {text}")
+
+
+def _range(db: Rdict, start: bytes | None, end: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
+    found: list[tuple[bytes, bytes]] = []
+    cursor = db.iter()
+    if start is None:
+        cursor.seek_to_first()
+    else:
+        cursor.seek(start)
+    while len(found) < limit and cursor.valid():
+        key = cursor.key()
+        if end is not None and key >= end:
+            break
+        found.append((key, cursor.value()))
+        cursor.next()
+    return found
+
+
+def _index_entry(index_key: bytes, key: bytes) -> bytes:
+    return index_key + key + _INDEX_TAIL.pack(len(index_key))
+
+
+def _split_index_entry(entry: bytes) -> tuple[bytes, bytes]:
+    (length,) = _INDEX_TAIL.unpack_from(entry, len(entry) - _INDEX_TAIL.size)
+    return entry[:length], entry[length : -_INDEX_TAIL.size]
+
+
+def _after_prefix(prefix: bytes) -> bytes | None:
+    """The least bytes that are greater than everything that starts with `prefix`."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None

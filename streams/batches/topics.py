@@ -1,0 +1,119 @@
+"""Topics as the broker has them, checked before the first record; changelogs are created when they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from .errors import TransientError, WrongTopic
+from .rows import topic_hash
+from .security import librdkafka_security
+from .settings import BatchSettings
+
+log = structlog.get_logger(__name__)
+
+TIMEOUT = 15.0
+TOMBSTONES_MILLISECONDS = 9 * 86_400_000
+"""A public tombstone carries hidden state (event ids of 8 days, offsets): it must outlive every replay of an event."""
+
+
+class TopicFacts(NamedTuple):
+    """What the broker says of a topic."""
+
+    name: str
+    topic_id: int
+    partitions: int
+    replication: int
+
+
+def admin_client(settings: BatchSettings) -> AdminClient:
+    """An admin client with the application's security settings."""
+    return AdminClient({"bootstrap.servers": settings.bootstrap_servers, **librdkafka_security(settings.security)})
+
+
+def describe(admin: Any, names: Sequence[str]) -> dict[str, TopicFacts]:
+    """Facts by name; missing topics are left out. Raises TransientError when the broker does not answer."""
+    facts: dict[str, TopicFacts] = {}
+    for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=TIMEOUT).items():
+        try:
+            found = future.result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                continue
+            raise TransientError(f"topic {name}: {error.args[0].str()}") from error
+        replication = min((len(p.replicas) for p in found.partitions), default=0)
+        facts[name] = TopicFacts(name, topic_hash(str(found.topic_id)), len(found.partitions), replication)
+    return facts
+
+
+def check_sources(facts: dict[str, TopicFacts], sources: Sequence[str], settings: BatchSettings) -> None:
+    """WrongTopic unless every source exists with the wanted partition count."""
+    for name in sources:
+        if name not in facts:
+            raise WrongTopic(f"topic {name}: not found, wanted with {settings.partitions} partitions; create it first")
+        if facts[name].partitions != settings.partitions:
+            raise WrongTopic(
+                f"topic {name}: found {facts[name].partitions} partitions, wanted {settings.partitions}; "
+                "keys would meet rows of other keys' partitions"
+            )
+
+
+def ensure_changelogs(admin: Any, names: Sequence[str], settings: BatchSettings) -> dict[str, TopicFacts]:
+    """Create missing changelogs, check the others: partition count, compaction without deletion, replication."""
+    facts = describe(admin, names) if names else {}
+    missing = [name for name in names if name not in facts]
+    if missing and not settings.create_topics:
+        raise WrongTopic(f"changelogs {', '.join(missing)}: not found, and create_topics is off")
+    if missing:
+        _create(admin, missing, settings)
+        facts |= describe(admin, missing)
+    for name in names:
+        if name not in facts:
+            raise TransientError(f"topic {name} was created but is not known yet")
+        if facts[name].partitions != settings.partitions:
+            raise WrongTopic(
+                f"changelog {name}: found {facts[name].partitions} partitions, wanted {settings.partitions}"
+            )
+        if facts[name].replication < settings.replication_factor:
+            raise WrongTopic(
+                f"changelog {name}: found replication {facts[name].replication}, wanted {settings.replication_factor}"
+            )
+    _check_configs(admin, names)
+    return facts
+
+
+def _create(admin: Any, names: Sequence[str], settings: BatchSettings) -> None:
+    config = {
+        "cleanup.policy": "compact",
+        "min.insync.replicas": str(settings.min_insync_replicas),
+        "delete.retention.ms": str(TOMBSTONES_MILLISECONDS),
+        "max.message.bytes": str(max(1_048_588, settings.max_record_bytes + 50_000)),
+    }
+    new = [NewTopic(name, settings.partitions, settings.replication_factor, config=config) for name in names]
+    for name, future in admin.create_topics(new, request_timeout=TIMEOUT).items():
+        try:
+            future.result()
+            log.info("changelog created", topic=name, partitions=settings.partitions)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another worker was faster
+                raise TransientError(f"changelog {name} cannot be created: {error.args[0].str()}") from error
+
+
+def _check_configs(admin: Any, names: Sequence[str]) -> None:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return
+    for resource, future in admin.describe_configs(resources, request_timeout=TIMEOUT).items():
+        try:
+            config = future.result()
+        except KafkaException as error:
+            raise TransientError(f"topic {resource.name}: {error.args[0].str()}") from error
+        policy = config["cleanup.policy"].value
+        if policy != "compact":
+            raise WrongTopic(
+                f"changelog {resource.name}: found cleanup.policy {policy!r}, wanted 'compact'; rows would expire"
+            )

@@ -1,0 +1,273 @@
+"""Faust's aiokafka transport, with a consumer that yields one message for each fetched range of a batched topic.
+
+Faust keeps the group membership, the rebalances and the delivery to streams. Taken away from it for batched topics are
+the positions: acknowledging a message does nothing here, a range is settled by its owner task (lanes.py) and only then
+may be committed (offsets.py). Other topics of the app go Faust's way untouched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+import aiokafka
+import structlog
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import TopicPartition as KafkaTopicPartition
+from faust.transport.consumer import ensure_TPset
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport, server_list
+
+from . import killpoints
+from .drain import Fetched, drain
+from .offsets import TopicPartition
+from .security import aiokafka_security
+from .settings import BatchSettings
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+class Runtime(Protocol):
+    """What the transport asks of the application."""
+
+    settings: BatchSettings
+    batched: Mapping[str, object]
+
+    def has_room(self, tp: tuple[str, int]) -> bool: ...
+    def make_batch(self, tp: tuple[str, int], fetched: Fetched, generation: int) -> object | None: ...
+    def metadata_of(self, topic: str) -> str: ...
+    def offsets_to_commit(self) -> dict[TopicPartition, int]: ...
+    def offsets_committed(self, offsets: Mapping[TopicPartition, int], generation: int) -> None: ...
+    async def start_positions(self, generation: int) -> dict[TopicPartition, int]: ...
+    async def quiesce(self) -> None: ...
+    async def release(self, revoked: Iterable[tuple[str, int]]) -> None: ...
+    def heartbeat_answered(self) -> None: ...
+    async def fetch_failed(self, error: KafkaError) -> None: ...
+
+
+class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust is not typed
+    """The thread in which aiokafka lives."""
+
+    @property
+    def _runtime(self) -> Runtime:
+        runtime: Runtime = self.consumer.app.batch_runtime
+        return runtime
+
+    async def on_start(self) -> None:
+        """Start aiokafka, and learn of each answered heartbeat."""
+        self.room_made = asyncio.Event()
+        await super().on_start()
+        coordinator = self._consumer._coordinator
+        heartbeat = coordinator._do_heartbeat
+        runtime = self._runtime
+
+        async def _do_heartbeat() -> bool:
+            answered: bool = await heartbeat()
+            if answered:
+                runtime.heartbeat_answered()
+            return answered
+
+        coordinator._do_heartbeat = _do_heartbeat
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        """Read committed records only, always with Faust's co-partitioning assignor, never skip on its own."""
+        conf, settings = self.app.conf, self._runtime.settings
+        self._assignor = self.app.assignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            group_instance_id=settings.instance_id,
+            bootstrap_servers=server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[self._assignor],
+            enable_auto_commit=False,
+            # "none": an offset out of range is an error to be judged, not a silent jump to the earliest record.
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_poll_records=settings.max_batch_records,
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=settings.fetch_max_bytes,
+            fetch_max_bytes=max(settings.fetch_buffer_bytes, settings.fetch_max_bytes),
+            fetch_max_wait_ms=settings.fetch_max_wait_milliseconds,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            check_crcs=conf.broker_check_crcs,
+            session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+            rebalance_timeout_ms=int(settings.rebalance_timeout_seconds * 1000),
+            heartbeat_interval_ms=int(settings.heartbeat_interval_seconds * 1000),
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+            connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
+            **aiokafka_security(settings.security),
+            **settings.consumer_options,
+        )
+
+    def run_here(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
+        """Run in this thread's loop, await in the caller's. Faust's own queue has two workers, one of them fetching."""
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.thread_loop))
+
+    def wake(self) -> None:
+        """A partition has room again: look at what was fetched meanwhile."""
+        self.thread_loop.call_soon_threadsafe(self.room_made.set)
+
+    async def getmany(self, active_partitions: set[Any] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's signature
+        """Ranges by partition."""
+        return await self.run_here(self._drain(active_partitions or set(), timeout))
+
+    async def _drain(self, active: set[Any], timeout_seconds: float) -> dict[Any, Fetched]:
+        consumer, settings, runtime = self._ensure_consumer(), self._runtime.settings, self._runtime
+        fetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            return {}
+        bounds = (settings.max_batch_records, settings.max_batch_bytes)
+        with fetcher._subscriptions.fetch_context():
+            return await drain(
+                fetcher,
+                wanted=lambda tp: tp in active and (tp.topic not in runtime.batched or runtime.has_room(tp)),
+                limits=lambda tp: bounds if tp.topic in runtime.batched else (100, settings.max_batch_bytes),
+                keep_going=lambda: bool(self.consumer.flow_active),
+                wake=self.room_made,
+                timeout_seconds=timeout_seconds,
+            )
+
+    async def _commit(self, offsets: Mapping[Any, int]) -> bool:
+        """Commit; a failure is told, and tried again at the next tick. Faust's own ends the consumer instead."""
+        consumer, assigned = self._ensure_consumer(), self.assignment()
+        ours = {
+            KafkaTopicPartition(*tp): OffsetAndMetadata(offset, self._runtime.metadata_of(tp[0]))
+            for tp, offset in offsets.items()
+            if tp in assigned
+        }
+        if len(ours) < len(offsets) or not ours:
+            return False
+        try:
+            await asyncio.wait_for(consumer.commit(ours), self._runtime.settings.session_timeout_seconds)
+        except Exception as error:
+            log.warning("commit failed", error=repr(error), partitions=len(ours))
+            return False
+        now = time.monotonic()
+        self.tp_last_committed_at.update(dict.fromkeys(offsets, now))
+        return True
+
+    async def committed(self, tps: Iterable[tuple[str, int]]) -> dict[TopicPartition, tuple[int, str] | None]:
+        """What the broker holds for the group: (offset, metadata), None when nothing was ever committed."""
+        wanted = [KafkaTopicPartition(*tp) for tp in tps]
+        found = await self._ensure_consumer()._coordinator.fetch_committed_offsets(wanted)
+        return {
+            TopicPartition(*tp): (found[tp].offset, found[tp].metadata)
+            if tp in found and found[tp].offset >= 0
+            else None
+            for tp in wanted
+        }
+
+    async def bounds(self, tps: Iterable[tuple[str, int]]) -> dict[TopicPartition, tuple[int, int]]:
+        """(log start, last stable offset) of partitions."""
+        wanted, consumer = [KafkaTopicPartition(*tp) for tp in tps], self._ensure_consumer()
+        first, last = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
+        return {TopicPartition(*tp): (first[tp], last[tp]) for tp in wanted}
+
+    async def seek_all(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Stand at these offsets; what was fetched before is dropped."""
+        consumer = self._ensure_consumer()
+        for tp, offset in positions.items():
+            consumer.seek(KafkaTopicPartition(*tp), offset)
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """Faust's stall lines compare clocks that differ; watchdog.py does this job."""
+
+
+class BatchConsumer(Consumer):  # type: ignore[misc]  # faust is not typed
+    """Yields batches; everything about their positions is the runtime's."""
+
+    _thread: BatchConsumerThread
+
+    @property
+    def _runtime(self) -> Runtime:
+        runtime: Runtime = self.app.batch_runtime
+        return runtime
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:  # noqa: ASYNC109 - Faust's signature
+        """One message for each fetched range of batched topics, one for each record of others."""
+        try:
+            ranges, _ = await self._wait_next_records(timeout)
+        except KafkaError as error:
+            await self._runtime.fetch_failed(error)
+            return
+        generation = self.app.consumer_generation_id
+        if not ranges or self.should_stop:
+            return
+        for tp, fetched in ranges.items():
+            if not self.flow_active or generation != self.app.consumer_generation_id:
+                return  # dropped; positions are set anew before the flow resumes
+            if tp.topic not in self._runtime.batched:
+                for record in fetched.records:
+                    yield tp, self._to_message(tp, record)
+                continue
+            batch = self._runtime.make_batch(tp, fetched, generation)
+            if batch is not None:
+                message = self._to_message(tp, fetched.records[-1])
+                message.key, message.value = None, batch
+                self._read_offset[tp] = None  # Faust drops what is below it without a word
+                yield tp, message
+
+    def ack(self, message: Any) -> bool:
+        """The stream is done with a message. Of a batch that means: handed to its owner, nothing more."""
+        if message.topic not in self._runtime.batched:
+            return bool(super().ack(message))
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return False
+
+    async def _add_gap(self, tp: Any, offset_from: int, offset_to: int) -> None:
+        if tp.topic not in self._runtime.batched:
+            await super()._add_gap(tp, offset_from, offset_to)
+
+    async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
+        """Commit what is settled, then Faust's own topics."""
+        done = await self.commit_settled()
+        return bool(await super().force_commit(topics, start_new_transaction)) or done
+
+    async def commit_settled(self) -> bool:
+        """Tell the broker what is settled; True when it took it."""
+        offsets = self._runtime.offsets_to_commit()
+        if not offsets:
+            return False
+        generation = self.app.consumer_generation_id
+        if not await self._thread.run_here(self._thread._commit(offsets)):
+            return False
+        self._runtime.offsets_committed(offsets, generation)
+        killpoints.reached("after-commit")
+        return True
+
+    async def perform_seek(self) -> None:
+        """Stand where the runtime says: before the first batch of an assignment."""
+        positions = await self._runtime.start_positions(self.app.consumer_generation_id)
+        await self._thread.run_here(self._thread.seek_all(positions))
+        self._read_offset.update(dict.fromkeys(positions))
+
+    async def wait_empty(self) -> None:
+        """Finish what is in work, or give it up when its time is over; then commit."""
+        await self._runtime.quiesce()
+        await self.commit()
+        await self.commit()  # the first may have joined a commit that began before the last batch settled
+
+    async def on_partitions_revoked(self, revoked: set[Any]) -> None:
+        """Quiesce and commit (in Faust's callback), then close the stores and forget the positions."""
+        await super().on_partitions_revoked(revoked)
+        await self._runtime.release(ensure_TPset(revoked))
+
+    def make_room_known(self) -> None:
+        """A lane took its next batch."""
+        self._thread.wake()
+
+    def verify_event_path(self, now: float, tp: Any) -> None:
+        """See BatchConsumerThread."""
+
+
+class BatchTransport(Transport):  # type: ignore[misc]  # faust is not typed
+    """Faust's transport with our consumer."""
+
+    Consumer = BatchConsumer
