@@ -1,0 +1,143 @@
+"""Subscribers that are computed, not held: the same seed gives the same million people."""
+
+from array import array
+from collections.abc import Sequence
+
+from connectors.simulator.countries import COUNTRIES, US_STATES
+from connectors.simulator.custom_field import CustomField
+from connectors.simulator.field_values import Values
+from connectors.simulator.identifiers import mix
+from connectors.simulator.transitions import State
+
+GIVEN = ["Mara", "Liam", "Nora", "Emil", "Zoë", "Jonas", "Freya", "Amir", "Chloé", "Hugo", "Ines", "Tariq", "Sofía", "Wei", "Yuki", "Kwame", "Leila", "Oskar", "Priya", "Mateo", "Anouk", "Bram", "Élise", "Farid", "Greta", "Hana", "Ivo", "Juno", "Kofi", "Lotte"]
+FAMILY = ["Doe", "Janssens", "Müller", "Okafor", "Tanaka", "García", "Rossi", "Novak", "Silva", "Dubois", "Larsen", "Kowalski", "O'Brien", "Haddad", "Singh", "Nguyen", "Petrov", "Andersson", "Moreau", "Costa", "Weber", "Khan", "Lindqvist", "Peeters", "Santos", "Yilmaz", "Ito", "Brown", "Smit", "Vogel"]
+CITIES = ("Ghent", "Auckland", "São Paulo", "New York", "Kyoto", "Lyon", "Malmö", "Porto", "Leeds", "Graz", "Perth")
+MAIL_CLIENTS = ("", "Apple Mail", "Gmail", "Outlook", "Thunderbird", "Android")
+
+# Of a hundred people: 84 Active, 6 Unsubscribed, 5 Bounced, 3 Deleted, 2 Unconfirmed, spread out.
+_STATES = bytes(
+    State.UNSUBSCRIBED if n % 17 == 3 else
+    State.BOUNCED if n % 20 == 7 else
+    State.DELETED if n in (11, 48, 86) else
+    State.UNCONFIRMED if n in (29, 65) else
+    State.ACTIVE
+    for n in range(100)
+)  # fmt: skip
+_CONSENTS = bytes(0 if n % 5 == 0 else 2 if n % 7 == 0 else 1 for n in range(35))
+_MINUTE = 60
+_LONGEST_STAY = 90 * 86_400
+_FOLDED_GIVEN = [name.encode("ascii", "ignore").decode().lower() for name in GIVEN]
+_FOLDED_FAMILY = [name.encode("ascii", "ignore").decode().lower().replace("'", "") for name in FAMILY]
+
+
+class Population:
+    """`count` people of a list, numbered from `first_person`; two lists that share numbers share people.
+
+    They joined evenly between `since` and `until` (seconds since 1970), on whole minutes.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        count: int,
+        since: int,
+        until: int,
+        fields: Sequence[CustomField] = (),
+        *,
+        first_person: int = 0,
+        all_active: bool = False,
+        domain: str = "people.example",
+    ) -> None:
+        self.count = count
+        self.since = since - since % _MINUTE
+        self.until = until - until % _MINUTE
+        self._seed = mix(seed)
+        self._fields = tuple(fields)
+        self._first = first_person
+        self._all_active = all_active
+        self._domain = domain
+
+    def email(self, row: int) -> str:
+        """Return the address; a later row has a greater one."""
+        person = row + self._first
+        return f"p{person:07d}.{_FOLDED_GIVEN[person % 30]}.{_FOLDED_FAMILY[person // 30 % 30]}@{self._domain}"
+
+    def name(self, row: int) -> str:
+        """Return the full name; one in forty has none."""
+        person = row + self._first
+        return "" if person % 40 == 39 else f"{GIVEN[person % 30]} {FAMILY[person // 30 % 30]}"
+
+    def find(self, folded: str) -> int | None:
+        """Return the row of an address, None when it is none of these people."""
+        if folded[:1] != "p" or not folded[1:8].isdigit():
+            return None
+        digits, _, _ = folded[1:].partition(".")
+        row = int(digits) - self._first if digits.isdigit() else -1
+        return row if 0 <= row < self.count and self.email(row) == folded else None
+
+    def mail_client(self, row: int) -> str:
+        """Return what the person reads e-mail with, "" when nobody knows."""
+        return MAIL_CLIENTS[mix(row + self._first) % 6]
+
+    def mobile(self, row: int) -> str | None:
+        """Return the mobile number of one in twenty-five."""
+        person = row + self._first
+        return f"+3247{person % 10_000_000:07d}" if person % 25 == 4 else None
+
+    def values(self, row: int) -> Values:
+        """Return the custom field values: about two of three fields are filled."""
+        bits = mix(self._seed ^ (row + self._first))
+        values: list[tuple[int, str]] = []
+        for field in self._fields:
+            bits = mix(bits)
+            if bits % 3 == 2:
+                continue
+            pick = bits >> 8
+            if field.many:
+                values += [(field.number, text) for place, text in enumerate(field.options) if pick >> place & 1]
+            else:
+                values.append((field.number, _value(field, pick)))
+        return tuple(values)
+
+    def states(self) -> bytearray:
+        """Return the state of every row."""
+        return bytearray(self.count) if self._all_active else _tiled(_STATES, self.count)
+
+    def consents(self) -> bytearray:
+        """Return the tracking consent of every row: 0 unknown, 1 yes, 2 no."""
+        return _tiled(_CONSENTS, self.count)
+
+    def joined(self) -> "array[int]":
+        """Return when every row joined."""
+        since, count, minutes = self.since, self.count, (self.until - self.since) // _MINUTE
+        return array("q", (since + row * minutes // count * _MINUTE for row in range(count)))
+
+    def changed(self, joined: "array[int]", states: bytearray) -> "array[int]":
+        """Return when every row came to its state: on joining when Active, else up to ninety days later."""
+        changed = joined[:]
+        if not self._all_active:
+            for row, state in enumerate(states):
+                if state > State.UNCONFIRMED:
+                    stay = min(_LONGEST_STAY, self.until - joined[row])
+                    changed[row] += mix(self._seed ^ row) % (stay // _MINUTE + 1) * _MINUTE
+        return changed
+
+
+def _value(field: CustomField, pick: int) -> str:
+    match field.data_type:
+        case "Number":
+            return str(pick % 1_000)
+        case "Date":
+            return f"{1950 + pick % 70}-{1 + pick // 70 % 12:02d}-{1 + pick // 840 % 28:02d}"
+        case "Country":
+            return COUNTRIES[pick % len(COUNTRIES)]
+        case "USState":
+            return US_STATES[pick % len(US_STATES)]
+        case "MultiSelectOne":
+            return field.options[pick % len(field.options)] if field.options else ""
+        case _:
+            return CITIES[pick % len(CITIES)]
+
+
+def _tiled(pattern: bytes, count: int) -> bytearray:
+    return bytearray((pattern * (count // len(pattern) + 1))[:count])
