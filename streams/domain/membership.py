@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from streams.domain.rows import (
-    ENTER,
-    EXIT,
     SNAPSHOT_IN,
     SNAPSHOT_OUT,
     Millis,

@@ -112,7 +112,7 @@ def encode(row: Row) -> bytes:
     if row.fields:
         letters["f"] = row.fields
     if row.lists:
-        letters["l"] = {list_id: _held(held) for list_id, held in row.lists.items()}
+        letters["l"] = {list_id: encode_held(held) for list_id, held in row.lists.items()}
     if row.owed:
         letters["o"] = [[it.list_id, it.audience, it.rank, it.position, it.appended] for it in row.owed]
     if row.snapshot_at != NEVER:
@@ -138,7 +138,7 @@ def decode(value: bytes) -> Row:
     return Row(
         {audience: Standing(*standing) for audience, standing in read("a", {}).items()},
         {name: (value, at) for name, (value, at) in read("f", {}).items()},
-        {list_id: _read_held(held) for list_id, held in read("l", {}).items()},
+        {list_id: decode_held(held) for list_id, held in read("l", {}).items()},
         [Owed(*owed) for owed in read("o", ())],
         read("s", NEVER),
         read("p", 0),
@@ -154,7 +154,7 @@ def copy_of(row: Row) -> Row:
     return Row(
         {audience: Standing(*_standing(it)) for audience, it in row.audiences.items()},
         dict(row.fields),
-        {list_id: _read_held(_held(held)) for list_id, held in row.lists.items()},
+        {list_id: decode_held(encode_held(held)) for list_id, held in row.lists.items()},
         list(row.owed),
         row.snapshot_at,
         row.source,
@@ -183,12 +183,13 @@ def _standing(it: Standing) -> tuple[int, Millis, int, Millis, Millis]:
     return it.rank, it.at, it.position, it.appended, it.since
 
 
-def _held(held: Held) -> list[Any]:
+def encode_held(held: Held) -> list[Any]:
+    """Return what a list holds, as JSON."""
     said = {job: [it.digest, it.answered] for job, it in held.said.items()}
     return [said, held.address, list(held.audiences), held.code, int(held.asked), held.seen, held.digest]
 
 
-def _read_held(held: list[Any]) -> Held:
+def decode_held(held: list[Any]) -> Held:
     said, address, audiences, code, asked, seen, digest = held
     return Held(
         {job: Said(it[0], it[1]) for job, it in said.items()}, address, audiences, code, bool(asked), seen, digest

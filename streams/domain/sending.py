@@ -72,6 +72,10 @@ class Queue:
         """Say whether a request with this person is under way."""
         return key in self._carried
 
+    def touched(self, key: Key) -> bool:
+        """Say whether the row changed since the request that carries the person was made."""
+        return self._carried.get(key, False)
+
     def waits(self, live: bool) -> int:
         """Return how many people of a lane could go now."""
         return sum(len(people) for (lane, _), people in self._lanes.items() if lane == live)
@@ -139,6 +143,14 @@ class Queue:
         self._enqueue(waiting)
         return False
 
+    def drop(self, key: Key) -> None:
+        """Nobody exports to this list any more."""
+        waiting = self._known.pop(key, None)
+        if waiting is not None:
+            self._dequeue(waiting)
+        self._held_back.pop(key, None)
+        self._carried.pop(key, None)
+
     def again(self, waiting: Waiting, at: float) -> None:
         """The person's request did not come through: not before `at`."""
         self._carried.pop(waiting.key, None)
@@ -151,10 +163,7 @@ class Queue:
     def forget_partition(self, partition: int) -> None:
         """The partition has another owner now."""
         for key in [key for key in self._known if key[0] == partition]:
-            waiting = self._known.pop(key)
-            self._dequeue(waiting)
-            self._held_back.pop(key, None)
-            self._carried.pop(key, None)
+            self.drop(key)
 
     def next_time(self) -> float | None:
         """Return when the next person who was held back may go."""

@@ -40,6 +40,8 @@ class Carried:
     seen: int
     """The highest position among the person's changes: everything up to it is in this request."""
     attempts: int = 1
+    new: bool = False
+    """The list held no audiences for the person when the request was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +98,21 @@ def seen_up_to(row: Row) -> int:
     return max(standing, max((it.position for it in row.owed), default=-1))
 
 
-def delivered(row: Row, carried: Carried, *, present: bool, added: bool | None = None) -> list[Receipt]:
-    """The list took what was carried. `present`: the person is on it now; `added`: whether the list says it was new."""
+def delivered(row: Row, carried: Carried, address: str | None, *, added: bool | None = None) -> list[Receipt]:
+    """The list took what was carried.
+
+    `address`: under which the subscriber stands there now, None when they were taken off it; `added`: whether the list
+    says it was new, None when it does not say.
+    """
     held = row.lists.setdefault(carried.list_id, Held())
     wanted = carried.wanted
     new = held.address is None if added is None else added
     had = bool(held.audiences)
     _tell(row, held, carried)
     held.code, held.asked = 0, False
-    held.address = wanted.address if present else None
-    held.audiences = list(wanted.audiences) if present else []
-    held.digest = content_digest(wanted) if present else ""
+    held.address = address
+    held.audiences = list(wanted.audiences) if address else []
+    held.digest = content_digest(wanted) if address else ""
     entered = Outcome.ADDED if new else Outcome.UPDATED
     left = Outcome.REMOVED if had else Outcome.UNCHANGED
     return [_receipt(carried, it, entered if it.enters else left, held) for it in carried.answers]

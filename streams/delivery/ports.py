@@ -1,0 +1,78 @@
+"""What delivery needs of the runtime below it; `streams.batches` offers exactly this, and tests a smaller one."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from streams.batches import Output
+from streams.batches import Row as TableRow
+from streams.domain.rows import Row
+
+R = TypeVar("R")
+
+
+class Rows(Protocol):
+    """The Memberships table."""
+
+    async def read(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, TableRow[Row]]:
+        """Rows by key, as the partition's owner."""
+        ...
+
+    async def write_rows(
+        self, partition: int, generation: int, rows: Iterable[TableRow[Row]], outputs: Sequence[Output] = ()
+    ) -> None:
+        """Outputs acknowledged, then the rows in the changelog, then in the store; as the partition's owner."""
+        ...
+
+    def scan(
+        self, partition: int, *, after: bytes | None = None, step: int = 1000
+    ) -> AsyncIterator[list[TableRow[Row]]]:
+        """All rows of a partition in key order; copies."""
+        ...
+
+    def due(
+        self,
+        partition: int,
+        prefix: bytes = b"",
+        *,
+        after: bytes | None = None,
+        upto: bytes | None = None,
+        step: int = 1000,
+    ) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """(index key, row key) of rows that are marked due."""
+        ...
+
+    def owned(self) -> Mapping[int, int]:
+        """Partition -> generation."""
+        ...
+
+
+class Owner(Protocol):
+    """Who may write a partition, and for how long."""
+
+    async def run_as_owner(self, partition: int, generation: int, job: Callable[[], Awaitable[R]]) -> R:
+        """Run a job while nobody else works on the partition. Raises Revoked."""
+        ...
+
+    def lease_seconds(self) -> float:
+        """How long the partitions surely stay ours."""
+        ...
+
+
+class Publisher(Protocol):
+    """Writes records and waits for the broker."""
+
+    async def publish_all(self, outputs: Sequence[Output]) -> None:
+        """Write many, wait for all. Raises NotDelivered."""
+        ...
+
+    async def publish(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> tuple[int, int]:
+        """Write one record."""
+        ...
