@@ -95,6 +95,7 @@ class Account:
         if 200 <= answer.status < 300:
             return None
         body = answer.body
-        for secret in self._credential.secrets():  # an error page may quote the request; its text goes to logs
-            body = body.replace(secret.get_secret_value().encode(), b"***")
+        private = (*(secret.get_secret_value() for secret in self._credential.secrets()), *request.private)
+        for text in filter(None, private):  # an error may quote the request, and its text goes to logs
+            body = body.replace(text.encode(), b"***")
         return error_of(request.operation, answer.status, body, answer.headers)

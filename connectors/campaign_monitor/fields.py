@@ -52,7 +52,7 @@ def find(fields: Iterable[CustomField], key_or_name: str) -> CustomField | None:
     """Return the field of this key or name: an exact match first, then a lenient one."""
     known = list(fields)
     for field in known:
-        if key_or_name in (field.key, field.name):
+        if key_or_name and key_or_name in (field.key, field.name):
             return field
     wanted = plain(key_or_name)
     return next((field for field in known if wanted and wanted in (plain(field.key), plain(field.name))), None)

@@ -27,7 +27,10 @@ PAGE_LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call. `path` holds placeholders (`/lists/{}/active`) for `ids`; `.json` is added when it is written."""
+    """One call. `path` holds placeholders (`/lists/{}/active`) for `ids`; `.json` is added when it is written.
+
+    `private` texts, such as a webhook's address, are blotted out should an error answer quote them.
+    """
 
     method: Method
     path: str
@@ -36,6 +39,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     budget: Budget = "read"
     list_id: str | None = None
+    private: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def operation(self) -> str:

@@ -25,7 +25,8 @@ class Webhooks:
     async def create(self, list_id: str, url: str, events: Sequence[Event] = EVENTS) -> str:
         """POST: register a hook (JSON) and return its id. Raises WebhookRejected: 601 address, 603 event."""
         body = dump({"Events": list(events), "Url": url, "PayloadFormat": "json"})
-        return await read(self._caller, _of(list_id, "POST", body=body), responses.bare_string)
+        request = Request("POST", "/lists/{}/webhooks", (list_id,), body=body, list_id=list_id, private=(url,))
+        return await read(self._caller, request, responses.bare_string)
 
     async def test(self, list_id: str, webhook_id: str) -> None:
         """GET test: sample events are sent while we wait. Raises WebhookRejected (610); `result_data` says why."""

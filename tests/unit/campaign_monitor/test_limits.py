@@ -12,6 +12,7 @@ from connectors.campaign_monitor.limits import NOTHING_SEEN, Allowance, Seen, se
 from connectors.campaign_monitor.pace import NO_PACE, Pace, backoff
 
 THROTTLED = Seen(throttled=True)
+ANNOUNCED = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}
 
 
 @dataclass
@@ -206,14 +207,14 @@ def test_hearing_twice_is_hearing_once(tells: list[tuple[int, float, float, floa
     ("status", "headers", "body", "expected"),
     [
         (200, {}, b"", NOTHING_SEEN),
-        (200, {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}, b"", Seen(False, 60, 5, 9)),
+        (200, ANNOUNCED, b"", Seen(False, 60, 5, 9)),
         (200, {"X-RateLimit-Remaining": "many"}, b"", NOTHING_SEEN),
         (429, {}, b"", THROTTLED),
         (429, {"Retry-After": "4"}, b"<html>", Seen(True, None, None, 4)),
         (429, {}, b'{"Code":429,"Message":"Subscriber was added too many times too quickly"}', NOTHING_SEEN),
         (503, {}, b"", NOTHING_SEEN),
     ],
-)  # fmt: skip
+)
 def test_what_an_answer_says(status: int, headers: dict[str, str], body: bytes, expected: Seen) -> None:
     assert seen(status, headers, body) == expected
 
