@@ -38,7 +38,7 @@ def _table(suite: str, workload: str, rows: Sequence[Result]) -> Table:
         table.add_column(heading, justify="right")
         if compared:
             table.add_column("x", justify="right", style="dim")
-    table.add_column("guarantee")
+    table.add_column("guarantee", max_width=46)
     for row in rows:
         cells = [row.system, f"{row.events:,}"]
         for _, value, form in columns:

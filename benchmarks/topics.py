@@ -65,6 +65,7 @@ class Topics:
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "linger.ms": 50,
+                "log_level": 3,  # a coordinator that is still starting is no news
                 "compression.type": compression,
                 "queue.buffering.max.messages": 500_000,
             }

@@ -1,0 +1,45 @@
+"""Ours: a table restored from its changelog on an empty disk, before the first event is delivered.
+
+The clock runs over the restore itself, from looking up where the changelog ends to the last store's flush. The hook
+takes the time and changes nothing.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.job import PARTITIONS, Job, Stopwatch
+from streams.batches import Batch, BatchApp, BatchSettings, JsonCodec, runtime
+from streams.batches.recovery import Restoring, restore
+
+JOB = Job.from_arguments(sys.argv[1:])
+EVENTS, CHANGELOG = JOB.inputs
+
+app = BatchApp(
+    BatchSettings(app_id=JOB.app, bootstrap_servers=JOB.bootstrap, data_dir=JOB.state, partitions=PARTITIONS)
+)
+app.table("profiles", codec=JsonCodec(), sources=[EVENTS], changelog=CHANGELOG, public=True)
+
+
+@app.agent(EVENTS)
+async def ignore(batch: Batch) -> None:
+    """No event comes: the table is what is measured."""
+
+
+def timed_restore(work: Sequence[Restoring], settings: BatchSettings, *, stop: threading.Event, **options: Any) -> int:
+    """Restore, report and end."""
+    stopwatch = Stopwatch()
+    stopwatch.start()
+    rows = restore(work, settings, stop=stop, **options)
+    if rows < JOB.events:
+        print(f"only {rows} of {JOB.events} rows were restored", file=sys.stderr, flush=True)
+        os._exit(1)
+    stopwatch.report(rows)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    runtime.restore = timed_restore
+    app.run()
