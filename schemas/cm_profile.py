@@ -4,7 +4,7 @@ A field is absent until a message gave it a value. A record without a value is a
 has another address now. Streams that users add bring fields of their own; they come behind these.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
@@ -69,10 +69,3 @@ class CmProfile(Contract):
     cm_hourlyopen: _Sums | None = Field(default=None, description="Campaign Monitor Hourly Events.")
     cm_hourofweek: _Sums | None = Field(default=None, description="Campaign Monitor Hour of Week Events.")
     cm_monthly: _Sums | None = Field(default=None, description="Campaign Monitor Opens By Month.")
-
-    def __getitem__(self, field: str) -> Any:
-        """Return a field by name, also one of an added stream. Raises KeyError when it has no value."""
-        value = getattr(self, field, None)
-        if value is None:
-            raise KeyError(field)
-        return value

@@ -30,8 +30,9 @@ class Source(Contract):
     campaign_name: str | None = None
     sent_date: str | None = Field(default=None, description="recipients have no date of their own: the campaign's.")
     list_names: dict[str, str] = Field(
-        default_factory=dict, description="report: lists whose rows count, by id; none = all."
+        default_factory=dict, description="report: names of the campaign's lists, by id."
     )
+    lists: list[str] = Field(default_factory=list, description="report: lists whose rows count; none = all.")
     journey_id: str | None = None
     journey_name: str | None = None
     email_id: str | None = None
@@ -76,6 +77,7 @@ class Cursor(Contract):
     floor: str | None = Field(default=None, description="Where this read began: nothing before it was looked at.")
     accounted: int = Field(default=0, description="Rows that earlier runs have published or left out.")
     expected: int | None = Field(default=None, description="Rows that the report holds now, as a probe said.")
+    parts: int = Field(default=0, description="borders: chains that were divided off so far.")
     divided: bool = Field(default=False, description="down: not the chain that reads the newest rows.")
     deep: bool = Field(default=False, description="Reads everything again, because rows came later than the overlap.")
 
@@ -102,6 +104,7 @@ class ImportTask(Contract):
     kind: Literal["start", "discover", "campaign", "journey", "gap", "read"]
     attempt: int = Field(default=0, ge=0, description="Failures of this step so far.")
     full: bool = Field(default=False, description="Read everything again, whatever is known.")
+    sweep: bool = Field(default=False, description="discover: only what changed on the lists during a full read.")
     page: int = Field(default=1, description="discover: page of the sent campaigns.")
     list_ids: list[str] = Field(default_factory=list, description="gap: the lists.")
     since: str | None = Field(default=None, description="gap: RFC 3339, when the hook was last seen to work.")
@@ -120,10 +123,13 @@ class RunProgress(Contract):
     job_id: str
     run: int
     state: Literal["open", "done", "stopped"]
-    sweep: int = Field(default=0, description="1 while changes are read that happened during a full read.")
+    swept_at: Instant | None = Field(
+        default=None, description="Since when changes are read that happened during a full read."
+    )
     full: bool = False
     full_read: int = Field(default=0, description="The job's `full_read` that this run answers.")
     requested: bool = Field(default=False, description="A person asked for the next run at once.")
+    planned_at: Instant = Field(description="When it was to begin; the next one is planned from here, without drift.")
     started_at: Instant
     finished_at: Instant | None = None
     next_at: Instant | None = Field(default=None, description="When the next run begins; none = not planned.")
@@ -141,6 +147,7 @@ class ChainProgress(Contract):
     step: int = 0
     label: str = Field(default="", description="What people call it.")
     group: str = Field(default="", description="The list or campaign that it belongs to.")
+    full: bool = Field(default=False, description="Nothing was known before.")
     state: Literal["open", "parked", "done", "failed"] = "open"
     tally: Tally = Tally()
     problem: str | None = Field(default=None, description="Why it waits or failed, in a sentence.")
@@ -160,7 +167,8 @@ class Mark(Contract):
     known_from: str | None = None
     known: str = ""
     newest_date: str | None = None
-    before: int = Field(default=0, description="Rows accounted for before this run.")
+    accounted: int = Field(default=0, description="Rows published or left out until now; other parts not counted.")
+    written_by: str = Field(default="", description="Which part of the chain read the newest rows.")
     counts: dict[str, int] = Field(default_factory=dict, description="The summary that was seen before reading.")
     list_names: dict[str, str] = Field(default_factory=dict, description="campaign: the lists it was sent to.")
     checked_at: Instant | None = None

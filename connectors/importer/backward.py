@@ -113,6 +113,6 @@ def _border(cursor: Cursor, page: Page, rows: list[Identified]) -> Step:
         )
     )
     borders = cursor.borders[1:]
-    update: dict[str, object] = {"borders": borders, "border": here, "low": here.page + 1}
+    update: dict[str, object] = {"borders": borders, "border": here, "low": here.page + 1, "parts": cursor.parts + 1}
     step.next = cursor.model_copy(update={**update, "phase": "borders" if borders else "down"})
     return step

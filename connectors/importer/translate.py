@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from connectors import event_ids
-from connectors.importer.local_dates import LocalDates
+from connectors.campaign_monitor.dates import ClientDates
 from schemas.identity import normalise_email
 from schemas.import_task import Source
 
@@ -57,11 +57,13 @@ class Record(NamedTuple):
 
 
 class Translator:
-    """Translates the rows of one source."""
+    """Translates the rows of one source. `undated`: the time (RFC 3339) of a row whose date cannot be read."""
 
-    def __init__(self, source: Source, job_id: str, dates: LocalDates) -> None:
+    def __init__(self, source: Source, job_id: str, dates: ClientDates, undated: str) -> None:
         self._source = source
         self._dates = dates
+        self._undated = undated
+        self.odd_dates = 0
         self._tail = {"client_id": source.client_id, "client_name": source.client_name or None, "job_id": job_id}
         if source.resource == "users":
             self._tail |= {"list_id": source.list_id, "list_name": source.list_name}
@@ -94,7 +96,7 @@ class Translator:
         value = {
             "schema_version": 1,
             "event_id": event_ids.digest(base).hex(),
-            "at": self._dates.utc(identified.date),
+            "at": self._utc(identified.date),
             "event": event,
             "email": row.get("EmailAddress") or "",
             "source": "webhook",
@@ -107,6 +109,13 @@ class Translator:
         if row.get("Name"):
             value["name"] = row["Name"]
         return Record("cm_activity", identified.email.encode(), orjson.dumps(value))
+
+    def _utc(self, text: str) -> str:
+        instant = self._dates.utc_text_or_none(text)
+        if instant is None:
+            self.odd_dates += 1
+            return self._undated
+        return instant
 
     def _identify_user(self, row: Row) -> Identified:
         email = _key(row)
@@ -121,7 +130,7 @@ class Translator:
         value = {
             "schema_version": 1,
             "event_id": event_id,
-            "at": self._dates.utc(date),
+            "at": self._utc(date),
             "email": row.get("EmailAddress") or "",
             "status": row.get("State") or (self._source.state or "suppressed").capitalize(),
             "custom_fields": custom_fields(row),
@@ -131,7 +140,7 @@ class Translator:
             value["raw_date"] = date
         joined = row.get("ListJoinedDate")
         if joined:
-            value["joined_at"] = self._dates.utc(joined)
+            value["joined_at"] = self._utc(joined)
         for theirs, ours in _USER_TEXTS:
             text = row.get(theirs)
             if text is not None:
@@ -144,7 +153,7 @@ class Translator:
         # Journeys' recipients say SentDate, campaigns' say nothing: those were all sent when the campaign was.
         date = row.get("Date") or row.get("SentDate") or source.sent_date or ""
         email = _key(row)
-        wanted = (not source.list_names or list_id in source.list_names) and (not source.since or date >= source.since)
+        wanted = (not source.lists or list_id in source.lists) and (not source.since or date >= source.since)
         if self._status is not None:
             base = event_ids.list_change(self._event, self._status, list_id, email, date)
         else:
@@ -157,7 +166,7 @@ class Translator:
         value = {
             "schema_version": 1,
             "event_id": event_id,
-            "at": self._dates.utc(identified.date),
+            "at": self._utc(identified.date),
             "event": self._event,
             "email": row.get("EmailAddress") or "",
             "raw_date": identified.date,

@@ -3,12 +3,12 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.entities import Page
 from connectors.importer import reading
-from connectors.importer.local_dates import LocalDates
 from connectors.importer.step import Wanted
 from connectors.importer.translate import Translator
 from schemas.import_task import Cursor, Mark, Source
@@ -57,8 +57,7 @@ class Reader:
 
     def run(self, between: Callable[[int], None] = lambda page: None, *, full: bool = False) -> list[str]:
         """Return the ids that this run published."""
-        dates = LocalDates(ZoneInfo("UTC"), datetime(2026, 1, 1, tzinfo=UTC), _utc)
-        translator = Translator(self.source, "job", dates)
+        translator = Translator(self.source, "job", ClientDates(ZoneInfo("UTC")), "2026-01-01T00:00:00.000Z")
         order = random.Random(self.seed)
         chains: list[tuple[Cursor, int]] = [
             (reading.begin(self.source, None if full else self.mark, self.accounted), 0)
@@ -92,7 +91,3 @@ class Reader:
         self.accounted = before + fresh_all
         self.published += fresh_ids
         return fresh_ids
-
-
-def _utc(text: str, zone: ZoneInfo) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=zone)
