@@ -22,6 +22,8 @@ from .rows import Codec
 from .runtime import BatchRuntime, OwnerHook
 from .settings import BatchSettings
 from .table import BatchTable, Index
+from .topics import admin_client
+from .watchdog import Watchdog
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -91,7 +93,7 @@ class BatchApp:
             public=public,
             index=index,
         )
-        self.runtime.tables.append(table)
+        self.runtime.takeover.tables.append(table)
         return table
 
     def agent(self, *topics: str) -> Callable[[Agent], Agent]:
@@ -186,6 +188,14 @@ class BatchApp:
         gc.freeze()
         gc.set_threshold(self.settings.gc_threshold, 20, 100)
         self._pause.start()
+        self._watchdog = Watchdog(
+            admin_client(self.settings),
+            self.settings.app_id,
+            self.runtime.owned_sources,
+            self.settings.stall_seconds,
+            self.metrics,
+        )
+        self._watchdog.start()
         for service in self._services:
             self._tasks.append(asyncio.create_task(self._watch(service), name=f"service-{service.__name__}"))
         self.faust.finalize()
@@ -195,6 +205,7 @@ class BatchApp:
     async def stop(self) -> None:
         """Finish the batches in work, commit, leave the group, close the stores."""
         self._stopped = True
+        self._watchdog.stop()
         await self.faust.stop()
         await self.runtime.close()
         for task in self._tasks:
@@ -223,7 +234,7 @@ class BatchApp:
     async def _check_topics(self) -> None:
         for attempt in range(1, 100):
             try:
-                return await self.runtime.check_topics()
+                return await self.runtime.takeover.check_topics()
             except TransientError as error:
                 log.warning("broker does not answer yet", error=str(error), attempt=attempt)
                 await asyncio.sleep(min(5.0, 0.2 * attempt))

@@ -19,7 +19,7 @@ def boot_seconds() -> float:
 
 
 class PauseGuard:
-    """A ticking thread; a gap between two ticks longer than allowed ends the process."""
+    """A ticking thread; a gap between two ticks more than allowed ends the process."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class PauseGuard:
         if gap > self._allowed and not self._stopping.is_set():
             self._ended(
                 ExitCode.PAUSED,
-                f"the process stood still for {gap:.1f} s, more than {self._allowed:.0f} s: others may own its partitions",
+                f"stood still for {gap:.1f} s, more than {self._allowed:.0f} s: others may own the partitions",
             )
 
     def _run(self) -> None:

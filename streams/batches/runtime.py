@@ -15,21 +15,16 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from . import killpoints
 from .attempt import Agent, Attempts, backoff_seconds
 from .batch import Batch, DeadLetter, Source
-from .cache import RowCache
 from .drain import Fetched
-from .errors import ExitCode, FatalError, Revoked, WrongPosition, WrongTopic
+from .errors import ExitCode, FatalError, Revoked, WrongPosition
 from .halt import halt
-from .holding import Holding
 from .lanes import Lane, assert_owner
 from .metrics import Metrics
 from .offsets import OffsetLedger, TopicPartition
-from .positions import start_position, topic_metadata
+from .positions import topic_metadata
 from .producer import Producer
-from .recovery import Restoring, restore
 from .settings import BatchSettings
-from .store import PartitionStore, StoreOptions, remove_store
-from .table import BatchTable
-from .topics import TopicFacts, admin_client, check_sources, describe, ensure_changelogs
+from .takeover import Takeover
 
 log = structlog.get_logger(__name__)
 
@@ -52,36 +47,21 @@ class BatchRuntime:
         self.metrics = metrics
         self.producer = producer
         self.batched: dict[str, Agent] = {}
-        self.tables: list[BatchTable[Any]] = []
+        self.takeover = Takeover(settings, metrics, self.batched)
         self.assigned_hooks: list[OwnerHook] = []
         self.revoked_hooks: list[OwnerHook] = []
         self.lanes: dict[int, Lane] = {}
         self.ledger = OffsetLedger()
-        self.facts: dict[str, TopicFacts] = {}
         self.stuck: dict[int, str] = {}
         self.recovering_since: float | None = None
         self.consumer: Any = None  # BatchConsumer, once Faust made it
         self._dead_letters = dead_letters
         self._misplaced = misplaced
-        self._store_options = StoreOptions(settings.block_cache_bytes, settings.write_buffer_bytes)
         self._starts: dict[TopicPartition, int] = {}
         self._stop_restore = threading.Event()
         self._restoring: asyncio.Future[int] | None = None
         self._last_heartbeat = time.monotonic()
         self._quiet = asyncio.Lock()
-
-    # -- before the group is joined
-
-    async def check_topics(self) -> None:
-        """Refuse to run on topics that are not what is needed. Raises WrongTopic, TransientError."""
-        await asyncio.to_thread(self._check_topics)
-
-    def _check_topics(self) -> None:
-        admin = admin_client(self.settings)
-        sources = sorted(self.batched)
-        facts = describe(admin, sources)
-        check_sources(facts, sources, self.settings)
-        self.facts = facts | ensure_changelogs(admin, [table.changelog for table in self.tables], self.settings)
 
     # -- asked by the transport
 
@@ -99,8 +79,13 @@ class BatchRuntime:
         self.ledger.fetched(tp, first, fetched.position)
         if not records:
             return None
-        source = Source(tp[0], self.facts[tp[0]].topic_id)
+        source = Source(tp[0], self.takeover.facts[tp[0]].topic_id)
         return Batch(source, tp[1], records, generation=generation)
+
+    def owned_sources(self) -> list[TopicPartition]:
+        """Source partitions whose owners run; asked by the watchdog's thread."""
+        lanes = set(self.lanes)
+        return [tp for tp in list(self.ledger.positions()) if tp.partition in lanes]
 
     def dispatch(self, batch: Batch) -> None:
         """Hand a batch to its owner."""
@@ -110,7 +95,7 @@ class BatchRuntime:
 
     def metadata_of(self, topic: str) -> str:
         """Travels with committed offsets."""
-        return topic_metadata(self.facts[topic].topic_id)
+        return topic_metadata(self.takeover.facts[topic].topic_id)
 
     def offsets_to_commit(self) -> dict[TopicPartition, int]:
         """See OffsetLedger."""
@@ -165,7 +150,7 @@ class BatchRuntime:
             except Exception as error:
                 attempt += 1
                 log.warning("taking over failed", error=repr(error), attempt=attempt)
-                self._close_holdings({tp.partition for tp in assigned})
+                await asyncio.to_thread(self.takeover.close, {tp.partition for tp in assigned})
                 if time.monotonic() - self.recovering_since > self.settings.recovery_stall_seconds:
                     self._halt(FatalError(f"partitions cannot be taken over: {error!r}"), code=ExitCode.RECOVERY)
                     raise Revoked(str(error)) from error
@@ -176,77 +161,32 @@ class BatchRuntime:
         killpoints.reached("after-recovery")
 
     async def _take_over(self, assigned: Sequence[TopicPartition], generation: int, stop: threading.Event) -> None:
-        partitions = sorted({tp.partition for tp in assigned})
-        for partition in partitions:
-            missing = [topic for topic in self.batched if TopicPartition(topic, partition) not in assigned]
-            if missing:
-                raise WrongTopic(
-                    f"partition {partition} of {', '.join(missing)} was assigned to another member: topics of one app "
-                    "need equal partition counts, and every member the same agents"
-                )
-        await self.check_topics()
+        partitions = self.takeover.whole_partitions(assigned)
+        await self.takeover.check_topics()
         thread = self.consumer._thread
-        bounds = await thread.run_here(thread.bounds(assigned)) if assigned else {}
         committed = await thread.run_here(thread.committed(assigned)) if assigned else {}
-        starts = {tp: self._start(tp, committed[tp], bounds[tp]) for tp in assigned}
+        bounds = await thread.run_here(thread.bounds(assigned)) if assigned else {}
+        begins = self.takeover.begins(committed, bounds)
         if stop.is_set():
             raise Revoked("rebalance while taking over")
-        self._restoring = asyncio.ensure_future(asyncio.to_thread(self._restore, partitions, generation, stop))
-        try:
-            await asyncio.shield(self._restoring)
-        finally:
-            if self._restoring.done():
-                self._restoring = None
+        restoring = asyncio.to_thread(self.takeover.restore, partitions, generation, stop)
+        self._restoring = asyncio.ensure_future(restoring)
+        await asyncio.shield(self._restoring)
+        self._restoring = None
         if stop.is_set():
             raise Revoked("rebalance while taking over")
-        self._starts = starts
-        for tp, offset in starts.items():
-            before = committed[tp]
-            self.ledger.assign(tp, offset, generation, committed=before[0] if before else None)
+        self._starts = {tp: begin.offset for tp, begin in begins.items()}
+        for tp, begin in begins.items():
+            self.ledger.assign(tp, begin.offset, generation, committed=begin.committed)
         for partition in partitions:
             self.lanes[partition] = Lane(partition, generation, self._process, self.consumer.make_room_known)
-        await asyncio.gather(*(hook(p, generation) for p in partitions for hook in self.assigned_hooks))
-        log.info("partitions taken over", partitions=partitions, generation=generation)
-
-    def _start(self, tp: TopicPartition, committed: tuple[int, str] | None, bounds: tuple[int, int]) -> int:
-        start = start_position(*tp, committed, *bounds, self.facts[tp.topic].topic_id)
-        if start.lost:
-            self.metrics.count("batches_lost_records_total", start.lost, topic=tp.topic, partition=tp.partition)
-            message = (
-                f"{tp.topic}[{tp.partition}]: retention removed {start.lost} records that were never read "
-                f"(committed {start.offset - start.lost}, the topic begins at {start.offset})"
-            )
-            if self.settings.on_lost_records == "halt":
-                raise WrongPosition(message + "; set on_lost_records to continue without them")
-            log.error("records lost", reason=message, lost=start.lost)
-        return start.offset
-
-    def _restore(self, partitions: Sequence[int], generation: int, stop: threading.Event) -> int:
-        work: list[Restoring] = []
-        for table in self.tables:
-            for partition in partitions:
-                holding = self._open(table, partition, generation)
-                table.open(holding)
-                work.append(Restoring(holding, table.changelog, public=table.public, indexed=table.index is not None))
-        rows = restore(work, self.settings, stop=stop, progress=self._progress) if work else 0
-        for each in work:
-            each.holding.restored = True
-        return rows
-
-    def _progress(self, rows: int) -> None:
-        self.metrics.gauge("batches_recovery_rows", rows)
-
-    def _open(self, table: BatchTable[Any], partition: int, generation: int) -> Holding[Any]:
-        path = self.settings.data_dir / self.settings.app_id / "tables" / table.name / str(partition)
         try:
-            store = PartitionStore(path, self._store_options)
-        except ValueError as error:
-            log.warning("store rebuilt", path=str(path), reason=str(error))
-            remove_store(path)
-            store = PartitionStore(path, self._store_options)
-        cache: RowCache[Any] = RowCache(self.settings.cache_rows, self.settings.cache_bytes)
-        topic_id = self.facts[table.changelog].topic_id
-        return Holding(partition, generation, store, topic_id, table.codec, table.index, cache)
+            await asyncio.gather(*(hook(p, generation) for p in partitions for hook in self.assigned_hooks))
+        except FatalError:
+            raise
+        except Exception as error:
+            raise FatalError(f"an on_assigned hook failed: {error!r}") from error
+        log.info("partitions taken over", partitions=partitions, generation=generation)
 
     async def start_positions(self, generation: int) -> dict[TopicPartition, int]:
         """Where the consumer must stand before the first batch."""
@@ -346,21 +286,14 @@ class BatchRuntime:
         tps = [TopicPartition(*tp) for tp in revoked]
         self.ledger.revoke(tps)
         self._starts = {}
-        await asyncio.to_thread(self._close_holdings, {tp.partition for tp in tps if tp.topic in self.batched})
-
-    def _close_holdings(self, partitions: Iterable[int] | None = None) -> None:
-        for table in self.tables:
-            for partition in list(table.open_partitions()) if partitions is None else partitions:
-                holding = table.close(partition)
-                if holding is not None:
-                    holding.close()
+        await asyncio.to_thread(self.takeover.close, {tp.partition for tp in tps if tp.topic in self.batched})
 
     async def close(self) -> None:
         """At stop: everything that is still open."""
         await self.quiesce()
         if self._restoring is not None:
             await asyncio.gather(self._restoring, return_exceptions=True)
-        await asyncio.to_thread(self._close_holdings)
+        await asyncio.to_thread(self.takeover.close)
 
     def _halt(self, error: FatalError, *, code: ExitCode | None = None, batch: str = "") -> None:
         halt(code or error.exit_code, f"{error} ({batch})" if batch else str(error))
