@@ -28,7 +28,7 @@ def truth(value: Any) -> bool | None:
 
 
 def equal(left: Any, right: Any) -> bool:
-    """Whether two values are the same: texts exactly, a number also as the text that spells it; missing equals nothing."""
+    """Whether two values are the same: texts exactly, a number also as its text; what is missing equals nothing."""
     left, right = first(left), first(right)
     if left is None or right is None:
         return False
@@ -43,7 +43,7 @@ def equal(left: Any, right: Any) -> bool:
 
 
 def member(value: Any, items: Sequence[Any]) -> bool:
-    """Whether the value, or any element of a list, equals one of the items; items that are lists count element by element."""
+    """Whether the value, or any element of a list, equals one of the items, or any element of an item that is a list."""
     values = value if isinstance(value, list) else [value]
     choices = [choice for item in items for choice in (item if isinstance(item, list) else [item])]
     return any(equal(each, choice) for each in values for choice in choices)

@@ -1,12 +1,12 @@
 """What is wrong with a mapping, and where."""
 
-from streams.domain.mapping.expressions import Position
+from streams.domain.mapping.expressions import START, Position
 
 
 class MappingError(ValueError):
     """A mapping text or a set of mappings that cannot be used; the message names file, line and column."""
 
-    def __init__(self, problem: str, *, file: str = "<text>", at: Position = Position(), expected: str = "") -> None:
+    def __init__(self, problem: str, *, file: str = "<text>", at: Position = START, expected: str = "") -> None:
         self.problem = problem
         self.file = file
         self.line, self.column = at

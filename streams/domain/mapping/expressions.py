@@ -3,8 +3,9 @@
 Nodes are equal when they mean the same; where they stood is kept aside, for error messages.
 """
 
+import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from streams.domain.mapping.kinds import Kind
@@ -13,12 +14,11 @@ from streams.domain.mapping.kinds import Kind
 class Position(NamedTuple):
     """Line and column, both counted from 1."""
 
-    line: int = 1
-    column: int = 1
+    line: int
+    column: int
 
 
-def _aside() -> Position:
-    return field(default=Position(), compare=False, repr=False)  # type: ignore[no-any-return]  # dataclasses' own idiom
+START = Position(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Field:
     """A field of the message; with a dot, first the field of that very name, then a path."""
 
     name: str
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Literal:
     """A text, a number, true or false."""
 
     value: str | int | float | bool
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Call:
 
     name: str
     arguments: tuple["Expression", ...]
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Compare:
     operator: str
     left: "Expression"
     right: "Expression"
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class In:
 
     value: "Expression"
     items: tuple["Expression", ...]
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Exists:
     """`EXISTS value`: it has a value."""
 
     value: "Expression"
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Not:
     """The opposite; of what cannot be evaluated, nothing."""
 
     condition: "Expression"
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class All:
     """`a AND b AND ...`."""
 
     conditions: tuple["Expression", ...]
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Some:
     """`a OR b OR ...`."""
 
     conditions: tuple["Expression", ...]
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 Expression = Field | Literal | Call | Compare | In | Exists | Not | All | Some
@@ -136,11 +136,11 @@ class Mapping:
     condition: Expression | None = None
     kind: Kind | None = None
     """None: the kind that the expression implies."""
-    description: str = field(default="", compare=False)
-    long_description: str = field(default="", compare=False)
+    description: str = dataclasses.field(default="", compare=False)
+    long_description: str = dataclasses.field(default="", compare=False)
     capacity: int | None = None
     keep_days: int | None = None
-    at: Position = _aside()
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,8 @@ class StreamMapping:
     entity: str
     key: Expression
     mappings: tuple[Mapping, ...]
-    file: str = field(default="<text>", compare=False)
-    at: Position = _aside()
+    file: str = dataclasses.field(default="<text>", compare=False)
+    at: Position = dataclasses.field(default=START, compare=False, repr=False)
 
 
 def spell(node: Expression) -> str:
@@ -160,12 +160,8 @@ def spell(node: Expression) -> str:
     match node:
         case Field():
             return node.name if _is_bare(node.name) else f"`{node.name.replace('`', '``')}`"
-        case Literal(bool()):
-            return "true" if node.value else "false"
-        case Literal(str()):
-            return '"' + "".join(_ESCAPES.get(character, character) for character in node.value) + '"'
         case Literal():
-            return repr(node.value)
+            return _spell_literal(node.value)
         case Call():
             return f"{node.name}({', '.join(map(spell, node.arguments))})"
         case Compare():
@@ -183,8 +179,32 @@ def spell(node: Expression) -> str:
             return " OR ".join(map(_operand, node.conditions))
 
 
+def _spell_literal(value: str | float | bool) -> str:
+    if isinstance(value, str):
+        return '"' + "".join(_ESCAPES.get(character, character) for character in value) + '"'
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
+
+
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_RESERVED = frozenset("select as if kind from into by and or not in exists contains true false".split())
+_RESERVED = frozenset(
+    (
+        "select",
+        "as",
+        "if",
+        "kind",
+        "from",
+        "into",
+        "by",
+        "and",
+        "or",
+        "not",
+        "in",
+        "exists",
+        "contains",
+        "true",
+        "false",
+    )
+)
 
 
 def _is_bare(name: str) -> bool:

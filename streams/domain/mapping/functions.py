@@ -14,7 +14,7 @@ from siphash24 import siphash24
 from schemas.identity import domain_of, normalise_email
 from streams.domain.mapping.conditions import first, has_value
 from streams.domain.mapping.dates import Millis, hour_of_day, hour_of_week, year_and_month
-from streams.domain.mapping.kinds import to_date, to_int, to_number, to_text
+from streams.domain.mapping.kinds import to_int, to_number, to_text
 from streams.domain.mapping.urls import host_and_path, text_bytes
 
 HASH_KEY = bytes(8) + b"\x01" + bytes(7)

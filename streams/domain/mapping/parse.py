@@ -85,7 +85,7 @@ def _refuse_depth(tree: Tree[Token], file: str) -> None:
 
 
 def _explained(error: UnexpectedInput, text: str, file: str) -> MappingError:
-    expected = set(getattr(error, "accepts", None) or getattr(error, "expected", None) or getattr(error, "allowed", ()))
+    expected: set[str] = set(getattr(error, "expected", None) or getattr(error, "allowed", None) or ())
     names = sorted({NAMES_OF_TOKENS.get(name, name) for name in expected - {"COMMENT", "SPACE"}})
     hint = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}" if names else ""
     if isinstance(error, UnexpectedToken) and error.token.type == "$END":

@@ -1,4 +1,4 @@
-"""Host and path of a URL, read as Go's `net/url.Parse` reads it: as hashes of URLs were made where profiles come from."""
+"""Host and path of a URL, read as Go's `net/url.Parse` reads it: existing hashes of URLs were made that way."""
 
 import re
 

@@ -1,0 +1,154 @@
+"""A stream's mappings -> one Python function, generated as source that can be read (`cm-streams mapping show`).
+
+Mappings under the same condition share one `if`, so a condition is evaluated once for a message; every field of the
+message is read once; what an untouched branch needs is not computed at all.
+"""
+
+import linecache
+from collections.abc import Callable, MutableSequence
+from collections.abc import Mapping as Dictionary
+from dataclasses import dataclass
+from typing import Any
+
+from streams.domain.mapping import conditions, kinds, merge
+from streams.domain.mapping.dates import Millis, rfc3339
+from streams.domain.mapping.expressions import Call, Expression, Field, Literal, Mapping, StreamMapping, children, spell
+from streams.domain.mapping.fold_source import write_fold
+from streams.domain.mapping.functions import FUNCTIONS
+from streams.domain.mapping.layout import Layout
+from streams.domain.mapping.merge import Hidden, Public, Stamp
+from streams.domain.mapping.source import Scope, condition, value
+
+Message = Dictionary[str, Any]
+Refused = MutableSequence[str]
+"""Receives the name of a field for each value that could not become the field's kind."""
+FoldMessage = Callable[[Public, Hidden, Message, Millis, str, Stamp, bool, str, Refused], bool]
+"""(public, hidden, message, message time, the same as text, stamp, counted, address, refused) -> anything changed.
+
+`counted` is false for a message that must not add to any count; `address` is the profile's key as text.
+"""
+_TRUE = Literal(True)
+YieldOne = Callable[[Message, Millis | None], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledStream:
+    """One stream's mappings, ready to fold."""
+
+    mapping: StreamMapping
+    source: str
+    fold: FoldMessage
+
+
+def compile_stream(stream: StreamMapping, layout: Layout) -> CompiledStream:
+    """Return the stream's fold. The mappings are checked before (`check_stream`, `layout_of`)."""
+    name = f"fold_{stream.stream}" if stream.stream.isidentifier() else "fold_stream"
+    scope = Scope()
+    groups: dict[str, list[Mapping]] = {}
+    for mapping in stream.mappings:
+        groups.setdefault("" if mapping.condition is None else spell(mapping.condition), []).append(mapping)
+    for field in _read_early(groups):
+        value(scope, field)
+    for mapping in groups.pop("", []):
+        write_fold(scope, mapping, layout.fields[mapping.field])
+    for mappings in groups.values():
+        scope.add()
+        _write_group(scope, mappings[0].condition or _TRUE, mappings, layout)
+    head = [
+        f"def {name}(public, hidden, message, ms, shown, stamp, counted, address, refused):",
+        f'    """Fold a message of {stream.stream} into a profile; True when anything changed. Made from {stream.file}."""',
+        "    get = message.get",
+        "    changed = False",
+    ]
+    source = "\n".join([*head, *scope.lines, "    return changed", ""])
+    return CompiledStream(stream, source, _function(source, name, stream.file))
+
+
+def compile_condition(node: Expression) -> YieldOne:
+    """Return a function of (message, message time) that decides a condition: True, False or None."""
+    scope = Scope()
+    result = condition(scope, node)
+    return _single(scope, result)
+
+
+def compile_value(node: Expression) -> YieldOne:
+    """Return a function of (message, message time) that computes a value, None for no value."""
+    scope = Scope()
+    result = value(scope, node)
+    return _single(scope, result)
+
+
+def uses_time(node: Expression) -> bool:
+    """Whether an expression asks for the message time."""
+    if isinstance(node, Call) and not node.arguments and node.name in FUNCTIONS:
+        return True
+    return any(map(uses_time, children(node)))
+
+
+def look_up(message: Message, name: str) -> Any:
+    """Return the field of that very name, else follow the name's dots into objects."""
+    found: Any = message.get(name)
+    if found is not None:
+        return found
+    found = message
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _write_group(scope: Scope, test: Expression, mappings: list[Mapping], layout: Layout) -> None:
+    code = condition(scope, test)
+    with scope.block(f"if {code[1:-1] if code.startswith('(') else code}:"):
+        for mapping in mappings:
+            write_fold(scope, mapping, layout.fields[mapping.field])
+
+
+def _read_early(groups: Dictionary[str, list[Mapping]]) -> list[Field]:
+    """The fields that several groups or any condition need, in the order in which they are first named."""
+    uses: dict[Field, set[str]] = {}
+    for group, mappings in groups.items():
+        for mapping in mappings:
+            for field in _fields(mapping.expression):
+                uses.setdefault(field, set()).add(group)
+            for field in _fields(mapping.condition) if mapping.condition is not None else ():
+                uses.setdefault(field, set()).update((group, "its condition"))
+    return [field for field, where in uses.items() if len(where) > 1]
+
+
+def _fields(node: Expression) -> list[Field]:
+    found = [node] if isinstance(node, Field) else []
+    for child in children(node):
+        found += _fields(child)
+    return found
+
+
+def _single(scope: Scope, result: str) -> YieldOne:
+    lines = ["def yielded(message, ms):", "    get = message.get", *scope.lines, f"    return {result}", ""]
+    function: _TRUE = Literal(True)
+YieldOne = _function("\n".join(lines), "yielded", "expression")
+    return function
+
+
+def _function(source: str, name: str, origin: str) -> Any:
+    file = f"<{name} of {origin}>"
+    namespace = dict(NAMES)
+    exec(compile(source, file, "exec"), namespace)  # noqa: S102 - our own source; texts of the mapping are only in it as literals
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    return namespace[name]
+
+
+NAMES: dict[str, Any] = {
+    name: getattr(module, name)
+    for module, names in (
+        (conditions, "any_of contains equal every first has_value member opposite ordered truth"),
+        (kinds, "ms_to_date to_date to_int to_number to_text texts_of"),
+        (merge, "bump bump_all include include_all put put_all tally bounded"),
+    )
+    for name in names.split()
+}
+NAMES |= {"look_up": look_up, "rfc3339": rfc3339}
+NAMES |= {"call_" + name.replace(".", "_"): function.of for name, function in FUNCTIONS.items()}
+NAMES |= {
+    f"call_{name.replace('.', '_')}_at": function.of_time for name, function in FUNCTIONS.items() if function.of_time
+}
+"""What generated source may call."""
