@@ -1,0 +1,198 @@
+"""How to reach Kafka, what the topics are called and how they are made. Environment prefix `KAFKA_`."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import TopicNames
+
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+
+
+class KafkaSettings(BaseSettings):
+    """The broker, the credentials for it, and the topics' shape. One instance serves every client of a process."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_", env_file=".env", extra="ignore")
+
+    bootstrap_servers: str = Field(
+        default="",
+        description="Brokers to start from, host:port, separated by commas. Empty: `cm-streams up` starts a broker.",
+    )
+    security_protocol: Protocol = Field(default="PLAINTEXT", description="How to talk to the brokers.")
+    sasl_mechanism: Mechanism = Field(default="PLAIN", description="How to log in, with a SASL protocol.")
+    sasl_username: str = Field(default="", description="User name, with a SASL protocol.")
+    sasl_password: SecretStr = Field(default=SecretStr(""), description="Password, with a SASL protocol.")
+    ssl_ca_location: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust; the system's without it."
+    )
+    ssl_certificate_location: Path | None = Field(default=None, description="PEM file of the client's certificate.")
+    ssl_key_location: Path | None = Field(default=None, description="PEM file of the client's private key.")
+    ssl_key_password: SecretStr | None = Field(default=None, description="Password of the private key.")
+    ssl_check_hostname: bool = Field(default=True, description="The broker's certificate must name its host.")
+    client_id: str = Field(default="cm-streams", min_length=1, description="Name in the brokers' logs and quotas.")
+    topic_prefix: str = Field(default="", description="Goes before the name of every topic.")
+    topics: dict[str, str] = Field(
+        default_factory=dict,
+        description='Names of single topics, as JSON: {"cm_user": "crm.subscribers"}. They take no prefix.',
+    )
+    partitions: int = Field(
+        default=12,
+        ge=1,
+        description="Partitions of every data topic; the most workers that can share it. Not to be changed later.",
+    )
+    replication_factor: int | None = Field(
+        default=None,
+        ge=1,
+        description="Replicas of each topic. Without it three, or one per broker where fewer are up.",
+    )
+    min_insync_replicas: int | None = Field(
+        default=None, ge=1, description="Replicas that must have a record. Without it one less than the replicas."
+    )
+    max_message_bytes: int = Field(
+        default=1_048_576, ge=10_000, description="Largest record; also the limit of a profile's encoded size."
+    )
+    compression: Compression = Field(default="lz4", description="How our producers compress batches of records.")
+    session_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="A member that was silent for so long loses its partitions."
+    )
+    delivery_timeout_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        description="A record that the brokers did not take in this time is given up, and its source is read again.",
+    )
+    transaction_timeout_seconds: float = Field(
+        default=12.0,
+        gt=0,
+        description="A transaction of a dead process is aborted after this; until then it hides what came after it.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.uses_sasl and not (self.sasl_username and self.sasl_password.get_secret_value()):
+            raise ValueError(
+                f"KAFKA_SECURITY_PROTOCOL={self.security_protocol} needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+            )
+        if (self.ssl_certificate_location is None) != (self.ssl_key_location is None):
+            raise ValueError(
+                "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION belong together; one is missing"
+            )
+        for name in ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location"):
+            file = getattr(self, name)
+            if file is not None and not file.is_file():
+                raise ValueError(f"KAFKA_{name.upper()} names {file}, and there is no such file")
+        # A paused producer's leftovers must be dead before another worker owns the partition.
+        if self.delivery_timeout_seconds >= self.session_timeout_seconds:
+            raise ValueError("KAFKA_DELIVERY_TIMEOUT_SECONDS must be less than KAFKA_SESSION_TIMEOUT_SECONDS")
+        self.names()
+        return self
+
+    @property
+    def uses_sasl(self) -> bool:
+        """Whether the protocol asks for a user name and password."""
+        return self.security_protocol.startswith("SASL")
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the protocol is encrypted."""
+        return self.security_protocol.endswith("SSL")
+
+    def names(self) -> TopicNames:
+        """Return the topics' names in use. Raises ValueError when KAFKA_TOPICS names an unknown topic."""
+        return TopicNames(self.topic_prefix, self.topics)
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Return the context for clients that take one (aiokafka, Faust), None when the protocol is not encrypted."""
+        if not self.uses_tls:
+            return None
+        context = ssl.create_default_context(cafile=str(self.ssl_ca_location) if self.ssl_ca_location else None)
+        context.check_hostname = self.ssl_check_hostname
+        if self.ssl_certificate_location and self.ssl_key_location:
+            password = self.ssl_key_password.get_secret_value() if self.ssl_key_password else None
+            context.load_cert_chain(self.ssl_certificate_location, self.ssl_key_location, password)
+        return context
+
+
+def client_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
+    """Return what every confluent-kafka client is made with. `role` tells clients of one process apart in logs.
+
+    Raises:
+        ValueError: no broker is configured.
+    """
+    if not settings.bootstrap_servers:
+        raise ValueError("KAFKA_BOOTSTRAP_SERVERS is not set: name a broker, or start everything with `cm-streams up`")
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "client.id": f"{settings.client_id}-{role}",
+        "security.protocol": settings.security_protocol,
+        # Found anew quickly when a broker comes back; ten seconds (the default) would be most of an outage.
+        "reconnect.backoff.max.ms": 2000,
+    }
+    if settings.uses_sasl:
+        config["sasl.mechanism"] = settings.sasl_mechanism
+        config["sasl.username"] = settings.sasl_username
+        config["sasl.password"] = settings.sasl_password.get_secret_value()
+    if settings.uses_tls:
+        files: Mapping[str, Path | None] = {
+            "ssl.ca.location": settings.ssl_ca_location,
+            "ssl.certificate.location": settings.ssl_certificate_location,
+            "ssl.key.location": settings.ssl_key_location,
+        }
+        config.update({name: str(file) for name, file in files.items() if file})
+        if settings.ssl_key_password:
+            config["ssl.key.password"] = settings.ssl_key_password.get_secret_value()
+        config["ssl.endpoint.identification.algorithm"] = "https" if settings.ssl_check_hostname else "none"
+    return config
+
+
+def producer_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
+    """Return the settings of an idempotent producer whose partitions are those of Faust and of the Java client."""
+    return {
+        **client_config(settings, role),
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "compression.type": settings.compression,
+        "message.max.bytes": settings.max_message_bytes,
+        "message.timeout.ms": int(settings.delivery_timeout_seconds * 1000),
+        # One millisecond gathers what is published together; at rest it is most of what we may add to the latency.
+        "linger.ms": 1,
+        "queue.buffering.max.messages": 500_000,
+        "queue.buffering.max.kbytes": 262_144,
+    }
+
+
+def consumer_config(settings: KafkaSettings, role: str, group: str) -> dict[str, Any]:
+    """Return the settings of a consumer that sees committed records only, and commits nothing by itself."""
+    return {
+        **client_config(settings, role),
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
+        "heartbeat.interval.ms": max(200, int(settings.session_timeout_seconds * 100)),
+        "fetch.message.max.bytes": settings.max_message_bytes,
+        "allow.auto.create.topics": False,
+    }
+
+
+def aiokafka_config(settings: KafkaSettings) -> dict[str, Any]:
+    """Return the arguments with which an aiokafka client reaches the same brokers."""
+    config: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.security_protocol,
+        "ssl_context": settings.ssl_context(),
+    }
+    if settings.uses_sasl:
+        config["sasl_mechanism"] = settings.sasl_mechanism
+        config["sasl_plain_username"] = settings.sasl_username
+        config["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+    return config
