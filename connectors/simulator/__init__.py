@@ -23,9 +23,11 @@ verbs, `POST /simulator/do/{verb}` carries one out.
 Behaviour that Campaign Monitor does not document is a switch in `SimulatorSettings`. Time is `sim.controls.clock(...)`.
 """
 
+from connectors.simulator.admin_client import SimulatorAdmin, SimulatorError
 from connectors.simulator.controls import Controls
 from connectors.simulator.faults import Fault
 from connectors.simulator.server import Simulator
 from connectors.simulator.settings import SimulatorSettings
+from connectors.simulator.thread import SimulatorThread
 
-__all__ = ["Controls", "Fault", "Simulator", "SimulatorSettings"]
+__all__ = ["Controls", "Fault", "Simulator", "SimulatorAdmin", "SimulatorError", "SimulatorSettings", "SimulatorThread"]

@@ -1,7 +1,8 @@
 """What a write does to the custom field values of a subscriber.
 
 Values are a tuple of (field number, text) pairs, in the order of the field numbers; a MultiSelectMany has one pair for
-each chosen option. Equal tuples are shared between subscribers, so a million members of two audiences cost eight bytes each.
+each chosen option. Equal tuples are shared between subscribers: a million members of the same audiences cost eight
+bytes each.
 """
 
 from collections.abc import Callable, Mapping, Sequence

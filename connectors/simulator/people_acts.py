@@ -6,21 +6,24 @@ from typing import Any
 from connectors.simulator.entities import SubscriberList
 from connectors.simulator.field_values import Entry, written
 from connectors.simulator.roster import fold
-from connectors.simulator.state import SimulatorState
+from connectors.simulator.sending import Sending
 from connectors.simulator.subscriptions import announce, confirm, opt_out, take_off
 from connectors.simulator.transitions import STATE_OF_TEXT, State
 
 _PERSON = "person"
 
 
-class PeopleActs:
-    """Every act is booked with `who` "person" and announced to webhooks. Unknown addresses raise KeyError."""
+class PeopleActs(Sending):
+    """Every act is booked with `who` "person" and announced to webhooks. Unknown addresses raise KeyError.
 
-    state: SimulatorState
+    With `mail_id` (of a campaign or a journey mail) the act shows in that mail's report, too.
+    """
 
-    def unsubscribe(self, list_id: str, email: str) -> bool:
+    def unsubscribe(self, list_id: str, email: str, mail_id: str | None = None) -> bool:
         """Click the unsubscribe link; False when the person was not on the list."""
         target, row = self._there(list_id, email)
+        if mail_id is not None:
+            self.record(mail_id, "unsubscribes", email)
         return opt_out(self.state, target, row, _PERSON, "link")
 
     def delete_subscriber(self, list_id: str, email: str) -> bool:
@@ -28,17 +31,21 @@ class PeopleActs:
         target, row = self._there(list_id, email)
         return take_off(self.state, target, row, State.DELETED, _PERSON, "delete")
 
-    def hard_bounce(self, list_id: str, email: str) -> bool:
+    def hard_bounce(self, list_id: str, email: str, mail_id: str | None = None) -> bool:
         """Let the address bounce for good."""
         target, row = self._there(list_id, email)
+        if mail_id is not None:
+            self.record(mail_id, "bounces", email)
         done = take_off(self.state, target, row, State.BOUNCED, _PERSON, "bounce")
         if done and self.state.settings.hard_bounce_suppresses and target.honours_suppression:
             target.client.suppress(target.roster.email(row), "Bounced", self.state.clock.now())
         return done
 
-    def complain(self, list_id: str, email: str) -> bool:
+    def complain(self, list_id: str, email: str, mail_id: str | None = None) -> bool:
         """Mark a mail as spam."""
         target, row = self._there(list_id, email)
+        if mail_id is not None:
+            self.record(mail_id, "spam", email)
         to = STATE_OF_TEXT[self.state.settings.spam_complaint_state]
         done = take_off(self.state, target, row, to, _PERSON, "complain")
         if done and target.honours_suppression:

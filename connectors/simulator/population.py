@@ -9,8 +9,16 @@ from connectors.simulator.field_values import Values
 from connectors.simulator.identifiers import mix
 from connectors.simulator.transitions import State
 
-GIVEN = ["Mara", "Liam", "Nora", "Emil", "Zoë", "Jonas", "Freya", "Amir", "Chloé", "Hugo", "Ines", "Tariq", "Sofía", "Wei", "Yuki", "Kwame", "Leila", "Oskar", "Priya", "Mateo", "Anouk", "Bram", "Élise", "Farid", "Greta", "Hana", "Ivo", "Juno", "Kofi", "Lotte"]
-FAMILY = ["Doe", "Janssens", "Müller", "Okafor", "Tanaka", "García", "Rossi", "Novak", "Silva", "Dubois", "Larsen", "Kowalski", "O'Brien", "Haddad", "Singh", "Nguyen", "Petrov", "Andersson", "Moreau", "Costa", "Weber", "Khan", "Lindqvist", "Peeters", "Santos", "Yilmaz", "Ito", "Brown", "Smit", "Vogel"]
+GIVEN = tuple(
+    """Mara|Liam|Nora|Emil|Zoë|Jonas|Freya|Amir|Chloé|Hugo|Ines|Tariq|Sofía|Wei|Yuki|Kwame|Leila|Oskar|Priya|Mateo
+Anouk|Bram|Élise|Farid|Greta|Hana|Ivo|Juno|Kofi|Lotte""".replace("\n", "|").split("|")
+)
+FAMILY = tuple(
+    """Doe|Janssens|Müller|Okafor|Tanaka|García|Rossi|Novak|Silva|Dubois|Larsen|Kowalski|O'Brien|Haddad|Singh|Nguyen
+Petrov|Andersson|Moreau|Costa|Weber|Khan|Lindqvist|Peeters|Santos|Yilmaz|Ito|Brown|Smit|Vogel""".replace(
+        "\n", "|"
+    ).split("|")
+)
 CITIES = ("Ghent", "Auckland", "São Paulo", "New York", "Kyoto", "Lyon", "Malmö", "Porto", "Leeds", "Graz", "Perth")
 MAIL_CLIENTS = ("", "Apple Mail", "Gmail", "Outlook", "Thunderbird", "Android")
 

@@ -2,9 +2,13 @@
 
 from connectors.simulator import (
     account,
+    campaign_reports,
+    campaigns,
     clients,
     custom_fields,
+    history,
     imports,
+    journeys,
     lists,
     segments,
     subscriber_listings,
@@ -24,4 +28,8 @@ ROUTES = (
     *segments.ROUTES,
     *suppression.ROUTES,
     *webhooks.ROUTES,
+    *campaigns.ROUTES,
+    *campaign_reports.ROUTES,
+    *journeys.ROUTES,
+    *history.ROUTES,
 )

@@ -142,6 +142,7 @@ def _checked(kind: str, verb: str, operand: str, verbs: tuple[str, ...], wrong_v
         return Clause(kind, verb, (), field)
     if not operand:
         raise RuleError(2719)
+    operands: tuple[str, ...]
     if verb == "BETWEEN":
         low, between, high = operand.partition(" AND ") if " AND " in operand else operand.partition(" and ")
         operands, wrong = (low.strip(), high.strip()), 2756 if kind == "number" else 2755
@@ -155,7 +156,7 @@ def _checked(kind: str, verb: str, operand: str, verbs: tuple[str, ...], wrong_v
         days = tuple(as_date(text) or _any_date(text) for text in operands)
         if not all(days):
             raise RuleError(wrong)
-        operands = tuple(day or "" for day in days)  # type: ignore[assignment]  # one or two texts, as before
+        operands = tuple(day or "" for day in days)
     return Clause(kind, verb, operands, field)
 
 

@@ -104,9 +104,9 @@ class Simulator:
 
     async def webhooks_sent(self, timeout_seconds: float = 10.0) -> None:
         """Wait until every emitted event was answered 2xx, dropped on purpose or given up. Raises TimeoutError."""
-        async with asyncio.timeout(timeout_seconds):
-            while self._sender is not None and self._sender.waiting:
-                await asyncio.sleep(0.005)
+        if self._sender is not None:
+            async with asyncio.timeout(timeout_seconds):
+                await self._sender.sent()
 
     def retry_webhooks_now(self) -> None:
         """End the pause before the next attempt of a webhook that is being repeated."""

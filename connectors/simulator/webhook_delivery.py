@@ -12,7 +12,7 @@ from connectors.simulator.books import Delivery
 from connectors.simulator.entities import Json, SubscriberList, Webhook
 from connectors.simulator.state import SimulatorState
 from connectors.simulator.transitions import WebhookType
-from connectors.simulator.webhooks import TestFailed
+from connectors.simulator.webhooks import WebhookTestError
 from connectors.simulator.xml_text import as_xml
 
 
@@ -65,18 +65,23 @@ class WebhookSender:
             if box.task is None or box.task.done():
                 box.task = asyncio.ensure_future(self._pump(box))
 
+    async def sent(self) -> None:
+        """Wait until nothing is waiting."""
+        while tasks := [box.task for box in self._outboxes.values() if box.task is not None and not box.task.done()]:
+            await asyncio.wait(tasks)
+
     @property
     def waiting(self) -> int:
         """How many events have not been answered 2xx yet."""
         return sum(len(box.events) + box.sending for box in self._outboxes.values())
 
     async def test(self, target: SubscriberList, hook: Webhook, events: list[Json]) -> None:
-        """POST sample events once. Raises TestFailed."""
+        """POST sample events once. Raises WebhookTestError."""
         status, text = await self._post(hook, self._payload(target, hook, events))
         if status is None:
-            raise TestFailed("ConnectFailure", text, 0, "")
+            raise WebhookTestError("ConnectFailure", text, 0, "")
         if not 200 <= status < 300:
-            raise TestFailed("ProtocolError", f"The remote server returned an error: ({status}).", status, text)
+            raise WebhookTestError("ProtocolError", f"The remote server returned an error: ({status}).", status, text)
 
     async def _pump(self, box: _Outbox) -> None:
         settings = self._state.settings

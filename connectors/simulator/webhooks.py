@@ -11,10 +11,8 @@ EVENTS = ("Subscribe", "Update", "Deactivate")
 FORMATS = {"json": "Json", "xml": "Xml"}
 
 
-class TestFailed(Exception):
+class WebhookTestError(Exception):
     """The receiver did not take the test events; the fields are those of `ResultData` of code 610."""
-
-    __test__ = False  # no test case, whatever its name says
 
     def __init__(self, status: str, message: str, code: int, response: str) -> None:
         super().__init__(message)
@@ -71,7 +69,7 @@ async def test(call: Call) -> Answer:
     samples = sample_events(one, local_text(call.state.clock.now(), target.client.zone))
     try:
         await call.state.test_webhook(target, one, samples)
-    except TestFailed as failure:
+    except WebhookTestError as failure:
         raise ApiError(610, MESSAGES[610], failure.result) from None
     return EMPTY
 

@@ -1,0 +1,63 @@
+"""`cm-streams simulator`: a local Campaign Monitor with a demo account."""
+
+import asyncio
+import signal
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from connectors.simulator import Simulator, SimulatorSettings
+
+
+def simulator(
+    port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8900,
+    api_key: Annotated[str, typer.Option(help="The account's API key.")] = "simulator-key",
+    host: Annotated[
+        str, typer.Option(help="There is no access control on /simulator: loopback is meant.")
+    ] = "127.0.0.1",
+    subscribers: Annotated[int, typer.Option(min=0, help="Subscribers of the first list.")] = 2_000,
+    activity: Annotated[int, typer.Option(min=0, help="Report rows of all campaigns and journeys.")] = 5_000,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Time that every API call takes.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed and day give the same data.")] = 1,
+    demo: Annotated[bool, typer.Option(help="Fill the account; --no-demo starts it empty.")] = True,
+    now: Annotated[str | None, typer.Option(help="The clock's start, ISO with offset; else the real time.")] = None,
+    frozen: Annotated[bool, typer.Option(help="The clock stands still until it is moved.")] = False,
+    rate_limit: Annotated[int, typer.Option(min=0, help="API calls a minute; 0 is no limit.")] = 0,
+    address_limit: Annotated[int, typer.Option(min=0, help="Writes of one address in 10 s; 0 is no limit.")] = 0,
+    add_delay_seconds: Annotated[float, typer.Option(min=0, help="Time an added subscriber is queued.")] = 0.0,
+    book_limit: Annotated[int | None, typer.Option(min=1, help="Entries kept in each log; all without it.")] = None,
+) -> None:
+    """Run a local Campaign Monitor with a demo account; prints `ready` when it serves."""
+    settings = SimulatorSettings(
+        host=host,
+        port=port,
+        api_key=api_key,
+        demo=demo,
+        subscribers=subscribers,
+        activity=activity,
+        latency_ms=latency_ms,
+        seed=seed,
+        now=datetime.fromisoformat(now) if now else None,
+        frozen=frozen,
+        rate_limit=rate_limit,
+        address_limit=address_limit,
+        add_delay_seconds=add_delay_seconds,
+        book_limit=book_limit,
+    )
+    try:
+        asyncio.run(_serve(settings))
+    except OSError as error:
+        raise typer.BadParameter(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+
+
+async def _serve(settings: SimulatorSettings) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with Simulator(settings) as running:
+        typer.echo(f"API    {running.base_url}")
+        typer.echo(f"OAuth  {running.oauth_url}  (client id {settings.oauth_client_id})")
+        typer.echo(f"admin  {running.admin_url}")
+        typer.echo("ready")
+        await stopped.wait()
