@@ -149,6 +149,25 @@ def _table() -> Iterator[Topic]:
             retention_ms=FOREVER,
             public=False,
         ),
+        Topic(
+            role="cm_export-state",
+            key="audience/<id> or list/<id>",
+            model=None,
+            writer="export worker",
+            doc="What all export workers know together: audiences' names, and what became of lists' fields.",
+            cleanup="compact",
+            retention_ms=FOREVER,
+            partitions=1,
+            public=False,
+        ),
+        Topic(
+            role="cm_membership-commands",
+            key="email",
+            model=None,
+            writer="export worker, CLI",
+            doc="From row to row: a person's changed address and what is handed over, and requests to send again.",
+            public=False,
+        ),
     )
     for topic in declared:
         yield topic
