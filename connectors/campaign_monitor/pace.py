@@ -13,6 +13,8 @@ MEMORY_SECONDS = 30.0
 # One request a minute always goes out: something has to find out that the limit is gone.
 SLOWEST_INTERVAL = 60.0
 FASTEST_INTERVAL = 0.001
+# Nothing was measured when the first call after an idle hour is refused; a lone refusal should not cost a minute.
+LOWEST_FIRST_RATE = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -51,11 +53,11 @@ class Pace:
         """Return the slower pace after a refusal, and the seconds to pause: none for the first refusal in a row."""
         strikes = self.strikes + 1
         slowdown = 1.02 if strikes == 1 else 1.25
-        interval = self.interval * slowdown if self.interval else 1.1 / self.measured(now)
+        interval = self.interval * slowdown if self.interval else 1.1 / max(self.measured(now), LOWEST_FIRST_RATE)
         slower = replace(
             self,
             interval=min(interval, SLOWEST_INTERVAL),
-            refused_interval=self.interval or interval,
+            refused_interval=self.interval or None,
             strikes=strikes,
             next_start=max(self.next_start, now + min(interval, SLOWEST_INTERVAL)),
         )

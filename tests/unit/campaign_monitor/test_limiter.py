@@ -100,16 +100,15 @@ async def test_a_cancelled_call_gives_its_turn_back() -> None:
 async def test_a_turn_that_came_while_being_cancelled_is_given_back() -> None:
     limiter = Limiter(1, 1)
     calls = Calls(limiter)
-    calls.start("one")
-    calls.start("two")
-    await settle()
-    calls.gates["one"].set()
-    await calls.tasks["one"]  # the turn of "two" is set in this very step, and it has not run since
-    await calls.cancel("two")
+    async with limiter.slot():
+        calls.start("two")
+        await settle()
+    await calls.cancel("two")  # its turn was set when the slot above ended, and it has not run since
+    assert calls.running == []
     assert limiter.allowance.in_flight == 0
     calls.start("three")
     await settle()
-    assert calls.running[-1] == "three"
+    assert calls.running == ["three"]
     await calls.end("three")
 
 

@@ -139,6 +139,20 @@ def test_it_recovers_when_the_limit_is_gone() -> None:
     assert len([at for at in free.accepted if at > 690]) > 200, "40 a second are possible"
 
 
+def test_one_stray_refusal_costs_seconds_not_minutes() -> None:
+    class Stray(Server):
+        def answer(self, now: float) -> Seen:
+            stray = not self.taken
+            self.taken[0] = 1
+            self.accepted += [] if stray else [now]
+            return Seen(throttled=stray)
+
+    server = Stray(10_000, 1.0, headers=False)
+    drive(server, seconds=20, in_flight=4, latency=lambda _: 0.1)
+    assert server.accepted[0] < 2
+    assert len([at for at in server.accepted if at > 18]) > 50, "40 a second are possible"
+
+
 def test_a_long_outage_is_asked_about_ever_more_rarely() -> None:
     server = Server(0, 1.0, headers=False)
     drive(server, seconds=7200, in_flight=4, latency=lambda _: 0.1)
