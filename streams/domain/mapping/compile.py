@@ -27,8 +27,9 @@ FoldMessage = Callable[[Public, Hidden, Message, Millis, str, Stamp, bool, str, 
 
 `counted` is false for a message that must not add to any count; `address` is the profile's key as text.
 """
-_TRUE = Literal(True)
 YieldOne = Callable[[Message, Millis | None], Any]
+
+_ALWAYS = Literal(True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,10 @@ def compile_stream(stream: StreamMapping, layout: Layout) -> CompiledStream:
         write_fold(scope, mapping, layout.fields[mapping.field])
     for mappings in groups.values():
         scope.add()
-        _write_group(scope, mappings[0].condition or _TRUE, mappings, layout)
+        _write_group(scope, mappings[0].condition or _ALWAYS, mappings, layout)
     head = [
         f"def {name}(public, hidden, message, ms, shown, stamp, counted, address, refused):",
-        f'    """Fold a message of {stream.stream} into a profile; True when anything changed. Made from {stream.file}."""',
+        f'    """Fold a message of {stream.stream} into a profile; True when it changed. Made from {stream.file}."""',
         "    get = message.get",
         "    changed = False",
     ]
@@ -124,15 +125,14 @@ def _fields(node: Expression) -> list[Field]:
 
 def _single(scope: Scope, result: str) -> YieldOne:
     lines = ["def yielded(message, ms):", "    get = message.get", *scope.lines, f"    return {result}", ""]
-    function: _TRUE = Literal(True)
-YieldOne = _function("\n".join(lines), "yielded", "expression")
+    function: YieldOne = _function("\n".join(lines), "yielded", "expression")
     return function
 
 
 def _function(source: str, name: str, origin: str) -> Any:
     file = f"<{name} of {origin}>"
     namespace = dict(NAMES)
-    exec(compile(source, file, "exec"), namespace)  # noqa: S102 - our own source; texts of the mapping are only in it as literals
+    exec(compile(source, file, "exec"), namespace)  # noqa: S102 - ours; a mapping's texts are only literals in it
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     return namespace[name]
 

@@ -43,7 +43,7 @@ def equal(left: Any, right: Any) -> bool:
 
 
 def member(value: Any, items: Sequence[Any]) -> bool:
-    """Whether the value, or any element of a list, equals one of the items, or any element of an item that is a list."""
+    """Whether the value, or any element of a list, equals one of the items, or an element of an item that is a list."""
     values = value if isinstance(value, list) else [value]
     choices = [choice for item in items for choice in (item if isinstance(item, list) else [item])]
     return any(equal(each, choice) for each in values for choice in choices)
