@@ -1,6 +1,6 @@
 """What delivery needs of the runtime below it; `streams.batches` offers exactly this, and tests a smaller one."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from streams.batches import Output
@@ -34,15 +34,11 @@ class Rows(Protocol):
         partition: int,
         prefix: bytes = b"",
         *,
-        after: bytes | None = None,
+        after: tuple[bytes, bytes] | None = None,
         upto: bytes | None = None,
         step: int = 1000,
     ) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """(index key, row key) of rows that are marked due."""
-        ...
-
-    def owned(self) -> Mapping[int, int]:
-        """Partition -> generation."""
         ...
 
 

@@ -7,7 +7,7 @@ slot, so that a live change never waits for a backfill's slow import.
 """
 
 import heapq
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -56,6 +56,7 @@ class Queue:
         self._held_back: dict[Key, float] = {}
         self._carried: dict[Key, bool] = {}
         self._count = 0
+        self._background: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -72,6 +73,10 @@ class Queue:
         """Say whether a request with this person is under way."""
         return key in self._carried
 
+    def carries_any(self, partition: int) -> bool:
+        """Say whether a request with somebody of the partition is under way."""
+        return any(key[0] == partition for key in self._carried)
+
     def touched(self, key: Key) -> bool:
         """Say whether the row changed since the request that carries the person was made."""
         return self._carried.get(key, False)
@@ -86,6 +91,7 @@ class Queue:
         if known is None:
             waiting = Waiting(key, live, now, doubts=Doubts(unsure=unsure))
             self._known[key] = waiting
+            self._background[key[0]] += not live
             self._enqueue(waiting)
             return
         known.doubts.code = 0
@@ -94,6 +100,7 @@ class Queue:
             self._carried[key] = True
         elif live and not known.live:
             self._dequeue(known)
+            self._background[key[0]] -= 1
             known.live = True
             known.since = now
             if key not in self._held_back:
@@ -122,6 +129,10 @@ class Queue:
             return Pick(tuple(taken), live)
         return None
 
+    def background_of(self, partition: int) -> int:
+        """Return how many of a partition's people came from a backfill and are not settled."""
+        return self._background.get(partition, 0)
+
     def put_back(self, waiting: Waiting, route: Route) -> None:
         """It needs another kind of request than the one it was picked for: it goes first among those."""
         self._carried.pop(waiting.key, None)
@@ -137,6 +148,7 @@ class Queue:
             return True
         if not touched:
             del self._known[key]
+            self._background[key[0]] -= not waiting.live
             return True
         waiting.attempts, waiting.doubts, waiting.since = 0, Doubts(), now
         waiting.share = self._limit
@@ -148,6 +160,7 @@ class Queue:
         waiting = self._known.pop(key, None)
         if waiting is not None:
             self._dequeue(waiting)
+            self._background[key[0]] -= not waiting.live
         self._held_back.pop(key, None)
         self._carried.pop(key, None)
 

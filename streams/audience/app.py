@@ -1,0 +1,206 @@
+"""The export worker: the parts, put together. No logic."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import structlog
+from pydantic import SecretStr, ValidationError
+
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.kafka.compacted import CompactedTopic
+from connectors.kafka.records import ConsumedRecord
+from connectors.kafka.settings import KafkaSettings, aiokafka_config
+from schemas import dead_letter
+from schemas.control import AnyJob, ExportJob
+from schemas.dead_letter import Origin, Stage
+from schemas.envelope import rfc3339
+from streams.audience.agent import AudienceAgent
+from streams.batches import BatchApp, BatchSettings, DeadLetter, Output, Security
+from streams.delivery.accounts import Accounts, CredentialOf
+from streams.delivery.codec import RowCodec, index
+from streams.delivery.delivery import Attend, Delivery
+from streams.delivery.receipts_topic import ReceiptsReader
+from streams.delivery.settings import ExportSettings
+from streams.delivery.shared import Shared
+from streams.settings import StreamsSettings
+
+log = structlog.get_logger(__name__)
+
+
+class ExportWorker:
+    """A `BatchApp` with the audience agent and delivery in it."""
+
+    def __init__(
+        self,
+        streams: StreamsSettings,
+        kafka: KafkaSettings,
+        export: ExportSettings,
+        campaign_monitor: CampaignMonitorSettings,
+        credential_of: CredentialOf,
+        attend: Attend,
+        **overrides: Any,
+    ) -> None:
+        """`overrides` go into the batch settings: tests run with fewer partitions and shorter waits."""
+        names = kafka.names()
+        self.names = names
+        self.app = BatchApp(
+            batch_settings(streams, kafka, export, **overrides), dead_letters=self._keep, misplaced=self._keep
+        )
+        config = aiokafka_config(kafka)
+        self.shared = Shared(names["cm_export-state"], self.app.producer)
+        self.accounts = Accounts(campaign_monitor, credential_of)
+        source = names["audience-membership"]
+        self.table = self.app.table(
+            "memberships",
+            codec=RowCodec(),
+            sources=[source],
+            changelog=names["cm_memberships-changelog"],
+            index=index,
+        )
+        self.receipts = ReceiptsReader(config, names["audience-delivery"])
+        self.delivery = Delivery(
+            export,
+            names,
+            self.shared,
+            self.table,
+            self.app,
+            self.app.producer,
+            self.accounts,
+            self.receipts,
+            attend,
+        )
+        self.agent = AudienceAgent(
+            self.table,
+            self.shared,
+            self.delivery,
+            self.app.producer,
+            partitions=self.app.settings.partitions,
+            max_row_bytes=export.max_row_bytes,
+        )
+        self._jobs: dict[str, ExportJob] = {}
+        self._state_topic = CompactedTopic(kafka, names["cm_export-state"], self._take_state)
+        self._jobs_topic = CompactedTopic(kafka, names["cm_jobs"], self._take_job)
+        self._known = asyncio.Event()
+        self.app.agent(source)(self.agent)
+        self.app.on_assigned(self._assigned)
+        self.app.on_revoked(self.delivery.revoked)
+        self.app.service(self._follow)
+        self.app.service(self.delivery.run)
+        self.app.service(self.delivery.checkpoints)
+
+    async def close(self) -> None:
+        """Close the connections that the app does not know."""
+        await self.accounts.close()
+        await self.receipts.close()
+
+    async def _assigned(self, partition: int, generation: int) -> None:
+        await self._known.wait()
+        await self.delivery.assigned(partition, generation)
+
+    async def _follow(self) -> None:
+        """Hold jobs and what workers share, from the beginning; nothing is folded before both are complete."""
+        async with self._state_topic:
+            self.shared.compile()
+            async with self._jobs_topic:
+                self.shared.jobs_are(self._jobs.values())
+                self._known.set()
+                await asyncio.Event().wait()
+
+    def _take_state(self, record: ConsumedRecord) -> None:
+        if self.shared.take(record.key or b"", record.value) and self._known.is_set():
+            self.shared.compile()
+
+    def _take_job(self, record: ConsumedRecord) -> None:
+        job_id = (record.key or b"").decode("utf-8", "replace")
+        if record.value is None:
+            self._jobs.pop(job_id, None)
+        else:
+            try:
+                job = AnyJob.from_bytes(record.value).root
+            except ValidationError as fault:
+                log.error("job cannot be read", job_id=job_id, fault=str(fault.errors(include_input=False)[:3]))
+                return
+            if isinstance(job, ExportJob):
+                self._jobs[job.id] = job
+        if self._known.is_set():
+            self.shared.jobs_are(self._jobs.values())
+
+    async def _keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep refused records: bytes untouched, headers say why and from where."""
+        now = rfc3339(datetime.now(UTC))
+        await self.app.producer.publish_all(
+            [
+                Output(
+                    self.names.dead_letters(letter.topic),
+                    letter.record.key,
+                    letter.record.value,
+                    [
+                        *letter.record.headers,
+                        *dead_letter.headers(
+                            letter.reason,
+                            _stage(letter.stage),
+                            Origin(letter.topic, letter.partition, letter.record.offset),
+                            now,
+                        ),
+                    ],
+                )
+                for letter in letters
+            ]
+        )
+
+
+def batch_settings(
+    streams: StreamsSettings, kafka: KafkaSettings, export: ExportSettings, **overrides: Any
+) -> BatchSettings:
+    """Return the runtime's settings from the process's."""
+    security = Security(
+        protocol=kafka.security_protocol,
+        mechanism=kafka.sasl_mechanism,
+        username=kafka.sasl_username,
+        password=SecretStr(kafka.sasl_password.get_secret_value()),
+        ca_file=kafka.ssl_ca_location,
+        certificate_file=kafka.ssl_certificate_location,
+        key_file=kafka.ssl_key_location,
+        key_password=kafka.ssl_key_password,
+    )
+    values: dict[str, Any] = {
+        "app_id": kafka.topic_prefix + export.app_id,
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "data_dir": streams.data_dir / "export",
+        "partitions": kafka.partitions,
+        "security": security,
+        "instance_id": export.instance_id,
+        "session_timeout_seconds": kafka.session_timeout_seconds,
+        "message_timeout_seconds": kafka.delivery_timeout_seconds,
+        "max_record_bytes": min(1_000_000, kafka.max_message_bytes - 10_000),
+        "create_topics": True,
+        "replication_factor": kafka.replication_factor or 1,
+        "min_insync_replicas": kafka.min_insync_replicas or 1,
+    }
+    return BatchSettings(**{**values, **overrides})
+
+
+def _stage(name: str) -> Stage:
+    try:
+        return Stage(name)
+    except ValueError:
+        return Stage.FOLD
+
+
+async def run_until_stopped(worker: ExportWorker, stop: asyncio.Event) -> None:
+    """Run the worker in this event loop until `stop` is set."""
+    async with worker.app.running():
+        await stop.wait()
+    await worker.close()
+
+
+def summary(worker: ExportWorker) -> bytes:
+    """Return what the worker is doing, as JSON, for its health page."""
+    lists = {
+        list_id: {"waiting": len(sender.queue), "in_flight": sender.queue.in_flight, "halted": sender.halted}
+        for list_id, sender in worker.delivery.senders.items()
+    }
+    return orjson.dumps({"lists": lists})

@@ -1,0 +1,103 @@
+"""Taking over a partition: receipts that were written before the predecessor's rows are brought into the rows.
+
+A receipt is acknowledged before its row is written, so after a crash the topic may be ahead of the table by a few
+seconds. The predecessor notes in a checkpoint up to which receipt its rows are complete; what came after is read from
+the topic, once, before the first batch and before anything is sent. So the same change never gets a second receipt,
+and what the list holds already is not sent again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from streams.delivery.receipts import HELD
+from streams.domain.rows import Row, Said, decode_held
+
+
+class Told(NamedTuple):
+    """A receipt as it stands in the topic."""
+
+    key: bytes
+    value: bytes
+    headers: Iterable[tuple[str, bytes]]
+
+
+class ReceiptsTopic(Protocol):
+    """Reads `audience-delivery`."""
+
+    async def end(self, partition: int) -> int:
+        """Return the offset after the last record."""
+        ...
+
+    async def read(self, partition: int, start: int, end: int) -> list[Told]:
+        """Return the records of [start, end) that are still there."""
+        ...
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """What a partition has done so far; a row of the table."""
+
+    receipts: int = -1
+    """Rows are complete up to this offset of the receipts' partition; -1: nothing was ever told."""
+    sweeps: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    """By list: the revision that was swept, and the last key that was looked at; None when it is complete."""
+    people: dict[str, int] = field(default_factory=dict)
+    """By list: how many people it holds for us."""
+
+
+def read_checkpoint(row: Row) -> Checkpoint:
+    """Read a checkpoint out of its row."""
+    kept = row.fields.get("checkpoint")
+    if kept is None:
+        return Checkpoint()
+    body: dict[str, Any] = kept[0]
+    sweeps = {list_id: (it[0], it[1]) for list_id, it in body["sweeps"].items()}
+    return Checkpoint(body["receipts"], sweeps, dict(body["people"]))
+
+
+def write_checkpoint(row: Row, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint into its row."""
+    body = {"receipts": checkpoint.receipts, "sweeps": checkpoint.sweeps, "people": checkpoint.people}
+    row.fields["checkpoint"] = (body, 0)
+
+
+def ids_of(tail: Iterable[Told]) -> set[str]:
+    """Return the ids of receipts."""
+    return {str(orjson.loads(it.value).get("event_id")) for it in tail}
+
+
+def keys_of(tail: Iterable[Told]) -> set[bytes]:
+    """Return the keys of receipts whose rows may be behind."""
+    return {it.key for it in tail if any(name == HELD for name, _ in it.headers)}
+
+
+def apply(rows: Mapping[bytes, Row], tail: Iterable[Told]) -> set[bytes]:
+    """Bring rows up to the receipts, in the order of the topic. Returns the keys of rows that changed.
+
+    What a list holds is replaced as a whole by what the receipt says it held afterwards. Of what a job was told, the
+    later position counts: a row may be ahead of an old receipt.
+    """
+    changed: set[bytes] = set()
+    for it in tail:
+        row = rows.get(it.key)
+        header = next((value for name, value in it.headers if name == HELD), None)
+        if row is None or header is None:
+            continue
+        body = orjson.loads(it.value)
+        held = decode_held(orjson.loads(header))
+        known = row.lists.get(body["list_id"])
+        if known is not None and known.seen >= held.seen and known.said.keys() >= held.said.keys():
+            if known.said[body["job_id"]].answered >= body["source"]["offset"]:
+                continue
+        # Other changes of the same request may not have their receipts yet: only this one is answered.
+        answered = body["source"]["offset"]
+        for job, said in list(held.said.items()):
+            before = known.said[job].answered if known is not None and job in known.said else -1
+            told = max(before, answered) if job == body["job_id"] else before
+            held.said[job] = Said(said.digest, told)
+        row.lists[body["list_id"]] = held
+        changed.add(it.key)
+    return changed
