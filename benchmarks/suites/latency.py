@@ -23,7 +23,7 @@ from benchmarks.topics import PREFIX
 
 WORKLOAD = "latency at rest"
 INTERVAL_SECONDS = 0.02
-WARM_UP = 100
+WARM_UP = 50
 START_SECONDS = 60.0
 """Until the system has joined its group and answered the first event."""
 LOST_SECONDS = 10.0
@@ -35,7 +35,7 @@ class LostEventError(RuntimeError):
 
 def at_rest(bench: Bench, suite: str, systems: Sequence[System]) -> list[Result]:
     """Return one row with p50 and p99 for the probe itself and one for each system."""
-    events = bench.scaled(1_000, quick=400, check=50)
+    events = bench.scaled(600, quick=200, check=50)
     results = []
     topic = f"{PREFIX}-in-latency"
     bench.topics.create(topic)
