@@ -1,6 +1,6 @@
 """The table that a person reads: one per suite and workload, each system as a ratio against the peer."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -9,7 +9,8 @@ from rich.table import Table
 from benchmarks.results import Result
 from benchmarks.systems import FAUST, KAFKA_STREAMS, OURS
 
-RATES = (
+Column = tuple[str, Callable[[Result], float | None], str]
+COLUMNS: Sequence[Column] = (
     ("events/s", lambda row: row.events_per_s, "{:,.0f}"),
     ("CPU us/event", lambda row: row.cpu_us_per_event, "{:.1f}"),
     ("peak MiB", lambda row: row.peak_rss_mb, "{:,.0f}"),
@@ -28,7 +29,7 @@ def show(results: Iterable[Result], console: Console) -> None:
 def _table(suite: str, workload: str, rows: Sequence[Result]) -> Table:
     names = [row.system for row in rows]
     peer = next((rows[names.index(name)] for name in (KAFKA_STREAMS, FAUST) if name in names), None)
-    columns = [column for column in RATES if any(column[1](row) is not None for row in rows)]
+    columns = [column for column in COLUMNS if any(column[1](row) is not None for row in rows)]
     compared = peer is not None and len(rows) > 1
     title = f"{suite}: {workload}" + (f" (x = divided by {peer.system}'s)" if compared and peer else "")
     table = Table(title=title, title_justify="left")

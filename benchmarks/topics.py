@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -78,7 +78,7 @@ class Topics:
 
         count = 0
         for message in messages:
-            options = {"timestamp": message.timestamp} if message.timestamp else {}
+            options: dict[str, Any] = {"timestamp": message.timestamp} if message.timestamp else {}
             if message.headers:
                 options["headers"] = list(message.headers)
             while True:

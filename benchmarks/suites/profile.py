@@ -1,5 +1,7 @@
 """Suite `profile`: a small profile for each person, updated by each event. The job of every peer."""
 
+from functools import partial
+
 from benchmarks.compare_profiles import canonical_bytes
 from benchmarks.contest import Bench, Entry, Expected
 from benchmarks.oracle import expected_profiles
@@ -139,7 +141,7 @@ def _contest(bench: Bench, workload: Workload, systems: list[System]) -> list[Re
         if count not in inputs:
             inputs[count] = f"{PREFIX}-in-{workload.users}-{workload.spread.replace(' ', '-')}-{count}"
             bench.fill(inputs[count], (Message(inputs[count], *event) for event in profile_events(workload, count)))
-        entries.append(Entry(system, (inputs[count],), count, lambda count=count: expected(count), is_sample))
+        entries.append(Entry(system, (inputs[count],), count, partial(expected, count), is_sample))
     results = bench.contest(SUITE, workload.name, entries)
     bench.topics.delete(f"{PREFIX}-in-")
     return results
