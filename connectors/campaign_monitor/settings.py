@@ -3,6 +3,9 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+# A wrong scheme would look like a network that never comes back.
+_URL = r"^https?://[^/\s]+(/\S*)?$"
+
 
 class CampaignMonitorSettings(BaseSettings):
     """Settings of the Campaign Monitor client, from `CM_...` environment variables."""
@@ -10,10 +13,11 @@ class CampaignMonitorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CM_", frozen=True)
 
     base_url: str = Field(
-        default="https://api.createsend.com/api/v3.3", description="The API with its version, without a final slash."
+        default="https://api.createsend.com/api/v3.3", pattern=_URL, description="The API with its version."
     )
     oauth_url: str = Field(
         default="https://api.createsend.com/oauth",
+        pattern=_URL,
         description="Where people authorise; `/token` below it gives tokens.",
     )
     api_key: SecretStr | None = Field(

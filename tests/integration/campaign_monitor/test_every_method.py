@@ -1,11 +1,7 @@
-"""Every method of the client against the simulated Campaign Monitor."""
-
-from collections.abc import AsyncIterator
+"""Accounts, clients, lists, subscribers, segments and webhooks against the simulated Campaign Monitor."""
 
 import pytest
-from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey
 from connectors.campaign_monitor.client import CampaignMonitor, pages
 from connectors.campaign_monitor.dates import zone_of
 from connectors.campaign_monitor.errors import (
@@ -27,35 +23,11 @@ from connectors.campaign_monitor.requests import (
     SubscriberWrite,
 )
 from connectors.campaign_monitor.segments import broken_rules, ensure_segment, rules_for_option
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.campaign_monitor.verdicts import RowRefused
-from connectors.simulator import Simulator, SimulatorSettings
+from connectors.simulator import Simulator
 
 ZONE = "(GMT+10:00) Canberra, Melbourne, Sydney"
 PERSON = "mara+test@example.net"
-
-
-@pytest.fixture
-async def sim() -> AsyncIterator[Simulator]:
-    async with Simulator(SimulatorSettings(gzip=True)) as running:
-        yield running
-
-
-@pytest.fixture
-async def api(sim: Simulator) -> AsyncIterator[CampaignMonitor]:
-    settings = CampaignMonitorSettings(base_url=sim.base_url, oauth_url=sim.oauth_url)
-    async with CampaignMonitor.open(ApiKey(SecretStr(sim.api_key)), settings) as client:
-        yield client
-
-
-@pytest.fixture
-def client_id(sim: Simulator) -> str:
-    return sim.controls.add_client("Acme", ZONE, api_key="canary-client-key")
-
-
-@pytest.fixture
-def list_id(sim: Simulator, client_id: str) -> str:
-    return sim.controls.add_list(client_id, "Newsletter")
 
 
 async def test_the_account(api: CampaignMonitor, client_id: str) -> None:

@@ -22,6 +22,7 @@ from connectors.campaign_monitor.errors import (
     PermissionMissing,
     RateLimited,
     ReconnectNeeded,
+    ResourceMissing,
     Unavailable,
 )
 from connectors.campaign_monitor.limiter import Limiter
@@ -248,3 +249,11 @@ async def test_a_refresh_that_meets_trouble_is_transient_and_loses_nothing() -> 
             await world.api.systemdate()
         await world.api.systemdate()
         assert len(world.stored) == 1
+
+
+async def test_a_list_that_was_deleted_is_no_network_trouble() -> None:
+    async with connected() as (api, sim, list_id):
+        sim.controls.delete_list(list_id)
+        for call in (lambda: api.lists.details(list_id), lambda: api.subscribers.import_(list_id, [WRITE])):
+            with pytest.raises((AccessDenied, ResourceMissing)):
+                await call()
