@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -22,7 +21,6 @@ from .rows import Codec
 from .runtime import BatchRuntime, OwnerHook
 from .settings import BatchSettings
 from .table import BatchTable, Index
-from .topics import admin_client
 from .watchdog import Watchdog
 
 T = TypeVar("T")
@@ -185,11 +183,9 @@ class BatchApp:
     async def start(self) -> None:
         """Check the topics and join the group; partitions arrive later. Raises WrongTopic."""
         await self._check_topics()
-        gc.freeze()
-        gc.set_threshold(self.settings.gc_threshold, 20, 100)
         self._pause.start()
         self._watchdog = Watchdog(
-            admin_client(self.settings),
+            self.runtime.takeover.admin,
             self.settings.app_id,
             self.runtime.owned_sources,
             self.settings.stall_seconds,

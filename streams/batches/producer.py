@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -81,7 +82,8 @@ class Producer:
                 "queue.buffering.max.kbytes": settings.producer_buffer_bytes // 1024,
                 "message.max.bytes": max(1_000_000, settings.max_record_bytes + 50_000),
                 "batch.num.messages": 10_000,
-                "error_cb": self._on_error,
+                "error_cb": _on_error,
+                "logger": logging.getLogger("librdkafka"),
                 **librdkafka_security(settings.security),
                 **settings.producer_options,
             }
@@ -175,17 +177,19 @@ class Producer:
         left = await asyncio.to_thread(self._producer.flush, timeout_seconds)
         self._stopping.set()
         await asyncio.to_thread(self._poller.join, 2.0)
+        del self._producer  # librdkafka's threads end with it
         return int(left)
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
             self._producer.poll(0.2)
 
-    def _on_error(self, error: Any) -> None:
-        if error.fatal():
-            halt(ExitCode.FATAL, f"the producer cannot go on: {error.str()}")
-        else:
-            log.warning("producer", error=error.str())
+
+def _on_error(error: Any) -> None:
+    if error.fatal():
+        halt(ExitCode.FATAL, f"the producer cannot go on: {error.str()}")
+    else:
+        log.warning("producer", error=error.str())
 
 
 def _refused(topic: str, error: confluent_kafka.KafkaException) -> Exception:

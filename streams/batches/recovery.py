@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ def restore(
             "bootstrap.servers": settings.bootstrap_servers,
             "group.id": f"{settings.app_id}-recovery",  # never used: partitions are assigned by hand
             "enable.auto.commit": False,
+            "logger": logging.getLogger("librdkafka"),
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "auto.offset.reset": "error",

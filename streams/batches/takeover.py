@@ -41,14 +41,22 @@ class Takeover:
         self._settings = settings
         self._metrics = metrics
         self._sources = sources
+        self._admin: Any = None
         self._options = StoreOptions(settings.block_cache_bytes, settings.write_buffer_bytes)
+
+    @property
+    def admin(self) -> Any:
+        """One admin client for the life of the app."""
+        if self._admin is None:
+            self._admin = admin_client(self._settings)
+        return self._admin
 
     async def check_topics(self) -> None:
         """Refuse to run on topics that are not what is needed. Raises WrongTopic, TransientError."""
         await asyncio.to_thread(self._check_topics)
 
     def _check_topics(self) -> None:
-        admin = admin_client(self._settings)
+        admin = self.admin
         sources = sorted(self._sources)
         facts = describe(admin, sources)
         check_sources(facts, sources, self._settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -32,7 +33,14 @@ class TopicFacts(NamedTuple):
 
 def admin_client(settings: BatchSettings) -> AdminClient:
     """An admin client with the application's security settings."""
-    return AdminClient({"bootstrap.servers": settings.bootstrap_servers, **librdkafka_security(settings.security)})
+    return AdminClient(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "client.id": f"{settings.app_id}-admin",
+            "logger": logging.getLogger("librdkafka"),
+            **librdkafka_security(settings.security),
+        }
+    )
 
 
 def describe(admin: Any, names: Sequence[str]) -> dict[str, TopicFacts]:

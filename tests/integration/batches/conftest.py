@@ -1,0 +1,113 @@
+"""Apps on the run's broker, each with topics and directories of its own, and an independent witness of their topics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streams.batches import BatchApp, BatchSettings, BatchTable, JsonCodec, Metrics, Record, Row, halt
+from tests import kafka_io
+
+PARTITIONS = 4
+
+
+class Ended(BaseException):
+    """The process would have ended here."""
+
+
+class Counting:
+    """A word count: one source topic, one table; each worker has its own disk."""
+
+    def __init__(self, bootstrap_servers: str, namespace: str, tmp_path: Path) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.group = f"{namespace}app"
+        self.source = f"{namespace}words"
+        self.changelog = f"{namespace}counts"
+        self.directory = tmp_path
+        kafka_io.create_topic(bootstrap_servers, self.source, PARTITIONS)
+        kafka_io.create_topic(bootstrap_servers, f"{self.source}.dlq", PARTITIONS)
+
+    def settings(self, worker: str = "w", **more: Any) -> BatchSettings:
+        return BatchSettings(
+            **{
+                "app_id": self.group,
+                "bootstrap_servers": self.bootstrap_servers,
+                "data_dir": self.directory / worker,
+                "partitions": PARTITIONS,
+                "commit_interval_seconds": 0.1,
+                "fetch_max_wait_milliseconds": 100,
+                **more,
+            }
+        )
+
+    def app(
+        self,
+        worker: str = "w",
+        fold: Callable[[Row[Any], Sequence[Record]], Any] | None = None,
+        *,
+        public: bool = False,
+        index: Any = None,
+        **more: Any,
+    ) -> tuple[BatchApp, BatchTable[Any]]:
+        app = BatchApp(self.settings(worker, **more), metrics=Metrics())
+        table = app.table(
+            "counts", codec=JsonCodec(), sources=[self.source], changelog=self.changelog, public=public, index=index
+        )
+
+        @app.agent(self.source)
+        async def words(batch: Any) -> None:
+            await table.fold(batch, fold or count)
+
+        return app, table
+
+    def wipe(self, worker: str = "w") -> None:
+        shutil.rmtree(self.directory / worker, ignore_errors=True)
+
+    async def produce(self, records: Sequence[tuple[Any, ...]], **more: Any) -> None:
+        await asyncio.to_thread(kafka_io.produce, self.bootstrap_servers, self.source, records, **more)
+
+    async def committed(self) -> list[int]:
+        return await asyncio.to_thread(kafka_io.committed, self.bootstrap_servers, self.group, self.source, PARTITIONS)
+
+    async def dead_letters(self, at_least: int = 0) -> list[kafka_io.Record]:
+        return await asyncio.to_thread(
+            kafka_io.read_all, self.bootstrap_servers, f"{self.source}.dlq", at_least=at_least
+        )
+
+
+def count(row: Row[Any], records: Sequence[Record]) -> None:
+    row.data["n"] = row.data.get("n", 0) + len(records)
+
+
+async def everything(table: BatchTable[Any]) -> dict[bytes, tuple[str, Any]]:
+    """All rows of the partitions that are owned here, with their positions."""
+    rows: dict[bytes, tuple[str, Any]] = {}
+    for partition in table.owned():
+        async for found in table.scan(partition):
+            for row in found:
+                rows[row.key] = (json.dumps(row.data, sort_keys=True), sorted(row.positions.items()))
+    return rows
+
+
+@pytest.fixture
+def counting(bootstrap_servers: str, namespace: str, tmp_path: Path) -> Counting:
+    return Counting(bootstrap_servers, namespace, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Exit codes with which the process would have ended; a test that expects none looks at nothing."""
+    codes: list[int] = []
+    monkeypatch.setattr(halt, "exit_process", codes.append)
+    return codes
+
+
+@pytest.fixture
+def all_rows() -> Any:
+    return everything

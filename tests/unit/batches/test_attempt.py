@@ -1,0 +1,175 @@
+"""Whatever an agent raises: records are done, or dead-lettered, or the range does not settle."""
+
+import asyncio
+
+import pytest
+
+from streams.batches import (
+    Batch,
+    BatchSettings,
+    DeadLetter,
+    FatalError,
+    PoisonRecord,
+    Revoked,
+    Source,
+    StoredRecord,
+    TransientError,
+)
+from streams.batches.attempt import Attempts, backoff_seconds
+
+SOURCE = Source("t", 1)
+
+
+@pytest.fixture
+def settings(tmp_path) -> BatchSettings:
+    return BatchSettings(
+        app_id="a",
+        bootstrap_servers="x:1",
+        data_dir=tmp_path,
+        partitions=1,
+        retry_first_seconds=0.001,
+        retry_longest_seconds=0.01,
+    )
+
+
+class Ledger:
+    """What became of the records."""
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+        self.letters: list[DeadLetter] = []
+        self.retries = 0
+
+    async def keep(self, letters) -> None:
+        self.letters += letters
+
+
+def attempts(
+    ledger: Ledger, agent, settings: BatchSettings, count: int = 8, closing: asyncio.Event | None = None, **more
+) -> Attempts:
+    batch = Batch(SOURCE, 0, [StoredRecord(i, b"k%d" % i, b"") for i in range(count)], generation=3)
+
+    def retried(error: BaseException, attempt: int) -> None:
+        ledger.retries += 1
+
+    return Attempts(batch, agent, ledger.keep, settings, closing=closing or asyncio.Event(), retried=retried, **more)
+
+
+async def test_a_transient_error_runs_the_same_batch_again(settings: BatchSettings) -> None:
+    ledger = Ledger()
+
+    async def agent(batch: Batch) -> None:
+        if batch.attempt < 4:
+            raise TransientError("down")
+        ledger.done += [r.offset for r in batch.records]
+
+    await attempts(ledger, agent, settings).run()
+    assert (ledger.done, ledger.letters, ledger.retries) == (list(range(8)), [], 3)
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), ConnectionResetError()])
+async def test_the_usual_network_errors_are_transient(settings: BatchSettings, error: Exception) -> None:
+    ledger = Ledger()
+
+    async def agent(batch: Batch) -> None:
+        if batch.attempt == 1:
+            raise error
+
+    await attempts(ledger, agent, settings).run()
+    assert ledger.retries == 1
+
+
+async def test_a_named_poison_record_is_taken_out(settings: BatchSettings) -> None:
+    ledger = Ledger()
+
+    async def agent(batch: Batch) -> None:
+        for r in batch.records:
+            if r.offset in (2, 5):
+                raise PoisonRecord("bad", offset=r.offset, stage="parse")
+        ledger.done += [r.offset for r in batch.records]
+
+    await attempts(ledger, agent, settings).run()
+    assert ledger.done == [0, 1, 3, 4, 6, 7]
+    assert [(x.record.offset, x.stage, x.reason) for x in ledger.letters] == [(2, "parse", "bad"), (5, "parse", "bad")]
+
+
+@pytest.mark.parametrize("bad", [{0}, {7}, {3, 4}, set(range(8)), {1, 6}])
+async def test_a_defect_is_narrowed_down_to_its_records(settings: BatchSettings, bad: set[int]) -> None:
+    ledger = Ledger()
+
+    async def agent(batch: Batch) -> None:
+        if bad & {r.offset for r in batch.records}:
+            raise KeyError("defect")
+        ledger.done += [r.offset for r in batch.records]
+
+    await attempts(ledger, agent, settings).run()
+    assert ledger.done == [i for i in range(8) if i not in bad], "in offset order"
+    assert [x.record.offset for x in ledger.letters] == sorted(bad)
+    assert all(x.reason == "KeyError: 'defect'" for x in ledger.letters)
+
+
+async def test_dead_letters_are_tried_until_they_are_kept(settings: BatchSettings) -> None:
+    ledger = Ledger()
+    failures = 3
+
+    async def keep(letters) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise RuntimeError("dead letter topic is not writable")
+        ledger.letters += letters
+
+    async def agent(batch: Batch) -> None:
+        batch.refuse(batch.records[0], "strange")
+
+    each = attempts(ledger, agent, settings)
+    each._keep = keep
+    await each.run()
+    assert [x.record.offset for x in ledger.letters] == [0]
+
+
+async def test_a_fatal_error_passes_at_once(settings: BatchSettings) -> None:
+    async def agent(batch: Batch) -> None:
+        raise FatalError("no")
+
+    with pytest.raises(FatalError):
+        await attempts(Ledger(), agent, settings).run()
+
+
+async def test_poison_without_an_offset_is_a_fatal_mistake_not_a_guess(settings: BatchSettings) -> None:
+    async def agent(batch: Batch) -> None:
+        raise PoisonRecord("which?")
+
+    with pytest.raises(FatalError, match="without the offset"):
+        await attempts(Ledger(), agent, settings).run()
+
+
+async def test_revocation_ends_the_wait_between_two_attempts(settings: BatchSettings) -> None:
+    closing = asyncio.Event()
+    slow = settings.model_copy(update={"retry_first_seconds": 60.0, "retry_longest_seconds": 60.0})
+
+    async def agent(batch: Batch) -> None:
+        asyncio.get_running_loop().call_soon(closing.set)
+        raise TransientError("down")
+
+    with pytest.raises(Revoked):
+        await asyncio.wait_for(attempts(Ledger(), agent, slow, closing=closing).run(), 5)
+
+
+async def test_a_long_failure_is_reported_and_taken_back(settings: BatchSettings) -> None:
+    said: list[str | None] = []
+    clock = iter(range(0, 1000, 10))
+
+    async def agent(batch: Batch) -> None:
+        if batch.attempt < 6:
+            raise TransientError("down")
+
+    await attempts(Ledger(), agent, settings, stuck=said.append, clock=lambda: next(clock)).run()
+    assert said[-1] is None
+    assert any("down" in why for why in said if why)
+
+
+def test_backoff_grows_and_is_bounded() -> None:
+    assert backoff_seconds(1, 0.1, 5, 0.0) == pytest.approx(0.05)
+    assert backoff_seconds(1, 0.1, 5, 1.0) == pytest.approx(0.1)
+    assert backoff_seconds(10_000, 0.1, 5, 1.0) == 5

@@ -1,0 +1,147 @@
+"""The ledger against ten lines of obvious code: what may be committed never passes a record that is not settled."""
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from streams.batches.offsets import OffsetLedger, RangeLedger, TopicPartition
+
+TP = TopicPartition("t", 0)
+
+
+def test_batches_settled_in_order_are_committable_one_by_one() -> None:
+    ledger = RangeLedger(100, 1)
+    ledger.fetched(100, 200)
+    ledger.fetched(200, 300)
+    ledger.settled(100)
+    assert ledger.committable == 200
+    ledger.settled(200)
+    assert ledger.committable == 300
+
+
+def test_g1_second_batch_settled_first_commits_nothing() -> None:
+    """The numbers of trap G1: Faust's bookkeeping commits 300 here and loses batch 1 at a kill."""
+    ledger = RangeLedger(100, 1)
+    ledger.fetched(100, 200)
+    ledger.fetched(200, 300)
+    ledger.settled(200)
+    assert ledger.committable == 100
+    ledger.settled(100)
+    assert ledger.committable == 300
+
+
+def test_g2_nothing_is_left_over_from_an_older_assignment() -> None:
+    ledger = OffsetLedger()
+    ledger.assign(TP, 150, 1)
+    ledger.fetched(TP, 150, 260)
+    ledger.revoke([TP])
+    ledger.assign(TP, 100, 2)
+    ledger.fetched(TP, 100, 200)
+    ledger.fetched(TP, 200, 300)
+    ledger.settled(TP, 100, 2)
+    assert ledger.to_commit() == {TP: 200}
+    ledger.committed({TP: 200}, 2)
+    assert ledger.to_commit() == {}
+
+
+def test_g5_the_position_is_committable_behind_transaction_markers() -> None:
+    ledger = RangeLedger(10, 1)
+    ledger.fetched(10, 15)
+    ledger.settled(10)
+    ledger.fetched(16, 16)
+    assert ledger.committable == 16
+
+
+def test_a6_a_failed_commit_is_offered_again() -> None:
+    ledger = OffsetLedger()
+    ledger.assign(TP, 0, 1, committed=0)
+    ledger.fetched(TP, 0, 5)
+    ledger.settled(TP, 0, 1)
+    assert ledger.to_commit() == {TP: 5}
+    assert ledger.to_commit() == {TP: 5}
+    ledger.committed({TP: 5}, 1)
+    assert ledger.to_commit() == {}
+
+
+def test_what_an_older_generation_says_is_ignored() -> None:
+    ledger = OffsetLedger()
+    ledger.assign(TP, 0, 2)
+    ledger.fetched(TP, 0, 5)
+    assert not ledger.settled(TP, 0, 1)
+    assert ledger.to_commit() == {TP: 0}
+    assert not ledger.fetched(("other", 0), 0, 1)
+
+
+def test_a_range_before_the_position_is_refused() -> None:
+    ledger = RangeLedger(10, 1)
+    with pytest.raises(ValueError, match="does not follow"):
+        ledger.fetched(9, 12)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Random fetches, settles, commits, revocations, assignments and seeks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ledger = OffsetLedger()
+        self.generation = 0
+        self.assigned = False
+        self.position = 0
+        self.unsettled: dict[int, range] = {}  # first -> offsets of records
+        self.floor = 0
+
+    @rule(position=st.integers(0, 1000))
+    def assign_or_seek(self, position: int) -> None:
+        self.generation += 1
+        self.assigned = True
+        self.position = self.floor = position
+        self.unsettled = {}
+        self.ledger.assign(TP, position, self.generation)
+
+    @rule()
+    def revoke(self) -> None:
+        self.assigned = False
+        self.unsettled = {}
+        self.ledger.revoke([TP])
+
+    @precondition(lambda self: self.assigned)
+    @rule(gap=st.integers(0, 3), count=st.integers(0, 20), markers=st.integers(0, 2))
+    def fetch(self, gap: int, count: int, markers: int) -> None:
+        first = self.position + gap
+        self.position = first + count + markers
+        if count:
+            self.unsettled[first] = range(first, first + count)
+            self.ledger.fetched(TP, first, self.position)
+        else:
+            self.ledger.fetched(TP, self.position, self.position)
+
+    @precondition(lambda self: self.unsettled)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        first = data.draw(st.sampled_from(sorted(self.unsettled)))
+        del self.unsettled[first]
+        assert self.ledger.settled(TP, first, self.generation)
+
+    @precondition(lambda self: self.generation > 1)
+    @rule(first=st.integers(0, 1000))
+    def settle_for_an_older_assignment(self, first: int) -> None:
+        assert not self.ledger.settled(TP, first, self.generation - 1)
+
+    @rule()
+    def commit(self) -> None:
+        self.ledger.committed(self.ledger.to_commit(), self.generation)
+
+    @invariant()
+    def committable_is_exactly_the_first_unsettled_record(self) -> None:
+        if not self.assigned:
+            assert self.ledger.to_commit() == {}
+            return
+        expected = min(self.unsettled, default=self.position)
+        known = self.ledger.known_to_broker().get(TP)
+        assert self.ledger.to_commit().get(TP, known) == expected
+        assert self.ledger.unsettled() == len(self.unsettled)
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
