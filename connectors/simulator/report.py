@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from connectors.simulator.activity import ReportRow, SeededActivity
@@ -41,6 +41,11 @@ class Report:
         if request.descending:
             rows.reverse()
         return rows, total
+
+    def rows(self, now: int) -> Iterator[ReportRow]:
+        """Yield every row that shows at `now`, in the order of dates."""
+        places = self._places()
+        return (self._row(number, places) for number in range(self._until(now)))
 
     def of(self, email: str, now: int) -> list[ReportRow]:
         """Return one person's rows, oldest first."""
