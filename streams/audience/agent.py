@@ -76,7 +76,9 @@ class AudienceAgent:
             await self._delivery.catch_up_again(batch.partition)
         people, elsewhere = self._read(batch)
         await self._shared.learn(
-            (audience, name, read.event.at) for reads in people.values() for read in reads
+            (audience, name, read.event.at)
+            for reads in people.values()
+            for read in reads
             for audience, name in read.event.names
         )  # 1
         if elsewhere:
@@ -114,9 +116,7 @@ class AudienceAgent:
             elsewhere.append(Output(batch.topic, key, record.value, headers))
         return people, elsewhere
 
-    def _fold(
-        self, batch: Batch, row: TableRow[Row], reads: Sequence[Read], told: list[Told]
-    ) -> TableRow[Row] | None:
+    def _fold(self, batch: Batch, row: TableRow[Row], reads: Sequence[Read], told: list[Told]) -> TableRow[Row] | None:
         position = row.position(batch.source)
         fresh = [read for read in reads if read.record.offset > position]
         if not fresh:
@@ -138,6 +138,4 @@ class AudienceAgent:
 
     def _apply(self, partition: int, row: TableRow[Row], event: Event) -> list[Receipt]:
         done = fold(row.data, event)
-        return decided(
-            row.data, event, done, self._shared.exports, self._delivery.carries(partition, row.key)
-        )
+        return decided(row.data, event, done, self._shared.exports, self._delivery.carries(partition, row.key))

@@ -175,6 +175,7 @@ def batch_settings(
         "instance_id": export.instance_id,
         "session_timeout_seconds": kafka.session_timeout_seconds,
         "message_timeout_seconds": kafka.delivery_timeout_seconds,
+        "allowed_pause_seconds": kafka.session_timeout_seconds / 2,
         "max_record_bytes": min(1_000_000, kafka.max_message_bytes - 10_000),
         "create_topics": True,
         "replication_factor": kafka.replication_factor or 1,

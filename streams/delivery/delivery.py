@@ -383,7 +383,9 @@ class Delivery:
         if segments.missing(ready):
             self._segment_tasks[list_id] = asyncio.create_task(self._make_segments(list_id, segments, ready, keys))
 
-    async def _make_segments(self, list_id: str, segments: ListSegments, plans: dict[str, SegmentPlan], keys: dict[str, str]) -> None:
+    async def _make_segments(
+        self, list_id: str, segments: ListSegments, plans: dict[str, SegmentPlan], keys: dict[str, str]
+    ) -> None:
         try:
             await segments.keep(plans, keys)
         except CampaignMonitorError as error:

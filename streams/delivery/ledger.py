@@ -24,7 +24,14 @@ from streams.domain.rows import Held, Millis, Row, decode_held, encode_held
 from streams.domain.sending import Queue, Waiting
 from streams.domain.settlement import Carried, Receipt, answers_owed, delivered, refused, seen_up_to, unchanged
 
-REFUSALS = {203: "not_a_subscriber", 204: "suppressed", 205: "deleted", 206: "unsubscribed", 207: "bounced", 208: "unconfirmed"}
+REFUSALS = {
+    203: "not_a_subscriber",
+    204: "suppressed",
+    205: "deleted",
+    206: "unsubscribed",
+    207: "bounced",
+    208: "unconfirmed",
+}
 
 
 @dataclass(slots=True)

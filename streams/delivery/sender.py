@@ -317,7 +317,9 @@ class ListSender:
         match decision:
             case Delivered():
                 return Settled(carried, waiting, answer.address, answer.added)
-            case Refused(code=code) if code in INACTIVE and parcel.route.kind is Kind.IMPORT and not waiting.doubts.code:
+            case Refused(code=code) if (
+                code in INACTIVE and parcel.route.kind is Kind.IMPORT and not waiting.doubts.code
+            ):
                 waiting.doubts.code = code  # what the list still holds, or the jobs' rule, has a word first
                 self.queue.put_back(waiting, Route(Kind.REFUSE if carried.wanted.present else Kind.UPDATE))
                 return None
@@ -331,7 +333,11 @@ class ListSender:
                 self.queue.put_back(waiting, Route(Kind.IMPORT))
             case Split(code=code) if together == 1:
                 return Settled(
-                    carried, waiting, refusal=Refusal.INVALID, code=code, message="Campaign Monitor does not understand it"
+                    carried,
+                    waiting,
+                    refusal=Refusal.INVALID,
+                    code=code,
+                    message="Campaign Monitor does not understand it",
                 )
             case Split():
                 waiting.share = max(1, together // 2)

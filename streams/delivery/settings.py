@@ -16,7 +16,10 @@ class ExportSettings(BaseSettings):
         default=None, description="Name of this worker for static group membership: a quick restart moves no partition."
     )
     import_size: int = Field(
-        default=1_000, ge=1, le=1_000, description="People in one import call at most; Campaign Monitor's limit is 1,000."
+        default=1_000,
+        ge=1,
+        le=1_000,
+        description="People in one import call at most; Campaign Monitor's limit is 1,000.",
     )
     fields_check_seconds: float = Field(
         default=60, gt=0, description="How often a list's custom fields and segments are read again while it is in use."
