@@ -5,7 +5,7 @@ nothing with the code it judges.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -72,6 +72,14 @@ def tell(*, people: int, seed: int, start: datetime) -> Story:
     audiences_of = dict(_last_word(events))
     audiences_of[snapshot_of] = frozenset({"VIP", "Win back"})
     return Story(tuple(records), {email: audiences_of.get(email, frozenset()) for email in users}, users, len(unusable))
+
+
+def come_back(story: Story, people: Sequence[str], at: datetime) -> Story:
+    """Return what happens next: these people enter one more audience, also if they left Campaign Monitor's list."""
+    audience = "aud-cart"
+    records = tuple(_change((at, email, audience, "enter"), story.users) for email in people)
+    entered = {email: story.audiences_of[email] | {AUDIENCES[audience]} for email in people}
+    return Story(records, {**story.audiences_of, **entered}, story.users, 0)
 
 
 def _user(number: int, random_source: random.Random, start: datetime) -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""What the demonstration must end with, held against what the topics and the local Campaign Monitor hold. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from schemas.identity import normalise_email
+from streams.up.scenario import AUDIENCES, Story
+from streams.up.summary import Finding
+
+Subscriber = Mapping[str, Any]
+"""A subscriber as the API shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One committed record of a topic."""
+
+    key: bytes | None
+    value: bytes | None
+
+
+def held_options(subscriber: Subscriber, field: str) -> frozenset[str]:
+    """Return the options of a select-many field that a subscriber holds."""
+    wanted = _plain(field)
+    return frozenset(entry["Value"] for entry in subscriber["CustomFields"] if _plain(entry["Key"]) == wanted)
+
+
+def everyone_list(subscribers: Iterable[Subscriber], story: Story, left: Set[str], field: str) -> list[Finding]:
+    """Hold the list of all audiences against the story; `left` unsubscribed there themselves, before the end."""
+    states: Counter[str] = Counter()
+    wrong = []
+    found: set[str] = set()
+    for subscriber in subscribers:
+        email = subscriber["EmailAddress"]
+        found.add(email)
+        states[subscriber["State"]] += 1
+        if email in left:
+            wrong += [email] if subscriber["State"] != "Unsubscribed" else []
+        elif subscriber["State"] != "Active" or held_options(subscriber, field) != story.audiences_of.get(email):
+            wrong.append(email)
+    missing = {email for email, audiences in story.audiences_of.items() if audiences} - found
+    return [
+        Finding("list of all audiences: Active", states["Active"]),
+        Finding("list of all audiences: Unsubscribed (they left, and stay away)", states["Unsubscribed"], len(left)),
+        Finding(
+            "list of all audiences: people missing, or with other values than wanted", len(missing) + len(wrong), 0
+        ),
+    ]
+
+
+def segments(active_of: Mapping[str, int], story: Story, left: Set[str]) -> list[Finding]:
+    """Hold each audience's segment against the story."""
+    wanted = Counter(name for email, names in story.audiences_of.items() if email not in left for name in names)
+    return [
+        Finding(f"segment {name}: Active", active_of.get(name), wanted[name]) for name in sorted(AUDIENCES.values())
+    ]
+
+
+def vip_list(subscribers: Iterable[Subscriber], story: Story, field: str) -> Finding:
+    """Hold the VIP list against the story: who is in, by the address at work, is Active, and nobody else of us is."""
+    active = {s["EmailAddress"] for s in subscribers if s["State"] == "Active" and held_options(s, field) == {"VIP"}}
+    wanted = {story.users[email]["work_email"] for email, names in story.audiences_of.items() if "VIP" in names}
+    return Finding("VIP list: Active, by their address at work", len(active), len(wanted | active))
+
+
+def readers_list(subscribers: Iterable[Subscriber], story: Story, known: Set[str], field: str) -> list[Finding]:
+    """Hold the list that is only updated against the story: known people hold their audiences, nobody was added."""
+    exported = {"Newsletter readers", "Win back"}
+    ours = {s["EmailAddress"]: s for s in subscribers if s["EmailAddress"] in story.users}
+    wrong = [
+        email
+        for email, subscriber in ours.items()
+        if subscriber["State"] == "Active" and held_options(subscriber, field) != story.audiences_of[email] & exported
+    ]
+    return [
+        Finding("readers list: people added (the job only updates)", len(set(ours) - known), 0),
+        Finding("readers list: known people with other values than wanted", len(wrong), 0),
+    ]
+
+
+def receipts(records: Iterable[Kept], changes: int) -> list[Finding]:
+    """One final receipt for each change and job: none missing, none twice."""
+    per_change: Counter[tuple[str, int, int]] = Counter()
+    twice: Counter[tuple[str, str, int, int]] = Counter()
+    outcomes: Counter[str] = Counter()
+    for record in records:
+        receipt = orjson.loads(record.value or b"{}")
+        source = receipt["source"]
+        position = (source["topic"], source["partition"], source["offset"])
+        per_change[position] += 1
+        twice[(receipt["job_id"], *position)] += 1
+        outcomes[receipt["outcome"]] += 1
+    return [
+        Finding("changes with a receipt", len(per_change), changes),
+        Finding("receipts told twice", sum(count - 1 for count in twice.values()), 0),
+        *(Finding(f"receipts: {outcome}", count) for outcome, count in sorted(outcomes.items())),
+    ]
+
+
+def imported_users(records: Iterable[Kept], lists: Mapping[str, Set[str]]) -> Finding:
+    """Each subscriber that the list held when the import ran is on `cm_user`; `lists`: list id -> addresses."""
+    published = {(user["list_id"], user["email"]) for user in _values(records) if user.get("list_id")}
+    missing = sum((list_id, email) not in published for list_id, emails in lists.items() for email in emails)
+    return Finding("imported lists: subscribers missing on cm_user", missing, 0)
+
+
+def imported_activity(records: Sequence[Kept], reports: Mapping[str, int]) -> list[Finding]:
+    """As many campaign and journey activities of each kind as the reports hold, each with an id of its own."""
+    rows = [activity for activity in _values(records) if activity["source"] != "webhook"]
+    kinds = Counter(activity["event"] for activity in rows)
+    ids = {activity["event_id"] for activity in rows}
+    return [
+        *(Finding(f"reported activity: {kind}", kinds[kind], count) for kind, count in sorted(reports.items())),
+        Finding("reported activity told twice", len(rows) - len(ids), 0),
+    ]
+
+
+def profiles(
+    profile_records: Iterable[Kept], user_records: Sequence[Kept], activity_records: Sequence[Kept]
+) -> list[Finding]:
+    """One profile a person, and the counts in them add up to the activities, each counted once."""
+    newest: dict[bytes, bytes | None] = {record.key or b"": record.value for record in profile_records}
+    alive = [orjson.loads(value) for value in newest.values() if value]
+    people = {
+        email
+        for record in (*user_records, *activity_records)
+        if (email := normalise_email(orjson.loads(record.value or b"{}").get("email", "")))
+    }
+    by_id = {
+        activity["event_id"]: activity["event"] for activity in _values(activity_records) if not activity.get("echo")
+    }
+    events = Counter(by_id.values())
+    sums = {
+        event: sum(profile.get(field, 0) for profile in alive)
+        for event, field in (("sent", "cm_sendct"), ("open", "cm_openct"), ("click", "cm_clickct"))
+    }
+    return [
+        Finding("profiles", len(alive), len(people)),
+        *(Finding(f"profiles: {event} counted", count, events[event]) for event, count in sums.items()),
+    ]
+
+
+def _values(records: Iterable[Kept]) -> Iterable[dict[str, Any]]:
+    for record in records:
+        if record.value is not None:
+            yield orjson.loads(record.value)
+
+
+def _plain(key: str) -> str:
+    return key.strip("[]").replace(" ", "").casefold()
