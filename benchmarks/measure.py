@@ -28,6 +28,8 @@ class Sample:
     seconds: float
     cpu_seconds: float
     peak_rss_mb: float
+    whole_cpu_seconds: float = 0.0
+    """Of the whole life, start-up included, as the operating system counted it."""
 
     @property
     def events_per_s(self) -> float:
@@ -77,7 +79,7 @@ def run(command: Sequence[str], directory: Path, *, timeout_seconds: float) -> S
     told = [json.loads(line.removeprefix(LINE)) for line in lines if line.startswith(LINE)]
     if usage["exit_code"] != 0 or len(told) != 1:
         raise RunFailedError(f"exit code {usage['exit_code']}, {len(told)} results: {_said(directory)}")
-    sample = Sample(peak_rss_mb=usage["peak_rss_mb"], **told[0])
+    sample = Sample(peak_rss_mb=usage["peak_rss_mb"], whole_cpu_seconds=usage["cpu_seconds"], **told[0])
     if sample.cpu_seconds > usage["cpu_seconds"] * 1.01 + 0.05:
         raise RunFailedError(f"claims {sample.cpu_seconds:.2f} s of CPU, the system counted {usage['cpu_seconds']:.2f}")
     return sample

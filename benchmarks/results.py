@@ -22,6 +22,8 @@ class Result:
     events_per_s: float | None = None
     cpu_us_per_event: float | None = None
     peak_rss_mb: float | None = None
+    whole_cpu_us_per_event: float | None = None
+    """With start-up and everything that was fetched before the first event: a check on the figure between the marks."""
     guarantee: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     p50_ms: float | None = None
@@ -43,6 +45,9 @@ class Result:
             events_per_s=round(median(sample.events_per_s for sample in samples), 1),
             cpu_us_per_event=round(median(sample.cpu_us_per_event for sample in samples), 2),
             peak_rss_mb=round(median(sample.peak_rss_mb for sample in samples), 1),
+            whole_cpu_us_per_event=round(
+                median(sample.whole_cpu_seconds / sample.events for sample in samples) * 1e6, 2
+            ),
             runs=[round(sample.events_per_s, 1) for sample in samples],
             **rest,  # type: ignore[arg-type]  # the caller names the other fields
         )

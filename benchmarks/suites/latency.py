@@ -87,6 +87,7 @@ def _probe(
         for number in range(WARM_UP + events):
             times.append(_one(producer, consumer, into, f"latency{number}@example.com".encode()))
             time.sleep(INTERVAL_SECONDS)
+    producer.flush(10)
     return times[WARM_UP:]
 
 
