@@ -1,0 +1,31 @@
+"""The world of the export's tests."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from connectors.simulator import Simulator, SimulatorSettings
+from tests.unit.export.fast_loop import FastLoop
+from tests.unit.export.world import World
+
+
+class _Policy(asyncio.DefaultEventLoopPolicy):
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        return FastLoop()
+
+
+@pytest.fixture
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """Waits are short."""
+    return _Policy()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A fresh world, whose worker is ended with the test."""
+    async with Simulator(SimulatorSettings()) as simulator:
+        world = World(simulator)
+        yield world
+        if world.worker is not None:
+            await world.worker.crash()
