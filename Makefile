@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format types lock generate clean
+.PHONY: help setup run test faults bench lint format types lock generate clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
@@ -25,6 +25,18 @@ $(STAMP): requirements.lock
 lock:  ## resolve the dependencies again and write requirements.lock
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
 	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --output-file requirements.lock pyproject.toml
+
+run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it to its end and checks it
+	@$(BIN)/cm-streams up $(if $(ONCE),--once)
+
+test: setup lint types  ## all tests, against a real broker
+	@$(BIN)/pytest -n 2 --dist worksteal tests
+
+bench: setup  ## measure against peers, into benchmarks/results.json (QUICK=1: under three minutes, no peers in Java)
+	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)
+
+generate: setup  ## what is generated from code: schemas, AsyncAPI, the README's tables
+	@$(BIN)/python -m schemas.export && $(BIN)/python -m streams.readme
 
 format: setup  ## ruff: format and mend
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
