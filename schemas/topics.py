@@ -14,6 +14,8 @@ from schemas import dead_letter
 from schemas.audience_delivery import DeliveryReceipt
 from schemas.audience_membership import AudienceMembership
 from schemas.cm_activity import CmActivity
+from schemas.cm_profile import CmProfile
+from schemas.cm_profile_change import ErasureReceipt, ProfileChange
 from schemas.cm_user import CmUser
 from schemas.control import AnyJob, Authorization
 from schemas.import_task import ImportProgress, ImportTask
@@ -82,10 +84,35 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_profile",
             key="email",
-            model=None,
+            model=CmProfile,
             writer="profile aggregator",
             doc="The mapped fields of each person; it is the aggregator's changelog, hidden state in a header.",
             cleanup="compact",
+            retention_ms=FOREVER,
+        ),
+        Topic(
+            role="cm_profile_changes",
+            key="email",
+            model=ProfileChange,
+            writer="profile aggregator, when told to",
+            doc="Each changed field of a profile, old and new value, and the event that changed it.",
+        ),
+        Topic(
+            role="cm_profile_moves",
+            key="email",
+            model=None,
+            writer="profile aggregator, CLI",
+            doc="Changes of address and erasures, handed to the owners of the profiles concerned.",
+            retention_ms=30 * DAY_MS,
+            public=False,
+            dead_letters=True,
+        ),
+        Topic(
+            role="cm_erasures",
+            key="request id",
+            model=ErasureReceipt,
+            writer="profile aggregator",
+            doc="A receipt for each erasure of a person; it names nobody.",
             retention_ms=FOREVER,
         ),
         Topic(
