@@ -119,7 +119,8 @@ def read_all(
         while open_parts or len(records) < at_least:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{len(records)} of {at_least} records of {names} in {deadline_seconds:g} s")
-            for message in consumer.consume(10_000, timeout=0.1):
+            first = consumer.poll(0.1)
+            for message in () if first is None else (first, *consumer.consume(10_000, timeout=0)):
                 error = message.error()
                 where = (message.topic(), message.partition())
                 if error is None:

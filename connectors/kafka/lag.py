@@ -1,0 +1,199 @@
+"""How far consumers are behind, counted in records that they could read.
+
+The end of a partition is no measure on topics that are written in transactions: the markers that end a transaction take
+offsets and are never delivered, so that a consumer that has read everything seems one record behind for ever. And what
+stands behind an open transaction cannot be read yet. So a committed offset is compared with the last stable offset, and
+where only little lies between the two, it is looked at.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from connectors.kafka.consumer import drained
+from connectors.kafka.settings import KafkaSettings, client_config, consumer_config
+
+REQUEST_SECONDS = 15.0
+LOOK_WITHIN = 1_000
+"""A difference up to this is counted exactly, by reading it. Above, markers hardly matter, and reading is dear."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PartitionLag:
+    """A group's place in one partition.
+
+    `committed` is the next offset the group would read, None before its first commit. `start` and `stable_end` bound
+    what can be read. `lag` counts readable records, and is `exact` unless there are so many that holes were not looked
+    for. `lost` counts records that retention removed unread. `beyond` says that the group is behind the end: the topic
+    was made anew or cut.
+    """
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None
+    start: int
+    stable_end: int
+    lag: int
+    exact: bool
+    lost: int = 0
+    beyond: bool = False
+
+
+def measure(group: str, topic: str, partition: int, committed: int | None, start: int, stable_end: int) -> PartitionLag:
+    """Return the lag by offsets alone (pure): exact when it is zero, else what it is at most."""
+    place = start if committed is None else committed
+    return PartitionLag(
+        group=group,
+        topic=topic,
+        partition=partition,
+        committed=committed,
+        start=start,
+        stable_end=stable_end,
+        lag=max(0, stable_end - max(place, start)),
+        exact=place >= stable_end or start >= stable_end,
+        lost=max(0, start - place),
+        beyond=place > stable_end,
+    )
+
+
+class LagReader:
+    """Asks the brokers for lags. Keeps its connections and can be asked every few seconds; every call blocks."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        quiet = {"log_level": 0}
+        self._admin = AdminClient({**client_config(settings, "lag"), **quiet})
+        config = consumer_config(settings, "lag", f"{settings.client_id}-lag")
+        # Looks at a few records here and there: small fetches, an answer at once, and a mark at the end.
+        look = {"enable.partition.eof": True, "fetch.wait.max.ms": 10, "max.partition.fetch.bytes": 1_048_576}
+        self._consumer = Consumer({**config, **look, **quiet})
+
+    def groups(self) -> list[str]:
+        """Return the names of all consumer groups that the brokers know."""
+        answer = self._admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result(REQUEST_SECONDS)
+        return sorted(group.group_id for group in answer.valid)
+
+    def read(
+        self, groups: Iterable[str] | None = None, *, topics: Collection[str] | None = None, exact: bool = True
+    ) -> list[PartitionLag]:
+        """Return the lags of groups (all of them without a choice), in order; of certain topics where named.
+
+        With `exact`, small differences are read and counted. Blocks.
+
+        Raises:
+            KafkaException: the brokers did not answer.
+        """
+        asked = self.groups() if groups is None else list(groups)
+        committed = self._places(asked, topics)
+        parts = sorted({(topic, partition) for _, topic, partition in committed})
+        starts = self._offsets(parts, OffsetSpec.earliest())
+        ends = self._offsets(parts, OffsetSpec.latest())
+        lags = [
+            measure(group, topic, number, offset, starts[topic, number], ends[topic, number])
+            for (group, topic, number), offset in committed.items()
+            # A topic that was deleted leaves its groups' offsets behind for a while.
+            if (topic, number) in starts and (topic, number) in ends
+        ]
+        return self._looked_at(lags) if exact else lags
+
+    def close(self) -> None:
+        """End the connections."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _places(self, groups: Sequence[str], topics: Collection[str] | None) -> dict[tuple[str, str, int], int | None]:
+        """Return the committed offset by (group, topic, partition), None where a group has not committed yet.
+
+        A group's topics are those it has committed on and those its members are assigned, each with all partitions.
+        """
+        if not groups:
+            return {}
+        sizes = {
+            name: len(topic.partitions)
+            for name, topic in self._admin.list_topics(timeout=REQUEST_SECONDS).topics.items()
+        }
+        described = self._admin.describe_consumer_groups(list(groups), request_timeout=REQUEST_SECONDS)
+        places: dict[tuple[str, str, int], int | None] = {}
+        for group in sorted(groups):
+            asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+            answer: Any = asked[group].result(REQUEST_SECONDS)
+            offsets = {(part.topic, part.partition): part.offset for part in answer.topic_partitions if not part.error}
+            members = described[group].result(REQUEST_SECONDS).members
+            assigned = {part.topic for member in members for part in (member.assignment.topic_partitions or ())}
+            for topic in sorted(assigned | {name for name, _ in offsets}):
+                if topics is not None and topic not in topics:
+                    continue
+                for partition in range(sizes.get(topic, 0)):
+                    offset = offsets.get((topic, partition), -1)
+                    places[group, topic, partition] = offset if offset >= 0 else None
+        return places
+
+    def _offsets(self, parts: Sequence[tuple[str, int]], which: OffsetSpec) -> dict[tuple[str, int], int]:
+        if not parts:
+            return {}
+        asked = self._admin.list_offsets(
+            {TopicPartition(topic, partition): which for topic, partition in parts},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=REQUEST_SECONDS,
+        )
+        found = {}
+        for part, future in asked.items():
+            try:
+                found[part.topic, part.partition] = future.result(REQUEST_SECONDS).offset
+            except Exception as failure:
+                if not _unknown_topic(failure):
+                    raise
+        return found
+
+    def _looked_at(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
+        """Return the lags with small ones counted by reading. One reading serves all groups that stand at one place."""
+        counts: dict[tuple[str, int, int, int], int] = {}
+        result = []
+        for each in lags:
+            if each.exact or each.lag > LOOK_WITHIN:
+                result.append(each)
+                continue
+            place = max(each.start, each.committed or 0)
+            key = (each.topic, each.partition, place, each.stable_end)
+            if key not in counts:
+                counts[key] = self._count(*key)
+            result.append(replace(each, lag=counts[key], exact=True))
+        return result
+
+    def _count(self, topic: str, partition: int, place: int, end: int) -> int:
+        """Return how many records can be read from here to the end."""
+        self._consumer.assign([TopicPartition(topic, partition, place)])
+        count = 0
+        try:
+            while True:
+                messages = drained(self._consumer, LOOK_WITHIN, REQUEST_SECONDS)
+                if not messages:
+                    return end - place  # no answer in time: what it is at most
+                for message in messages:
+                    error = message.error()
+                    if error is not None:
+                        return count if error.code() == KafkaError._PARTITION_EOF else end - place
+                    if message.offset() >= end:
+                        return count
+                    count += 1
+        finally:
+            self._consumer.unassign()
+
+
+def _unknown_topic(failure: Exception) -> bool:
+    error = failure.args[0] if failure.args else None
+    return isinstance(error, KafkaError) and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART

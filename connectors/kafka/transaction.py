@@ -1,0 +1,195 @@
+"""Records and the offset of the task that led to them, in one transaction: both are seen, or neither.
+
+The transactional id is fixed per task partition, so that whoever takes a partition over ends its predecessor's open
+transaction at once and locks the predecessor out (fencing). What to publish is ready before the transaction is opened,
+so it is open for milliseconds: until it ends, readers of committed records see nothing that came after it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from connectors.kafka.records import OutgoingRecord, Position
+from connectors.kafka.settings import KafkaSettings, producer_config
+
+log = structlog.get_logger(__name__)
+
+OPEN_SECONDS = 30.0
+"""For taking over the transactional id: the coordinator first ends what the predecessor left open."""
+
+FENCING_CODES = frozenset(
+    {
+        # Somebody else opened a publisher with our transactional id.
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        # The group gave our partition to somebody else.
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+    }
+)
+
+
+class TransactionError(RuntimeError):
+    """The transaction was aborted and left no trace; the same publisher may try the same work again."""
+
+
+class FencedError(TransactionError):
+    """Someone else owns the task partition now: drop the work at hand. Nothing of it was published by this call."""
+
+
+class BrokenPublisherError(TransactionError):
+    """This publisher cannot go on, and its last transaction may or may not be committed.
+
+    Open another one under the same id, which settles that, and read the task's committed offset before going on.
+    """
+
+
+def transactional_id(group: str, topic: str, partition: int) -> str:
+    """Return the one id under which a partition's tasks are published, whichever process does it."""
+    return f"{group}-{topic}-{partition}"
+
+
+class TransactionalPublisher:
+    """Publishes pages, one transaction each; one at a time, in the order of the calls.
+
+        async with TransactionalPublisher(settings, transactional_id(group, topic, 3)) as publisher:
+            await publisher.publish(records, consumed=[task.position], group=consumer.group_metadata())
+
+    Calls block in a thread of this publisher's own.
+    """
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str, config: dict[str, Any] | None = None) -> None:
+        self._id = transactional_id
+        self._seconds = settings.transaction_timeout_seconds
+        timeout_ms = int(self._seconds * 1000)
+        merged = {
+            **producer_config(settings, "transaction"),
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": timeout_ms,
+            # The client refuses to wait longer for a record than the transaction lives.
+            "message.timeout.ms": min(timeout_ms, int(settings.delivery_timeout_seconds * 1000)),
+            **(config or {}),
+        }
+        self._producer = Producer({**merged, "logger": logging.getLogger("librdkafka")})
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"transaction-{transactional_id}")
+
+    async def open(self) -> None:
+        """Take the transactional id over: the predecessor's open transaction is aborted, the predecessor fenced.
+
+        Raises:
+            BrokenPublisherError: the brokers did not grant it in time.
+        """
+        await self._run(lambda: self._take_over(time.monotonic() + OPEN_SECONDS))
+
+    async def publish(
+        self, records: Iterable[OutgoingRecord], *, consumed: Sequence[Position] = (), group: Any = None
+    ) -> int:
+        """Publish all records and mark the consumed ones as done, at once; return the number of records.
+
+        `consumed` holds the position of each task record that is done with (not the next one), `group` the consumer's
+        `group_metadata()`, which proves that the partition is still ours.
+
+        Raises:
+            TransactionError: aborted; try again.
+            FencedError: aborted; the task is somebody else's.
+            BrokenPublisherError: outcome unknown; make another publisher.
+        """
+        page = list(records)
+        await self._run(lambda: self._transact(page, consumed, group))
+        return len(page)
+
+    async def close(self) -> None:
+        """End the publisher; an open transaction is left to its successor or its timeout."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, work: Callable[[], None]) -> None:
+        """Run in the publisher's thread, to its end also when the caller is cancelled: half a step helps nobody."""
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+
+    def _take_over(self, deadline: float) -> None:
+        try:
+            self._repeated(lambda seconds: self._producer.init_transactions(seconds), deadline)
+        except KafkaException as failure:
+            raise BrokenPublisherError(f"{self._id}: not opened: {failure.args[0].str()}") from None
+
+    def _transact(self, page: list[OutgoingRecord], consumed: Sequence[Position], group: Any) -> None:
+        deadline = time.monotonic() + self._seconds
+        done = [TopicPartition(topic, partition, offset + 1) for topic, partition, offset in consumed]
+        stage = "begin"
+        try:
+            self._producer.begin_transaction()
+            stage = "publish"
+            self._produce(page, deadline)
+            if done:
+                stage = "offsets"
+                self._repeated(lambda left: self._producer.send_offsets_to_transaction(done, group, left), deadline)
+            stage = "commit"
+            self._repeated(lambda left: self._producer.commit_transaction(left), deadline)
+        except (KafkaException, BufferError) as failure:
+            self._give_up(failure, stage)
+
+    def _produce(self, page: list[OutgoingRecord], deadline: float) -> None:
+        """Hand the page to the client. A record that the brokers refuse later fails the commit."""
+        for topic, key, value, headers, partition in page:
+            where = -1 if partition is None else partition
+            while True:
+                try:
+                    self._producer.produce(topic, value, key, where, headers=list(headers) if headers else None)
+                    break
+                except BufferError:
+                    if time.monotonic() > deadline:
+                        raise
+                    self._producer.poll(0.01)
+
+    def _repeated(self, call: Callable[[float], object], deadline: float) -> None:
+        """Call again while the client says that this may help and there is time."""
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                call(max(left, 0.1))
+            except KafkaException as failure:
+                if not failure.args[0].retriable() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+    def _give_up(self, failure: KafkaException | BufferError, stage: str) -> None:
+        """Abort where that is still possible, and raise what the caller can act on."""
+        error: KafkaError | None = failure.args[0] if isinstance(failure, KafkaException) else None
+        told = f"{self._id}: transaction failed at {stage}: {error.str() if error else 'the buffer stayed full'}"
+        if error and error.fatal() and error.code() not in FENCING_CODES:
+            raise BrokenPublisherError(told) from None
+        # After a commit that timed out the client still wants that commit, not an abort: the outcome is open.
+        if error and stage == "commit" and error.retriable():
+            raise BrokenPublisherError(told) from None
+        if not (error and error.fatal()):
+            try:
+                self._repeated(lambda left: self._producer.abort_transaction(left), time.monotonic() + self._seconds)
+            except KafkaException as second:
+                if error is None or error.code() not in FENCING_CODES:
+                    raise BrokenPublisherError(f"{told}; then at abort: {second.args[0].str()}") from None
+        if error and error.code() in FENCING_CODES:
+            log.warning("fenced", transactional_id=self._id, stage=stage, code=error.name())
+            raise FencedError(told) from None
+        log.warning("transaction aborted", transactional_id=self._id, stage=stage, code=error.name() if error else "")
+        raise TransactionError(told) from None

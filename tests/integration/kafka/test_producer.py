@@ -1,0 +1,137 @@
+"""The producer: acknowledged or an error, in order, to the partition that Faust would choose."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka.producer.producer import DefaultPartitioner
+
+from connectors.kafka.embedded import EmbeddedKafka
+from connectors.kafka.producer import AsyncProducer, PublishError
+from connectors.kafka.records import OutgoingRecord, Position
+from connectors.kafka.settings import KafkaSettings
+from tests.kafka_io import create_topic, read_all
+
+
+@pytest.fixture
+def settings(bootstrap_servers: str) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=bootstrap_servers)
+
+
+@pytest.fixture
+async def producer(settings: KafkaSettings) -> AsyncIterator[AsyncProducer]:
+    async with AsyncProducer(settings, "test") as producer:
+        yield producer
+
+
+async def test_publish_returns_where_the_record_stands(
+    producer: AsyncProducer, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x", 3)
+    first = await producer.publish(topic, b"k", b"v", [("h", b"1"), ("h", b"2")], partition=2)
+    second = await producer.publish(topic, None, None, partition=2)
+    assert (first, second) == (Position(topic, 2, 0), Position(topic, 2, 1))
+    records = await asyncio.to_thread(read_all, bootstrap_servers, topic)
+    assert [(r.key, r.value, r.headers) for r in records] == [
+        (b"k", b"v", [("h", b"1"), ("h", b"2")]),
+        (None, None, []),
+    ]
+
+
+async def test_chooses_the_partition_that_faust_chooses(
+    producer: AsyncProducer, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x", 12)
+    source = random.Random(7)
+    keys = [b"", *(source.randbytes(source.randint(1, 40)) for _ in range(499))]
+    keys += [f"person{n}@example.com".encode() for n in range(500)]
+    await producer.publish_many(OutgoingRecord(topic, key, key) for key in keys)
+    records = await asyncio.to_thread(read_all, bootstrap_servers, topic, at_least=len(keys))
+    where = {record.key: record.partition for record in records}
+    assert len(where) == len(set(keys)) == 1000
+    faust = DefaultPartitioner()
+    everywhere = list(range(12))
+    assert {key: faust(key, everywhere, everywhere) for key in keys} == where
+
+
+async def test_many_keep_their_order_and_are_all_there_on_return(
+    producer: AsyncProducer, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x", 2)
+    records = [OutgoingRecord(topic, b"%d" % (n % 7), b"%d" % n, None, n % 2) for n in range(5_000)]
+    assert await producer.publish_many(records) == 5_000
+    found = await asyncio.to_thread(read_all, bootstrap_servers, topic)
+    assert len(found) == 5_000
+    for partition in (0, 1):
+        values = [int(r.value or b"") for r in found if r.partition == partition]
+        assert values == sorted(values)
+
+
+async def test_nothing_is_no_trouble(producer: AsyncProducer) -> None:
+    assert await producer.publish_many([]) == 0
+
+
+async def test_a_full_buffer_is_waited_for(settings: KafkaSettings, bootstrap_servers: str, namespace: str) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x")
+    async with AsyncProducer(settings, "small", {"queue.buffering.max.messages": 100}) as producer:
+        assert await producer.publish_many(OutgoingRecord(topic, b"k", b"%d" % n) for n in range(3_000)) == 3_000
+    assert len(await asyncio.to_thread(read_all, bootstrap_servers, topic)) == 3_000
+
+
+async def test_one_refused_record_fails_the_call_and_not_its_neighbours(
+    producer: AsyncProducer, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x")
+    big = OutgoingRecord(topic, b"k", b"x" * 2_000_000)
+    small = OutgoingRecord(topic, b"k", b"y")
+    with pytest.raises(PublishError, match="MSG_SIZE_TOO_LARGE") as caught:
+        await producer.publish_many([small, big, small])
+    assert (caught.value.failed, caught.value.topic) == (1, topic)
+    with pytest.raises(PublishError, match="MSG_SIZE_TOO_LARGE"):
+        await producer.publish(*big)
+    await producer.publish(topic, b"k", b"z")
+    values = [r.value for r in await asyncio.to_thread(read_all, bootstrap_servers, topic)]
+    assert values == [b"y", b"y", b"z"]
+
+
+async def test_a_topic_that_does_not_exist_is_an_error_in_time(settings: KafkaSettings, namespace: str) -> None:
+    config = {"message.timeout.ms": 1500, "topic.metadata.propagation.max.ms": 500}
+    async with AsyncProducer(settings, "test", config) as producer:
+        with pytest.raises(PublishError, match="not published"):
+            await producer.publish(namespace + "missing", b"k", b"v")
+
+
+async def test_a_paused_broker_is_an_error_in_time_and_no_loss_afterwards(own_broker: EmbeddedKafka) -> None:
+    settings = KafkaSettings(bootstrap_servers=own_broker.bootstrap_servers)
+    topic = create_topic(own_broker.bootstrap_servers, "x")
+    async with AsyncProducer(settings, "test", {"message.timeout.ms": 2000}) as producer:
+        await producer.publish(topic, b"k", b"1")
+        own_broker.pause()
+        begun = time.monotonic()
+        with pytest.raises(PublishError, match="_MSG_TIMED_OUT"):
+            await producer.publish(topic, b"k", b"2")
+        assert time.monotonic() - begun < 10
+        own_broker.resume()
+        await producer.publish(topic, b"k", b"3")
+    values = [r.value for r in await asyncio.to_thread(read_all, own_broker.bootstrap_servers, topic)]
+    assert values[0] == b"1"
+    assert values[-1] == b"3"
+
+
+async def test_a_caller_that_goes_away_leaves_the_producer_in_order(
+    producer: AsyncProducer, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await producer.publish_many(OutgoingRecord(topic, b"k", b"v") for _ in range(10_000))
+    assert (await producer.publish(topic, b"k", b"last")).topic == topic
+
+
+async def test_a_closed_producer_refuses(settings: KafkaSettings) -> None:
+    producer = AsyncProducer(settings, "test")
+    await producer.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        await producer.publish("t", b"k", b"v")
