@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.simulator.custom_field import CustomField, lookup
-from connectors.simulator.field_values import Values
+from connectors.simulator.field_values import Entries, Values
 from connectors.simulator.roster import Roster, fold
 from connectors.simulator.transitions import State
 from connectors.simulator.zones import zone_of
@@ -98,6 +98,8 @@ class SubscriberList:
     fields: dict[int, CustomField] = field(default_factory=dict)
     webhooks: dict[str, Webhook] = field(default_factory=dict)
     next_field: int = 1
+    # What a write of these entries makes of those values: the same for most members of an audience. Bounded.
+    written: dict[tuple[Values, Entries], Values] = field(default_factory=dict)
     _lookup: Mapping[str, CustomField] | None = None
 
     @property
@@ -115,6 +117,7 @@ class SubscriberList:
     def fields_changed(self) -> None:
         """Forget what was derived from the fields."""
         self._lookup = None
+        self.written.clear()
         self.roster.version += 1
 
     def add_field(self, name: str, data_type: str, options: list[str], visible: bool = True) -> CustomField:

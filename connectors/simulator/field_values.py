@@ -6,6 +6,7 @@ bytes each.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from connectors.simulator.custom_field import CustomField, bare
@@ -25,25 +26,35 @@ class Entry(NamedTuple):
     clear: bool
 
 
-def read_entries(raw: Any) -> list[Entry]:
+Entries = tuple[Entry, ...]
+
+
+def read_entries(raw: Any) -> Entries:
     """Return the entries of a `CustomFields` array. Raises ValueError for a shape that cannot be deserialised."""
     if raw is None:
-        return []
-    if not isinstance(raw, list):
+        return ()
+    if type(raw) is not list:
         raise ValueError("CustomFields")
-    entries = []
-    for item in raw:
-        if not isinstance(item, dict):
-            raise ValueError("CustomFields")
-        if "Key" in item and item.keys() <= {"Key", "Value", "Clear"}:
-            key, value, clear = item["Key"], item.get("Value"), item.get("Clear", False)
-        else:
-            folded = {name.lower(): content for name, content in item.items()}
-            key, value, clear = folded.get("key"), folded.get("value"), folded.get("clear", False)
-        if not isinstance(key, str) or isinstance(value, (bool, list, dict)):
-            raise ValueError("CustomFields")
-        entries.append(Entry(key, "" if value is None else str(value), clear in (True, "true", "True")))
-    return entries
+    return tuple([_entry(item) for item in raw])
+
+
+@lru_cache(maxsize=4_096)
+def _shared_entry(key: str, value: str) -> Entry:
+    """Imports name the same few keys and options a thousand times: looking one up is cheaper than making it."""
+    return Entry(key, value, False)
+
+
+def _entry(item: Any) -> Entry:
+    if type(item) is not dict:
+        raise ValueError("CustomFields")
+    key, value = item.get("Key"), item.get("Value")
+    if len(item) == 2 and type(key) is str and type(value) is str:
+        return _shared_entry(key, value)
+    folded = {name.lower(): content for name, content in item.items()}
+    key, value, clear = folded.get("key"), folded.get("value"), folded.get("clear", False)
+    if not isinstance(key, str) or isinstance(value, (bool, list, dict)):
+        raise ValueError("CustomFields")
+    return Entry(key, "" if value is None else str(value), clear in (True, "true", "True"))
 
 
 def written(

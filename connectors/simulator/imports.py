@@ -1,11 +1,12 @@
 """Import: up to a thousand subscribers in one call, each with its own outcome."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from connectors.simulator.call import Answer, Call, Route, lower_keys
+from connectors.simulator.call import Answer, Call, Route
 from connectors.simulator.errors import MESSAGES, ApiError, undeserialisable
 from connectors.simulator.roster import fold
-from connectors.simulator.submission import email_of, flag, read_submission
+from connectors.simulator.submission import as_named, email_of, flag, read_submission
 from connectors.simulator.subscriptions import Manner, put_on_list
 
 MAX_IMPORT = 1_000
@@ -63,12 +64,12 @@ def import_subscribers(call: Call) -> Answer:
     return Answer(result, 201)
 
 
-def _unique(rows: list[dict[str, Any]], *, last_wins: bool) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return the rows by folded address, keys in lower case, and the addresses that came more than once."""
-    unique: dict[str, dict[str, Any]] = {}
+def _unique(rows: list[dict[str, Any]], *, last_wins: bool) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+    """Return the rows by folded address, keys as the API spells them, and the addresses that came more than once."""
+    unique: dict[str, Mapping[str, Any]] = {}
     duplicates: dict[str, None] = {}
     for raw in rows:
-        row = lower_keys(raw)
+        row = as_named(raw)
         email = email_of(row, "subscribers")
         folded = fold(email)
         if folded in unique:

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from connectors.simulator.errors import ApiError, undeserialisable
-from connectors.simulator.field_values import Entry, read_entries
+from connectors.simulator.field_values import Entries, read_entries
 
 UNCHANGED, YES, NO = 0, 1, 2
 CONSENTS = {"unchanged": UNCHANGED, "yes": YES, "no": NO}
+_NAMES = frozenset(
+    ("EmailAddress", "Name", "MobileNumber", "ConsentToTrack", "ConsentToSendSms", "CustomFields", "Resubscribe")
+)
+_BY_LOWER = {name.lower(): name for name in _NAMES}
 CONSENT_TEXTS = ("", "Yes", "No")
 
 _EMAIL = re.compile(r"[^\s@,;:<>()\[\]\\\"]+@[^\s@,;:<>()\[\]\\\"]+\.[^\s@,;:<>()\[\]\\\".]{2,}")
@@ -20,7 +24,7 @@ class Submission(NamedTuple):
 
     email: str
     name: str | None
-    entries: list[Entry]
+    entries: Entries
     mobile: str | None
     consent: int
     sms: int
@@ -31,9 +35,14 @@ def is_email(text: str) -> bool:
     return len(text) <= 254 and _EMAIL.fullmatch(text) is not None
 
 
+def as_named(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a subscriber of a request with its keys as the API spells them, whatever their case was."""
+    return raw if raw.keys() <= _NAMES else {_BY_LOWER.get(key.lower(), key): value for key, value in raw.items()}
+
+
 def email_of(raw: Mapping[str, Any], argument: str = "subscriber") -> str:
-    """Return the trimmed `EmailAddress` of a body with keys in lower case; "" when there is none."""
-    email = raw.get("emailaddress")
+    """Return the trimmed `EmailAddress` of a subscriber; "" when there is none."""
+    email = raw.get("EmailAddress")
     if email is not None and not isinstance(email, str):
         raise undeserialisable(argument)
     return (email or "").strip()
@@ -50,20 +59,20 @@ def flag(raw: Mapping[str, Any], name: str, argument: str = "subscriber") -> boo
 
 
 def read_submission(raw: Mapping[str, Any], *, wrong_email: int = 1, argument: str = "subscriber") -> Submission:
-    """Check a subscriber; keys are in lower case.
+    """Check a subscriber, with keys from `as_named`.
 
     Raises ApiError 400 for wrong types, else 1 (or `wrong_email`), 214, 215, 220, 221.
     """
     email = email_of(raw, argument)
-    name = raw.get("name")
-    mobile = raw.get("mobilenumber")
-    consent = raw.get("consenttotrack")
-    sms = raw.get("consenttosendsms")
+    name = raw.get("Name")
+    mobile = raw.get("MobileNumber")
+    consent = raw.get("ConsentToTrack")
+    sms = raw.get("ConsentToSendSms")
     for text in (name, mobile, consent, sms):
         if text is not None and not isinstance(text, str):
             raise undeserialisable(argument)
     try:
-        entries = read_entries(raw.get("customfields"))
+        entries = read_entries(raw.get("CustomFields"))
     except ValueError:
         raise undeserialisable(argument) from None
     email_right = is_email(email)

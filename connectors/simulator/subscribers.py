@@ -2,7 +2,7 @@
 
 from connectors.simulator.call import EMPTY, Answer, Call, Route
 from connectors.simulator.errors import ApiError
-from connectors.simulator.submission import email_of, flag, read_submission
+from connectors.simulator.submission import as_named, email_of, flag, read_submission
 from connectors.simulator.subscriber_listings import subscriber_json
 from connectors.simulator.subscriptions import Manner, check_submission, opt_out, put_on_list, rewrite, take_off
 from connectors.simulator.transitions import State
@@ -11,7 +11,7 @@ from connectors.simulator.transitions import State
 def add(call: Call) -> Answer:
     """Add or edit a subscriber; it may have to wait in the queue before it shows."""
     target, body = call.list(), call.body()
-    submission = read_submission(body)
+    submission = read_submission(as_named(body))
     call.state.limits.write(call.state.clock.time(), target.list_id, submission.email)
     manner = Manner(
         call.identity.label,
@@ -37,7 +37,7 @@ def update(call: Call) -> Answer:
     target, body = call.list(), call.body()
     row = call.row(target, call.query.get("email"))
     body.setdefault("emailaddress", call.query.get("email"))
-    submission = read_submission(body, wrong_email=211)
+    submission = read_submission(as_named(body), wrong_email=211)
     call.state.limits.write(call.state.clock.time(), target.list_id, target.roster.email(row))
     manner = Manner(
         call.identity.label,
@@ -67,7 +67,7 @@ def read(call: Call) -> Answer:
 def unsubscribe(call: Call) -> Answer:
     """Unsubscribe; 203 when the address is not there to leave."""
     target = call.list()
-    row = call.row(target, email_of(call.body()))
+    row = call.row(target, email_of(as_named(call.body())))
     if not opt_out(call.state, target, row, call.identity.label, "unsubscribe"):
         raise ApiError(203)
     return EMPTY

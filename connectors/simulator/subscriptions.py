@@ -5,13 +5,14 @@ from typing import NamedTuple
 from connectors.simulator.dates import local_text
 from connectors.simulator.entities import Client, SubscriberList
 from connectors.simulator.errors import ApiError
-from connectors.simulator.field_values import Entry, Values, written
+from connectors.simulator.field_values import Entries, Values, written
 from connectors.simulator.roster import fold
 from connectors.simulator.state import SimulatorState
 from connectors.simulator.submission import CONSENT_TEXTS, UNCHANGED, Submission
 from connectors.simulator.transitions import State, WebhookType, leave, submit
 
 _SIGNUP_ADDRESS = "203.0.113.9"
+_REMEMBERED_WRITES = 10_000
 
 
 class Manner(NamedTuple):
@@ -26,14 +27,15 @@ class Manner(NamedTuple):
 
 def check_submission(target: SubscriberList, sub: Submission, resubscribe: bool) -> None:
     """Raise what adding would be refused with, 204 to 208, without adding."""
-    _outcome(target, sub.email, resubscribe)
+    _outcome(target, fold(sub.email), resubscribe)
 
 
 def put_on_list(state: SimulatorState, target: SubscriberList, sub: Submission, manner: Manner) -> bool:
     """Add or edit one subscriber; return whether the address was new to the list. Raises ApiError 204 to 208."""
-    at = state.clock.now()
+    moment = state.clock.time()
+    at = int(moment)
     folded = fold(sub.email)
-    row, before, to, webhook = _outcome(target, sub.email, manner.resubscribe)
+    row, before, to, webhook = _outcome(target, folded, manner.resubscribe)
     roster = target.roster
     old = roster.values(row) if row is not None else ()
     values = _values(state, target, sub.email, old, sub.entries)
@@ -50,11 +52,11 @@ def put_on_list(state: SimulatorState, target: SubscriberList, sub: Submission, 
             state.books.automation(target.list_id, folded, restarted=True)
     if manner.resubscribe and target.honours_suppression:
         target.client.suppressed.pop(folded, None)
-    _consents(target.client, row, target, folded, sub)
-    state.books.wrote(
-        state.clock.time(), manner.who, manner.act, target.list_id, roster.email(row), before, to, roster.values(row)
-    )
-    announce(state, target, webhook, row, at)
+    if sub.consent != UNCHANGED or sub.sms != UNCHANGED or sub.mobile is not None:
+        _consents(target.client, row, target, folded, sub)
+    state.books.wrote(moment, manner.who, manner.act, target.list_id, roster.email(row), before, to, values)
+    if target.webhooks:
+        announce(state, target, webhook, row, at)
     return before is None
 
 
@@ -176,9 +178,8 @@ def announce(
 
 
 def _outcome(
-    target: SubscriberList, email: str, resubscribe: bool
+    target: SubscriberList, folded: str, resubscribe: bool
 ) -> tuple[int | None, State | None, State, WebhookType | None]:
-    folded = fold(email)
     row = target.roster.find(folded)
     before = None if row is None else target.roster.state(row)
     outcome = submit(
@@ -193,18 +194,27 @@ def _outcome(
     return row, before, outcome.state, outcome.webhook
 
 
-def _values(state: SimulatorState, target: SubscriberList, email: str, old: Values, entries: list[Entry]) -> Values:
+def _values(state: SimulatorState, target: SubscriberList, email: str, old: Values, entries: Entries) -> Values:
     if not entries:
         return old
+    known = target.written.get((old, entries))
+    if known is not None:
+        return known
+    dropped = False
 
     def drop(key: str, value: str, reason: str) -> None:
+        nonlocal dropped
+        dropped = True
         state.drop(target, email, key, value, reason)
 
-    return written(target.field_lookup, old, entries, drop, state.settings.value_limit)
+    values = written(target.field_lookup, old, entries, drop, state.settings.value_limit)
+    if not dropped and len(target.written) < _REMEMBERED_WRITES:
+        target.written[old, entries] = values
+    return values
 
 
 def _edit(target: SubscriberList, row: int, sub: Submission, values: Values, old: Values) -> None:
-    if values is not old:
+    if values != old:
         target.roster.set_values(row, values)
     if sub.name is not None and sub.name != target.roster.name(row):
         target.roster.set_name(row, sub.name)
