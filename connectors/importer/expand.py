@@ -37,7 +37,7 @@ class Context:
     def done(self, outcome: Outcome) -> Outcome:
         """End the chain of the step."""
         tally = self.task.tally.model_copy(update={"pages": self.task.tally.pages + 1})
-        outcome.progress.append(progress_of(self.task, state="done", tally=tally, updated_at=self.now))
+        outcome.progress.append(progress_of(self.task, {"state": "done", "tally": tally, "updated_at": self.now}))
         return outcome
 
     def read(self, outcome: Outcome, chain: str, source: Source) -> None:
@@ -109,7 +109,7 @@ def discover(
     tally = task.tally.model_copy(update={"pages": task.tally.pages + 1, "pages_total": campaigns.pages})
     following = task.model_copy(update={"page": task.page + 1, "step": task.step + 1, "tally": tally})
     outcome.tasks.append(following)
-    outcome.progress.append(progress_of(following, updated_at=context.now))
+    outcome.progress.append(progress_of(following, {"updated_at": context.now}))
     return outcome
 
 
@@ -124,7 +124,8 @@ def _lists(context: Context, outcome: Outcome, client: ClientDetails, lists: lis
     for missing in sorted(set(job.lists) - {ref.list_id for ref in lists}):
         task = context.task.model_copy(update={"chain": f"users/{missing}", "group": f"list {missing}", "label": ""})
         problem = f"the client has no list {missing}: change the lists of job {job.id}"
-        outcome.progress.append(progress_of(task, state="failed", problem=problem, updated_at=context.now))
+        failed = {"state": "failed", "problem": problem, "updated_at": context.now}
+        outcome.progress.append(progress_of(task, failed))
 
 
 def _is_due(context: Context, row: Row, dates: ClientDates) -> bool:

@@ -1,6 +1,6 @@
 """What a step leads to: all of it is published in one transaction, or nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ class Outcome:
     def begin(self, task: ImportTask, *, full: bool = False) -> None:
         """Begin a chain with its first step."""
         self.tasks.append(task)
-        self.progress.append(progress_of(task, full=full))
+        self.progress.append(progress_of(task, {"full": full}))
 
     def outgoing(self, names: TopicNames, chain: str | None, partition: int | None) -> list[OutgoingRecord]:
         """Return the Kafka records. The next step of `chain` goes to `partition`, where its last one came from."""
@@ -48,7 +48,7 @@ def task_key(task: ImportTask) -> bytes:
     return f"{task.job_id}:{task.chain}".encode()
 
 
-def progress_of(task: ImportTask, **change: Any) -> ChainProgress:
+def progress_of(task: ImportTask, change: Mapping[str, Any]) -> ChainProgress:
     """Return the progress of the chain that a task belongs to; `change` goes before what the task says."""
     values: dict[str, Any] = {
         "job_id": task.job_id,

@@ -57,11 +57,12 @@ def turned(task: ImportTask, page: Page, translator: Translator, now: datetime, 
         )
     full = cursor.known_from is None and cursor.expected is None
     if step.next is None:
-        outcome.progress.append(progress_of(task, full=full, tally=tally, state="done", updated_at=now))
+        ended = {"full": full, "tally": tally, "state": "done", "updated_at": now}
+        outcome.progress.append(progress_of(task, ended))
     else:
         following = task.model_copy(update={"cursor": step.next, "step": task.step + 1, "tally": tally, "attempt": 0})
         outcome.tasks.append(following)
-        outcome.progress.append(progress_of(following, full=full, updated_at=now))
+        outcome.progress.append(progress_of(following, {"full": full, "updated_at": now}))
     return outcome
 
 

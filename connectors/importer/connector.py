@@ -1,0 +1,145 @@
+"""The import connector: a member of the group that shares import tasks.
+
+However it is stopped, paused or thrown out of the group, what it had begun leaves no trace, and the next owner of its
+partitions goes on from the last page that was published.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from connectors.importer.execute import Executor, OpenApi
+from connectors.importer.fetch import Fetcher
+from connectors.importer.outcome import Progress
+from connectors.importer.partition import Partition
+from connectors.importer.progress import ProgressView
+from connectors.importer.settings import ImporterSettings
+from connectors.kafka.consumer import GroupConsumer
+from connectors.kafka.records import ConsumedRecord
+from connectors.kafka.settings import KafkaSettings, client_config
+from connectors.kafka.transaction import TransactionError
+from schemas.control import ImportJob
+
+log = structlog.get_logger(__name__)
+
+REJOIN_SECONDS = 1.0
+"""Between leaving the group after a failure and joining it again."""
+
+
+class Connector:
+    """Runs imports until cancelled. `jobs`: the import jobs that there are now; `open_api`: authorization id -> API."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        settings: ImporterSettings,
+        *,
+        jobs: Callable[[], Iterable[ImportJob]],
+        open_api: OpenApi,
+        zone_overrides: dict[str, str] | None = None,
+        on_progress: Callable[[Progress | None], None] | None = None,
+    ) -> None:
+        self._kafka = kafka
+        self._settings = settings
+        self._jobs = jobs
+        self._open_api = open_api
+        self._zone_overrides = zone_overrides or {}
+        self._on_progress = on_progress
+        self._topic = kafka.names()["cm_import_tasks"]
+        self._group = kafka.names().prefix + settings.group
+        self._partitions: dict[int, Partition] = {}
+        self.problem: str | None = "it has not joined its group yet"
+        """Why it cannot work now, in a sentence; None while it can."""
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The task partitions that this process owns."""
+        return frozenset(self._partitions)
+
+    async def run(self) -> None:
+        """Work until cancelled. After a failure of the brokers, or when fenced, it joins the group anew."""
+        while True:
+            try:
+                async with ProgressView(self._kafka, self._on_progress) as view:
+                    await self._member(view)
+            except (TransactionError, KafkaException, TimeoutError) as failure:
+                # Everything that was in work is dropped. What is committed decides where its next owner goes on.
+                self.problem = f"it left its group: {failure}"
+                log.warning("connector joins its group again", reason=str(failure))
+                await asyncio.sleep(REJOIN_SECONDS)
+
+    async def _member(self, view: ProgressView) -> None:
+        count = await asyncio.to_thread(partitions_of, self._kafka, self._topic)
+        fetcher = Fetcher(self._settings.pages_in_flight)
+        executor = Executor(
+            settings=self._settings,
+            view=view,
+            fetcher=fetcher,
+            open_api=self._open_api,
+            job=lambda job_id: next((job for job in self._jobs() if job.id == job_id), None),
+            zone_overrides=self._zone_overrides,
+        )
+        consumer = GroupConsumer(
+            self._kafka,
+            self._group,
+            self._topic,
+            on_assigned=lambda numbers: self._assigned(numbers, count, executor, view, consumer),
+            on_revoked=self._revoked,
+        )
+        schedule = asyncio.create_task(self._schedule(), name="import-schedule")
+        working = asyncio.create_task(consumer.run(self._handle), name="import-tasks")
+        try:
+            done, _ = await asyncio.wait({schedule, working}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            schedule.cancel()
+            working.cancel()
+            await asyncio.gather(schedule, working, return_exceptions=True)
+            await self._revoked(frozenset(self._partitions))
+            fetcher.close()
+
+    async def _handle(self, record: ConsumedRecord) -> None:
+        partition = self._partitions.get(record.partition)
+        if partition is not None:
+            await partition.handle(record)
+
+    async def _schedule(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.schedule_seconds)
+            for partition in list(self._partitions.values()):
+                await partition.tick()
+
+    async def _assigned(
+        self, numbers: frozenset[int], count: int, executor: Executor, view: ProgressView, consumer: GroupConsumer
+    ) -> None:
+        for number in numbers:
+            partition = Partition(
+                number,
+                count,
+                self._kafka,
+                self._settings.group,
+                executor,
+                view,
+                self._jobs,
+                consumer.group_metadata,
+            )
+            self._partitions[number] = partition
+            partition.start()
+        self.problem = None
+
+    async def _revoked(self, numbers: frozenset[int]) -> None:
+        gone = [self._partitions.pop(number) for number in numbers if number in self._partitions]
+        await asyncio.gather(*(partition.close() for partition in gone))
+
+
+def partitions_of(settings: KafkaSettings, topic: str) -> int:
+    """Return how many partitions a topic has. Blocks. Raises KafkaException when nobody answers."""
+    client = AdminClient({**client_config(settings, "importer"), "log_level": 0})
+    found = client.list_topics(topic, timeout=10).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    return len(found.partitions)

@@ -1,0 +1,56 @@
+"""Where webhooks arrive and what is accepted."""
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WebhookSettings(BaseSettings):
+    """Settings of the webhook receiver, from `WEBHOOK_...` environment variables."""
+
+    model_config = SettingsConfigDict(env_prefix="WEBHOOK_", frozen=True)
+
+    public_url: str = Field(
+        default="",
+        description="Address under which Campaign Monitor reaches this receiver, such as `https://hooks.example.com`. "
+        "Empty: no webhooks are registered, and lists are polled only.",
+    )
+    secret: SecretStr = Field(
+        description="Secret from which the lists' paths follow, 16 characters at least. A new one renews all webhooks."
+    )
+    previous_secret: SecretStr | None = Field(
+        default=None, description="The secret before, while posts to its paths are still to be accepted."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` in a container.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")
+    health_host: str = Field(default="127.0.0.1", description="Where /live, /ready and /metrics are served.")
+    health_port: int = Field(default=0, ge=0, le=65535, description="Their port; 0 chooses a free one.")
+    max_body_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=65_536,
+        description="Largest post, also after decompression; more is refused (413).",
+    )
+    max_posts_in_flight: int = Field(
+        default=32, ge=1, description="Posts handled at a time; bounds the memory that bodies take."
+    )
+    publish_timeout_seconds: float = Field(
+        default=8.0, gt=0, description="Answer 503 when the broker has not taken the events by then."
+    )
+    echo_wait_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        description="How long events of a list that we export to wait for the receipt of our own write.",
+    )
+    check_seconds: float = Field(default=300.0, gt=0, description="How often the webhooks' state is looked at.")
+    group: str = Field(default="cm-webhooks", min_length=1, description="Consumer group that chooses who does so.")
+
+    @field_validator("secret", "previous_secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("must have 16 characters at least")
+        return value
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """The secrets whose paths are accepted, the one in use first."""
+        return (self.secret,) if self.previous_secret is None else (self.secret, self.previous_secret)

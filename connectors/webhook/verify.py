@@ -1,0 +1,81 @@
+"""Who may post what: token, method, size and content type -> accepted, or refused with a status (pure).
+
+Campaign Monitor signs nothing, so the path is the only secret. It holds the list and a token that follows from the
+list and our secret: nothing has to be stored, and a token fits no other list. A wrong path looks like any other
+unknown path, and is refused before a byte of the body is read.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+ROOT = "/hooks"
+VERIFY = "verify"
+"""Events posted below it are samples: Campaign Monitor sends them while a new webhook is tried out."""
+
+_BODY_TYPES = ("", "application/octet-stream", "text/plain", "text/json", "text/xml")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A genuine post for this list. `sample`: it was asked for by ourselves and tells of nobody."""
+
+    list_id: str
+    sample: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Not taken. `reason` is for metrics; the sender is told the status only."""
+
+    status: int
+    reason: str
+
+
+def token_of(secret: SecretStr, list_id: str) -> str:
+    """Return the list's token: 32 characters of HMAC-SHA256, 192 bits."""
+    mac = hmac.new(secret.get_secret_value().encode(), b"webhook:" + list_id.encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(mac.digest()[:24]).decode()
+
+
+def path_of(secret: SecretStr, list_id: str, *, sample: bool = False) -> str:
+    """Return the path that Campaign Monitor is told. It is a secret: never log it."""
+    return f"{ROOT}/{list_id}/{token_of(secret, list_id)}" + (f"/{VERIFY}" if sample else "")
+
+
+def admit(
+    method: str,
+    path: str,
+    content_type: str,
+    encoding: str,
+    length: int | None,
+    secrets: tuple[SecretStr, ...],
+    most_bytes: int,
+) -> Accepted | Rejected:
+    """Say whether the body may be read. `secrets`: the one in use and earlier ones that still count."""
+    accepted = _addressee(path, secrets)
+    if accepted is None:
+        return Rejected(404, "path")
+    if method != "POST":
+        return Rejected(405, "method")
+    if length is not None and length > most_bytes:
+        return Rejected(413, "size")
+    if encoding.strip().lower() not in ("", "identity", "gzip", "deflate"):
+        return Rejected(415, "encoding")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in _BODY_TYPES and not kind.endswith(("/json", "+json", "/xml", "+xml")):
+        return Rejected(415, "type")
+    return accepted
+
+
+def _addressee(path: str, secrets: tuple[SecretStr, ...]) -> Accepted | None:
+    parts = path.removeprefix(ROOT + "/").split("/")
+    if not path.startswith(ROOT + "/") or len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] != VERIFY):
+        return None
+    list_id, token = parts[0], parts[1]
+    # Every secret is compared, and each in constant time: how long it takes says nothing.
+    matches = [hmac.compare_digest(token_of(secret, list_id).encode(), token.encode()) for secret in secrets]
+    return Accepted(list_id, len(parts) == 3) if any(matches) else None
