@@ -59,6 +59,7 @@ class BatchTable(Generic[T]):
         changelog: str,
         public: bool,
         index: Index[T] | None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
         if len({topic_hash(topic) for topic in sources}) < len(set(sources)):
             raise ValueError(f"two sources of table {name} have equal 32-bit hashes; rename one of {sources}")
@@ -68,6 +69,8 @@ class BatchTable(Generic[T]):
         self.changelog = changelog
         self.public = public
         self.index = index
+        self.headers = tuple(headers)
+        """Further headers of every record of a public changelog."""
         self._host = host
         self._holdings: dict[int, Holding[T]] = {}
 
@@ -283,7 +286,7 @@ class BatchTable(Generic[T]):
         headers: list[list[tuple[str, bytes]]] | None = None
         if self.public:
             rows = [(row.key, value) for row, value, _ in ready]
-            headers = [[(STATE_HEADER, hidden)] for _, _, hidden in ready]
+            headers = [[(STATE_HEADER, hidden), *self.headers] for _, _, hidden in ready]
         else:
             rows = [(row.key, encode_blob(value, hidden)) for row, value, hidden in ready]
         try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.identity import domain_of
 from streams.domain.mapping import conditions, kinds, merge
 from streams.domain.mapping.dates import Millis, rfc3339
 from streams.domain.mapping.expressions import Call, Expression, Field, Literal, Mapping, StreamMapping, children, spell
@@ -146,7 +147,7 @@ NAMES: dict[str, Any] = {
     )
     for name in names.split()
 }
-NAMES |= {"look_up": look_up, "rfc3339": rfc3339}
+NAMES |= {"look_up": look_up, "rfc3339": rfc3339, "domain_of": domain_of}
 NAMES |= {"call_" + name.replace(".", "_"): function.of for name, function in FUNCTIONS.items()}
 NAMES |= {
     f"call_{name.replace('.', '_')}_at": function.of_time for name, function in FUNCTIONS.items() if function.of_time

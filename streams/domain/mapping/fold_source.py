@@ -19,7 +19,9 @@ def write_fold(scope: Scope, mapping: Mapping, field: ProfileField) -> None:
     _, arguments = reducer_of(mapping.expression)
     match field.fold:
         case Fold.IDENTITY:
-            _identity(scope, field, arguments[0])
+            _of_key(scope, field, "address")
+        case Fold.DOMAIN:
+            _of_key(scope, field, "domain_of(address)")
         case Fold.LATEST:
             _latest(scope, field, arguments[0])
         case Fold.ADD:
@@ -34,10 +36,9 @@ def write_fold(scope: Scope, mapping: Mapping, field: ProfileField) -> None:
             _sums(scope, field, mapping, arguments)
 
 
-def _identity(scope: Scope, field: ProfileField, argument: Expression) -> None:
-    whole = "address" if spell(argument).startswith("email(") else 'address.rpartition("@")[2]'
+def _of_key(scope: Scope, field: ProfileField, code: str) -> None:
     with scope.block(f"if {field.name!r} not in public:"):
-        scope.add(f"public[{field.name!r}] = {whole}")
+        scope.add(f"public[{field.name!r}] = {code}")
         scope.add("changed = True")
 
 

@@ -19,7 +19,9 @@ class Fold(Enum):
     """How a field is folded: its reducer and kind together."""
 
     IDENTITY = auto()
-    """Follows from the profile's key: nothing to fold."""
+    """The profile's key itself: nothing to fold."""
+    DOMAIN = auto()
+    """The key's domain."""
     LATEST = auto()
     ADD = auto()
     MIN = auto()
@@ -31,7 +33,8 @@ class Fold(Enum):
     """SUMS with few possible keys."""
 
 
-_WITHOUT_SLOT = (Fold.IDENTITY, Fold.ADD, Fold.TALLY)
+_LATEST = {Fold.IDENTITY, Fold.DOMAIN, Fold.LATEST}
+_WITHOUT_SLOT = (Fold.IDENTITY, Fold.DOMAIN, Fold.ADD, Fold.TALLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +106,16 @@ def fold_of(mapping: Mapping, key: Expression | None = None, capacity: int = DEF
             return Fold.TALLY
         case _, Kind.SUMS:
             return Fold.SUMS
-    if kind is Kind.STRING and mapping.condition is None and key is not None and _follows(mapping.expression, key):
-        return Fold.IDENTITY
+    if kind is Kind.STRING and mapping.condition is None and key is not None:
+        return _of_key(mapping.expression, key)
     return Fold.LATEST
 
 
-def _follows(expression: Expression, key: Expression) -> bool:
-    return expression == key or (
-        isinstance(expression, Call)
-        and isinstance(key, Call)
-        and expression.name == "emaildomain"
-        and expression.arguments == key.arguments
-    )
+def _of_key(expression: Expression, key: Expression) -> Fold:
+    if expression == key:
+        return Fold.IDENTITY
+    of_same = isinstance(expression, Call) and isinstance(key, Call) and expression.arguments == key.arguments
+    return Fold.DOMAIN if of_same and isinstance(expression, Call) and expression.name == "emaildomain" else Fold.LATEST
 
 
 def _few_values(argument: Expression, mapping: Mapping, capacity: int) -> bool:
@@ -130,18 +131,18 @@ def _agreed(
     """The fold of a field that is mapped twice; an identity is a latest value wherever somebody else writes it too."""
     (stream, mapping), (other_stream, other_mapping) = one, other
     pair = {fold, other_fold}
-    same = len(pair) == 1 or pair == {Fold.IDENTITY, Fold.LATEST} or pair == {Fold.TALLY, Fold.SUMS}
+    same = len(pair) == 1 or pair <= _LATEST or pair == {Fold.TALLY, Fold.SUMS}
     settings = ("kind", "capacity", "keep_days")
     if kind_of(mapping) is not kind_of(other_mapping) or not same:
         differ = f"{_spelt(mapping, fold)}, and {_spelt(other_mapping, other_fold)} here"
     elif wrong := [name for name in settings[1:] if getattr(mapping, name) != getattr(other_mapping, name)]:
         differ = f"two values of {wrong[0].replace('_', '')}"
     else:
-        return fold if len(pair) == 1 else Fold.LATEST if Fold.LATEST in pair else Fold.SUMS
+        return fold if len(pair) == 1 else Fold.LATEST if pair <= _LATEST else Fold.SUMS
     place = f"{stream.file}:{mapping.at.line}"
     problem = f"{other_mapping.field} is mapped in {place} too, with {differ}"
     raise MappingError(problem, file=other_stream.file, at=other_mapping.at)
 
 
 def _spelt(mapping: Mapping, fold: Fold) -> str:
-    return f"kind {kind_of(mapping)} ({'latest' if fold is Fold.IDENTITY else fold.name.lower()})"
+    return f"kind {kind_of(mapping)} ({'latest' if fold in _LATEST else fold.name.lower()})"

@@ -1,0 +1,194 @@
+"""`cm_user`, `cm_activity`, added streams and moves -> `cm_profile`: effects in an order that a crash cannot hurt.
+
+    1 what cannot be used is kept as a dead letter                 \
+    2 records of other partitions' people, moves and changes go out | (by the table's write, in this order)
+    3 changed rows are in the changelog, which is the profile topic |
+    4 then in the store                                            /
+    5 the range settles
+
+A crash before 3 replays the records: what went out may go out again in the same words, and is known by its id. From 3
+on the rows know the records. Rows that did not change are not written: folding into them again changes nothing either.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from schemas.dead_letter import Stage
+from schemas.identity import key_of
+from streams.batches import Batch, BatchTable, Metrics, Output, Record, Row, RowTooLarge
+from streams.batches.folding import seal
+from streams.batches.partitioning import partition_of
+from streams.profile.fold import ProfileFold, StreamFold, Tally
+from streams.profile.messages import ORIGIN_HEADER, Event, Refused
+from streams.profile.moves import Move, read_move
+from streams.profile.row import Profile
+
+log = structlog.get_logger(__name__)
+
+Rows = dict[bytes, Row[Profile]]
+SHARE = 2000
+"""Profiles folded between two turns of the event loop."""
+
+
+class ProfileAgent:
+    """Folds batches of records into profiles."""
+
+    def __init__(
+        self, table: BatchTable[Profile], fold: ProfileFold, metrics: Metrics, *, partitions: int, max_row_bytes: int
+    ) -> None:
+        self._table = table
+        self._fold = fold
+        self._metrics = metrics
+        self._partitions = partitions
+        self._max_row_bytes = max_row_bytes
+
+    async def events(self, batch: Batch, stream: StreamFold) -> None:
+        """Fold a batch of one stream."""
+        tally = Tally(batch.partition)
+        groups = self._read(batch, stream)
+        rows = await self._table.read(batch.partition, groups)
+        self._send_home(batch, rows, groups, tally)
+        changed: list[Row[Profile]] = []
+        suspect: list[bytes] = []
+        for number, (key, events) in enumerate(groups.items(), 1):
+            row = rows[key]
+            if number % SHARE == 0:
+                await asyncio.sleep(0)
+            try:
+                if self._fold_row(row, batch, stream, events, tally):
+                    changed.append(row)
+            except Exception:
+                log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
+                suspect.append(key)
+        if suspect:
+            changed += await self._one_by_one(batch, stream, groups, suspect, tally)
+        try:
+            await self._table.write(batch, changed, tally.outputs)
+        except RowTooLarge:
+            large = [row.key for row in changed if self._is_too_large(row)]
+            fitting = [row for row in changed if row.key not in set(large)]
+            fitting += await self._one_by_one(batch, stream, groups, large, tally)
+            await self._table.write(batch, fitting, tally.outputs)
+        self._count(tally, batch)
+
+    async def moves(self, batch: Batch) -> None:
+        """Apply a batch of moves."""
+        tally = Tally(batch.partition)
+        groups: dict[bytes, list[tuple[Record, Move]]] = {}
+        for record in batch.records:
+            try:
+                move = read_move(record.value)
+            except ValueError as error:
+                batch.refuse(record, str(error), stage=Stage.SCHEMA)
+            else:
+                groups.setdefault(key_of(move.email), []).append((record, move))
+        rows = await self._table.read(batch.partition, groups)
+        changed: list[Row[Profile]] = []
+        for key, moves in groups.items():
+            row = rows[key]
+            last = row.position(batch.source)
+            applied = [
+                self._move_row(row, batch, record, move, tally) for record, move in moves if record.offset > last
+            ]
+            if any(applied):
+                changed.append(row)
+        await self._table.write(batch, changed, tally.outputs)
+        self._count(tally, batch)
+
+    def _read(self, batch: Batch, stream: StreamFold) -> dict[bytes, list[Event]]:
+        """Events by profile, in offset order; what cannot be used is refused."""
+        groups: dict[bytes, list[Event]] = {}
+        read, find = stream.reader.read, groups.get
+        for record in batch.records:
+            try:
+                key, event = read(record)
+            except Refused as refused:
+                batch.refuse(record, refused.reason, stage=refused.stage)
+                continue
+            known = find(key)
+            if known is None:
+                groups[key] = [event]
+            else:
+                known.append(event)
+        return groups
+
+    def _fold_row(
+        self, row: Row[Profile], batch: Batch, stream: StreamFold, events: Sequence[Event], tally: Tally
+    ) -> bool:
+        position = row.position(batch.source)
+        if position >= batch.first:
+            events = [event for event in events if event.record.offset > position]
+        return self._fold.events(row.data, row.key.decode(), stream, events, tally)
+
+    def _move_row(self, row: Row[Profile], batch: Batch, record: Record, move: Move, tally: Tally) -> bool:
+        value, state = self._fold.codec.encode(row.data)
+        outputs = len(tally.outputs)
+        try:
+            changed = self._fold.move(row.data, move, tally, record.timestamp)
+            seal(row, self._fold.codec, self._max_row_bytes)
+        except (ValueError, KeyError, TypeError, Refused, RowTooLarge) as error:
+            row.data = self._fold.codec.decode(row.key, value, state)
+            del tally.outputs[outputs:]
+            batch.refuse(record, str(error), stage=Stage.FOLD)
+            return False
+        return changed
+
+    def _send_home(self, batch: Batch, rows: Rows, groups: dict[bytes, list[Event]], tally: Tally) -> None:
+        """Publish records again whose person lives in another partition; a row that exists has been judged before."""
+        for key, row in rows.items():
+            if row.exists or partition_of(key, self._partitions) == batch.partition:
+                continue
+            events = groups.pop(key)
+            for record in (event.record for event in events):
+                origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
+                tally.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
+            self._metrics.count("profiles_rekeyed_total", len(events), topic=batch.topic)
+
+    async def _one_by_one(
+        self,
+        batch: Batch,
+        stream: StreamFold,
+        groups: dict[bytes, list[Event]],
+        keys: Sequence[bytes],
+        tally: Tally,
+    ) -> Iterable[Row[Profile]]:
+        """Fold some profiles again from the store, a record at a time, so that only what fails is refused."""
+        codec, changed = self._fold.codec, []
+        stored = await self._table.read(batch.partition, keys)
+        for key, row in stored.items():
+            written = False
+            for event in groups[key]:
+                value, state = codec.encode(row.data)
+                outputs = len(tally.outputs)
+                try:
+                    written = self._fold_row(row, batch, stream, [event], tally) or written
+                    seal(row, codec, self._max_row_bytes)
+                except Exception as error:
+                    row.data = codec.decode(key, value, state)
+                    del tally.outputs[outputs:]
+                    batch.refuse(event.record, f"{type(error).__name__}: {error}", stage=Stage.FOLD)
+            if written:
+                changed.append(row)
+        return changed
+
+    def _is_too_large(self, row: Row[Profile]) -> bool:
+        try:
+            seal(row, self._fold.codec, self._max_row_bytes)
+        except RowTooLarge:
+            return True
+        return False
+
+    def _count(self, tally: Tally, batch: Batch) -> None:
+        count = self._metrics.count
+        for name, amount in (
+            ("profiles_repeated_events_total", tally.repeated),
+            ("profiles_ids_forgotten_early_total", tally.forgotten_early),
+            ("profiles_forwarded_events_total", tally.forwarded),
+            ("profiles_dropped_erased_total", tally.dropped_erased),
+        ):
+            if amount:
+                count(name, amount, topic=batch.topic)
+        for field in tally.unconvertible:
+            count("profiles_conversion_errors_total", field=field)

@@ -1,0 +1,122 @@
+"""One profile while it is worked on, and as it is kept.
+
+The record's value is the public profile. What folding needs besides travels in the record's header: the version of the
+mappings, the times behind the values (see `merge`), the ids of the events that were counted, and where the person's
+address came from and went to.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from streams.batches import ExitCode, FatalError
+from streams.domain.mapping.dates import Millis
+
+_HEAD = struct.Struct(">8sI")  # mapping version, length of the JSON part
+
+
+class WrongMappingError(FatalError):
+    """The row was made by other mappings than the ones that run; mixing them would make it mean nothing."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+    def __init__(self, found: str, running: str) -> None:
+        super().__init__(
+            f"the profiles were made by mapping version {found}, and version {running} runs; "
+            "run `cm-streams mapping rebuild`, or give back the mappings that made them"
+        )
+
+
+@dataclass(slots=True)
+class Moving:
+    """The address changes: the row is frozen until it has been handed over."""
+
+    id: str
+    to: str
+    at: Millis
+
+
+@dataclass(slots=True)
+class Ways:
+    """Where a profile's address leads; nearly every profile has none."""
+
+    to: list[tuple[Millis, str]] = field(default_factory=list)
+    """Until when this was whose address: events dated up to then belong to the address beside it. Oldest first."""
+    came_from: list[str] = field(default_factory=list)
+    """Addresses whose profiles were merged into this one."""
+    moving: Moving | None = None
+    erased_at: Millis | None = None
+    """Events dated up to then are dropped: the person was erased."""
+
+    def next_hop(self, after: Millis) -> tuple[Millis, str] | None:
+        """The first change of address later than `after`, when there is one."""
+        hops = [*self.to, (self.moving.at, self.moving.to)] if self.moving else self.to
+        return min((hop for hop in hops if hop[0] > after), default=None)
+
+
+@dataclass(slots=True)
+class Profile:
+    """A row's data. `public` is what readers see; empty, there is no profile and the record is a tombstone."""
+
+    public: dict[str, Any]
+    hidden: list[Any]
+    ids: bytes = b""
+    ways: Ways | None = None
+    in_order: int = 0
+    """How many public fields were there when their order was last right."""
+
+
+class ProfileCodec:
+    """Bytes to a profile and back, for one version of the mappings."""
+
+    def __init__(self, version: str, fields: Sequence[str], slots: int) -> None:
+        """`version` is 16 hexadecimal digits; `fields` is the order in which a profile shows its fields."""
+        self._version = bytes.fromhex(version)
+        self._fields = tuple(fields)
+        self._slots = slots
+
+    def decode(self, key: bytes, value: bytes | None, state: bytes) -> Profile:
+        """Return the profile; an empty one where there was none. Raises WrongMappingError."""
+        if not state:
+            return self.empty()
+        version, length = _HEAD.unpack_from(state)
+        if version != self._version:
+            raise WrongMappingError(version.hex(), self._version.hex())
+        end = _HEAD.size + length
+        hidden, ways = orjson.loads(state[_HEAD.size : end])
+        public = orjson.loads(value) if value else {}
+        return Profile(
+            public, hidden or [None] * self._slots, state[end:], _read_ways(ways) if ways else None, len(public)
+        )
+
+    def encode(self, data: Profile) -> tuple[bytes | None, bytes]:
+        """Return the public value, fields in order, and the hidden state."""
+        public, ways = data.public, data.ways
+        if len(public) != data.in_order:
+            public = data.public = {name: public[name] for name in self._fields if name in public}
+            data.in_order = len(public)
+        known = orjson.dumps((data.hidden if public else None, _ways(ways) if ways else None))
+        state = _HEAD.pack(self._version, len(known)) + known + data.ids
+        return (orjson.dumps(public) if public else None), state
+
+    def empty(self) -> Profile:
+        """Return a profile that nothing is known of."""
+        return Profile({}, [None] * self._slots)
+
+
+def _ways(ways: Ways) -> list[Any]:
+    moving = ways.moving
+    return [
+        ways.to,
+        ways.came_from,
+        [moving.id, moving.to, moving.at] if moving else None,
+        ways.erased_at,
+    ]
+
+
+def _read_ways(said: list[Any]) -> Ways:
+    to, came_from, moving, erased_at = said
+    return Ways([(at, address) for at, address in to], came_from, Moving(*moving) if moving else None, erased_at)
