@@ -93,6 +93,7 @@ class AudienceAgent:
         await owned.ledger.tell(told, self._wall())  # 4
         await self._table.write(batch, written)  # 3, 5
         owned.ledger.account.told.clear()
+        owned.ledger.account.folded(batch.last)
         for row in written:
             if row.data.due:
                 self._delivery.touch(batch.partition, row.key, row.data)  # 6

@@ -35,6 +35,7 @@ from streams.delivery.takeover import (
     ids_of,
     keys_of,
     read_checkpoint,
+    unfolded,
     write_checkpoint,
 )
 from streams.domain.exports import Exports, ListView
@@ -218,6 +219,7 @@ class Delivery:
             )
             log.info("receipts read", partition=partition, receipts=len(tail), rows=len(changed))
         owned.ledger.account.published |= ids_of(tail)
+        owned.ledger.account.unfolded = unfolded(tail)
 
     async def checkpoints(self) -> None:
         """Write checkpoints from time to time, until cancelled."""
@@ -233,11 +235,12 @@ class Delivery:
         generation = owned.ledger.account.generation
 
         async def job() -> None:
-            if owned.ledger.account.in_doubt:
+            upto = owned.ledger.account.checkpoint(await self._receipts.end(partition))
+            if upto is None:
                 return
             row = (await self._rows.read(partition, [CHECKPOINT_KEY]))[CHECKPOINT_KEY]
             before = read_checkpoint(row.data)
-            owned.checkpoint.receipts = await self._receipts.end(partition)
+            owned.checkpoint.receipts = upto
             if owned.checkpoint != before:
                 write_checkpoint(row.data, owned.checkpoint)
                 await self._rows.write_rows(partition, generation, [row])

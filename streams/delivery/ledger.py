@@ -43,8 +43,21 @@ class Account:
     """Ids of receipts that the predecessor wrote after its last checkpoint: replays must not tell them again."""
     told: set[str] = field(default_factory=set)
     """Ids of receipts of an attempt whose rows are not written yet: its repetition must not tell them again."""
+    unfolded: list[tuple[int, int]] = field(default_factory=list)
+    """(source offset, receipt offset) of those among them whose event may come again, by source offset."""
     in_doubt: bool = False
     """A receipt may or may not have been written: the topic has to be read before the next one."""
+
+    def folded(self, upto: int) -> None:
+        """The source was folded up to this offset: nothing before it comes again."""
+        while self.unfolded and self.unfolded[0][0] <= upto:
+            self.unfolded.pop(0)
+
+    def checkpoint(self, end: int) -> int | None:
+        """Return up to which receipt the rows are complete, `end` being the topic's; None when that is not known."""
+        if self.in_doubt or self.told:
+            return None
+        return min((receipt for _, receipt in self.unfolded), default=end)
 
 
 class Ledger:

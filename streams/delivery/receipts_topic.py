@@ -38,7 +38,7 @@ class ReceiptsReader:
                 while await consumer.position(tp) < end:
                     for records in (await consumer.getmany(timeout_ms=500)).values():
                         found += [
-                            Told(it.key or b"", it.value or b"{}", tuple(it.headers))
+                            Told(it.offset, it.key or b"", it.value or b"{}", tuple(it.headers))
                             for it in records
                             if it.offset < end
                         ]

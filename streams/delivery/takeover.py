@@ -19,6 +19,7 @@ from streams.domain.rows import Row, Said, decode_held
 class Told(NamedTuple):
     """A receipt as it stands in the topic."""
 
+    offset: int
     key: bytes
     value: bytes
     headers: Iterable[tuple[str, bytes]]
@@ -69,6 +70,18 @@ def ids_of(tail: Iterable[Told]) -> set[str]:
     return {str(orjson.loads(it.value).get("event_id")) for it in tail}
 
 
+def unfolded(tail: Iterable[Told]) -> list[tuple[int, int]]:
+    """Return (source offset, receipt offset) of receipts that were given while folding, by source offset.
+
+    Their events may come again, so no checkpoint may pass such a receipt before its event has been folded.
+    """
+    return sorted(
+        (int(orjson.loads(it.value)["source"]["offset"]), it.offset)
+        for it in tail
+        if all(name != HELD for name, _ in it.headers)
+    )
+
+
 def keys_of(tail: Iterable[Told]) -> set[bytes]:
     """Return the keys of receipts whose rows may be behind."""
     return {it.key for it in tail if any(name == HELD for name, _ in it.headers)}
@@ -89,9 +102,9 @@ def apply(rows: Mapping[bytes, Row], tail: Iterable[Told]) -> set[bytes]:
         body = orjson.loads(it.value)
         held = decode_held(orjson.loads(header))
         known = row.lists.get(body["list_id"])
-        if known is not None and known.seen >= held.seen and known.said.keys() >= held.said.keys():
-            if known.said[body["job_id"]].answered >= body["source"]["offset"]:
-                continue
+        newer = known is not None and known.seen >= held.seen and known.said.keys() >= held.said.keys()
+        if newer and known is not None and known.said[body["job_id"]].answered >= body["source"]["offset"]:
+            continue
         # Other changes of the same request may not have their receipts yet: only this one is answered.
         answered = body["source"]["offset"]
         for job, said in list(held.said.items()):

@@ -211,4 +211,4 @@ class MemoryReceipts:
     async def read(self, partition: int, start: int, end: int) -> list[Told]:
         """The records of [start, end)."""
         records = self._log.topics.get((self._topic, partition), [])[start:end]
-        return [Told(it.key or b"", it.value or b"{}", tuple(it.headers)) for it in records]
+        return [Told(it.offset, it.key or b"", it.value or b"{}", tuple(it.headers)) for it in records]
