@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -22,13 +23,19 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-def run_process(app: BatchApp) -> NoReturn:
-    """Run the app until a signal; never returns."""
+Step = Callable[[], Awaitable[None]]
+
+
+def run_process(app: BatchApp, *, start: Step | None = None, stop: Step | None = None) -> NoReturn:
+    """Run the app until a signal; never returns.
+
+    `start` and `stop` stand in for the app's own where there is more to start and stop around it.
+    """
     killpoints.from_environment(os.environ)
     tune_collector(app.settings.gc_threshold)
     try:
         uvloop.install()
-        asyncio.run(_run(app))
+        asyncio.run(_run(app, start or app.start, stop or app.stop))
     except FatalError as error:
         halt(error.exit_code, str(error))
     except Exception as error:
@@ -45,19 +52,19 @@ def tune_collector(threshold: int) -> None:
     gc.set_threshold(threshold, 20, 100)
 
 
-async def _run(app: BatchApp) -> None:
+async def _run(app: BatchApp, start: Step, stop: Step) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await app.start()
+        loop.add_signal_handler(number, stopped.set)
+    await start()
     log.info("running", app=app.settings.app_id)
-    await stop.wait()
+    await stopped.wait()
     # A timer thread, not the loop: it must end the process also when the loop hangs.
     timer = threading.Timer(
         app.settings.stop_seconds, halt, (ExitCode.STOP_TIMEOUT, "the clean stop took too long"), {"stacks": True}
     )
     timer.daemon = True
     timer.start()
-    await app.stop()
+    await stop()
     timer.cancel()
