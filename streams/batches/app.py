@@ -76,12 +76,13 @@ class BatchApp:
         changelog: str | None = None,
         public: bool = False,
         index: Index[T] | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> BatchTable[T]:
         """Declare a table, before start.
 
         `changelog` defaults to `<app_id>-<name>-changelog`. With `public` the changelog is a topic for others: the
-        record's value is the public value, the hidden state travels in a header. `sources` are the topics whose
-        offsets its rows remember."""
+        record's value is the public value, the hidden state travels in a header, beside the given `headers`. `sources`
+        are the topics whose offsets its rows remember."""
         table = BatchTable(
             self.runtime,
             name,
@@ -90,6 +91,7 @@ class BatchApp:
             changelog=changelog or f"{self.settings.app_id}-{name}-changelog",
             public=public,
             index=index,
+            headers=headers,
         )
         self.runtime.takeover.tables.append(table)
         return table
@@ -120,6 +122,7 @@ class BatchApp:
             key_serializer="raw",
             value_serializer="raw",
             internal=False,
+            acks=False,  # Faust must not even note them: its compiled iterator does not ask BatchConsumer.ack
         )
         self.faust.agent(channel, name=f"batches.{topic}", concurrency=1)(hand_over)
 

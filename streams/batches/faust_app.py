@@ -59,8 +59,9 @@ class FaustApp(faust.App):  # type: ignore[misc]  # faust is not typed
 
     def _crash(self, reason: BaseException) -> None:
         """A service of Faust died: staying would be a worker that holds partitions and does nothing."""
+        stopping = self._stopped.is_set()
         super()._crash(reason)
-        if not self.should_stop:
+        if not stopping:
             halt(ExitCode.FATAL, f"a service of Faust crashed: {reason!r}")
 
 
