@@ -15,7 +15,7 @@ class Clock:
                 raise ValueError("the clock's start needs a time zone, e.g. 2026-03-01T12:00:00+00:00")
             self._offset = start.timestamp() - time.time()
         if frozen:
-            self.freeze()
+            self.freeze(None if start is None else start.timestamp())
 
     def time(self) -> float:
         """Return the current time with its fraction."""

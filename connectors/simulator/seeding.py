@@ -110,19 +110,19 @@ class Seeding:
     ) -> int:
         """Fill an empty list with computed people, about 45 bytes each; return how many are Active.
 
-        `since` and `until` bound the joining dates (ISO, with offset; default: the 400 days before the start). Lists
+        `since` and `until` bound the joining dates (ISO, with offset; default: the 400 days before today). Lists
         with overlapping person numbers have these people in common. Add the custom fields before: people have values
         in the fields that exist now.
         """
         target = self.list(list_id)
         if len(target.roster):
             raise ValueError("seed_subscribers needs an empty list")
-        start = self.state.started
+        end = self.state.history_end
         people = Population(
             self.state.settings.seed if seed is None else seed,
             count,
-            _instant(since, start - _HISTORY_SECONDS),
-            _instant(until, start - start % 60),
+            _instant(since, end - _HISTORY_SECONDS),
+            _instant(until, end),
             tuple(target.fields.values()),
             first_person=first_person,
             all_active=all_active,

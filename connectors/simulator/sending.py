@@ -21,7 +21,7 @@ LINKS = (
     "https://shop.acme.example/sale",
 )
 _DAY = 86_400
-_CHARACTERISTIC_DAYS = 14
+_DAYS_AGO = 14
 
 
 class Sending:
@@ -44,7 +44,7 @@ class Sending:
         name: str,
         *,
         sent: str | None = None,
-        days_ago: float = _CHARACTERISTIC_DAYS,
+        days_ago: float = _DAYS_AGO,
         recipients: int | None = None,
         opens: int = 0,
         clicks: int = 0,
@@ -61,7 +61,7 @@ class Sending:
         show when the clock gets there. `sent` is ISO with offset.
         """
         lists = [self.state.lists[list_id] for list_id in list_ids]
-        at = int(datetime.fromisoformat(sent).timestamp()) if sent else self.state.started - int(days_ago * _DAY)
+        at = int(datetime.fromisoformat(sent).timestamp()) if sent else self.state.history_end - int(days_ago * _DAY)
         made = self._campaign(lists, name, tags, segment_ids)
         made.created_at, made.sent_at = at - _DAY, at
         made.recipients = everybody(lists, recipients)
@@ -125,7 +125,7 @@ class Sending:
         made = Journey(self.state.identifiers.new("journey"), target, name, trigger, status)
         self.state.journeys[made.journey_id] = made
         people = everybody([target], sent)
-        start = self.state.started - int(days * _DAY)
+        start = self.state.history_end - int(days * _DAY)
         counts = {"recipients": sent, "opens": opens, "clicks": clicks, "bounces": bounces}
         counts["unsubscribes"] = unsubscribes
         for number in range(1, mails + 1):

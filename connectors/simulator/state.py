@@ -37,7 +37,8 @@ class SimulatorState:
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
         self.clock = Clock(settings.now, frozen=settings.frozen)
-        self.started = self.clock.now()
+        # Seeded history ends with the day before, so that it is the same for whoever starts on one day.
+        self.history_end = self.clock.now() // 86_400 * 86_400
         self.identifiers = Identifiers(settings.seed)
         self.random = random.Random(settings.seed)
         self.books = Books(settings.book_limit)
