@@ -12,6 +12,7 @@ from connectors.control.seal import Sealer, SealError
 from connectors.control.settings import ControlSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
+from schemas.control import Authorization
 from streams.audience.app import ExportWorker
 from streams.delivery.accounts import NoCredentialError
 from streams.delivery.settings import ExportSettings
@@ -34,6 +35,7 @@ class ExportProcess:
         self._kafka = kafka
         self._campaign_monitor = campaign_monitor
         self._sealer = Sealer.from_settings(control) if control.encryption_key.get_secret_value() else None
+        self._sealed: dict[str, str | None] = {}
         self.worker = ExportWorker(streams, kafka, export, campaign_monitor, self._credential, self._attend)
 
     async def start(self) -> None:
@@ -41,9 +43,7 @@ class ExportProcess:
         self._producer = AsyncProducer(self._kafka, "export-control")
         self._transport = Transport(self._campaign_monitor)
         self._credentials = Credentials(self._campaign_monitor, self._transport)
-        self._authorizations = Authorizations(
-            self._kafka, self._producer, self._sealer, on_change=self._credentials.changed
-        )
+        self._authorizations = Authorizations(self._kafka, self._producer, self._sealer, on_change=self._changed)
         self._credentials.read_from(self._authorizations)
         self._jobs = Jobs(self._kafka, self._producer)
         await self._authorizations.start()
@@ -64,6 +64,14 @@ class ExportProcess:
             return await self._credentials.credential(authorization_id)
         except (LookupError, SealError) as fault:
             raise NoCredentialError(str(fault)) from None
+
+    def _changed(self, authorization_id: str, authorization: Authorization | None) -> None:
+        """An authorization was stored: whoever waits for it tries at once. Its state alone is no reason."""
+        self._credentials.changed(authorization_id, authorization)
+        sealed = authorization.sealed if authorization is not None else None
+        if self._sealed.get(authorization_id) != sealed:
+            self._sealed[authorization_id] = sealed
+            self.worker.delivery.repaired()
 
     async def _attend(self, job_id: str, attention: str | None) -> None:
         """Show on the job what a person has to do."""

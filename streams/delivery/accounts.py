@@ -4,13 +4,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pydantic import SecretStr
+
 from connectors.campaign_monitor.account import Account, OnCall
 from connectors.campaign_monitor.auth import Credential
 from connectors.campaign_monitor.client import CampaignMonitor
 from connectors.campaign_monitor.dates import ClientDates
+from connectors.campaign_monitor.errors import OAuthRefused
 from connectors.campaign_monitor.limiter import Lane, Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.campaign_monitor.transport import Transport
+from connectors.campaign_monitor.verdicts import Unauthorised
 from schemas.control import ExportJob
 
 
@@ -40,6 +44,34 @@ class NoCredentialError(Exception):
     """The authorization does not exist, or cannot be opened; the text says which and what to do."""
 
 
+class CurrentCredential:
+    """The credential that an authorization has at the time of each call: a person may have connected it again."""
+
+    def __init__(self, authorization_id: str, credential_of: CredentialOf) -> None:
+        self._authorization_id = authorization_id
+        self._credential_of = credential_of
+        self._last: Credential | None = None
+
+    async def header(self) -> SecretStr:
+        """Return the Authorization header. Raises OAuthRefused when there is no credential any more."""
+        return await (await self._now()).header()
+
+    async def renewed(self, refused: SecretStr, verdict: Unauthorised) -> bool:
+        """Say whether the call may be replayed: the credential was renewed, or replaced since."""
+        return await (await self._now()).renewed(refused, verdict) or await self.header() != refused
+
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """Return what must never be seen in a text."""
+        return () if self._last is None else self._last.secrets()
+
+    async def _now(self) -> Credential:
+        try:
+            self._last = await self._credential_of(self._authorization_id)
+        except NoCredentialError as fault:
+            raise OAuthRefused("no credential", str(fault)) from None
+        return self._last
+
+
 class Accounts:
     """All accounts of a worker, opened when they are first used."""
 
@@ -51,13 +83,13 @@ class Accounts:
         self._on_call = on_call
         self._transport = Transport(settings)
         self._open: dict[str, Access] = {}
-        self._woken: list[Callable[[], None]] = []
 
     async def access(self, job: ExportJob) -> Access:
         """Return the access of a job's authorization. Raises NoCredentialError."""
         known = self._open.get(job.authorization_id)
         if known is None:
-            credential = await self._credential_of(job.authorization_id)
+            await self._credential_of(job.authorization_id)
+            credential = CurrentCredential(job.authorization_id, self._credential_of)
             limiter = Limiter.of(self._settings)
             live = Account(self._transport, credential, self._settings, limiter, on_call=self._on_call)
             apis: dict[Lane, CampaignMonitor] = {
@@ -66,10 +98,6 @@ class Accounts:
             }
             known = self._open[job.authorization_id] = Access(apis, limiter, dict(self._settings.zone_overrides))
         return known
-
-    def forget(self, authorization_id: str) -> None:
-        """The authorization changed: open it anew at the next use."""
-        self._open.pop(authorization_id, None)
 
     def limiters(self) -> Mapping[str, Limiter]:
         """Limiters by authorization, for exchange with other workers."""

@@ -13,6 +13,7 @@ import structlog
 
 from connectors.campaign_monitor.errors import CampaignMonitorError
 from connectors.campaign_monitor.limiter import Lane
+from schemas.control import ExportJob
 from schemas.topics import TopicNames
 from streams.batches import BatchError, Revoked
 from streams.delivery.accounts import Accounts, NoCredentialError
@@ -285,7 +286,7 @@ class Delivery:
         for list_id, listed in after.lists.items():
             known = before.lists.get(list_id)
             sender = self.senders.get(list_id)
-            if sender is not None and known is not None and known.jobs != listed.jobs:
+            if sender is not None and known is not None and asked_for(known) != asked_for(listed):
                 sender.repaired()
         self._changed.set()
 
@@ -435,6 +436,11 @@ class Delivery:
         )
         await sweep.run()
         self._changed.set()
+
+
+def asked_for(listed: ListView) -> list[ExportJob]:
+    """Return the list's jobs without what we write into them ourselves."""
+    return [view.job.model_copy(update={"attention": None, "updated_at": view.job.created_at}) for view in listed.jobs]
 
 
 def concerns(row: Row, listed: ListView) -> bool:

@@ -48,6 +48,7 @@ from streams.domain.sending import Pick, Queue, Waiting
 
 log = structlog.get_logger(__name__)
 
+DEFECT_WAIT_SECONDS = 10.0
 # How long a worker may still own its partitions for a request to be worth starting: less than that, and a successor
 # may send something newer while our call is on the wire.
 LEAST_LEASE_SECONDS = 1.0
@@ -161,8 +162,6 @@ class ListSender:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._open.pop(task, None)
         self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("request failed", list_id=self.list_id, error=repr(error), exc_info=error)
 
     def _next(self) -> Pick | None:
         now = self._clock()
@@ -207,6 +206,10 @@ class ListSender:
         except BatchError as error:
             log.warning("rows could not be written", list_id=self.list_id, error=str(error))
             self._later(people, 1.0, unsure=True)
+        except Exception:
+            # A defect of ours must not keep these people in flight for ever, nor stop the others.
+            log.exception("request failed", list_id=self.list_id, people=len(people))
+            self._later(people, DEFECT_WAIT_SECONDS, unsure=True)
 
     async def _prepare(self, people: Sequence[Waiting]) -> list[Parcel]:
         listed = self._shop.listed(self.list_id)

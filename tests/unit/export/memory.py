@@ -126,7 +126,9 @@ class Process:
         refused, batch.refused = batch.refused, []
         await self.publish_all(
             [
-                Output(f"{it.topic}.dlq", it.record.key, it.record.value, (("reason", it.reason.encode()),), it.partition)
+                Output(
+                    f"{it.topic}.dlq", it.record.key, it.record.value, (("reason", it.reason.encode()),), it.partition
+                )
                 for it in refused
             ]
         )

@@ -212,7 +212,7 @@ class Export(RuleBasedStateMachine):
 
 
 Export.TestCase.settings = settings(
-    max_examples=20,
+    max_examples=60,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],

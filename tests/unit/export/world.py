@@ -212,7 +212,11 @@ class World:
     def options(self, email: str, field: str = "Lytics Audiences") -> list[str]:
         """The options of a subscriber's field, sorted."""
         found = self.subscriber(email) or {"CustomFields": []}
-        return sorted(it["Value"] for it in found["CustomFields"] if it["Key"].strip("[]").replace(" ", "") == field.replace(" ", ""))
+        return sorted(
+            it["Value"]
+            for it in found["CustomFields"]
+            if it["Key"].strip("[]").replace(" ", "") == field.replace(" ", "")
+        )
 
 
 def _text(at: int) -> str:

@@ -1,0 +1,195 @@
+"""Each fault of Campaign Monitor ends in the right receipts, and holds up nobody else's change."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.unit.export.conftest import event_loop_policy, world  # noqa: F401  (fixtures)
+from tests.unit.export.world import World
+
+IMPORT = "/subscribers/*/import.json"
+
+
+async def _three(world: World, **job: Any) -> Any:
+    world.job(**job)
+    worker = await world.start()
+    for name in ("ann", "bob", "cem"):
+        world.change(f"{name}@example.com", "enter", "vip", 1)
+    return worker
+
+
+def _all_there(world: World) -> None:
+    for name in ("ann", "bob", "cem"):
+        assert world.options(f"{name}@example.com") == ["VIP"]
+    assert len(world.receipts()) == 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": 429, "code": 429, "headers": {"X-RateLimit-Reset": "1"}},
+        {"kind": "status", "status": 429, "code": 429},
+        {"kind": "status", "status": 500},
+        {"kind": "status", "status": 500, "body": "html"},
+        {"kind": "status", "status": 502, "body": "empty"},
+        {"kind": "status", "status": 504, "body": "empty", "after": True},
+        {"kind": "reset"},
+        {"kind": "reset", "after": True},
+        {"kind": "truncate"},
+        {"kind": "hang", "seconds": 60},
+        {"kind": "hang", "seconds": 60, "after": True},
+        {"kind": "status", "status": 200, "body": "html"},
+        {"kind": "status", "status": 302, "body": "empty"},
+    ],
+    ids=lambda fault: "-".join(str(it) for it in fault.values() if not isinstance(it, dict)),
+)
+async def test_what_passes_is_waited_for(world: World, fault: dict[str, Any]) -> None:
+    world.controls.inject(count=2, path=IMPORT, **fault)
+    worker = await _three(world)
+    await worker.rest()
+    _all_there(world)
+    assert {it["outcome"] for it in world.receipts()} <= {"added", "updated"}
+
+
+async def test_a_throttled_address_waits_alone(world: World) -> None:
+    world.controls.inject(
+        kind="status", status=429, code=429, count=2, path=IMPORT, address="ann@example.com",
+        message="Subscriber was added too many times too quickly, try again later.",
+    )  # fmt: skip
+    worker = await _three(world)
+    await worker.rest()
+    _all_there(world)
+
+
+@pytest.mark.parametrize("bad", [1, 50, 100])
+async def test_bad_rows_of_an_import_are_settled_each(world: World, bad: int) -> None:
+    world.job()
+    worker = await world.start()
+    refused = {f"p{number}@example.com": 1 for number in range(bad)}
+    world.controls.refuse_rows(refused)
+    for number in range(100):
+        world.change(f"p{number}@example.com", "enter", "vip", 1)
+    await worker.rest()
+    outcomes = {it["email"]: (it["outcome"], it.get("code")) for it in world.receipts()}
+    assert outcomes == {
+        f"p{number}@example.com": ("refused", 1) if number < bad else ("added", None) for number in range(100)
+    }
+    writes = [it for it in world.controls.writes() if it["email"] not in refused]
+    assert len(writes) == 100 - bad  # nobody was sent twice
+
+
+async def test_an_import_that_is_not_understood_is_halved(world: World) -> None:
+    world.controls.inject(kind="status", status=400, code=400, count=None, path="/subscribers/*", address="ann@example.com")
+    worker = await _three(world)
+    await worker.rest()
+    assert world.outcomes("ann@example.com") == ["refused invalid"]
+    assert world.outcomes("bob@example.com") == ["added"]
+    assert world.outcomes("cem@example.com") == ["added"]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason", "code"),
+    [("unsubscribe", "unsubscribed", 206), ("delete_subscriber", "deleted", 205), ("hard_bounce", None, None)],
+)
+async def test_who_left_is_refused_and_stays_away(world: World, how: str, reason: str | None, code: int | None) -> None:
+    worker = await _three(world)
+    await worker.rest()
+    getattr(world.controls, how)(world.list_id, "ann@example.com")
+    state = world.subscriber("ann@example.com")["State"]
+    for name in ("ann", "bob"):
+        world.change(f"{name}@example.com", "enter", "eu", 5)
+    await worker.rest()
+    last = [it for it in world.receipts() if it["email"] == "ann@example.com"][-1]
+    assert last["outcome"] == "refused"
+    if reason is not None:
+        assert (last["reason"], last["code"]) == (reason, code)
+    assert world.subscriber("ann@example.com")["State"] == state
+    assert world.options("bob@example.com") == ["EU", "VIP"]
+
+
+async def test_who_left_gets_nothing_new_but_what_is_no_longer_true_is_taken_away(world: World) -> None:
+    worker = await _three(world)
+    await worker.rest()
+    world.controls.unsubscribe(world.list_id, "ann@example.com")
+    world.change("ann@example.com", "exit", "vip", 5)
+    world.change("ann@example.com", "enter", "eu", 6)
+    await worker.rest()
+    assert world.options("ann@example.com") == []
+    assert world.subscriber("ann@example.com")["State"] == "Unsubscribed"
+
+
+async def test_an_unknown_outcome_does_not_mail_twice(world: World) -> None:
+    world.job(queue_autoresponders=True, restart_autoresponders=True, resubscribe_users=True)
+    worker = await world.start()
+    world.controls.inject(kind="reset", after=True, count=1, path=IMPORT)
+    world.change("ann@example.com", "enter", "vip", 1)
+    await worker.rest()
+    assert world.options("ann@example.com") == ["VIP"]
+    mails = world.controls.automations(world.list_id)
+    assert all(max(it.values()) <= 1 for it in _numbers(mails)), mails
+
+
+def _numbers(mails: Any) -> list[dict[str, int]]:
+    return [{k: v for k, v in it.items() if isinstance(v, int) and not isinstance(v, bool)} or {"": 0} for it in mails.values()]
+
+
+async def test_a_revoked_credential_halts_and_goes_on_after_the_repair(world: World) -> None:
+    world.controls.answer_credential(world.simulator.api_key, 100)
+    worker = await _three(world)
+    await worker.consume()
+    sender = None
+    for _ in range(200):
+            await asyncio.sleep(0.1)
+        sender = worker.delivery.senders.get(world.list_id)
+        if sender is not None and sender.halted:
+            break
+    assert world.attention["job-1"] is not None
+    assert world.receipts() == []
+    world.controls.answer_credential(world.simulator.api_key, None)
+    await worker.rest()
+    _all_there(world)
+    assert world.attention["job-1"] is None
+
+
+async def test_a_deleted_list_needs_attention_and_another_list_goes_on(world: World) -> None:
+    other = world.controls.add_list(world.client_id, "Other")
+    world.job("job-2", list_id=other)
+    worker = await _three(world)
+    await worker.rest()
+    world.controls.delete_list(world.list_id)
+    world.change("ann@example.com", "enter", "eu", 5)
+    await worker.consume()
+    for _ in range(300):
+        await asyncio.sleep(0.1)
+        if world.attention.get("job-1"):
+            break
+    assert "list" in str(world.attention["job-1"])
+    found = world.subscriber("ann@example.com", other)
+    assert found is not None
+    assert sorted(it["Value"] for it in found["CustomFields"]) == ["EU", "VIP"]
+
+
+async def test_a_deleted_field_is_made_again_and_everybody_gets_their_values_back(world: World) -> None:
+    worker = await _three(world)
+    await worker.rest()
+    world.controls.delete_field(world.list_id, "[LyticsAudiences]")
+    assert world.options("ann@example.com") == []
+    world.change("bob@example.com", "enter", "eu", 5)
+    await asyncio.sleep(6.0)  # of the loop's clock: the time after which fields are read again
+    world.change("cem@example.com", "enter", "eu", 5)
+    await worker.rest()
+    assert world.options("ann@example.com") == ["VIP"]
+    assert world.options("bob@example.com") == ["EU", "VIP"]
+
+
+async def test_a_field_of_another_type_stops_the_job_with_a_sentence(world: World) -> None:
+    world.controls.add_field(world.list_id, "Lytics Audiences", "Text")
+    worker = await _three(world)
+    await worker.consume()
+    for _ in range(300):
+        await asyncio.sleep(0.1)
+        if world.attention.get("job-1"):
+            break
+    assert "MultiSelectMany" in str(world.attention["job-1"])
+    assert world.receipts() == []
