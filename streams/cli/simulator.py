@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+import uvloop
 
 from connectors.simulator import Simulator, SimulatorSettings
 
@@ -47,7 +48,7 @@ def simulator(
         book_limit=book_limit,
     )
     try:
-        asyncio.run(_serve(settings))
+        uvloop.run(_serve(settings))
     except OSError as error:
         raise typer.BadParameter(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
 
