@@ -57,6 +57,10 @@ class FaustApp(faust.App):  # type: ignore[misc]  # faust is not typed
         self.batch_runtime.consumer = consumer
         return consumer
 
+    async def _wait_for_table_recovery_completed(self) -> bool:
+        """Start without waiting: a stop must be possible while tables are restored."""
+        return False
+
     def _crash(self, reason: BaseException) -> None:
         """A service of Faust died: staying would be a worker that holds partitions and does nothing."""
         stopping = self._stopped.is_set()
