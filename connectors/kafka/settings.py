@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors.kafka.topic_plan import DEAD_LETTER_ROOM
 from schemas.topics import TopicNames
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -118,14 +119,18 @@ class KafkaSettings(BaseSettings):
         return context
 
 
+class NoBrokerError(ValueError):
+    """No broker is configured."""
+
+
 def client_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
     """Return what every confluent-kafka client is made with. `role` tells clients of one process apart in logs.
 
     Raises:
-        ValueError: no broker is configured.
+        NoBrokerError: KAFKA_BOOTSTRAP_SERVERS is not set.
     """
     if not settings.bootstrap_servers:
-        raise ValueError("KAFKA_BOOTSTRAP_SERVERS is not set: name a broker, or start everything with `cm-streams up`")
+        raise NoBrokerError("KAFKA_BOOTSTRAP_SERVERS is not set: name a broker, or start all with `cm-streams up`")
     config: dict[str, Any] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": f"{settings.client_id}-{role}",
@@ -158,7 +163,8 @@ def producer_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
         "acks": "all",
         "partitioner": "murmur2_random",
         "compression.type": settings.compression,
-        "message.max.bytes": settings.max_message_bytes,
+        # The client's own limit; what counts is the topic's, which is larger for dead letters.
+        "message.max.bytes": settings.max_message_bytes + DEAD_LETTER_ROOM,
         "message.timeout.ms": int(settings.delivery_timeout_seconds * 1000),
         # One millisecond gathers what is published together; at rest it is most of what we may add to the latency.
         "linger.ms": 1,
@@ -179,7 +185,7 @@ def consumer_config(settings: KafkaSettings, role: str, group: str) -> dict[str,
         "partition.assignment.strategy": "cooperative-sticky",
         "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
         "heartbeat.interval.ms": max(200, int(settings.session_timeout_seconds * 100)),
-        "fetch.message.max.bytes": settings.max_message_bytes,
+        "fetch.message.max.bytes": settings.max_message_bytes + DEAD_LETTER_ROOM,
         "allow.auto.create.topics": False,
     }
 

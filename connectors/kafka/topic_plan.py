@@ -3,9 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from schemas import dead_letter
 from schemas.topics import TOPICS, Topic, TopicNames
 
 USUAL_REPLICAS = 3
+
+DEAD_LETTER_ROOM = 65_536
+"""A dead letter is its record plus our headers: without room for them the largest records could not be put aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +50,11 @@ def _wanted(topic: Topic, names: TopicNames, shape: TopicShape, brokers: int) ->
     replicas = shape.replication_factor or min(USUAL_REPLICAS, brokers)
     # One less than all, so that one broker may be down; but never less than one.
     in_sync = shape.min_insync_replicas or max(1, replicas - 1)
+    room = DEAD_LETTER_ROOM if topic.role.endswith(dead_letter.SUFFIX) else 0
     config = {
         "cleanup.policy": topic.cleanup,
         "min.insync.replicas": str(in_sync),
-        "max.message.bytes": str(shape.max_message_bytes),
+        "max.message.bytes": str(shape.max_message_bytes + room),
     }
     if topic.cleanup == "delete":
         config["retention.ms"] = str(topic.retention_ms)
