@@ -1,0 +1,1 @@
+"""What every worker needs beside its streams: dead letters, metrics, health."""
