@@ -1,0 +1,140 @@
+"""`cm-streams auth`: who may act for whom at Campaign Monitor."""
+
+import asyncio
+import os
+import re
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from connectors.campaign_monitor.tokens import Tokens
+from connectors.control.access import Access
+from connectors.control.seal import Sealer
+from connectors.control.seal import new_key as make_key
+from connectors.control.settings import ControlSettings
+from streams.cli.control import control
+from streams.cli.refusals import refusals, refuse
+
+app = typer.Typer(no_args_is_help=True, help="Authorizations: add, list, remove.")
+
+API_KEY_VARIABLE = "CAMPAIGN_MONITOR_API_KEY"
+"""Read by `auth add`: a secret on the command line could be seen by every user of the machine."""
+
+
+@app.command()
+def add(
+    authorization_id: Annotated[
+        str, typer.Option("--id", help="An existing one is replaced; made up without it.")
+    ] = "",
+    description: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(help="File with OAuth tokens as JSON (access_token, refresh_token, expires_in); - is stdin."),
+    ] = None,
+) -> None:
+    """Add an authorization and print its id.
+
+    The API key is taken from CAMPAIGN_MONITOR_API_KEY, else asked for; never from the command line.
+    """
+    with refusals():
+        sealer = Sealer.from_settings(ControlSettings())
+        access = _tokens(tokens) if tokens else _api_key()
+        new_id = authorization_id or _made_up(description or "")
+
+        async def put() -> None:
+            async with control(sealer) as (_, authorizations):
+                await authorizations.put(new_id, access, description=description)
+
+        asyncio.run(put())
+        typer.echo(new_id)
+
+
+@app.command(name="list")
+def list_all(as_json: Annotated[bool, typer.Option("--json", help="One JSON object each.")] = False) -> None:
+    """List authorizations, without their secrets."""
+
+    async def read() -> dict[str, Any]:
+        async with control() as (_, authorizations):
+            return authorizations.all()
+
+    with refusals():
+        found = asyncio.run(read())
+        if as_json:
+            for one in found.values():
+                typer.echo(orjson.dumps(one.model_dump(mode="json", exclude={"sealed"})).decode())
+            return
+        table = Table("id", "description", "kind", "state", "problem", "key", "updated")
+        for one in found.values():
+            updated = f"{one.updated_at:%Y-%m-%d %H:%M}"
+            table.add_row(one.id, one.description, one.kind, one.state, one.problem or "", one.key_id, updated)
+        Console().print(table)
+
+
+@app.command()
+def remove(
+    authorization_id: str,
+    force: Annotated[bool, typer.Option("--force", help="Also when jobs use it; they will need attention.")] = False,
+) -> None:
+    """Remove an authorization."""
+
+    async def drop() -> list[str]:
+        async with control() as (jobs, authorizations):
+            users = [job.id for job in jobs.all().values() if job.authorization_id == authorization_id]
+            if force or not users:
+                await authorizations.remove(authorization_id)
+                return []
+            return users
+
+    with refusals():
+        users = asyncio.run(drop())
+        if users:
+            refuse(
+                f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first, or use --force"
+            )
+
+
+@app.command(name="new-key")
+def new_key() -> None:
+    """Print a new encryption key for CONTROL_ENCRYPTION_KEY."""
+    typer.echo(make_key())
+
+
+@app.command()
+def reseal() -> None:
+    """Seal with the current key what CONTROL_OLD_ENCRYPTION_KEYS sealed, and print what was changed."""
+
+    async def renew(sealer: Sealer) -> list[str]:
+        async with control(sealer) as (_, authorizations):
+            return await authorizations.seal_anew()
+
+    with refusals():
+        for authorization_id in asyncio.run(renew(Sealer.from_settings(ControlSettings()))):
+            typer.echo(authorization_id)
+
+
+def _api_key() -> SecretStr:
+    given = os.environ.get(API_KEY_VARIABLE, "").strip()
+    return SecretStr(given or typer.prompt("API key", hide_input=True, err=True).strip())
+
+
+def _tokens(file: Path) -> Access:
+    text = sys.stdin.read() if str(file) == "-" else file.read_text()
+    try:
+        parts = orjson.loads(text)
+        expires_at = parts.get("expires_at") or time.time() + float(parts["expires_in"])
+        return Tokens(SecretStr(parts["access_token"]), SecretStr(parts["refresh_token"]), float(expires_at))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        refuse(f"{file} does not hold access_token, refresh_token and expires_in as JSON")
+
+
+def _made_up(description: str) -> str:
+    readable = re.sub(r"[^a-z0-9]+", "-", description.lower()).strip("-")[:40]
+    return "-".join(part for part in (readable, uuid.uuid4().hex[:6]) if part)

@@ -1,0 +1,99 @@
+"""`cm-streams job`: export and import jobs."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from connectors.control.jobs import Jobs, OneJob
+from schemas.control import ExportJob, ImportJob
+from streams.cli.control import with_jobs
+from streams.cli.job_forms import create_export, create_import
+from streams.cli.refusals import refuse
+
+app = typer.Typer(no_args_is_help=True, help="Export and import jobs: create, list, show, start, stop, remove.")
+
+app.command(name="create-export")(create_export)
+app.command(name="create-import")(create_import)
+
+
+@app.command(name="list")
+def list_jobs(as_json: Annotated[bool, typer.Option("--json", help="One JSON object each.")] = False) -> None:
+    """List jobs: what they do, whether they run, and what needs a person."""
+
+    async def read(jobs: Jobs) -> dict[str, OneJob]:
+        return jobs.all()
+
+    found = with_jobs(read)
+    if as_json:
+        for job in found.values():
+            typer.echo(job.to_bytes().decode())
+        return
+    table = Table("id", "name", "kind", "authorization", "lists", "state", "attention")
+    for job in found.values():
+        lists = job.list_id if isinstance(job, ExportJob) else ", ".join(job.lists) or "all"
+        table.add_row(job.id, job.name, job.kind, job.authorization_id, lists, job.state, job.attention or "")
+    Console().print(table)
+
+
+@app.command()
+def show(job_id: str) -> None:
+    """Show everything about a job, as JSON."""
+
+    async def read(jobs: Jobs) -> OneJob:
+        return jobs.known(job_id)
+
+    job = with_jobs(read)
+    typer.echo(orjson.dumps(job.model_dump(mode="json"), option=orjson.OPT_INDENT_2).decode())
+
+
+@app.command()
+def start(job_id: str) -> None:
+    """Start a job. An export that never ran counts changes from now on."""
+
+    async def run(jobs: Jobs) -> None:
+        job = jobs.known(job_id)
+        never_ran = isinstance(job, ExportJob) and job.state == "stopped" and job.created_at == job.updated_at
+        await jobs.change(job_id, state="running", **({"started_at": datetime.now(UTC)} if never_ran else {}))
+
+    with_jobs(run)
+
+
+@app.command()
+def stop(job_id: str) -> None:
+    """Stop a job. It keeps its place, and goes on there when it is started again."""
+    with_jobs(lambda jobs: jobs.set_state(job_id, "stopped"))
+
+
+@app.command()
+def remove(job_id: str) -> None:
+    """Remove a job. What it did at Campaign Monitor stays."""
+    with_jobs(lambda jobs: jobs.remove(job_id))
+
+
+@app.command(name="confirm-removals")
+def confirm_removals(job_id: str) -> None:
+    """Let an export go on that stopped because it would remove an unusual share of its people."""
+
+    async def confirm(jobs: Jobs) -> None:
+        if not isinstance(jobs.known(job_id), ExportJob):
+            refuse(f"Job {job_id} is an import job; only exports remove people")
+        await jobs.change(job_id, removals_confirmed=True)
+
+    with_jobs(confirm)
+
+
+@app.command(name="read-again")
+def read_again(job_id: str) -> None:
+    """Ask an import for a full read at its next run."""
+
+    async def ask(jobs: Jobs) -> None:
+        job = jobs.known(job_id)
+        if not isinstance(job, ImportJob):
+            refuse(f"Job {job_id} is an export job; only imports read")
+        await jobs.change(job_id, full_read=job.full_read + 1)
+
+    with_jobs(ask)
