@@ -45,6 +45,7 @@ def configure(log_format: LogFormat, level: str, *, process: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    handler.addFilter(lambda record: not str(record.msg).startswith("[^"))  # each step of each of Faust's services
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -3,8 +3,6 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
-from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
@@ -52,16 +50,3 @@ def _read_topics(settings: KafkaSettings) -> dict[str, list[Kept]]:
     finally:
         consumer.close()
     return found
-
-
-def reported(campaign_rows: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many activities of each kind the reports hold, in the words of `cm_activity`."""
-    words = {
-        "recipients": "sent",
-        "opens": "open",
-        "clicks": "click",
-        "unsubscribes": "deactivate",
-        "spam": "spam",
-        "bounces": "bounce",
-    }
-    return {words[report]: count for report, count in campaign_rows.items() if report in words}
