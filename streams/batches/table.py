@@ -145,8 +145,9 @@ class BatchTable(Generic[T]):
 
         Waits for its turn behind the batch in work; same order and same checks as `write`. Returns the number of rows
         written. Raises Revoked when the partition is not ours any more under this generation: nothing was written.
-        Must not be called from inside the owner's task; there use `read` and `write_rows`. `change` may run again on
-        rows read anew when the broker did not acknowledge, so it must depend on the row only.
+        Raises NotDelivered when the broker did not acknowledge: then the rows may or may not reach the changelog, the
+        local store has not changed, and the caller may try again. Must not be called from inside the owner's task;
+        there use `read` and `write_rows`.
         """
         wanted = list(keys)
 
