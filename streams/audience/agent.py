@@ -3,7 +3,7 @@
     1 names of audiences are published before rows that use them
     2 records of other partitions' people are published again under their right key
     3 what cannot be used is kept as a dead letter (by the table's write, before anything else of it)
-    4 receipts that need no call are acknowledged
+    4 receipts that need no call are acknowledged, and the rows of former addresses are called for
     5 the rows are in the changelog, then in the store
     6 the senders wake up; nobody waits for Campaign Monitor, and the range may be committed
 
@@ -12,19 +12,22 @@ back at takeover), and rows are not there yet.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
 
+from schemas.audience_delivery import Outcome
 from streams.audience.decode import Unreadable, decode
 from streams.batches import Batch, BatchTable, Output, Producer, Record
 from streams.batches import Row as TableRow
 from streams.batches.partitioning import partition_of
+from streams.delivery import commands
 from streams.delivery.delivery import Delivery
 from streams.delivery.shared import Shared
 from streams.domain.at_once import decided
 from streams.domain.membership import Event, TooLargeError, fold
+from streams.domain.moving import goes_on, wait_for
 from streams.domain.rows import Held, Millis, Row, encode, rebase
 from streams.domain.rows import decode as decode_row
 from streams.domain.settlement import Receipt
@@ -57,7 +60,7 @@ class AudienceAgent:
         *,
         partitions: int,
         max_row_bytes: int,
-        moved: Callable[[Batch, Event], Awaitable[None]] | None = None,
+        commands_topic: str = "cm_membership-commands",
         wall: Callable[[], Millis] = lambda: int(time.time() * 1000),
     ) -> None:
         self._table = table
@@ -66,7 +69,7 @@ class AudienceAgent:
         self._publisher = publisher
         self._partitions = partitions
         self._max_row_bytes = max_row_bytes
-        self._moved = moved
+        self._commands_topic = commands_topic
         self._wall = wall
 
     async def __call__(self, batch: Batch) -> None:
@@ -86,11 +89,14 @@ class AudienceAgent:
         rows = await self._table.read(batch.partition, people)
         told: list[Told] = []
         written: list[TableRow[Row]] = []
+        leaving: list[Output] = []
         for key, reads in people.items():
-            row = self._fold(batch, rows[key], reads, told)
+            row = self._fold(batch, rows[key], reads, told, leaving)
             if row is not None:
                 written.append(row)
         await owned.ledger.tell(told, self._wall())  # 4
+        if leaving:
+            await self._publisher.publish_all(leaving)
         await self._table.write(batch, written)  # 3, 5
         owned.ledger.account.told.clear()
         owned.ledger.account.folded(batch.last)
@@ -117,7 +123,9 @@ class AudienceAgent:
             elsewhere.append(Output(batch.topic, key, record.value, headers))
         return people, elsewhere
 
-    def _fold(self, batch: Batch, row: TableRow[Row], reads: Sequence[Read], told: list[Told]) -> TableRow[Row] | None:
+    def _fold(
+        self, batch: Batch, row: TableRow[Row], reads: Sequence[Read], told: list[Told], leaving: list[Output]
+    ) -> TableRow[Row] | None:
         position = row.position(batch.source)
         fresh = [read for read in reads if read.record.offset > position]
         if not fresh:
@@ -125,6 +133,12 @@ class AudienceAgent:
         rebase(row.data, batch.source.topic_id)
         careful = row.size + sum(read.size for read in fresh) > self._max_row_bytes // 2
         for read in fresh:
+            if (late := goes_on(row.data, read.event)) is not None and row.data.left is not None:
+                to, at = row.data.left
+                arrive = commands.Arrive(row.key.decode(), at, late)
+                leaving.append(commands.write(self._commands_topic, to, arrive))
+                told += [(row.key, it, row.data.source, None) for it in self._gone(read.event, to)]
+                continue
             before = encode(row.data) if careful else b""
             try:
                 receipts = self._apply(batch.partition, row, read.event)
@@ -134,8 +148,21 @@ class AudienceAgent:
             except TooLargeError as fault:
                 batch.refuse(read.record, str(fault), stage="fold")
                 continue
+            event = read.event
+            if event.previous is not None and wait_for(row.data, event.previous, event.at):
+                leave = commands.Leave(event.email, event.at)
+                leaving.append(commands.write(self._commands_topic, event.previous, leave))
             told += [(row.key, it, row.data.source, None) for it in receipts]
         return row
+
+    def _gone(self, event: Event, to: str) -> list[Receipt]:
+        """Return receipts of a late event about somebody whose row lives elsewhere now."""
+        named = [change.audience for change in event.changes] or sorted(event.snapshot or ())
+        jobs = {view.id: view for audience in named for view in self._shared.exports.of(audience)}
+        return [
+            Receipt(it.id, it.job.list_id, event.position, Outcome.SUPERSEDED, event.appended, message=f"now {to}")
+            for it in jobs.values()
+        ]
 
     def _apply(self, partition: int, row: TableRow[Row], event: Event) -> list[Receipt]:
         done = fold(row.data, event)

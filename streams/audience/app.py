@@ -18,6 +18,7 @@ from schemas.control import AnyJob, ExportJob
 from schemas.dead_letter import Origin, Stage
 from schemas.envelope import rfc3339
 from streams.audience.agent import AudienceAgent
+from streams.audience.commands import RowChanges
 from streams.batches import BatchApp, BatchSettings, DeadLetter, Output, Security
 from streams.delivery.accounts import Accounts, CredentialOf
 from streams.delivery.codec import RowCodec, index
@@ -56,7 +57,7 @@ class ExportWorker:
         self.table = self.app.table(
             "memberships",
             codec=RowCodec(),
-            sources=[source],
+            sources=[source, names["cm_membership-commands"], names["cm_activity"]],
             changelog=names["cm_memberships-changelog"],
             index=index,
         )
@@ -79,12 +80,16 @@ class ExportWorker:
             self.app.producer,
             partitions=self.app.settings.partitions,
             max_row_bytes=export.max_row_bytes,
+            commands_topic=names["cm_membership-commands"],
         )
+        changes = RowChanges(self.table, self.delivery, self.shared)
         self._jobs: dict[str, ExportJob] = {}
         self._state_topic = CompactedTopic(kafka, names["cm_export-state"], self._take_state)
         self._jobs_topic = CompactedTopic(kafka, names["cm_jobs"], self._take_job)
         self._known = asyncio.Event()
         self.app.agent(source)(self.agent)
+        self.app.agent(names["cm_membership-commands"])(changes.commands)
+        self.app.agent(names["cm_activity"])(changes.activity)
         self.app.on_assigned(self._assigned)
         self.app.on_revoked(self.delivery.revoked)
         self.app.service(self._follow)

@@ -6,7 +6,7 @@ decided here.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -97,7 +97,7 @@ class Delivery:
         self._partitions: dict[int, Partition] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._segments: dict[str, ListSegments] = {}
-        self._segment_tasks: dict[str, asyncio.Task[None]] = {}
+        self._background_tasks: dict[str, asyncio.Task[None]] = {}
         self._opening = asyncio.Lock()
         self._changed = asyncio.Event()
         shared.on_change(self._exports_changed)
@@ -146,6 +146,9 @@ class Delivery:
 
     def touch(self, partition: int, key: bytes, row: Row) -> None:
         """A row was folded and is due: every list that it may concern looks at it."""
+        if row.went_to is not None:
+            self._move(partition, key)
+            return
         for list_id, sender in self.senders.items():
             listed = self.listed(list_id)
             if listed is not None and listed.running and concerns(row, listed):
@@ -168,15 +171,57 @@ class Delivery:
             self._names["audience-membership"],
             self._shared.catalogue.name_of,
         )
-        ledger = Ledger(self._rows, self._publisher, self._shared, desk, generation, self._queues, self._wall)
+        ledger = Ledger(
+            self._rows,
+            self._publisher,
+            self._shared,
+            desk,
+            generation,
+            self._queues,
+            self._wall,
+            lambda key: self._move(partition, key),
+        )
         owned = Partition(ledger, Checkpoint())
         self._partitions[partition] = owned
         await self.owner.run_as_owner(partition, generation, lambda: self._catch_up(partition, owned))
+        await self._find_due(partition, list(self.senders.values()))
+        self._sweep_all(partition, owned)
+
+    async def _find_due(self, partition: int, senders: Sequence[ListSender]) -> None:
+        """Have senders look at every row that is marked due; whether a predecessor sent them is not known."""
         async for pairs in self._rows.due(partition, DUE):
             for _, key in pairs:
-                for sender in self.senders.values():
+                for sender in senders:
                     sender.touch(partition, key, unsure=True)
-        self._sweep_all(partition, owned)
+
+    def _move(self, partition: int, key: bytes) -> None:
+        """Hand a frozen row over in a task of its own, which waits until no request carries it."""
+        name = f"move-{partition}-{key!r}"
+        running = self._background_tasks.get(name)
+        if running is None or running.done():
+            self._background(name, self._hand_over(partition, key))
+
+    async def _hand_over(self, partition: int, key: bytes) -> None:
+        """Give a frozen row to the owner of the person's new address, once no request carries it any more."""
+        owned = self.partition(partition)
+        generation = owned.ledger.account.generation
+        while any(sender.queue.carries((partition, key)) for sender in self.senders.values()):
+            await asyncio.sleep(0.05)
+
+        async def job() -> None:
+            row = (await self._rows.read(partition, [key]))[key]
+            if row.data.went_to is None:
+                return
+            await owned.ledger.hand_over(row, self._names["cm_membership-commands"], self._shared.exports)
+
+        try:
+            await self.owner.run_as_owner(partition, generation, job)
+        except Revoked:
+            return
+        except BatchError as error:
+            log.warning("row not handed over yet", partition=partition, error=str(error))
+            await asyncio.sleep(1.0)
+            await self._hand_over(partition, key)
 
     async def revoked(self, partition: int, generation: int) -> None:
         """Give a partition back: answers that come soon are still written, then how far it got."""
@@ -263,7 +308,7 @@ class Delivery:
                 except TimeoutError:
                     self._keep_all_segments()
         finally:
-            for task in [*self._tasks.values(), *self._segment_tasks.values()]:
+            for task in [*self._tasks.values(), *self._background_tasks.values()]:
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
@@ -276,7 +321,7 @@ class Delivery:
     def idle(self) -> bool:
         """Nothing waits anywhere: for tests and summaries."""
         sweeping = any(not task.done() for owned in self._partitions.values() for task in owned.sweeps.values())
-        segments = any(not task.done() for task in self._segment_tasks.values())
+        segments = any(not task.done() for task in self._background_tasks.values())
         return not sweeping and not segments and all(sender.idle for sender in self.senders.values())
 
     def _queues(self) -> Iterable[tuple[str, Queue]]:
@@ -353,9 +398,7 @@ class Delivery:
         self._tasks[list_id] = asyncio.create_task(sender.run(), name=f"sender-{list_id}")
         for partition, owned in list(self._partitions.items()):
             try:
-                async for pairs in self._rows.due(partition, DUE):
-                    for _, key in pairs:
-                        sender.touch(partition, key, unsure=True)
+                await self._find_due(partition, [sender])
             except Revoked:
                 continue
             sender.guard.exported += owned.checkpoint.people.get(list_id, 0)
@@ -373,7 +416,7 @@ class Delivery:
 
     def _keep_segments(self, list_id: str) -> None:
         listed, sender, segments = self.listed(list_id), self.senders.get(list_id), self._segments[list_id]
-        running = self._segment_tasks.get(list_id)
+        running = self._background_tasks.get(list_id)
         if listed is None or sender is None or (running is not None and not running.done()):
             return
         plans = planned(listed, self._shared.catalogue)
@@ -385,7 +428,7 @@ class Delivery:
         }
         ready = {title: plan for title, plan in plans.items() if plan.field in keys}
         if segments.missing(ready):
-            self._segment_tasks[list_id] = asyncio.create_task(self._make_segments(list_id, segments, ready, keys))
+            self._background_tasks[list_id] = asyncio.create_task(self._make_segments(list_id, segments, ready, keys))
 
     async def _make_segments(
         self, list_id: str, segments: ListSegments, plans: dict[str, SegmentPlan], keys: dict[str, str]
@@ -400,7 +443,9 @@ class Delivery:
         async def run() -> None:
             await work
 
-        self._segment_tasks[name] = asyncio.create_task(run())
+        for done in [it for it, task in self._background_tasks.items() if task.done()]:
+            del self._background_tasks[done]
+        self._background_tasks[name] = asyncio.create_task(run())
 
     # -- sweeps
 

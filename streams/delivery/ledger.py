@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from schemas.audience_delivery import Refusal
+from schemas.audience_delivery import Outcome, Refusal
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
+from streams.delivery import commands
 from streams.delivery.parcel import Parcel, Settled
 from streams.delivery.ports import Publisher, Rows
 from streams.delivery.receipts import Desk, output
 from streams.delivery.shared import Shared
 from streams.domain.desired import wanted
-from streams.domain.exports import ListView
+from streams.domain.exports import Exports, ListView
+from streams.domain.moving import hand_over
 from streams.domain.routing import Kind, route_of
 from streams.domain.rows import Held, Millis, Row, decode_held, encode_held
 from streams.domain.sending import Queue, Waiting
@@ -72,6 +74,7 @@ class Ledger:
         generation: int,
         queues: Callable[[], Iterable[tuple[str, Queue]]],
         now: Callable[[], Millis] = lambda: int(time.time() * 1000),
+        frozen: Callable[[bytes], None] = lambda key: None,
     ) -> None:
         self._rows = rows
         self._publisher = publisher
@@ -79,6 +82,7 @@ class Ledger:
         self._desk = desk
         self._queues = queues
         self._now = now
+        self._frozen = frozen
         self.account = Account(generation)
 
     @property
@@ -130,6 +134,23 @@ class Ledger:
         await self._rows.write_rows(self.partition, self.account.generation, [row for row, _ in changed])
         self.account.told.clear()
 
+    async def hand_over(self, row: TableRow[Row], topic: str, exports: Exports) -> None:
+        """Give a frozen row to the person's new address: receipts for what was still to be sent, then the row."""
+        if row.data.went_to is None:
+            return
+        to, at = row.data.went_to
+        receipts = [
+            Receipt(it.job_id, listed.list_id, it.position, Outcome.SUPERSEDED, it.appended, message=f"now {to}")
+            for listed in exports.lists.values()
+            for it in answers_owed(row.data, listed)
+        ]
+        source = row.data.source
+        await self.tell([(row.key, receipt, source, None) for receipt in receipts], self._now())
+        arrive = commands.Arrive(row.key.decode(), at, hand_over(row.data))
+        await self._publisher.publish_all([commands.write(topic, to, arrive)])
+        await self._rows.write_rows(self.partition, self.account.generation, [row])
+        self.account.told.clear()
+
     async def tell(self, receipts: Iterable[tuple[bytes, Receipt, int, Held | None]], accepted: Millis) -> None:
         """Publish receipts of (key, receipt, source, held), but none that the topic has already."""
         outputs: list[Output] = []
@@ -152,6 +173,8 @@ class Ledger:
         key = waiting.key[1]
         held = row.lists.get(listed.list_id)
         want = None
+        if row.went_to is not None:
+            self._frozen(key)
         if row.awaits is None and row.went_to is None:
             want = wanted(row, key.decode(), listed, held, self._shared.catalogue.name_of)
         if want is None:
@@ -164,7 +187,7 @@ class Ledger:
     def _settled_here(self, row: Row, parcel: Parcel) -> list[Receipt] | None:
         """Settle who needs no call; None for who does."""
         if parcel.carried is None or parcel.route is None:
-            return []
+            return None if row.awaits is not None or row.went_to is not None else []
         if parcel.route.kind not in (Kind.ANSWER, Kind.REFUSE):
             return None
         want, held = parcel.carried.wanted, row.lists.get(parcel.carried.list_id)
@@ -181,3 +204,5 @@ class Ledger:
         row.data.due = any(
             queue.touched(key) if queued == list_id else key in queue for queued, queue in self._queues()
         )
+        if row.data.awaits is not None or row.data.went_to is not None:
+            row.data.due = True

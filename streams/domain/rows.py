@@ -65,7 +65,9 @@ class Held:
     seen: int = -1
     """Offset of the last change that a request carried: entering later than that is entering anew."""
     digest: str = ""
-    """Hash of what was written, as a webhook would tell it; recognises our own writes."""
+    """Hash of what was written last."""
+    mended: str = ""
+    """The `digest` that was already written a second time, because the list was seen to hold something else."""
 
 
 @dataclass(slots=True)
@@ -99,7 +101,9 @@ class Row:
     awaits: str | None = None
     """The former address whose row has not been handed over yet; nothing is sent before."""
     went_to: tuple[str, Millis] | None = None
-    """The address that the person has now, and since when: this row only hands over."""
+    """The address that the person has now, and since when: this row is frozen, and waits to be handed over."""
+    left: tuple[str, Millis] | None = None
+    """The same after it was handed over: what is older than that is told to the other row."""
 
 
 def encode(row: Row) -> bytes:
@@ -127,6 +131,8 @@ def encode(row: Row) -> bytes:
         letters["w"] = row.awaits
     if row.went_to is not None:
         letters["m"] = row.went_to
+    if row.left is not None:
+        letters["n"] = row.left
     return orjson.dumps(letters)
 
 
@@ -134,7 +140,7 @@ def decode(value: bytes) -> Row:
     """Read a row that `encode` wrote."""
     letters = orjson.loads(value)
     read = letters.get
-    went_to = read("m")
+    went_to, left = read("m"), read("n")
     return Row(
         {audience: Standing(*standing) for audience, standing in read("a", {}).items()},
         {name: (value, at) for name, (value, at) in read("f", {}).items()},
@@ -146,6 +152,7 @@ def decode(value: bytes) -> Row:
         read("c", {}),
         read("w"),
         None if went_to is None else (went_to[0], went_to[1]),
+        None if left is None else (left[0], left[1]),
     )
 
 
@@ -162,6 +169,7 @@ def copy_of(row: Row) -> Row:
         dict(row.came_from),
         row.awaits,
         row.went_to,
+        row.left,
     )
 
 
@@ -186,11 +194,11 @@ def _standing(it: Standing) -> tuple[int, Millis, int, Millis, Millis]:
 def encode_held(held: Held) -> list[Any]:
     """Return what a list holds, as JSON."""
     said = {job: [it.digest, it.answered] for job, it in held.said.items()}
-    return [said, held.address, list(held.audiences), held.code, int(held.asked), held.seen, held.digest]
+    return [said, held.address, list(held.audiences), held.code, int(held.asked), held.seen, held.digest, held.mended]
 
 
 def decode_held(held: list[Any]) -> Held:
-    said, address, audiences, code, asked, seen, digest = held
-    return Held(
-        {job: Said(it[0], it[1]) for job, it in said.items()}, address, audiences, code, bool(asked), seen, digest
-    )
+    said, *rest = held
+    address, audiences, code, asked, seen, digest, mended = rest
+    told = {job: Said(it[0], it[1]) for job, it in said.items()}
+    return Held(told, address, audiences, code, bool(asked), seen, digest, mended)

@@ -150,11 +150,10 @@ def forget(row: Row, list_id: str) -> bool:
 
 
 def content_digest(wanted: Wanted) -> str:
-    """Hash what was written, in the form in which a webhook tells it: name, options, values; order does not count."""
-    entries = sorted([name.casefold(), text] for name, options in wanted.options for text in options) + sorted(
-        [value.field.casefold(), text] for value in wanted.values for text in value.texts
-    )
-    return hashlib.blake2b(orjson.dumps([wanted.name or "", sorted(entries)]), digest_size=8).hexdigest()
+    """Name what was written: address, name, options and values."""
+    values = [(value.field, value.texts) for value in wanted.values]
+    text = orjson.dumps([wanted.address, wanted.name, wanted.options, values])
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 def _tell(row: Row, held: Held, carried: Carried) -> None:

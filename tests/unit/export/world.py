@@ -15,6 +15,7 @@ from connectors.simulator import Simulator, SimulatorSettings
 from schemas.control import ExportJob
 from schemas.topics import TopicNames
 from streams.audience.agent import AudienceAgent
+from streams.audience.commands import RowChanges
 from streams.batches import Output
 from streams.delivery.accounts import Accounts
 from streams.delivery.delivery import Delivery
@@ -64,6 +65,7 @@ class Worker:
             max_row_bytes=world.settings.max_row_bytes,
             wall=world.wall,
         )
+        self.changes = RowChanges(self.process, self.delivery, self.shared)  # type: ignore[arg-type]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -77,7 +79,12 @@ class Worker:
 
     async def consume(self) -> None:
         """Fold everything that is new."""
-        await self.process.consume(SOURCE, self.agent)
+        while (
+            await self.process.consume(SOURCE, self.agent)
+            + await self.process.consume("cm_membership-commands", self.changes.commands)
+            + await self.process.consume("cm_activity", self.changes.activity)
+        ):
+            pass
 
     async def rest(self, seconds: float = 600.0) -> None:
         """Fold, send, and wait until nothing is left to do; `seconds` of the loop's clock."""
@@ -88,6 +95,7 @@ class Worker:
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(f"not at rest: {self.describe()}")
             await asyncio.sleep(0.1)
+            await self.consume()
             quiet = quiet + 1 if self.delivery.idle() and self._all_swept() else 0
 
     def _all_swept(self) -> bool:

@@ -1,0 +1,102 @@
+"""`cm_membership-commands` and `cm_activity` -> the Memberships table: what else changes a row than its own events."""
+
+from collections.abc import Callable
+
+import structlog
+from pydantic import ValidationError
+
+from schemas.cm_activity import CmActivity
+from schemas.identity import normalise_email
+from streams.batches import Batch, BatchTable
+from streams.batches import Row as TableRow
+from streams.delivery import commands
+from streams.delivery.delivery import Delivery
+from streams.delivery.shared import Shared
+from streams.domain.echo import Drift, seen_at_the_list
+from streams.domain.moving import arrived, leave
+from streams.domain.rows import Row
+from streams.domain.settlement import forget
+
+log = structlog.get_logger(__name__)
+
+Change = Callable[[Row], bool]
+"""Changes a row; False leaves it as it was."""
+
+
+class RowChanges:
+    """Two agents on one table: both decode, change rows, write them, and wake the senders."""
+
+    def __init__(self, table: BatchTable[Row], delivery: Delivery, shared: Shared) -> None:
+        self._table = table
+        self._delivery = delivery
+        self._shared = shared
+
+    async def commands(self, batch: Batch) -> None:
+        """Carry out commands."""
+        changes: list[tuple[bytes, int, Change]] = []
+        for record in batch.records:
+            try:
+                changes.append((record.key or b"", record.offset, _carried_out(commands.read(record.value))))
+            except ValueError as fault:
+                batch.refuse(record, str(fault), stage="schema")
+        await self._apply(batch, changes)
+
+    async def activity(self, batch: Batch) -> None:
+        """Compare what webhooks tell with what the list was thought to hold. Everything else is none of ours."""
+        changes: list[tuple[bytes, int, Change]] = []
+        for record in batch.records:
+            if b'"webhook"' not in (record.value or b""):
+                continue
+            try:
+                activity = CmActivity.from_bytes(record.value or b"")
+            except ValidationError:
+                continue  # the profile aggregator, whose input this is, keeps it as a dead letter
+            email = normalise_email(activity.email)
+            if email is not None and activity.source == "webhook" and activity.list_id is not None:
+                changes.append((email.encode(), record.offset, self._seen(activity)))
+        await self._apply(batch, changes)
+
+    def _seen(self, activity: CmActivity) -> Change:
+        def change(row: Row) -> bool:
+            listed = self._shared.exports.lists.get(activity.list_id or "")
+            if listed is None:
+                return False
+            fields = {view.job.custom_field_name for view in listed.jobs}
+            drift = seen_at_the_list(row, activity, fields, self._shared.catalogue.name_of)
+            if drift is Drift.NONE:
+                return False
+            if drift is Drift.CHANGED:
+                log.info("changed at the list", list_id=activity.list_id)
+            return True
+
+        return change
+
+    async def _apply(self, batch: Batch, changes: list[tuple[bytes, int, Change]]) -> None:
+        if not changes:
+            return
+        self._delivery.partition(batch.partition)
+        rows = await self._table.read(batch.partition, [key for key, _, _ in changes])
+        written: dict[bytes, TableRow[Row]] = {}
+        for key, offset, change in changes:
+            row = rows[key]
+            if offset > row.position(batch.source) and change(row.data):
+                written[key] = row
+        await self._table.write(batch, list(written.values()))
+        for row in written.values():
+            if row.data.due or row.data.went_to is not None:
+                self._delivery.touch(batch.partition, row.key, row.data)
+
+
+def _carried_out(command: commands.Command) -> Change:
+    def change(row: Row) -> bool:
+        match command:
+            case commands.Leave(to=to, at=at):
+                leave(row, to, at)
+                return True
+            case commands.Arrive(former=former, at=at, luggage=luggage):
+                arrived(row, former, at, luggage)
+                return True
+            case commands.Resend(list_id=list_id):
+                return forget(row, list_id)
+
+    return change
