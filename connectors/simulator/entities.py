@@ -13,6 +13,7 @@ from connectors.simulator.zones import zone_of
 
 Json = dict[str, Any]
 
+_REMEMBERED_PAIRS = 50_000
 ALL_CLIENT_LISTS = "AllClientLists"
 UNSUBSCRIBE_SETTINGS = (ALL_CLIENT_LISTS, "OnlyThisList")
 
@@ -101,6 +102,7 @@ class SubscriberList:
     # What a write of these entries makes of those values: the same for most members of an audience. Bounded.
     written: dict[tuple[Values, Entries], Values] = field(default_factory=dict)
     _lookup: Mapping[str, CustomField] | None = None
+    _shown: dict[str, dict[tuple[int, str], Json]] = field(default_factory=dict)
 
     @property
     def honours_suppression(self) -> bool:
@@ -118,6 +120,7 @@ class SubscriberList:
         """Forget what was derived from the fields."""
         self._lookup = None
         self.written.clear()
+        self._shown.clear()
         self.roster.version += 1
 
     def add_field(self, name: str, data_type: str, options: list[str], visible: bool = True) -> CustomField:
@@ -129,15 +132,28 @@ class SubscriberList:
         return made
 
     def custom_fields(self, values: Values, *, keys: str) -> list[Json]:
-        """Return `CustomFields` of a read. `keys`: "name", "key" (with brackets) or "bare" (without)."""
+        """Return `CustomFields` of a read. `keys`: "name", "key" (with brackets) or "bare" (without).
+
+        The elements are shared between answers: they must not be changed.
+        """
+        shown = self._shown.setdefault(keys, {})
         rows = []
-        for number, text in values:
-            one = self.fields.get(number)
-            if one is None or (one.options and text not in one.options):
-                continue
-            key = one.name if keys == "name" else one.key if keys == "key" else one.key[1:-1]
-            rows.append({"Key": key, "Value": text})
+        for pair in values:
+            entry = shown.get(pair)
+            if entry is None:
+                entry = self._entry(pair, keys)
+                if len(shown) < _REMEMBERED_PAIRS:
+                    shown[pair] = entry
+            if entry:
+                rows.append(entry)
         return rows
+
+    def _entry(self, pair: tuple[int, str], keys: str) -> Json:
+        """Return one element of `CustomFields`, {} when its field or its option is gone."""
+        one = self.fields.get(pair[0])
+        if one is None or (one.options and pair[1] not in one.options):
+            return {}
+        return {"Key": one.name if keys == "name" else one.key if keys == "key" else one.key[1:-1], "Value": pair[1]}
 
     def find(self, email: str, *states: State) -> int | None:
         """Return the row of an address, in any of the states when some are given."""

@@ -1,9 +1,8 @@
 """Subscribers that are computed, not held: the same seed gives the same million people."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from connectors.simulator.countries import COUNTRIES, US_STATES
 from connectors.simulator.custom_field import CustomField
 from connectors.simulator.field_values import Values
 from connectors.simulator.identifiers import mix
@@ -33,6 +32,7 @@ _STATES = bytes(
 )  # fmt: skip
 _CONSENTS = bytes(0 if n % 5 == 0 else 2 if n % 7 == 0 else 1 for n in range(35))
 _MINUTE = 60
+_COMBINED_OPTIONS = 8  # of a MultiSelectMany: 256 selections
 _LONGEST_STAY = 90 * 86_400
 _FOLDED_GIVEN = [name.encode("ascii", "ignore").decode().lower() for name in GIVEN]
 _FOLDED_FAMILY = [name.encode("ascii", "ignore").decode().lower().replace("'", "") for name in FAMILY]
@@ -60,7 +60,8 @@ class Population:
         self.since = since - since % _MINUTE
         self.until = until - until % _MINUTE
         self._seed = mix(seed)
-        self._fields = tuple(fields)
+        # An odd multiplier for each field turns the one number of a person into as many unlike ones.
+        self._choices = [(mix(field.number) | 1, _choices(field)) for field in fields]
         self._first = first_person
         self._all_active = all_active
         self._domain = domain
@@ -85,7 +86,7 @@ class Population:
 
     def mail_client(self, row: int) -> str:
         """Return what the person reads e-mail with, "" when nobody knows."""
-        return MAIL_CLIENTS[mix(row + self._first) % 6]
+        return MAIL_CLIENTS[(row + self._first) * 40_503 // 256 % 6]
 
     def mobile(self, row: int) -> str | None:
         """Return the mobile number of one in twenty-five."""
@@ -96,15 +97,10 @@ class Population:
         """Return the custom field values: about two of three fields are filled."""
         bits = mix(self._seed ^ (row + self._first))
         values: list[tuple[int, str]] = []
-        for field in self._fields:
-            bits = mix(bits)
-            if bits % 3 == 2:
-                continue
-            pick = bits >> 8
-            if field.many:
-                values += [(field.number, text) for place, text in enumerate(field.options) if pick >> place & 1]
-            else:
-                values.append((field.number, _value(field, pick)))
+        for multiplier, choices in self._choices:
+            pick = bits * multiplier >> 32 & 0xFFFFFF
+            if pick % 3:
+                values += choices[pick // 3 % len(choices)]
         return tuple(values)
 
     def states(self) -> bytearray:
@@ -131,20 +127,25 @@ class Population:
         return changed
 
 
-def _value(field: CustomField, pick: int) -> str:
+def _choices(field: CustomField) -> tuple[Values, ...]:
+    """Return everything that the people of a list hold in a field, as it was when they were made."""
+    if field.many:
+        options = field.options[:_COMBINED_OPTIONS]
+        subsets = range(1 << len(options))
+        return tuple(
+            tuple((field.number, text) for place, text in enumerate(options) if chosen >> place & 1)
+            for chosen in subsets
+        )
     match field.data_type:
         case "Number":
-            return str(pick % 1_000)
+            texts: Iterable[str] = map(str, range(1_000))
         case "Date":
-            return f"{1950 + pick % 70}-{1 + pick // 70 % 12:02d}-{1 + pick // 840 % 28:02d}"
-        case "Country":
-            return COUNTRIES[pick % len(COUNTRIES)]
-        case "USState":
-            return US_STATES[pick % len(US_STATES)]
-        case "MultiSelectOne":
-            return field.options[pick % len(field.options)] if field.options else ""
+            texts = (f"{1950 + n % 70}-{1 + n // 70 % 12:02d}-{1 + n * 7 % 28:02d}" for n in range(840))
+        case "Text":
+            texts = CITIES
         case _:
-            return CITIES[pick % len(CITIES)]
+            texts = field.choices or ()
+    return tuple(((field.number, text),) for text in texts) or ((),)
 
 
 def _tiled(pattern: bytes, count: int) -> bytearray:
