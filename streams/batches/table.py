@@ -129,7 +129,7 @@ class BatchTable(Generic[T]):
         3. the local store, in one write;
         and 4., when the agent returns, the range settles.
 
-        The rows' positions advance to `batch.last`. Raises RowTooLarge before anything is sent, NotDelivered, Revoked.
+        Positions advance to `batch.last`. Raises RowTooLarge before anything is sent, NotDelivered, Revoked.
         """
         self._host.assert_owner(batch.partition)
         holding = self._holding(batch.partition, batch.generation)
@@ -143,11 +143,10 @@ class BatchTable(Generic[T]):
     async def update(self, partition: int, generation: int, keys: Iterable[bytes], change: Change[T]) -> int:
         """Change rows outside of an event (the outcome of a delivery), as the owner, on the newest rows.
 
-        Waits for its turn behind the batch in work; same order and same checks as `write`. Returns the number of rows
-        written. Raises Revoked when the partition is not ours any more under this generation: nothing was written.
-        Raises NotDelivered when the broker did not acknowledge: then the rows may or may not reach the changelog, the
-        local store has not changed, and the caller may try again. Must not be called from inside the owner's task;
-        there use `read` and `write_rows`.
+        Waits for its turn behind the batch in work; same order and checks as `write`. Returns the number of rows
+        written. Raises Revoked when the partition is not ours under this generation: nothing was written.
+        Raises NotDelivered when the broker did not acknowledge: the rows may reach the changelog, the store is as
+        before, try again. Must not be called from inside the owner's task; there use `read` and `write_rows`.
         """
         wanted = list(keys)
 
