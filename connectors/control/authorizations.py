@@ -166,6 +166,8 @@ class Authorizations:
         return self._sealer
 
     async def _write(self, authorization: Authorization) -> Authorization:
-        await self._table.put(authorization.id, authorization.to_bytes())
+        value = authorization.to_bytes()
+        await self._table.put(authorization.id, value)
         log.info("authorization written", authorization=authorization.id, kind=authorization.kind)
-        return authorization
+        # As everybody reads it: instants are cut to milliseconds on the wire.
+        return Authorization.from_bytes(value)

@@ -89,9 +89,11 @@ class Jobs:
             return found
         values = {name: getattr(found, name) for name in type(found).model_fields}
         changed = type(found)(**{**values, **fields, "updated_at": self._clock()})
-        await self._table.put(job_id, changed.to_bytes())
+        value = changed.to_bytes()
+        await self._table.put(job_id, value)
         log.info("job changed", job=job_id, fields=sorted(fields))
-        return changed
+        # As everybody reads it: instants are cut to milliseconds on the wire.
+        return AnyJob.from_bytes(value).root
 
     async def set_state(self, job_id: str, state: Literal["running", "stopped"]) -> OneJob:
         """Start or stop a job. Raises UnknownJobError."""

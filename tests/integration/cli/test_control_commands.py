@@ -1,0 +1,265 @@
+"""The commands of the control plane and of the broker's edge, against a real broker."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import Result
+from confluent_kafka import Consumer, TopicPartition
+from typer.testing import CliRunner
+
+from connectors import logs
+from connectors.control.seal import new_key
+from connectors.kafka.admin import ensure_topics
+from connectors.kafka.settings import KafkaSettings
+from schemas import dead_letter
+from schemas.control import ExportJob, FieldMapping, ImportJob
+from schemas.topics import TOPICS
+from streams.cli import cli
+from tests.kafka_io import create_topic, produce, read_all
+
+CANARY = "canary-key-of-campaign-monitor"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def settings(bootstrap_servers: str, namespace: str) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=bootstrap_servers, topic_prefix=namespace, partitions=2)
+
+
+@pytest.fixture
+def run(settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command with the broker's settings in its environment."""
+    monkeypatch.setattr(logs, "configure", lambda *_args, **_kwargs: None)
+    environment = {
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": settings.topic_prefix,
+        "KAFKA_PARTITIONS": "2",
+        "KAFKA_CLIENT_ID": settings.topic_prefix + "cli",
+        "CONTROL_ENCRYPTION_KEY": new_key(),
+        "COLUMNS": "250",
+    }
+
+    def invoke(*arguments: str, code: int = 0, given: str = "", **more: str) -> Result:
+        result = CliRunner().invoke(cli, list(arguments), env={**environment, **more}, input=given)
+        assert result.exit_code == code, result.output
+        assert CANARY not in result.output
+        return result
+
+    return invoke
+
+
+@pytest.fixture
+def topics(settings: KafkaSettings) -> None:
+    ensure_topics(settings, create=True)
+
+
+def last_line(result: Result) -> str:
+    return result.stdout.strip().splitlines()[-1]
+
+
+def test_check_topics_refuses_creates_and_is_content(run: Run) -> None:
+    refused = run("check-topics", code=78)
+    assert refused.stderr.count("is missing; create it with `cm-streams check-topics --create`") == len(TOPICS)
+    assert run("check-topics", "--create").stdout.count("│ created │") == len(TOPICS)
+    objects = [json.loads(line) for line in run("check-topics", "--json").stdout.splitlines() if line[0] == "{"]
+    assert len(objects) == len(TOPICS)
+    assert not any(each["problems"] for each in objects)
+
+
+def test_a_wrong_topic_is_exit_code_78_with_a_sentence(run: Run, settings: KafkaSettings) -> None:
+    name = create_topic(settings.bootstrap_servers, settings.names()["cm_profile"], 2, {"max.message.bytes": "2000000"})
+    refused = run("check-topics", "--create", code=78)
+    assert refused.stderr.startswith(f"Topic {name} has cleanup.policy=delete and compact is wanted")
+
+
+def test_without_a_broker_the_setting_is_named(run: Run) -> None:
+    refused = run("lag", code=78, KAFKA_BOOTSTRAP_SERVERS="")
+    assert refused.stderr.startswith("KAFKA_BOOTSTRAP_SERVERS is not set")
+
+
+@pytest.mark.usefixtures("topics")
+def test_standard_output_holds_the_answer_and_nothing_else(settings: KafkaSettings) -> None:
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": settings.topic_prefix,
+        "CONTROL_ENCRYPTION_KEY": new_key(),
+        "CAMPAIGN_MONITOR_API_KEY": CANARY,
+    }
+    command = [sys.executable, "-m", "streams.cli", "auth", "add", "--id", "acme"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("acme\n", 0), done.stderr
+    assert CANARY not in done.stderr
+
+
+@pytest.mark.usefixtures("topics")
+def test_authorizations_are_added_listed_and_removed(run: Run) -> None:
+    made_up = last_line(run("auth", "add", "--description", "Acme Inc.", CAMPAIGN_MONITOR_API_KEY=CANARY))
+    assert made_up.startswith("acme-inc-")
+    assert last_line(run("auth", "add", "--id", "typed", given=CANARY + "\n")) == "typed"
+    tokens = json.dumps({"access_token": CANARY, "refresh_token": CANARY, "expires_in": 1000})
+    assert last_line(run("auth", "add", "--id", "oauth", "--tokens", "-", given=tokens)) == "oauth"
+    listed = [json.loads(line) for line in run("auth", "list", "--json").stdout.splitlines() if line[0] == "{"]
+    assert {one["id"]: one["kind"] for one in listed} == {made_up: "api_key", "typed": "api_key", "oauth": "oauth"}
+    assert "sealed" not in listed[0]
+    assert "Acme Inc." in run("auth", "list").stdout
+    run("auth", "remove", "typed")
+    assert "There is no authorization typed" in run("auth", "remove", "typed", code=1).stderr
+
+
+@pytest.mark.usefixtures("topics")
+def test_authorizations_need_a_key_and_sound_tokens(run: Run) -> None:
+    assert "CONTROL_ENCRYPTION_KEY is not set" in run("auth", "add", code=78, CONTROL_ENCRYPTION_KEY="").stderr
+    refused = run("auth", "add", "--tokens", "-", given='{"access_token": "x"}', code=1)
+    assert "does not hold access_token, refresh_token and expires_in" in refused.stderr
+    assert len(last_line(run("auth", "new-key"))) == 44
+
+
+@pytest.mark.usefixtures("topics")
+def test_keys_are_rotated_by_command(run: Run) -> None:
+    old, new = new_key(), new_key()
+    run("auth", "add", "--id", "acme", given=CANARY + "\n", CONTROL_ENCRYPTION_KEY=old)
+    assert "Authorization acme was sealed with the key" in run("auth", "reseal", code=78).stderr
+    renewed = run("auth", "reseal", CONTROL_ENCRYPTION_KEY=new, CONTROL_OLD_ENCRYPTION_KEYS=old)
+    assert last_line(renewed) == "acme"
+
+
+@pytest.mark.usefixtures("topics")
+def test_every_option_of_an_export_reaches_the_job(run: Run) -> None:
+    run("auth", "add", "--id", "acme", given=CANARY + "\n")
+    begun = datetime.now(UTC)
+    run(
+        *("job", "create-export", "--id", "e1", "--name", "VIPs", "--authorization", "acme", "--client", "c1"),
+        *("--list", "l1", "--audience", "vip", "--audience", "Win back", "--existing-users", "--resubscribe-users"),
+        *("--queue-autoresponders", "--restart-autoresponders", "--email-field", "work", "--name-field", "full"),
+        *("--field", "city=City", "--field", "points=Points:Number", "--field", "x=A: B", "--consent-to-track", "Yes"),
+        *("--custom-field-name", "Groups", "--segment-name", "In {audience}", "--on-last-exit", "unsubscribe"),
+        *("--update-only", "--consent-field", "agreed", "--removal-guard", "0.5", "--confirm-removals", "--stopped"),
+    )
+    shown = ExportJob.model_validate_json(run("job", "show", "e1").stdout[run("job", "show", "e1").stdout.index("{") :])
+    assert shown.model_dump(exclude={"created_at", "updated_at", "started_at"}) == {
+        "id": "e1",
+        "name": "VIPs",
+        "authorization_id": "acme",
+        "client_id": "c1",
+        "state": "stopped",
+        "attention": None,
+        "kind": "export",
+        "list_id": "l1",
+        "audiences": ["vip", "Win back"],
+        "existing_users": True,
+        "resubscribe_users": True,
+        "queue_autoresponders": True,
+        "restart_autoresponders": True,
+        "email_field": "work",
+        "name_field": "full",
+        "field_mappings": [
+            FieldMapping(user_field="city", custom_field="City").model_dump(),
+            FieldMapping(user_field="points", custom_field="Points", data_type="Number").model_dump(),
+            FieldMapping(user_field="x", custom_field="A: B").model_dump(),
+        ],
+        "consent_to_track": "Yes",
+        "custom_field_name": "Groups",
+        "segment_name": "In {audience}",
+        "on_last_exit": "unsubscribe",
+        "update_only": True,
+        "consent_rule": {"user_field": "agreed"},
+        "removal_guard": 0.5,
+        "removals_confirmed": True,
+    }
+    assert (shown.started_at - begun).total_seconds() > -1
+    run("job", "start", "e1")
+    started = ExportJob.model_validate_json(run("job", "list", "--json").stdout.strip().splitlines()[-1])
+    assert started.state == "running"
+    assert started.started_at > shown.started_at
+
+
+@pytest.mark.usefixtures("topics")
+def test_every_option_of_an_import_reaches_the_job(run: Run) -> None:
+    run("auth", "add", "--id", "acme", given=CANARY + "\n")
+    run(
+        *("job", "create-import", "--id", "i1", "--name", "All", "--authorization", "acme", "--client", "c1"),
+        *("--list", "l1", "--list", "l2", "--keep-updated", "--interval", "120", "--activity", "open"),
+        *("--activity", "click", "--since", "2026-01-02", "--no-journeys"),
+    )
+    run("job", "read-again", "i1")
+    job = ImportJob.model_validate_json(run("job", "list", "--json").stdout.strip().splitlines()[-1])
+    assert (job.lists, job.keep_updated, job.interval_seconds) == (["l1", "l2"], True, 120)
+    assert (job.activities, job.since, job.journeys) == (["open", "click"], datetime(2026, 1, 2, tzinfo=UTC), False)
+    assert (job.state, job.full_read) == ("running", 1)
+
+
+@pytest.mark.usefixtures("topics")
+def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
+    run("auth", "add", "--id", "acme", given=CANARY + "\n")
+    form = ("job", "create-export", "--id", "e1", "--authorization", "acme", "--client", "c1", "--list", "l1")
+    run(*form)
+    first = ExportJob.model_validate_json(run("job", "list", "--json").stdout.strip().splitlines()[-1])
+    assert "There is a job e1 already" in run(*form, code=1).stderr
+    run(*form, "--name", "renamed", "--replace")
+    second = ExportJob.model_validate_json(run("job", "list", "--json").stdout.strip().splitlines()[-1])
+    assert second.name == "renamed"
+    assert (second.created_at, second.started_at) == (first.created_at, first.started_at)
+    run("job", "stop", "e1")
+    run("job", "confirm-removals", "e1")
+    assert "stopped" in run("job", "list").stdout
+    assert "is used by e1" in run("auth", "remove", "acme", code=1).stderr
+    run("job", "remove", "e1")
+    assert "There is no job e1" in run("job", "show", "e1", code=1).stderr
+    run("auth", "remove", "acme")
+
+
+@pytest.mark.usefixtures("topics")
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--authorization", "nobody"), "There is no authorization nobody"),
+        (("--field", "city"), "--field 'city' is not USER_FIELD=CUSTOM FIELD"),
+        (("--consent-to-track", "Perhaps"), "consent_to_track"),
+        (("--on-last-exit", "forget"), "on_last_exit"),
+    ],
+)
+def test_a_wrong_option_is_a_sentence(run: Run, options: tuple[str, ...], told: str) -> None:
+    form = ("job", "create-export", "--authorization", "acme", "--client", "c1", "--list", "l1")
+    code = 1 if told.startswith("There") else 2
+    assert told in run(*form, *options, code=code).stderr
+
+
+@pytest.mark.usefixtures("topics")
+def test_lag_as_table_and_as_json(run: Run, settings: KafkaSettings) -> None:
+    topic, group = settings.names()["cm_user"], settings.topic_prefix + "g"
+    produce(settings.bootstrap_servers, topic, [(b"k", b"v")] * 5, partition=1)
+    consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, 1, 2)], asynchronous=False)
+    consumer.close()
+    found = json.loads(last_line(run("lag", "--group", group, "--json")))
+    assert found["lag"] == 3
+    assert [(each["partition"], each["lag"]) for each in found["partitions"]] == [(0, 0), (1, 3)]
+    table = run("lag", "--group", group).stdout
+    assert topic in table
+    assert "committed" in table
+
+
+@pytest.mark.usefixtures("topics")
+def test_dead_letters_are_listed_and_replayed(run: Run, settings: KafkaSettings) -> None:
+    topic = settings.names()["cm_user"]
+    origin = dead_letter.Origin(topic, 1, 7)
+    headers = dead_letter.headers("at: missing", dead_letter.Stage.SCHEMA, origin, "2026-01-02T00:00:00.000Z")
+    produce(settings.bootstrap_servers, topic + ".dlq", [(b"k", b"v", headers), (b"k2", b"\xff", headers)])
+    objects = [json.loads(line) for line in run("dead-letters", "list", "cm_user", "--json").stdout.splitlines()]
+    assert sorted(each["key"] for each in objects) == ["k", "k2"]
+    assert objects[0]["reason"] == "at: missing"
+    assert (objects[0]["topic"], objects[0]["partition"], objects[0]["offset"]) == (topic, 1, 7)
+    assert "1 of 2" in run("dead-letters", "list", "cm_user", "--limit", "1").stdout
+    assert run("replay-dead-letters", "cm_user").stdout.startswith(f"2 sent to {topic} again")
+    assert run("replay-dead-letters", topic).stdout.startswith("0 sent")
+    assert run("dead-letters", "list", "cm_user", "--waiting", "--json").stdout == ""
+    values = {record.value for record in read_all(settings.bootstrap_servers, topic, at_least=2)}
+    assert values == {b"v", b"\xff"}
+    assert "There is no dead-letter topic" in run("dead-letters", "list", "nothing", code=1).stderr

@@ -1,0 +1,103 @@
+"""Dead letters on real topics: listed, and sent again once."""
+
+import asyncio
+
+import pytest
+from confluent_kafka import Producer
+
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.records import OutgoingRecord
+from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.transaction import FencedError
+from streams.batches import DeadLetter, Output, StoredRecord
+from streams.runtime.dead_letter import DeadLetters
+from streams.runtime.replay import ReplayError, read_letters, replay, replay_group
+from tests.kafka_io import create_topic, read_all
+
+
+@pytest.fixture
+def settings(bootstrap_servers: str) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=bootstrap_servers)
+
+
+@pytest.fixture
+def topic(bootstrap_servers: str, namespace: str) -> str:
+    create_topic(bootstrap_servers, namespace + "in.dlq", 3)
+    return create_topic(bootstrap_servers, namespace + "in", 3)
+
+
+async def keep(settings: KafkaSettings, topic: str, numbers: range) -> None:
+    async with AsyncProducer(settings, "test") as producer:
+
+        async def publish(outputs: list[Output]) -> None:
+            await producer.publish_many(OutgoingRecord(*output) for output in outputs)
+
+        letters = [
+            DeadLetter(topic, 0, StoredRecord(n, b"k%d" % n, b"v%d" % n, 0, [("h", b"1")]), "schema", "at: missing")
+            for n in numbers
+        ]
+        await DeadLetters(publish, settings.names()).keep(letters)
+
+
+def keys_of(bootstrap_servers: str, topic: str, at_least: int) -> list[bytes]:
+    return sorted(record.key or b"" for record in read_all(bootstrap_servers, topic, at_least=at_least))
+
+
+async def test_each_is_sent_once_also_when_it_is_asked_twice(
+    settings: KafkaSettings, topic: str, bootstrap_servers: str
+) -> None:
+    await keep(settings, topic, range(1_200))
+    assert len(list(read_letters(settings, topic, waiting_only=True))) == 1_200
+    seen: list[int] = []
+    assert (await replay(settings, topic, progress=seen.append)).sent == 1_200
+    assert len(seen) > 1
+    assert (await replay(settings, topic)).sent == 0
+    await keep(settings, topic, range(1_200, 1_210))
+    assert (await replay(settings, topic)).sent == 10
+    records = await asyncio.to_thread(read_all, bootstrap_servers, topic, at_least=1_210)
+    assert sorted(record.key or b"" for record in records) == sorted(b"k%d" % n for n in range(1_210))
+    assert {tuple(record.headers) for record in records} == {(("h", b"1"),)}
+    assert all(record.value == (record.key or b"").replace(b"k", b"v") for record in records)
+    assert list(read_letters(settings, topic, waiting_only=True)) == []
+    assert len(list(read_letters(settings, topic))) == 1_210
+
+
+async def test_one_that_is_broken_off_goes_on_where_it_was(
+    settings: KafkaSettings, topic: str, bootstrap_servers: str
+) -> None:
+    await keep(settings, topic, range(1_500))
+
+    class BrokenOffError(Exception):
+        pass
+
+    def break_off(_sent: int) -> None:
+        raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        await replay(settings, topic, progress=break_off)
+    await replay(settings, topic)
+    keys = await asyncio.to_thread(keys_of, bootstrap_servers, topic, 1_500)
+    assert keys == sorted(b"k%d" % n for n in range(1_500))
+
+
+async def test_of_two_at_once_the_earlier_one_is_locked_out(
+    settings: KafkaSettings, topic: str, bootstrap_servers: str
+) -> None:
+    await keep(settings, topic, range(1_500))
+    config = {"bootstrap.servers": bootstrap_servers, "transactional.id": replay_group(settings, topic)}
+
+    def another_starts(_sent: int) -> None:
+        Producer(config).init_transactions()
+
+    with pytest.raises(FencedError):
+        await replay(settings, topic, progress=another_starts)
+    await replay(settings, topic)
+    keys = await asyncio.to_thread(keys_of, bootstrap_servers, topic, 1_500)
+    assert keys == sorted(b"k%d" % n for n in range(1_500))
+
+
+async def test_a_topic_without_dead_letters_is_a_sentence(settings: KafkaSettings, namespace: str) -> None:
+    with pytest.raises(ReplayError, match=f"There is no dead-letter topic {namespace}nothing.dlq"):
+        list(read_letters(settings, namespace + "nothing"))
+    with pytest.raises(ReplayError, match="There is no dead-letter topic"):
+        await replay(settings, namespace + "nothing")
