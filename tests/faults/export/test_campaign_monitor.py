@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from tests.unit.export.conftest import event_loop_policy, world  # noqa: F401  (fixtures)
 from tests.unit.export.world import World
 
 IMPORT = "/subscribers/*/import.json"
@@ -17,6 +16,14 @@ async def _three(world: World, **job: Any) -> Any:
     for name in ("ann", "bob", "cem"):
         world.change(f"{name}@example.com", "enter", "vip", 1)
     return worker
+
+
+async def until(condition: Any, seconds: float = 60.0) -> None:
+    """Wait until something is true; `seconds` of the loop's clock."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.1)
 
 
 def _all_there(world: World) -> None:
@@ -80,7 +87,9 @@ async def test_bad_rows_of_an_import_are_settled_each(world: World, bad: int) ->
 
 
 async def test_an_import_that_is_not_understood_is_halved(world: World) -> None:
-    world.controls.inject(kind="status", status=400, code=400, count=None, path="/subscribers/*", address="ann@example.com")
+    world.controls.inject(
+        kind="status", status=400, code=400, count=None, path="/subscribers/*", address="ann@example.com"
+    )
     worker = await _three(world)
     await worker.rest()
     assert world.outcomes("ann@example.com") == ["refused invalid"]
@@ -131,19 +140,17 @@ async def test_an_unknown_outcome_does_not_mail_twice(world: World) -> None:
 
 
 def _numbers(mails: Any) -> list[dict[str, int]]:
-    return [{k: v for k, v in it.items() if isinstance(v, int) and not isinstance(v, bool)} or {"": 0} for it in mails.values()]
+    return [
+        {k: v for k, v in it.items() if isinstance(v, int) and not isinstance(v, bool)} or {"": 0}
+        for it in mails.values()
+    ]
 
 
 async def test_a_revoked_credential_halts_and_goes_on_after_the_repair(world: World) -> None:
     world.controls.answer_credential(world.simulator.api_key, 100)
     worker = await _three(world)
     await worker.consume()
-    sender = None
-    for _ in range(200):
-            await asyncio.sleep(0.1)
-        sender = worker.delivery.senders.get(world.list_id)
-        if sender is not None and sender.halted:
-            break
+    await until(lambda: world.attention.get("job-1"))
     assert world.attention["job-1"] is not None
     assert world.receipts() == []
     world.controls.answer_credential(world.simulator.api_key, None)
@@ -160,14 +167,14 @@ async def test_a_deleted_list_needs_attention_and_another_list_goes_on(world: Wo
     world.controls.delete_list(world.list_id)
     world.change("ann@example.com", "enter", "eu", 5)
     await worker.consume()
-    for _ in range(300):
-        await asyncio.sleep(0.1)
-        if world.attention.get("job-1"):
-            break
+    await until(lambda: world.attention.get("job-1"))
     assert "list" in str(world.attention["job-1"])
-    found = world.subscriber("ann@example.com", other)
-    assert found is not None
-    assert sorted(it["Value"] for it in found["CustomFields"]) == ["EU", "VIP"]
+    await until(lambda: _values(world, other) == ["EU", "VIP"])
+
+
+def _values(world: World, list_id: str) -> list[str]:
+    found = world.subscriber("ann@example.com", list_id) or {"CustomFields": []}
+    return sorted(it["Value"] for it in found["CustomFields"])
 
 
 async def test_a_deleted_field_is_made_again_and_everybody_gets_their_values_back(world: World) -> None:
@@ -187,9 +194,6 @@ async def test_a_field_of_another_type_stops_the_job_with_a_sentence(world: Worl
     world.controls.add_field(world.list_id, "Lytics Audiences", "Text")
     worker = await _three(world)
     await worker.consume()
-    for _ in range(300):
-        await asyncio.sleep(0.1)
-        if world.attention.get("job-1"):
-            break
+    await until(lambda: world.attention.get("job-1"))
     assert "MultiSelectMany" in str(world.attention["job-1"])
     assert world.receipts() == []
