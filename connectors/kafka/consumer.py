@@ -1,7 +1,7 @@
 """A member of a consumer group that works on one record per partition at a time, on several partitions at once.
 
 For work whose records are rare and whose handling is long: a task is a page of an import, not an event. While one is in
-work its partition is paused and polling goes on, so the group never takes a long page for a dead member. Offsets are
+work polling goes on, so the group never takes a long page for a dead member. Offsets are
 moved by whoever handles the record: inside its transaction (`group_metadata`), or by `commit`.
 """
 
@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 POLL_SECONDS = 0.2
 """How long one poll may take: also how late a stop or a resumed partition is noticed at most."""
 RECORDS_PER_POLL = 100
+MOST_WAITING = 200
+"""Records of a partition that are held; with more its fetching is paused. Not at each record: to pause and to resume
+blocks the caller for some 50 ms each while another thread polls."""
 
 PartitionCallback = Callable[[frozenset[int]], Awaitable[None]]
 Handler = Callable[[ConsumedRecord], Awaitable[None]]
@@ -67,6 +70,7 @@ class GroupConsumer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: dict[int, deque[ConsumedRecord]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
+        self._paused: set[int] = set()
         self._failure: asyncio.Future[None] | None = None
 
     @property
@@ -132,22 +136,27 @@ class GroupConsumer:
             record = consumed(message)
             if record.partition not in self._waiting:
                 continue  # fetched before the partition went; its next owner reads it
-            self._waiting[record.partition].append(record)
-            if record.partition not in self._workers:
+            waiting = self._waiting[record.partition]
+            waiting.append(record)
+            if len(waiting) >= MOST_WAITING and record.partition not in self._paused:
+                self._paused.add(record.partition)
                 self._consumer.pause([TopicPartition(self._topic, record.partition)])
+            if record.partition not in self._workers:
                 worker = asyncio.create_task(
                     self._work(record.partition, handle), name=f"{self._topic}-{record.partition}"
                 )
                 self._workers[record.partition] = worker
 
     async def _work(self, partition: int, handle: Handler) -> None:
-        """Handle what waits of one partition, then let it be fetched again."""
+        """Handle what waits of one partition; let it be fetched again when little is left."""
         waiting = self._waiting[partition]
         try:
             while waiting:
                 await handle(waiting[0])
                 waiting.popleft()
-            self._consumer.resume([TopicPartition(self._topic, partition)])
+                if len(waiting) < MOST_WAITING // 2 and partition in self._paused:
+                    self._paused.discard(partition)
+                    self._consumer.resume([TopicPartition(self._topic, partition)])
         except Exception as error:
             self._fail(error)
         finally:
@@ -184,6 +193,7 @@ class GroupConsumer:
         log.info("partitions revoked", topic=self._topic, partitions=sorted(partitions))
         for partition in partitions:
             self._waiting.pop(partition, None)
+            self._paused.discard(partition)
         await self._end_workers(partitions)
         await self._on_revoked(partitions)
 

@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -211,7 +210,8 @@ class EmbeddedKafka:
     def _format(self, found: Distribution) -> None:
         if (self._directory / "data" / "meta.properties").exists():
             return
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The leading zero keeps the text from beginning with a dash, which StorageTool would take for an option.
+        cluster = base64.urlsafe_b64encode(b"\0" + os.urandom(15)).decode().rstrip("=")
         options = [*HEAP, QUICK_JIT, f"-XX:SharedArchiveFile={found.class_archive}"]
         main = _java_main(found, "kafka.tools.StorageTool")
         command = [str(found.java), *options, *main, "format", "-t", cluster, "-c", str(self._configuration)]

@@ -1,5 +1,6 @@
 """The embedded broker: one real broker, restartable, that never outlives its owner."""
 
+import contextlib
 import subprocess
 import sys
 import textwrap
@@ -94,6 +95,9 @@ def test_no_stray_process_after_a_sigkill(victim: str) -> None:
     finally:
         owner.kill()
         owner.communicate()
+        for left_over in (java, supervisor):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left_over.kill()
 
 
 def test_takes_properties_and_a_port_of_ours(tmp_path: Path) -> None:

@@ -96,6 +96,18 @@ async def test_one_refused_record_fails_the_call_and_not_its_neighbours(
     assert values == [b"y", b"y", b"z"]
 
 
+async def test_what_the_brokers_refuse_is_an_error(
+    producer: AsyncProducer, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x", 1, {"max.message.bytes": "5000"})
+    value = random.Random(1).randbytes(20_000)
+    with pytest.raises(PublishError, match="MSG_SIZE_TOO_LARGE"):
+        await producer.publish_many([OutgoingRecord(topic, b"k", value)])
+    with pytest.raises(PublishError, match="MSG_SIZE_TOO_LARGE"):
+        await producer.publish(topic, b"k", value)
+    assert await producer.publish_many([OutgoingRecord(topic, b"k", b"v")]) == 1
+
+
 async def test_a_topic_that_does_not_exist_is_an_error_in_time(settings: KafkaSettings, namespace: str) -> None:
     config = {"message.timeout.ms": 1500, "topic.metadata.propagation.max.ms": 500}
     async with AsyncProducer(settings, "test", config) as producer:
