@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 ENTRY_BYTES = 12
 _PRINT_BYTES = 8
+_PRIME = 2**64 - 59
 
 Minutes = int
 """Minutes since 1970."""
@@ -31,11 +32,12 @@ class Remembered(NamedTuple):
 def fingerprint(event_id: str) -> bytes:
     """Return 8 bytes that stand for an event id; among the ids of one row a false match is as likely as a disk error.
 
-    Our own ids are hexadecimal digests, of which the first bytes are taken as they are.
+    Sixteen bytes in hexadecimal, as our own ids are, are taken modulo a prime: that is quicker than a hash, and tells
+    counters and times apart too.
     """
     if len(event_id) == 32:
         try:
-            return bytes.fromhex(event_id)[:_PRINT_BYTES]
+            return (int.from_bytes(bytes.fromhex(event_id)) % _PRIME).to_bytes(_PRINT_BYTES)
         except ValueError:
             pass
     return blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=_PRINT_BYTES).digest()

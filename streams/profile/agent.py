@@ -20,10 +20,11 @@ from schemas.identity import key_of
 from streams.batches import Batch, BatchTable, Metrics, Output, Record, Row, RowTooLarge
 from streams.batches.folding import seal
 from streams.batches.partitioning import partition_of
-from streams.profile.fold import ProfileFold, StreamFold, Tally
+from streams.profile.fold import ProfileFold, StreamFold
 from streams.profile.messages import ORIGIN_HEADER, Event, Refused
 from streams.profile.moves import Move, read_move
 from streams.profile.row import Profile
+from streams.profile.tally import Tally
 
 log = structlog.get_logger(__name__)
 

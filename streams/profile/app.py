@@ -20,9 +20,10 @@ from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Output, 
 from streams.domain.mapping.catalog import Catalog
 from streams.mappings import DEFAULT_DIRECTORY, load_catalog
 from streams.profile.agent import ProfileAgent
-from streams.profile.fold import ProfileFold, StreamFold, Topics
+from streams.profile.fold import ProfileFold, StreamFold
 from streams.profile.server import ProfileServer
 from streams.profile.settings import ProfileSettings
+from streams.profile.tally import Topics
 from streams.settings import StreamsSettings
 
 log = structlog.get_logger(__name__)

@@ -4,55 +4,29 @@ An event that was counted before is folded once more without counting: sets, map
 same unsubscribe is told by webhook and by report, the profile keeps what either of them knows.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
 
-from schemas.cm_profile_change import ErasureReceipt, ProfileChange
+from schemas.cm_profile_change import ProfileChange
 from schemas.identity import key_of, normalise_email
-from streams.batches import Output, StoredRecord
-from streams.domain.counting import DEFAULT_CAP, both, fingerprint, remember, seen
+from streams.batches import Output
+from streams.domain.counting import DEFAULT_CAP, fingerprint, remember, seen
 from streams.domain.mapping.catalog import Catalog
 from streams.domain.mapping.compile import FoldMessage
-from streams.domain.mapping.dates import Millis, rfc3339
-from streams.domain.mapping.join import join
+from streams.domain.mapping.dates import Millis
 from streams.profile.messages import Event, Reader
-from streams.profile.moves import Move, output, packed, unpacked
-from streams.profile.row import Moving, Profile, ProfileCodec, Ways
+from streams.profile.move_fold import MoveFold
+from streams.profile.moves import Move, output
+from streams.profile.row import Profile, ProfileCodec
+from streams.profile.tally import MINUTE_MS, Tally, Topics
 
-MINUTE_MS = 60_000
 _RANK = 1 << 48
 """A stream's rank stands above its offsets in an arrival: within a stream the later record wins a tie."""
-_MOST_WAYS = 32
-"""Changes of address that a profile remembers."""
 _BEFORE_ALL = -1
 """Arrival of an event that was counted already: whatever is there keeps its place on equal times."""
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """Where outputs go, by their names in use; `changes` None: they are not told."""
-
-    moves: str
-    erasures: str
-    changes: str | None = None
-
-
-@dataclass(slots=True)
-class Tally:
-    """What folding a batch came to, beside the rows."""
-
-    partition: int
-    outputs: list[Output] = field(default_factory=list)
-    unconvertible: list[str] = field(default_factory=list)
-    """Fields whose values could not become their kind."""
-    repeated: int = 0
-    forgotten_early: int = 0
-    forwarded: int = 0
-    dropped_erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +53,7 @@ class ProfileFold:
             name: StreamFold(name, rank, compiled.fold, Reader(compiled, future_tolerance_ms))
             for rank, (name, compiled) in enumerate(catalog.streams.items())
         }
+        self._moves = MoveFold(self, catalog.layout, topics, id_cap)
 
     def events(self, profile: Profile, address: str, stream: StreamFold, events: Sequence[Event], tally: Tally) -> bool:
         """Fold new events of one stream, in offset order; True when the row must be written."""
@@ -118,16 +93,7 @@ class ProfileFold:
 
         `now_ms` is the record's timestamp, so that a replay decides as the first run did.
         """
-        match move.kind:
-            case "leave":
-                return self._take_leave(profile, move, tally)
-            case "seal":
-                return self._hand_over(profile, move, tally)
-            case "arrive":
-                return self._arrive(profile, move, tally, now_ms)
-            case "follow":
-                return self._follow(profile, move, tally)
-        return self._erase(profile, move, tally, now_ms)
+        return self._moves.apply(profile, move, tally, now_ms)
 
     def _event(self, profile: Profile, address: str, stream: StreamFold, event: Event, tally: Tally) -> bool:
         """One event, with everything that is rare: former addresses, erasure, changes told."""
@@ -138,9 +104,9 @@ class ProfileFold:
             if ways.erased_at is not None and event.ms <= ways.erased_at:
                 tally.dropped_erased += 1
                 return False
-            hop = ways.next_hop(event.ms - 1)
-            if hop is not None or ways.moving is not None:
-                at, to = hop or (event.ms - 1, address)
+            here = (event.ms - 1, address)
+            at, to = here if ways.moving is not None else ways.next_hop(event.ms - 1) or here
+            if to != address or ways.moving is not None:
                 value = (record.value or b"").decode()
                 follow = Move(
                     "follow",
@@ -155,9 +121,9 @@ class ProfileFold:
                 tally.outputs.append(output(self._topics.moves, follow))
                 tally.forwarded += 1
                 return False
-        return self._fold_told(profile, address, stream, event, event.event_id, arrival, tally)
+        return self.fold_told(profile, address, stream, event, event.event_id, arrival, tally)
 
-    def _fold_told(
+    def fold_told(
         self,
         profile: Profile,
         address: str,
@@ -171,6 +137,9 @@ class ProfileFold:
         before = orjson.dumps(profile.public) if self._topics.changes else b""
         mark = None if event_id is None else fingerprint(event_id)
         again = mark is not None and seen(profile.ids, mark)
+        if again and profile.ways is not None and profile.ways.to:
+            tally.repeated += 1  # it may belong to the profile that left
+            return False
         stamp = [event.ms, _BEFORE_ALL if again else arrival]
         counted = event.counted and not again
         changed = stream.fold(
@@ -225,118 +194,8 @@ class ProfileFold:
                 )
                 yield Output(topic, key_of(address), change.to_bytes())
 
-    # -- changes of address
-
     def _leave(self, address: str, old: object, ms: Millis, event_id: str, tally: Tally) -> None:
         """Ask the owner of a former address for the profile."""
         former = normalise_email(old) if isinstance(old, str) else None
         if former is not None and former != address:
             tally.outputs.append(output(self._topics.moves, Move("leave", f"move:{event_id}", former, ms, to=address)))
-
-    def _take_leave(self, profile: Profile, move: Move, tally: Tally) -> bool:
-        if not move.to or move.to == move.email:
-            return False
-        ways = profile.ways or Ways()
-        newest = max([at for at, _ in ways.to] + ([ways.moving.at] if ways.moving else []), default=None)
-        if (move.at, move.to) in ways.to or (ways.moving is not None and ways.moving.id == move.id):
-            return False
-        if ways.moving is not None and ways.moving.at < move.at:
-            tally.outputs.append(output(self._topics.moves, move))  # after the move that is under way
-            return False
-        profile.ways = ways
-        if not profile.public or (newest is not None and newest >= move.at):
-            _add_way(ways, move.at, move.to)
-            return True
-        ways.moving = Moving(move.id, move.to, move.at)
-        tally.outputs.append(output(self._topics.moves, Move("seal", move.id, move.email, move.at)))
-        return True
-
-    def _hand_over(self, profile: Profile, move: Move, tally: Tally) -> bool:
-        ways = profile.ways
-        if ways is None or ways.moving is None or ways.moving.id != move.id:
-            return False
-        moving = ways.moving
-        arrive = Move("arrive", moving.id, moving.to, moving.at, profile=packed(profile, move.email))
-        tally.outputs.append(output(self._topics.moves, arrive))
-        self._forget(profile)
-        profile.ways = Ways(ways.to, [], None, ways.erased_at)
-        _add_way(profile.ways, moving.at, moving.to)
-        return True
-
-    def _arrive(self, profile: Profile, move: Move, tally: Tally, now_ms: Millis) -> bool:
-        mark = fingerprint(move.id)
-        if seen(profile.ids, mark):
-            return False
-        if self._passed_on(profile, move, tally):
-            return False
-        if profile.ways is not None and profile.ways.erased_at is not None and move.at <= profile.ways.erased_at:
-            tally.dropped_erased += 1
-            return False
-        public, hidden, ids, came_from = unpacked(move.profile or {})
-        join(self._layout, profile.public, profile.hidden, public, hidden, move.email)
-        joined = both(profile.ids, ids, self._cap)
-        profile.ids, early = remember(joined.ids, mark, now_ms // MINUTE_MS, self._cap)
-        tally.forgotten_early += early + joined.forgotten_early
-        profile.ways = profile.ways or Ways()
-        known = dict.fromkeys([*profile.ways.came_from, *came_from])
-        known.pop(move.email, None)
-        profile.ways.came_from = list(known)[-_MOST_WAYS:]
-        return True
-
-    def _follow(self, profile: Profile, move: Move, tally: Tally) -> bool:
-        stream = self.streams.get(move.stream)
-        if stream is None:
-            raise ValueError(f"an event of stream {move.stream}, which is not mapped")
-        _, event = stream.reader.read(StoredRecord(move.arrival % _RANK, None, move.value.encode(), move.timestamp))
-        ways = profile.ways
-        if ways is not None and ways.erased_at is not None and event.ms <= ways.erased_at:
-            tally.dropped_erased += 1
-            return False
-        if self._passed_on(profile, move, tally):
-            return False
-        return self._fold_told(profile, move.email, stream, event, move.id, move.arrival, tally)
-
-    def _passed_on(self, profile: Profile, move: Move, tally: Tally) -> bool:
-        """Send what travels to the next address, or once round while this row is being handed over."""
-        if profile.ways is None:
-            return False
-        hop = profile.ways.next_hop(move.at)
-        if hop is None and profile.ways.moving is None:
-            return False
-        at, to = hop or (move.at, move.email)
-        said = {name: getattr(move, name) for name in Move.__slots__}
-        tally.outputs.append(output(self._topics.moves, Move(**{**said, "at": at, "email": to})))
-        tally.forwarded += 1
-        return True
-
-    # -- erasure
-
-    def _erase(self, profile: Profile, move: Move, tally: Tally, now_ms: Millis) -> bool:
-        ways = profile.ways or Ways()
-        known = bool(profile.public or ways.to or ways.came_from or ways.moving)
-        others = [*ways.came_from, *(to for _, to in ways.to), *([ways.moving.to] if ways.moving else [])]
-        visited = {*move.visited, move.email}
-        for other in dict.fromkeys(others):
-            if other not in visited:
-                further = Move("erase", move.id, other, move.at, visited=(*sorted(visited), *others))
-                tally.outputs.append(output(self._topics.moves, further))
-        if not move.visited:
-            receipt = ErasureReceipt(
-                request_id=move.id,
-                email_sha256=hashlib.sha256(move.email.encode()).hexdigest(),
-                outcome="erased" if known else "unknown",
-                requested_at=rfc3339(move.at),
-                erased_at=rfc3339(now_ms),
-            )
-            tally.outputs.append(Output(self._topics.erasures, move.id.encode(), receipt.to_bytes()))
-        self._forget(profile)
-        profile.ways = Ways(erased_at=max(move.at, ways.erased_at or move.at))
-        return True
-
-    def _forget(self, profile: Profile) -> None:
-        empty = self.codec.empty()
-        profile.public, profile.hidden, profile.ids, profile.in_order = empty.public, empty.hidden, b"", 0
-
-
-def _add_way(ways: Ways, at: Millis, to: str) -> None:
-    ways.to = sorted({*ways.to, (at, to)})[-_MOST_WAYS:]

@@ -53,8 +53,7 @@ class Ways:
 
     def next_hop(self, after: Millis) -> tuple[Millis, str] | None:
         """The first change of address later than `after`, when there is one."""
-        hops = [*self.to, (self.moving.at, self.moving.to)] if self.moving else self.to
-        return min((hop for hop in hops if hop[0] > after), default=None)
+        return next((hop for hop in self.to if hop[0] > after), None)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,179 @@
+"""Changes of address: whatever overtakes what, and wherever a crash falls, nothing is lost and nothing doubled."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.identity import key_of
+from streams.profile.moves import Move, output, read_move
+from tests.unit.profile.worlds import World, activity
+
+A, B, C = "a@x.com", "b@x.com", "c@x.com"
+CRASHES = st.sampled_from(["", "", "", "outputs", "row"])
+
+
+def moved(number, old, new, second=None):
+    return activity(new, number, "update", second, old_email=old)
+
+
+def chooser(data):
+    """Any lane next, any number of its records, and a crash now and then."""
+    crashes = 0
+
+    def choose(lanes):
+        nonlocal crashes
+        crash = data.draw(CRASHES) if crashes < 6 else ""
+        crashes += bool(crash)
+        return data.draw(st.sampled_from(lanes)), data.draw(st.integers(1, 3)), crash
+
+    return choose
+
+
+def whole(profiles, address):
+    """What the one profile must say, apart from order: counts and sets."""
+    assert list(profiles) == [address]
+    return profiles[address]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_one_change_of_address(data):
+    """Before, during and after the change, in any order of topics."""
+    world = World()
+    events = [activity(A, n, campaign_id=f"k{n}") for n in range(4)] + [
+        activity(B, n, campaign_id=f"k{n}") for n in (11, 12)
+    ]
+    events += [moved(10, A, B), *(activity(A, n, campaign_id=f"k{n}") for n in (5, 6))]  # two come late
+    for event in data.draw(st.permutations(events)):
+        world.send(event)
+    world.drain(chooser(data))
+    for event in events:  # and everything again, as after an overlapping import
+        world.send(event)
+    world.drain(chooser(data))
+
+    profile = whole(world.profiles(), B)
+    assert profile["email"] == B
+    assert profile["email_domain"] == "x.com"
+    assert profile["cm_openct"] == 8
+    assert profile["cm_email_event"] == {"open": 8, "update": 1}
+    assert profile["cm_campaign_ids"] == sorted(event["campaign_id"] for event in events if "campaign_id" in event)
+    assert profile["cm_hourlyopen"] == {"0": 8}
+    assert profile["cm_firstopen_ts"] == "2025-01-01T00:00:00.000Z"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_chain_and_the_way_back(data):
+    """a -> b -> c -> a: the person ends where the person is, with everything."""
+    world = World()
+    events = [
+        activity(A, 1, campaign_id="k1"),
+        moved(10, A, B),
+        activity(B, 11, campaign_id="k2"),
+        moved(20, B, C),
+        activity(C, 21, campaign_id="k3"),
+        moved(30, C, A),
+        activity(A, 31, campaign_id="k4"),
+    ]
+    for event in data.draw(st.permutations(events)):
+        world.send(event)
+    world.drain(chooser(data))
+
+    profile = whole(world.profiles(), A)
+    assert profile["email"] == A
+    assert profile["cm_openct"] == 4
+    assert profile["cm_email_event"] == {"open": 4, "update": 3}
+    assert profile["cm_campaign_ids"] == ["k1", "k2", "k3", "k4"]
+
+
+def test_an_address_can_become_somebody_elses():
+    world = World()
+    for event in (activity(A, 1), moved(10, A, B), activity(A, 20, "click"), activity(A, 5)):
+        world.send(event)
+        world.drain()
+
+    assert world.profiles()[A]["cm_email_event"] == {"click": 1}
+    assert world.profiles()[B]["cm_email_event"] == {"open": 2, "update": 1}
+
+
+def test_the_old_row_is_a_tombstone():
+    world = World()
+    for event in (activity(A, 1), moved(10, A, B)):
+        world.send(event)
+    world.drain()
+    value, state = world.rows[key_of(A)]
+
+    assert value is None
+    assert b"b@x.com" in state
+
+
+def erase(world, address, second, request="r1"):
+    at = 1_735_689_600_000 + second * 1000
+    world.publish("moves", key_of(address), output("moves", Move("erase", request, address, at)).value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_an_erased_person_is_gone_under_every_address(data):
+    world = World()
+    for event in (activity(A, 1), moved(10, A, B), activity(B, 11), moved(20, B, C), activity(C, 21)):
+        world.send(event)
+        world.drain(chooser(data))
+    erase(world, data.draw(st.sampled_from([A, B, C])), 100)
+    for event in (activity(A, 2), activity(B, 12), activity(C, 22)):  # late ones do not bring the person back
+        world.send(event)
+    world.drain(chooser(data))
+
+    assert world.profiles() == {}
+    for key, (value, state) in world.rows.items():
+        others = {A, B, C} - {key.decode()}
+        assert value is None
+        assert not [address for address in others if address.encode() in state]
+    receipts = {output.value for output in world.outputs}
+    assert len({json.loads(receipt)["request_id"] for receipt in receipts}) == 1
+    assert {json.loads(receipt)["outcome"] for receipt in receipts} <= {"erased", "unknown"}
+    assert b"@" not in b"".join(receipts)
+
+
+def test_whoever_comes_back_after_an_erasure_is_new():
+    world = World()
+    world.send(activity(A, 1))
+    world.drain()
+    erase(world, A, 100)
+    world.drain()
+    world.send(activity(A, 1, second=200) | {"event_id": f"{200:032x}"})
+    world.drain()
+
+    assert world.profiles()[A]["cm_openct"] == 1
+
+
+def test_erasing_nobody_gives_a_receipt_too():
+    world = World()
+    erase(world, A, 100)
+    world.drain()
+    (receipt,) = world.outputs
+    assert json.loads(receipt.value)["outcome"] == "unknown"
+
+
+@pytest.mark.parametrize("value", [None, b"{", b"[]", b"{}", b'{"kind": "dance"}', b'{"kind": "leave"}'])
+def test_what_is_no_move_is_refused(value):
+    with pytest.raises(ValueError):  # noqa: PT011 - JSON's own error is one, too
+        read_move(value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.builds(
+        Move,
+        st.sampled_from(["leave", "seal", "erase"]),
+        st.text(min_size=1),
+        st.text(min_size=1),
+        st.integers(0, 2**40),
+        st.text(),
+    )
+)
+def test_moves_are_read_as_they_were_written(move):
+    written = output("moves", move)
+    assert read_move(written.value) == move
