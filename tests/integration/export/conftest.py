@@ -53,6 +53,7 @@ class World:
             "audience-delivery",
             "cm_activity",
             "cm_jobs",
+            "cm_authorizations",
             "cm_export-state",
             "cm_membership-commands",
             "cm_memberships-changelog",
@@ -118,9 +119,11 @@ class World:
             attend,
             **overrides,
         )
-        async with worker.app.running():
-            yield worker
-        await worker.close()
+        try:
+            async with worker.app.running():
+                yield worker
+        finally:
+            await worker.close()
 
     def receipts(self) -> list[dict[str, Any]]:
         """Everything on `audience-delivery`."""
