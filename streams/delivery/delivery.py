@@ -333,6 +333,10 @@ class Delivery:
             sender = self.senders.get(list_id)
             if sender is not None and known is not None and asked_for(known) != asked_for(listed):
                 sender.repaired()
+        for owned in self._partitions.values():
+            for list_id, (revision, _) in list(owned.checkpoint.sweeps.items()):
+                if list_id not in after.lists or after.lists[list_id].revision != revision:
+                    del owned.checkpoint.sweeps[list_id]  # swept for jobs that are not these any more
         self._changed.set()
 
     async def _open_senders(self) -> None:
@@ -420,13 +424,8 @@ class Delivery:
         if listed is None or sender is None or (running is not None and not running.done()):
             return
         plans = planned(listed, self._shared.catalogue)
-        keys = {
-            plan.field: key
-            for plan in plans.values()
-            if (key := sender.fields.key_of(plan.field)) is not None
-            and plan.option in sender.fields.options_of(plan.field)
-        }
-        ready = {title: plan for title, plan in plans.items() if plan.field in keys}
+        ready = {it.title: it for it in plans.values() if it.option in sender.fields.options_of(it.field)}
+        keys = {it.field: key for it in ready.values() if (key := sender.fields.key_of(it.field)) is not None}
         if segments.missing(ready):
             self._background_tasks[list_id] = asyncio.create_task(self._make_segments(list_id, segments, ready, keys))
 

@@ -30,7 +30,7 @@ def decided(row: Row, event: Event, done: Folded, exports: Exports, carries: Car
             receipts[view.id, event.position] = Receipt(
                 view.id, view.job.list_id, event.position, outcome, event.appended
             )
-    if any(exports.of(audience) for audience in done.moved) or (done.fields and _exported(row, exports)):
+    if any(exports.concern(audience) for audience in done.moved) or (done.fields and _exported(row, exports)):
         row.due = True
     return list(receipts.values())
 
@@ -67,4 +67,4 @@ def _inside(event: Event) -> bool:
 
 
 def _exported(row: Row, exports: Exports) -> bool:
-    return any(exports.of(audience) for audience, it in row.audiences.items() if it.inside)
+    return any(exports.concern(audience) for audience, it in row.audiences.items() if it.inside)

@@ -68,6 +68,12 @@ class Exports:
         named = self.by_audience.get(audience)
         return self.everything if named is None else named + self.everything
 
+    def concern(self, audience: str) -> bool:
+        """Say whether any job exports an audience, running or stopped: a stopped one may be started again."""
+        return bool(self.of(audience)) or any(
+            view.exports(audience) for listed in self.lists.values() for view in listed.jobs if not view.running
+        )
+
     def job(self, job_id: str) -> JobView | None:
         """Return a job by its id."""
         return next((view for it in self.lists.values() for view in it.jobs if view.id == job_id), None)
