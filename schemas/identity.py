@@ -5,6 +5,7 @@ one RFC 5322 mailbox, with or without a display name, as strictly as Go's `net/m
 (`name: a@b;`) is refused and an encoded display name may be in any charset: the name is not used.
 """
 
+import hashlib
 import ipaddress
 import re
 
@@ -41,6 +42,11 @@ def domain_of(email: str) -> str:
 def key_of(email: str) -> bytes:
     """Return the Kafka key of a normalised address: its UTF-8 bytes."""
     return email.encode()
+
+
+def digest_of(email: str) -> str:
+    """Return the SHA-256 of a normalised address, hexadecimal: what is kept of a person who was erased."""
+    return hashlib.sha256(email.encode()).hexdigest()
 
 
 def lower(text: str) -> str:

@@ -1,5 +1,6 @@
 """`cm-streams mapping`, `eval` and `explain`: mappings checked, shown and tried out."""
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -53,6 +54,57 @@ def show(stream: str = typer.Argument("", help="Only this stream."), directories
     for name, compiled in catalog.streams.items():
         if stream in ("", name):
             typer.echo(f"\n{compiled.source}")
+
+
+@app.command()
+def rebuild(
+    switch: bool = typer.Option(False, "--switch", help="Put the rebuilt profiles in place; stop the workers before."),
+    diff: bool = typer.Option(False, "--diff", help="Only show which profiles differ from the running ones."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON line for each profile that differs."),
+) -> None:
+    """Build all profiles anew under the configured mappings, beside the running ones.
+
+    1. `rebuild` with the new mappings configured (PROFILE_MAPPING_DIR, ...), while the workers run with the old ones;
+    2. `rebuild --diff` shows what would change;
+    3. stop the workers, `rebuild --switch`, start them with the new mappings.
+    """
+    from connectors.kafka.settings import KafkaSettings
+    from streams.cli.refusals import refusals
+    from streams.profile.rebuild import Progress, Rebuild, RebuildError
+    from streams.profile.settings import ProfileSettings
+    from streams.settings import StreamsSettings
+
+    def report(progress: Progress) -> None:
+        typer.echo(f"{progress.done} of {progress.total} records", err=True)
+
+    with refusals():
+        try:
+            work = Rebuild(StreamsSettings(), KafkaSettings(), ProfileSettings())
+            if switch:
+                typer.echo(f"{asyncio.run(work.switch())} records written to {work.running}", err=True)
+                work.clean()
+                return
+            if not diff:
+                asyncio.run(work.build(report))
+            count = 0
+            for found in work.differences():
+                count += 1
+                typer.echo(_difference(found.email, found.fields, as_json))
+            typer.echo(f"{count} profiles differ under version {work.catalog.version} ({work.shadow})", err=True)
+        except (RebuildError, MappingError, FileNotFoundError) as error:
+            _fail(str(error))
+
+
+def _difference(email: str, fields: dict[str, tuple[Any, Any]], as_json: bool) -> str:
+    if as_json:
+        said = {name: {"now": now, "rebuilt": rebuilt} for name, (now, rebuilt) in fields.items()}
+        return orjson.dumps({"email": email, "fields": said}).decode()
+    lines = [f"    {name}: {_shown(now)} -> {_shown(rebuilt)}" for name, (now, rebuilt) in fields.items()]
+    return "\n".join([email, *lines])
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else orjson.dumps(value).decode()
 
 
 def evaluate() -> None:

@@ -20,6 +20,7 @@ from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Output, 
 from streams.domain.mapping.catalog import Catalog
 from streams.mappings import DEFAULT_DIRECTORY, load_catalog
 from streams.profile.agent import ProfileAgent
+from streams.profile.erasures import Erased
 from streams.profile.fold import ProfileFold, StreamFold
 from streams.profile.server import ProfileServer
 from streams.profile.settings import ProfileSettings
@@ -42,17 +43,20 @@ class ProfileWorker:
         profile: ProfileSettings,
         *,
         catalog: Catalog | None = None,
-        profile_topic: str | None = None,
+        beside: str = "",
         **overrides: Any,
     ) -> None:
-        """`profile_topic`: another topic to build into (a rebuild). `overrides` go into the batch settings."""
+        """`beside`: a suffix of the topics to build into, for a rebuild beside the running aggregator; it tells nobody
+        of changes and keeps no dead letters, which the running one has kept. `overrides` go into the batch settings.
+        """
         names = kafka.names()
         self.names = names
         self.catalog = catalog or catalog_of(profile)
         self.sources = {name: names[name] if name in TOPICS else name for name in self.catalog.streams}
-        topics = Topics(
-            names["cm_profile_moves"], names["cm_erasures"], names["cm_profile_changes"] if profile.changes else None
-        )
+        changes = names["cm_profile_changes"] if profile.changes and not beside else None
+        topics = Topics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes)
+        self.erased = Erased(kafka, topics.erasures)
+        self._beside = bool(beside)
         self.app = BatchApp(
             batch_settings(streams, kafka, profile, **overrides), dead_letters=self._keep, misplaced=self._keep
         )
@@ -61,12 +65,13 @@ class ProfileWorker:
             topics,
             id_cap=profile.event_ids,
             future_tolerance_ms=int(profile.future_tolerance_hours * HOUR_MS),
+            erased=self.erased,
         )
         self.table = self.app.table(
             TABLE,
             codec=self.fold.codec,
             sources=[*self.sources.values(), topics.moves],
-            changelog=profile_topic or names["cm_profile"],
+            changelog=names["cm_profile"] + beside,
             public=True,
             headers=[(SCHEMA_HEADER, str(SCHEMA_VERSION).encode()), (MAPPING_HEADER, self.catalog.version.encode())],
         )
@@ -81,7 +86,8 @@ class ProfileWorker:
         for name, topic in self.sources.items():
             self.app.agent(topic)(_folding(self.agent, self.fold.streams[name]))
         self.app.agent(topics.moves)(self.agent.moves)
-        self.app.on_assigned(self._same_mapping)
+        self.app.on_assigned(self._may_go_on)
+        self.app.service(self.erased.follow)
         self.server = ProfileServer(
             self.table,
             self._owner_of,
@@ -112,13 +118,16 @@ class ProfileWorker:
                 return str(url)
         return None
 
-    async def _same_mapping(self, partition: int, generation: int) -> None:
-        """Refuse to go on with profiles that other mappings made: decoding the first one raises WrongMappingError."""
+    async def _may_go_on(self, partition: int, generation: int) -> None:
+        """Know who was erased, and refuse profiles that other mappings made: decoding one raises WrongMappingError."""
+        await self.erased.known.wait()
         async for _rows in self.table.scan(partition, step=1):
             break
 
     async def _keep(self, letters: Sequence[DeadLetter]) -> None:
         """Keep refused records: bytes untouched, headers say why and from where."""
+        if self._beside:
+            return
         now = rfc3339(datetime.now(UTC))
         await self.app.producer.publish_all([_dead(self.names.dead_letters(it.topic), it, now) for it in letters])
 

@@ -4,14 +4,14 @@ An event that was counted before is folded once more without counting: sets, map
 same unsubscribe is told by webhook and by report, the profile keeps what either of them knows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
 
 from schemas.cm_profile_change import ProfileChange
-from schemas.identity import key_of, normalise_email
+from schemas.identity import digest_of, key_of, normalise_email
 from streams.batches import Output
 from streams.domain.counting import DEFAULT_CAP, fingerprint, remember, seen
 from streams.domain.mapping.catalog import Catalog
@@ -20,7 +20,7 @@ from streams.domain.mapping.dates import Millis
 from streams.profile.messages import Event, Reader
 from streams.profile.move_fold import MoveFold
 from streams.profile.moves import Move, output
-from streams.profile.row import Profile, ProfileCodec
+from streams.profile.row import Profile, ProfileCodec, Ways
 from streams.profile.tally import MINUTE_MS, Tally, Topics
 
 _RANK = 1 << 48
@@ -43,11 +43,19 @@ class ProfileFold:
     """Folds whatever concerns one profile."""
 
     def __init__(
-        self, catalog: Catalog, topics: Topics, *, id_cap: int = DEFAULT_CAP, future_tolerance_ms: Millis = 86_400_000
+        self,
+        catalog: Catalog,
+        topics: Topics,
+        *,
+        id_cap: int = DEFAULT_CAP,
+        future_tolerance_ms: Millis = 86_400_000,
+        erased: Mapping[str, Millis] | None = None,
     ) -> None:
+        """`erased`: digests of erased addresses (see `erasures`) and when; live, so it may grow."""
         self._layout = catalog.layout
         self._topics = topics
         self._cap = id_cap
+        self._erased = {} if erased is None else erased
         self.codec = ProfileCodec(catalog.version, tuple(catalog.layout.fields), catalog.layout.slots)
         self.streams = {
             name: StreamFold(name, rank, compiled.fold, Reader(compiled, future_tolerance_ms))
@@ -57,6 +65,8 @@ class ProfileFold:
 
     def events(self, profile: Profile, address: str, stream: StreamFold, events: Sequence[Event], tally: Tally) -> bool:
         """Fold new events of one stream, in offset order; True when the row must be written."""
+        if not profile.public and self._erased:
+            self._recall_erasure(profile, address)
         if profile.ways is not None or self._topics.changes is not None:
             changed = [self._event(profile, address, stream, event, tally) for event in events]
             return any(changed)
@@ -87,6 +97,13 @@ class ProfileFold:
                     tally,
                 )
         return changed_any
+
+    def _recall_erasure(self, profile: Profile, address: str) -> None:
+        """An address without a profile may be an erased person's, whose row is long gone."""
+        erased_at = self._erased.get(digest_of(address))
+        if erased_at is not None:
+            profile.ways = profile.ways or Ways()
+            profile.ways.erased_at = max(erased_at, profile.ways.erased_at or erased_at)
 
     def move(self, profile: Profile, move: Move, tally: Tally, now_ms: Millis) -> bool:
         """Apply one record of the moves topic; True when the row must be written. Raises ValueError for a bad one.

@@ -1,9 +1,9 @@
 """Moves into profiles: changes of address in steps that may be repeated and overtaken, and erasure. Pure."""
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from schemas.cm_profile_change import ErasureReceipt
+from schemas.identity import digest_of
 from streams.batches import Output, StoredRecord
 from streams.domain.counting import both, fingerprint, remember, seen
 from streams.domain.mapping.dates import Millis, rfc3339
@@ -140,15 +140,14 @@ class MoveFold:
             if other not in visited:
                 further = Move("erase", move.id, other, move.at, visited=(*sorted(visited), *others))
                 tally.outputs.append(output(self._topics.moves, further))
-        if not move.visited:
-            receipt = ErasureReceipt(
-                request_id=move.id,
-                email_sha256=hashlib.sha256(move.email.encode()).hexdigest(),
-                outcome="erased" if known else "unknown",
-                requested_at=rfc3339(move.at),
-                erased_at=rfc3339(now_ms),
-            )
-            tally.outputs.append(Output(self._topics.erasures, move.id.encode(), receipt.to_bytes()))
+        receipt = ErasureReceipt(
+            request_id=move.id,
+            email_sha256=digest_of(move.email),
+            outcome="erased" if known else "unknown",
+            requested_at=rfc3339(move.at),
+            erased_at=rfc3339(now_ms),
+        )
+        tally.outputs.append(Output(self._topics.erasures, move.id.encode(), receipt.to_bytes()))
         self._forget(profile)
         profile.ways = Ways(erased_at=max(move.at, ways.erased_at or move.at))
         return True

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from connectors.kafka.settings import KafkaSettings
 from streams.mappings import DEFAULT_DIRECTORY
 from streams.profile.app import ProfileWorker
+from streams.profile.rebuild import Rebuild
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 from tests import kafka_io
@@ -43,18 +44,29 @@ class World:
     def make(self, topic: str, config: dict[str, str] | None = None) -> str:
         return kafka_io.create_topic(self.bootstrap_servers, self.namespace + topic, PARTITIONS, config)
 
-    def worker(self, disk: str = "w", *, overrides: dict[str, Any] | None = None, **profile: Any) -> ProfileWorker:
-        streams = StreamsSettings(data_dir=self.directory / disk)
-        kafka = KafkaSettings(
+    waits: ClassVar[dict[str, Any]] = {
+        "commit_interval_seconds": 0.1,
+        "fetch_max_wait_milliseconds": 100,
+        "create_topics": False,
+    }
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        return KafkaSettings(
             bootstrap_servers=self.bootstrap_servers,
             topic_prefix=self.namespace,
             partitions=PARTITIONS,
             replication_factor=1,
             min_insync_replicas=1,
         )
+
+    def worker(self, disk: str = "w", *, overrides: dict[str, Any] | None = None, **profile: Any) -> ProfileWorker:
+        streams = StreamsSettings(data_dir=self.directory / disk)
         settings = ProfileSettings(api_token=TOKEN, **profile)
-        waits = {"commit_interval_seconds": 0.1, "fetch_max_wait_milliseconds": 100, "create_topics": False}
-        return ProfileWorker(streams, kafka, settings, **{**waits, **(overrides or {})})
+        return ProfileWorker(streams, self.kafka, settings, **{**self.waits, **(overrides or {})})
+
+    def rebuild(self, **profile: Any) -> Rebuild:
+        return Rebuild(StreamsSettings(data_dir=self.directory / "rebuild"), self.kafka, ProfileSettings(**profile))
 
     @asynccontextmanager
     async def running(self, disk: str = "w", **more: Any):

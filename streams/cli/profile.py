@@ -1,0 +1,127 @@
+"""`cm-streams profile` and `erase`: look at one person's profile, and forget a person."""
+
+import asyncio
+from typing import Annotated
+
+import orjson
+import typer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from connectors.kafka.settings import KafkaSettings, consumer_config
+from schemas.cm_profile_change import ErasureReceipt
+from schemas.identity import key_of, normalise_email
+from streams.batches.partitioning import partition_of
+from streams.cli.refusals import refusals, refuse
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
+
+_READ_SECONDS = 30.0
+NO_PROFILE = 1
+ADDRESS = typer.Argument(help="The person's e-mail address.")
+
+
+@app.callback()
+def _profile() -> None:
+    """Show a profile."""
+
+
+@app.command()
+def show(email: Annotated[str, ADDRESS]) -> None:
+    """Print the profile as the topic cm_profile has it; exit code 1 when there is none."""
+    address = _address(email)
+    with refusals():
+        value = _newest(KafkaSettings(), key_of(address))
+    if value is None:
+        refuse(f"there is no profile under {address}", NO_PROFILE)
+    typer.echo(orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode())
+
+
+def erase(
+    email: Annotated[str, ADDRESS],
+    from_list: Annotated[
+        list[str], typer.Option("--from-list", help="Delete the subscriber from this Campaign Monitor list, too.")
+    ] = [],  # noqa: B006 - typer reads it, nobody changes it
+    authorization: Annotated[
+        str,
+        typer.Option("--authorization", help="Id of the authorization for --from-list (see `cm-streams auth list`)."),
+    ] = "",
+    wait_seconds: Annotated[float, typer.Option("--wait", help="Seconds to wait for a worker's receipt.")] = 60.0,
+) -> None:
+    """Forget a person: the profile under this and every former address; prints the receipt.
+
+    Events dated before the erasure are not taken for this person again, also when history is read once more.
+    """
+    from streams.profile.erasures import NoReceiptError
+    from streams.profile.erasures import erase as ask
+
+    address = _address(email)
+    if from_list and not authorization:
+        refuse("--from-list needs --authorization: whose account the list belongs to")
+    with refusals():
+        for list_id in from_list:
+            asyncio.run(_delete_subscriber(list_id, address, authorization))
+            typer.echo(f"deleted from list {list_id}", err=True)
+        try:
+            receipt: ErasureReceipt = asyncio.run(ask(KafkaSettings(), address, wait_seconds))
+        except NoReceiptError as late:
+            refuse(str(late))
+    typer.echo(receipt.to_bytes().decode())
+
+
+async def _delete_subscriber(list_id: str, email: str, authorization_id: str) -> None:
+    from connectors.campaign_monitor.client import CampaignMonitor
+    from connectors.campaign_monitor.errors import CampaignMonitorError, SubscriberRefused
+    from connectors.campaign_monitor.limiter import Limiter
+    from connectors.campaign_monitor.settings import CampaignMonitorSettings
+    from connectors.campaign_monitor.transport import Transport
+    from connectors.control.credentials import Credentials
+    from connectors.control.seal import Sealer
+    from connectors.control.settings import ControlSettings
+    from streams.cli.control import control
+
+    settings = CampaignMonitorSettings()
+    async with control(Sealer.from_settings(ControlSettings())) as (_jobs, authorizations), Transport(settings) as wire:
+        authorizations.known(authorization_id)
+        credentials = Credentials(settings, wire)
+        credentials.read_from(authorizations)
+        credential = await credentials.credential(authorization_id)
+        async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:
+            try:
+                await api.subscribers.delete(list_id, email)
+            except SubscriberRefused:
+                return  # not on the list: that is what was asked for
+            except CampaignMonitorError as error:
+                refuse(f"Campaign Monitor did not delete the subscriber from list {list_id}: {error}")
+
+
+def _address(text: str) -> str:
+    address = normalise_email(text)
+    if address is None:
+        refuse(f"{text} is no e-mail address")
+    return address
+
+
+def _newest(kafka: KafkaSettings, key: bytes) -> bytes | None:
+    """The newest value of a key: its partition is read to the end."""
+    topic = kafka.names()["cm_profile"]
+    consumer = Consumer({**consumer_config(kafka, "show", f"{topic}-show"), "enable.partition.eof": True})
+    found: bytes | None = None
+    try:
+        known = consumer.list_topics(topic, timeout=_READ_SECONDS).topics[topic]
+        if known.error is not None:
+            refuse(f"topic {topic} cannot be read: {known.error.str()}")
+        consumer.assign([TopicPartition(topic, partition_of(key, len(known.partitions)), OFFSET_BEGINNING)])
+        while True:
+            messages = consumer.consume(5000, _READ_SECONDS if found is None else 1.0)
+            for message in messages:
+                error = message.error()
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    return found
+                if error is not None:
+                    raise KafkaException(error)
+                if message.key() == key:
+                    found = message.value()
+            if not messages:
+                refuse(f"topic {topic} cannot be read to its end: the brokers do not answer")
+    finally:
+        consumer.close()

@@ -1,0 +1,252 @@
+"""Profiles under other mappings: built beside the running ones, compared with them, and put in their place.
+
+    build    the input topics are read from their beginning into `cm_profile.<version>`, beside the running aggregator
+    compare  which profiles differ, and in which fields
+    switch   with the aggregators stopped, every profile is written over in `cm_profile`, state and all, and the group
+             goes on where the build ended. Repeating it is harmless; a worker that finds a mixture refuses to start.
+
+Consumers of `cm_profile` keep their topic: they see one more update of each profile that changed.
+"""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import orjson
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import TopicPartition as Place
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.records import OutgoingRecord
+from connectors.kafka.settings import KafkaSettings, client_config, consumer_config
+from streams.domain.mapping.catalog import Catalog
+from streams.profile.app import ProfileWorker, catalog_of
+from streams.profile.settings import ProfileSettings
+from streams.settings import StreamsSettings
+
+REQUEST_SECONDS = 30.0
+_IDLE_POLLS = 100
+
+
+class RebuildError(RuntimeError):
+    """The rebuild cannot go on; the text says why and what to do."""
+
+
+class Progress(NamedTuple):
+    """How far a build is."""
+
+    done: int
+    """Records of the input topics that are folded in."""
+    total: int
+
+
+class Difference(NamedTuple):
+    """One profile that is not the same under the new mappings."""
+
+    email: str
+    fields: dict[str, tuple[Any, Any]]
+    """Field -> (now, rebuilt); None where it is absent."""
+
+
+class Kept(NamedTuple):
+    """The newest record of a key."""
+
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Rebuild:
+    """One rebuild, named by the version of the mappings it builds for; every step can be run again."""
+
+    def __init__(self, streams: StreamsSettings, kafka: KafkaSettings, profile: ProfileSettings) -> None:
+        self.streams = streams
+        self.kafka = kafka
+        self.profile = profile
+        self.catalog: Catalog = catalog_of(self.profile)
+        self.beside = f".{self.catalog.version}"
+        names = self.kafka.names()
+        self.running = names["cm_profile"]
+        self.shadow = self.running + self.beside
+        self._moves = names["cm_profile_moves"] + self.beside
+        self._settings = self.profile.model_copy(
+            update={
+                "app_id": f"{self.profile.app_id}-rebuild-{self.catalog.version}",
+                "http_port": 0,
+                "instance_id": None,
+            }
+        )
+
+    async def build(self, report: Callable[[Progress], None], **overrides: Any) -> None:
+        """Fold everything that is in the input topics into the shadow topic; return when nothing is left."""
+        await asyncio.to_thread(self._make_topics)
+        state = self.streams.model_copy(update={"data_dir": self.streams.data_dir / "rebuild"})
+        worker = ProfileWorker(state, self.kafka, self._settings, catalog=self.catalog, beside=self.beside, **overrides)
+        sources = [*worker.sources.values(), self._moves]
+        await worker.start()
+        try:
+            async for progress in self._followed(worker.app.settings.app_id, sources):
+                report(progress)
+        finally:
+            await worker.stop()
+
+    def differences(self) -> Iterator[Difference]:
+        """Yield every profile that differs, a partition at a time: memory holds one partition of each topic."""
+        pairs = zip(self._newest(self.running), self._newest(self.shadow), strict=True)
+        for now, rebuilt in pairs:
+            for key in sorted({*now, *rebuilt}):
+                old, new = _value(now.get(key)), _value(rebuilt.get(key))
+                if old != new:
+                    said = {
+                        name: (old.get(name), new.get(name))
+                        for name in {**old, **new}
+                        if old.get(name) != new.get(name)
+                    }
+                    yield Difference(key.decode(), said)
+
+    async def switch(self) -> int:
+        """Put the rebuilt profiles in place; return how many records were written. Raises RebuildError."""
+        group = self.kafka.topic_prefix + self.profile.app_id
+        await asyncio.to_thread(self._refuse_members, group)
+        written = 0
+        async with AsyncProducer(self.kafka, "rebuild") as producer:
+            pairs = zip(self._newest(self.running), self._newest(self.shadow), strict=True)
+            for partition, (now, rebuilt) in enumerate(pairs):
+                gone = (key for key, kept in now.items() if key not in rebuilt and kept.value is not None)
+                records = [OutgoingRecord(self.running, key, None, None, partition) for key in gone]
+                records += [OutgoingRecord(self.running, key, *kept, partition) for key, kept in rebuilt.items()]
+                written += await producer.publish_many(records)
+        await asyncio.to_thread(self._hand_over_positions, group)
+        return written
+
+    def clean(self) -> None:
+        """Remove the shadow topics, their group and their local state."""
+        admin = self._admin
+        for future in admin.delete_topics([self.shadow, self._moves, self._moves + ".dlq"]).values():
+            _ignoring(future, KafkaError.UNKNOWN_TOPIC_OR_PART)
+        for future in admin.delete_consumer_groups([self.kafka.topic_prefix + self._settings.app_id]).values():
+            _ignoring(future, KafkaError.GROUP_ID_NOT_FOUND)
+        shutil.rmtree(self.streams.data_dir / "rebuild", ignore_errors=True)
+
+    async def _followed(self, group: str, sources: list[str]) -> AsyncIterator[Progress]:
+        """Progress until the group has everything, seen twice in a row: its own moves may add work."""
+        admin, quiet = self._admin, 0
+        while quiet < 2:
+            progress = await asyncio.to_thread(_progress, admin, group, sources)
+            yield progress
+            quiet = quiet + 1 if progress.done >= progress.total else 0
+            await asyncio.sleep(0.5)
+
+    def _make_topics(self) -> None:
+        topics = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
+        model = topics.get(self.running)
+        if model is None:
+            raise RebuildError(f"there is no topic {self.running}: nothing has been built yet that could be rebuilt")
+        wanted = [
+            NewTopic(name, len(model.partitions), len(model.partitions[0].replicas), config=config)
+            for name, config in (
+                (self.shadow, {"cleanup.policy": "compact"}),
+                (self._moves, {}),
+                (self._moves + ".dlq", {}),
+            )
+        ]
+        for future in self._admin.create_topics(wanted).values():
+            _ignoring(future, KafkaError.TOPIC_ALREADY_EXISTS)
+
+    def _refuse_members(self, group: str) -> None:
+        described = self._admin.describe_consumer_groups([group])[group].result(REQUEST_SECONDS)
+        if described.members:
+            raise RebuildError(
+                f"{len(described.members)} profile workers run; stop them, switch, and start them with the new mappings"
+            )
+        left = _progress(self._admin, self.kafka.topic_prefix + self._settings.app_id, [self._moves])
+        if left.done < left.total:
+            raise RebuildError("the rebuild is not complete; run `cm-streams mapping rebuild` again")
+
+    def _hand_over_positions(self, group: str) -> None:
+        """The group goes on where the build ended; its own moves topic keeps its place."""
+        admin = self._admin
+        built = _committed(admin, self.kafka.topic_prefix + self._settings.app_id)
+        places = [
+            Place(it.topic, it.partition, it.offset) for it in built if it.topic != self._moves and it.offset >= 0
+        ]
+        if places:
+            asked = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
+            asked[group].result(REQUEST_SECONDS)
+
+    def _newest(self, topic: str) -> Iterator[dict[bytes, Kept]]:
+        config = consumer_config(self.kafka, "rebuild", f"{topic}-rebuild")
+        consumer = Consumer({**config, "enable.partition.eof": True})
+        try:
+            known = consumer.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic]
+            if known.error is not None:
+                raise RebuildError(
+                    f"topic {topic} cannot be read: {known.error.str()}; run `cm-streams mapping rebuild`"
+                )
+            for partition in sorted(known.partitions):
+                yield _read_partition(consumer, topic, partition)
+        finally:
+            consumer.close()
+
+    @cached_property
+    def _admin(self) -> AdminClient:
+        return AdminClient(client_config(self.kafka, "rebuild"))  # kept: its answers die with it
+
+
+def _read_partition(consumer: Consumer, topic: str, partition: int) -> dict[bytes, Kept]:
+    consumer.assign([Place(topic, partition, OFFSET_BEGINNING)])
+    found: dict[bytes, Kept] = {}
+    idle = 0
+    while idle < _IDLE_POLLS:
+        messages = consumer.consume(5000, 0.2)
+        idle = 0 if messages else idle + 1
+        for message in messages:
+            error = message.error()
+            if error is None:
+                found[message.key()] = Kept(message.value(), message.headers() or [])
+            elif error.code() == KafkaError._PARTITION_EOF:
+                return found
+            else:
+                raise KafkaException(error)
+    raise RebuildError(f"topic {topic} cannot be read to its end: the brokers do not answer")
+
+
+def _progress(admin: AdminClient, group: str, topics: list[str]) -> Progress:
+    committed = {(it.topic, it.partition): it.offset for it in _committed(admin, group)}
+    asked = {Place(name, number): _latest() for name in topics for number in _partitions(admin, name)}
+    ends = {place: future.result(REQUEST_SECONDS).offset for place, future in admin.list_offsets(asked).items()}
+    total = sum(ends.values())
+    done = sum(min(end, max(0, committed.get((it.topic, it.partition), 0))) for it, end in ends.items())
+    return Progress(done, total)
+
+
+def _latest() -> Any:
+    from confluent_kafka.admin import OffsetSpec
+
+    return OffsetSpec.latest()
+
+
+def _partitions(admin: AdminClient, topic: str) -> list[int]:
+    return list(admin.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic].partitions)
+
+
+def _committed(admin: AdminClient, group: str) -> list[Place]:
+    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    try:
+        return list(asked[group].result(REQUEST_SECONDS).topic_partitions)
+    except KafkaException:
+        return []
+
+
+def _value(kept: Kept | None) -> dict[str, Any]:
+    return orjson.loads(kept.value) if kept is not None and kept.value is not None else {}
+
+
+def _ignoring(future: Any, code: int) -> None:
+    try:
+        future.result(REQUEST_SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() != code:
+            raise
