@@ -8,7 +8,16 @@ from benchmarks.mail_events import mail_events
 from benchmarks.mail_oracle import expected_mail_profiles
 from benchmarks.results import Result
 from benchmarks.suites.samples import sampler
-from benchmarks.systems import KAFKA_STREAMS, System, java, java_versions, prepare_java
+from benchmarks.systems import (
+    KAFKA_STREAMS,
+    OURS,
+    System,
+    java,
+    java_versions,
+    prepare_java,
+    python,
+    python_versions,
+)
 from benchmarks.topics import PREFIX, Message
 from benchmarks.workloads import MILLION, ROUND_ROBIN, ZIPF, Workload
 
@@ -17,6 +26,12 @@ EVENTS = {ROUND_ROBIN: 300_000, ZIPF: 300_000, MILLION: 500_000}
 QUICK_EVENTS = 80_000
 USERS, ACTIVITIES = f"{PREFIX}-in-cm_user", f"{PREFIX}-in-cm_activity"
 
+ours = System(
+    name=OURS,
+    command=python("benchmarks.ours.mapping_job"),
+    guarantee="every event counted once, also over crashes and when it comes again with its id",
+    versions=python_versions("faust-streaming", "aiokafka", "confluent-kafka", "rocksdict", "orjson"),
+)
 kafka_streams = System(
     name=KAFKA_STREAMS,
     command=java("mapping"),
@@ -25,7 +40,7 @@ kafka_streams = System(
     prepare=prepare_java,
     java=True,
 )
-SYSTEMS = (kafka_streams,)
+SYSTEMS = (ours, kafka_streams)
 
 
 def run(bench: Bench, *, extra: bool = False) -> list[Result]:
