@@ -7,9 +7,25 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.settings import ControlSettings
+from connectors.importer.settings import ImporterSettings
+from connectors.kafka.settings import KafkaSettings
+from connectors.webhook.settings import WebhookSettings
+from streams.delivery.settings import ExportSettings
+from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 
-SETTINGS: tuple[type[BaseSettings], ...] = (StreamsSettings,)
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    StreamsSettings,
+    KafkaSettings,
+    CampaignMonitorSettings,
+    ControlSettings,
+    ExportSettings,
+    ProfileSettings,
+    ImporterSettings,
+    WebhookSettings,
+)
 
 
 def rows() -> Iterator[tuple[str, str, str]]:

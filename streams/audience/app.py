@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -13,19 +12,17 @@ from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings, aiokafka_config
-from schemas import dead_letter
 from schemas.control import AnyJob, ExportJob
-from schemas.dead_letter import Origin, Stage
-from schemas.envelope import rfc3339
 from streams.audience.agent import AudienceAgent
 from streams.audience.commands import RowChanges
-from streams.batches import BatchApp, BatchSettings, DeadLetter, Output, Security
+from streams.batches import BatchApp, BatchSettings, DeadLetter, Security
 from streams.delivery.accounts import Accounts, CredentialOf
 from streams.delivery.codec import RowCodec, index
 from streams.delivery.delivery import Attend, Delivery
 from streams.delivery.receipts_topic import ReceiptsReader
 from streams.delivery.settings import ExportSettings
 from streams.delivery.shared import Shared
+from streams.runtime.dead_letter import DeadLetters
 from streams.settings import StreamsSettings
 
 log = structlog.get_logger(__name__)
@@ -96,6 +93,9 @@ class ExportWorker:
         self.app.service(self.delivery.run)
         self.app.service(self.delivery.checkpoints)
 
+    async def _keep(self, letters: Sequence[DeadLetter]) -> None:
+        await DeadLetters(self.app.producer.publish_all, self.names).keep(letters)
+
     async def close(self) -> None:
         """Close the connections that the app does not know."""
         await self.accounts.close()
@@ -133,29 +133,6 @@ class ExportWorker:
         if self._known.is_set():
             self.shared.jobs_are(self._jobs.values())
 
-    async def _keep(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep refused records: bytes untouched, headers say why and from where."""
-        now = rfc3339(datetime.now(UTC))
-        await self.app.producer.publish_all(
-            [
-                Output(
-                    self.names.dead_letters(letter.topic),
-                    letter.record.key,
-                    letter.record.value,
-                    [
-                        *letter.record.headers,
-                        *dead_letter.headers(
-                            letter.reason,
-                            _stage(letter.stage),
-                            Origin(letter.topic, letter.partition, letter.record.offset),
-                            now,
-                        ),
-                    ],
-                )
-                for letter in letters
-            ]
-        )
-
 
 def batch_settings(
     streams: StreamsSettings, kafka: KafkaSettings, export: ExportSettings, **overrides: Any
@@ -187,13 +164,6 @@ def batch_settings(
         "min_insync_replicas": kafka.min_insync_replicas or 1,
     }
     return BatchSettings(**{**values, **overrides})
-
-
-def _stage(name: str) -> Stage:
-    try:
-        return Stage(name)
-    except ValueError:
-        return Stage.FOLD
 
 
 async def run_until_stopped(worker: ExportWorker, stop: asyncio.Event) -> None:

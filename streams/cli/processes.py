@@ -6,6 +6,7 @@ from connectors import logs
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.settings import ControlSettings
 from connectors.kafka.settings import KafkaSettings
+from streams.runtime.startup import refused_with_a_sentence, wait_for_topics
 from streams.settings import StreamsSettings
 
 
@@ -16,16 +17,19 @@ def connector() -> None:
 
     settings = StreamsSettings()
     logs.configure(settings.log_format, settings.log_level, process="connector")
-    asyncio.run(
-        run(
-            KafkaSettings(),
-            CampaignMonitorSettings(),
-            ControlSettings(),
-            ImporterSettings(),
-            health_host=settings.health_host,
-            health_port=settings.health_port,
+    kafka = KafkaSettings()
+    with refused_with_a_sentence():
+        wait_for_topics(kafka)
+        asyncio.run(
+            run(
+                kafka,
+                CampaignMonitorSettings(),
+                ControlSettings(),
+                ImporterSettings(),
+                health_host=settings.health_host,
+                health_port=settings.health_port,
+            )
         )
-    )
 
 
 def webhooks() -> None:
@@ -36,13 +40,16 @@ def webhooks() -> None:
 
     settings = StreamsSettings()
     logs.configure(settings.log_format, settings.log_level, process="webhooks")
-    asyncio.run(
-        run(
-            KafkaSettings(),
-            CampaignMonitorSettings(),
-            ControlSettings(),
-            WebhookSettings(),
-            health_host=settings.health_host,
-            health_port=settings.health_port,
+    kafka = KafkaSettings()
+    with refused_with_a_sentence():
+        wait_for_topics(kafka)
+        asyncio.run(
+            run(
+                kafka,
+                CampaignMonitorSettings(),
+                ControlSettings(),
+                WebhookSettings(),
+                health_host=settings.health_host,
+                health_port=settings.health_port,
+            )
         )
-    )

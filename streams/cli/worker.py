@@ -11,6 +11,7 @@ from connectors import logs
 from connectors.health import HealthServer
 from streams.batches import BatchApp
 from streams.runtime.metrics import BatchCollector
+from streams.runtime.startup import refused_with_a_sentence, wait_for_topics
 from streams.settings import StreamsSettings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run a stream processor.")
@@ -27,7 +28,10 @@ def profiles() -> None:
 
     settings = StreamsSettings()
     logs.configure(settings.log_format, settings.log_level, process="profile-worker")
-    worker = ProfileWorker(settings, KafkaSettings(), ProfileSettings())
+    kafka = KafkaSettings()
+    with refused_with_a_sentence():
+        wait_for_topics(kafka)
+        worker = ProfileWorker(settings, kafka, ProfileSettings())
     _serve_health(worker.app, settings)
     run_process(worker.app, start=worker.start, stop=worker.stop)
 
@@ -44,7 +48,10 @@ def export() -> None:
 
     settings = StreamsSettings()
     logs.configure(settings.log_format, settings.log_level, process="export-worker")
-    process = ExportProcess(settings, KafkaSettings(), ExportSettings(), CampaignMonitorSettings(), ControlSettings())
+    kafka = KafkaSettings()
+    with refused_with_a_sentence():
+        wait_for_topics(kafka)
+        process = ExportProcess(settings, kafka, ExportSettings(), CampaignMonitorSettings(), ControlSettings())
     _serve_health(process.worker.app, settings)
     run_process(process.worker.app, start=process.start, stop=process.stop)
 
