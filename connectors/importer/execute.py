@@ -150,8 +150,8 @@ class Executor:
     async def _known_job(self, job_id: str) -> ImportJob | None:
         """Return the job; None when it was removed. One that was made a moment ago may not be known here yet."""
         deadline = time.monotonic() + JOB_SECONDS
-        while (job := self.job(job_id)) is None and time.monotonic() < deadline:
-            await asyncio.sleep(0.1)  # noqa: ASYNC110 - the jobs are a table of somebody else's, without an event
+        while (job := self.job(job_id)) is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a table without events
+            await asyncio.sleep(0.1)
         return job
 
     def dates(self, label: str) -> ClientDates:

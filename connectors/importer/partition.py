@@ -66,6 +66,7 @@ class Partition:
         self._claims = 0
         self._opening: asyncio.Task[None] | None = None
         self._ticking = asyncio.Lock()
+        self._membership: Any = None
 
     def start(self) -> None:
         """Begin to take the partition over; steps wait until that is done."""
@@ -152,17 +153,29 @@ class Partition:
         await self._publish(outcome, None, [])
         await self._view.until(lambda table: self.number in table.claims and table.claims[self.number].owner == owner)
 
+    async def _member(self, *, anew: bool) -> Any:
+        """Return the proof of membership. It takes some 50 ms to get, so one is kept until it is refused."""
+        if self._membership is None or anew:
+            self._membership = await asyncio.to_thread(self._group_metadata)
+        return self._membership
+
     async def _publish(self, outcome: Outcome, task: ImportTask | None, consumed: list[Position]) -> None:
         """Publish an outcome and the end of the step. Repeats what was aborted; raises when it is not ours any more."""
         records = outcome.outgoing(self._names, task.chain if task else None, self.number)
         began = time.perf_counter()
+        fenced_before = False
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                group = self._group_metadata() if consumed else None
+                group = await self._member(anew=fenced_before) if consumed else None
                 await self._publisher.publish(records, consumed=consumed, group=group)
                 break
-            except (FencedError, BrokenPublisherError):
+            except BrokenPublisherError:
                 raise
+            except FencedError:
+                # The group may only have a new generation. With its proof of now the brokers know who is meant.
+                if fenced_before or not consumed:
+                    raise
+                fenced_before = True
             except TransactionError:
                 if attempt == ATTEMPTS:
                     raise

@@ -31,5 +31,3 @@ class ImporterSettings(BaseSettings):
     warm_days: float = Field(
         default=30.0, ge=0, description="Younger campaigns are looked at daily, older ones weekly."
     )
-    health_host: str = Field(default="127.0.0.1", description="Where /live, /ready and /metrics are served.")
-    health_port: int = Field(default=0, ge=0, le=65535, description="Their port; 0 chooses a free one.")

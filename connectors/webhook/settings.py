@@ -22,8 +22,6 @@ class WebhookSettings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on; `0.0.0.0` in a container.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port to listen on; 0 chooses a free one.")
-    health_host: str = Field(default="127.0.0.1", description="Where /live, /ready and /metrics are served.")
-    health_port: int = Field(default=0, ge=0, le=65535, description="Their port; 0 chooses a free one.")
     max_body_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=65_536,
