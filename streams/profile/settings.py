@@ -1,8 +1,9 @@
 """Settings of the profile aggregator, from `PROFILE_...` environment variables."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.domain.counting import DEFAULT_CAP
@@ -55,3 +56,12 @@ class ProfileSettings(BaseSettings):
     api_token: SecretStr | None = Field(
         default=None, description="Token that readers of profiles must show; without it no profile is served."
     )
+
+    @model_validator(mode="after")
+    def _same_url(self) -> Self:
+        if self.instance_id and not self.public_url and not self.http_port:
+            raise ValueError(
+                "PROFILE_INSTANCE_ID needs PROFILE_HTTP_PORT or PROFILE_PUBLIC_URL: a worker that comes back under the "
+                "same name is given back its place in the group, and others go on asking it where it was"
+            )
+        return self
