@@ -32,6 +32,9 @@ run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it
 test: setup lint types  ## all tests, against a real broker
 	@$(BIN)/pytest -n 2 --dist worksteal tests
 
+faults: setup  ## the fault tests with fifty kills and more each
+	@FAULT_KILLS=50 $(BIN)/pytest -n 2 --dist worksteal tests/faults
+
 bench: setup  ## measure against peers, into benchmarks/results.json (QUICK=1: under three minutes, no peers in Java)
 	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)
 
