@@ -1,0 +1,130 @@
+"""Each protection taken out on purpose, to see that the oracle notices. Installed in a worker's process only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from streams.batches import BatchApp, BatchTable, Row, attempt, holding, pause, takeover
+from streams.batches.offsets import RangeLedger
+from streams.batches.positions import Start
+from streams.batches.store import StoredRow
+
+Sabotage = Callable[[BatchApp, BatchTable[Any]], None]
+
+
+def settle_first(app: BatchApp, table: BatchTable[Any]) -> None:
+    """A batch is settled and committed before its rows are published."""
+    process, settled = app.runtime._process, app.runtime.ledger.settled
+
+    async def early(lane: Any, batch: Any) -> None:
+        settled((batch.topic, batch.partition), batch.first, batch.generation)
+        await app.runtime.consumer.commit_settled()
+        await process(lane, batch)
+
+    app.runtime._process = early  # type: ignore[method-assign]  # that is the sabotage
+    app.runtime.ledger.settled = lambda *_: True  # type: ignore[method-assign]
+
+
+def store_first(app: BatchApp, table: BatchTable[Any]) -> None:
+    """Rows reach the local disk before they are in the changelog."""
+    write = table._write
+
+    async def early(held: Any, ready: Any, outputs: Any, batch: Any) -> None:
+        rows = [StoredRow(row.key, holding.encode_blob(value, hidden)) for row, value, hidden in ready]
+        held.store.write(rows, None)
+        held.store.flush()
+        await write(held, ready, outputs, batch)
+
+    table._write = early  # type: ignore[method-assign]
+
+
+def no_offset_check(app: BatchApp, table: BatchTable[Any]) -> None:
+    """Rows do not compare a record's offset with what is folded in."""
+    Row.position = lambda self, source: -1  # type: ignore[method-assign]
+
+
+def commit_unfinished(app: BatchApp, table: BatchTable[Any]) -> None:
+    """What was fetched is committed, finished or not."""
+    RangeLedger.committable = property(lambda self: self.position)  # type: ignore[assignment,method-assign]
+
+
+def changelog_not_awaited(app: BatchApp, table: BatchTable[Any]) -> None:
+    """The changelog's acknowledgement is not waited for."""
+    publish, tasks = app.producer.publish_rows, set()
+
+    async def at_once(topic: str, partition: int, rows: Any, headers: Any = None) -> int:
+        tasks.add(asyncio.create_task(publish(topic, partition, rows, headers)))
+        return table._holdings[partition].next_offset + len(rows) - 1
+
+    app.producer.publish_rows = at_once  # type: ignore[method-assign]
+
+
+def dead_letters_not_kept(app: BatchApp, table: BatchTable[Any]) -> None:
+    """Refused records are not waited for, and die with the process."""
+
+    async def nothing(letters: Any) -> None:
+        return None
+
+    app.runtime._dead_letters = nothing
+
+
+def errors_acknowledge(app: BatchApp, table: BatchTable[Any]) -> None:
+    """Leaving the agent by an exception settles the batch, as Faust does."""
+
+    async def once(self: Any) -> None:
+        try:
+            await self._agent(self._batch)
+        except Exception:
+            return
+
+    attempt.Attempts.run = once  # type: ignore[method-assign]
+
+
+def read_uncommitted(app: BatchApp, table: BatchTable[Any]) -> None:
+    """Records of open and aborted transactions are read."""
+    app.settings.consumer_options["isolation_level"] = "read_uncommitted"
+
+
+def no_fence(app: BatchApp, table: BatchTable[Any]) -> None:
+    """A process that stood still goes on where it was."""
+    pause.PauseGuard.check = lambda self: None  # type: ignore[method-assign]
+
+
+def trust_positions(app: BatchApp, table: BatchTable[Any]) -> None:
+    """A committed offset is taken as it is, whatever became of the topic."""
+
+    def start(topic: str, partition: int, committed: Any, first: int, end: int, topic_id: int) -> Start:
+        return Start(min(committed[0], end) if committed else first)
+
+    takeover.start_position = start
+
+
+def trust_store(app: BatchApp, table: BatchTable[Any]) -> None:
+    """A local store is resumed also when its changelog is another one."""
+    from streams.batches import recovery
+    from streams.batches.changelog import Plan, Restore
+
+    def resume(checkpoint: Any, topic_id: int, first: int, end: int) -> Restore:
+        return Restore(Plan.RESUME, min(checkpoint.next_offset, end) if checkpoint else first)
+
+    recovery.plan_restore = resume
+
+
+SABOTAGES: dict[str, Sabotage] = {
+    each.__name__.replace("_", "-"): each
+    for each in (
+        settle_first,
+        store_first,
+        no_offset_check,
+        commit_unfinished,
+        changelog_not_awaited,
+        dead_letters_not_kept,
+        errors_acknowledge,
+        read_uncommitted,
+        no_fence,
+        trust_positions,
+        trust_store,
+    )
+}
