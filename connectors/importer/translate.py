@@ -196,15 +196,17 @@ class Translator:
 def custom_fields(row: Row) -> list[dict[str, str]]:
     """Return a row's custom fields with bare keys; a select-many field repeats its key."""
     entries = row.get("CustomFields")
-    if not entries:
+    if not entries or not isinstance(entries, list):
         return []
     return [
-        {
-            "key": str(entry.get("Key") or "").strip("[]"),
-            "value": "" if entry.get("Value") is None else str(entry["Value"]),
-        }
+        {"key": _text(entry.get("Key")).strip("[]"), "value": _text(entry.get("Value"))}
         for entry in entries
+        if isinstance(entry, dict)
     ]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)
 
 
 def _key(row: Row) -> str:

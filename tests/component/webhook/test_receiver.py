@@ -1,0 +1,142 @@
+"""The receiver over HTTP: what is answered, and what was published when it was."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+
+import aiohttp
+import orjson
+import pytest
+from pydantic import SecretStr
+
+from connectors.campaign_monitor.dates import ClientDates
+from connectors.kafka.producer import PublishError
+from connectors.webhook.server import Receiver
+from connectors.webhook.settings import WebhookSettings
+from connectors.webhook.translate import Addressee
+from connectors.webhook.verify import path_of
+from schemas.topics import TopicNames
+
+SECRET = SecretStr("a-secret-of-the-deployment")
+PATH = path_of(SECRET, "l1")
+DATES = ClientDates.of("(GMT) Coordinated Universal Time")
+
+
+class Broker:
+    """Takes records, or does not."""
+
+    def __init__(self) -> None:
+        self.records = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.failure = None
+
+    async def publish_many(self, records):
+        await self.open.wait()
+        if self.failure:
+            raise self.failure
+        self.records += records
+        return len(records)
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+async def receiver(broker) -> AsyncIterator[Receiver]:
+    settings = WebhookSettings(secret=SECRET, port=0, publish_timeout_seconds=0.5, max_body_bytes=2_000_000)
+    made = Receiver(
+        settings,
+        broker,
+        TopicNames(),
+        addressee=lambda list_id: Addressee("l1", "News", "c1", "", "j", DATES) if list_id == "l1" else None,
+        ready=lambda: True,
+    )
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def post(receiver):
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{receiver.port}") as session:
+
+        async def call(body: bytes, path: str = PATH, method: str = "POST", **headers: str) -> int:
+            given = {
+                "Content-Type": "application/json",
+                **{name.replace("_", "-"): text for name, text in headers.items()},
+            }
+            async with session.request(method, path, data=body, headers=given) as answer:
+                assert await answer.read() == b"", "a sender learns the status and nothing else"
+                return answer.status
+
+        yield call
+
+
+def envelope(count: int = 2, list_id: str = "l1") -> bytes:
+    events = [
+        {"Type": "Subscribe", "Date": "2026-05-02 10:11:12", "EmailAddress": f"p{number}@example.com"}
+        for number in range(count)
+    ]
+    return orjson.dumps({"Events": events, "ListID": list_id})
+
+
+async def test_all_events_of_a_post_are_published_before_the_answer(post, broker):
+    assert await post(envelope(1000)) == 200
+    assert len(broker.records) == 1000
+    assert {record.topic for record in broker.records} == {"cm_activity"}
+    assert broker.records[999].key == b"p999@example.com"
+    assert await post(gzip.compress(envelope(3)), Content_Encoding="gzip") == 200
+    assert await post(envelope(0)) == 200
+    assert len(broker.records) == 1003
+
+
+async def test_a_broker_that_does_not_take_them_is_503(post, broker):
+    broker.failure = PublishError("cm_activity", "_MSG_TIMED_OUT", "late")
+    assert await post(envelope()) == 503
+    broker.failure = None
+    broker.open.clear()
+    assert await post(envelope()) == 503, "nor is one that does not answer in time"
+    broker.open.set()
+    assert broker.records == []
+    assert await post(envelope()) == 200
+
+
+async def test_what_is_not_genuine_is_refused_and_leaves_nothing(post, broker):
+    assert await post(envelope(), "/hooks/l1/wrong") == 404
+    assert await post(envelope(), path_of(SECRET, "l2")) == 404, "a list that nobody imports"
+    assert await post(b"", method="GET") == 405
+    assert await post(envelope(), Content_Type="image/png") == 415
+    assert await post(b"x" * 2_000_001) == 413
+    assert await post(gzip.compress(b"\0" * 50_000_000), Content_Encoding="gzip") == 413
+    assert await post(b"no gzip", Content_Encoding="gzip") == 400
+    assert broker.records == []
+
+
+async def test_a_genuine_post_that_cannot_be_read_is_kept_as_it_came(post, broker):
+    assert await post(b"{not json") == 200
+    (letter,) = broker.records
+    assert letter.topic == "cm_activity.dlq"
+    assert letter.value == b"{not json"
+    assert dict(letter.headers)["dlq.stage"] == b"decode"
+    broker.failure = PublishError("cm_activity.dlq", "_MSG_TIMED_OUT", "late")
+    assert await post(b"{not json") == 503
+
+
+async def test_samples_count_for_nobody(post, broker):
+    assert await post(envelope(), path_of(SECRET, "l1", sample=True)) == 200
+    assert broker.records == []
+
+
+async def test_many_posts_at_once_are_all_answered(post, broker):
+    answers = await asyncio.gather(*(post(envelope(100)) for _ in range(50)))
+    assert set(answers) == {200}
+    assert len(broker.records) == 5000
+
+
+async def test_an_odd_event_does_not_keep_the_others_out(post, broker):
+    events = [{"Type": 7, "CustomFields": ["x"]}, {"EmailAddress": {"a": 1}, "CustomFields": "no"}, {}]
+    assert await post(orjson.dumps({"Events": events})) == 200
+    assert len(broker.records) == 3

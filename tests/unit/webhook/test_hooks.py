@@ -1,0 +1,95 @@
+"""One active webhook per list, and no gap unnoticed."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from connectors.campaign_monitor.entities import Webhook
+from connectors.webhook.hooks import Activate, Create, Delete, Poll, steps, wanted_lists
+from connectors.webhook.verify import path_of
+from schemas.control import ImportJob
+from schemas.webhook_registration import WebhookRegistration
+
+NOW = datetime(2026, 5, 2, tzinfo=UTC)
+URL = "https://hooks.example.com" + path_of(SecretStr("a-secret-of-ours"), "l1")
+OLD = "https://hooks.example.com" + path_of(SecretStr("the-one-before-it"), "l1")
+ALL = ("Subscribe", "Update", "Deactivate")
+
+
+def hook(number: int, url: str = URL, status: str = "Active", events: tuple[str, ...] = ALL) -> Webhook:
+    return Webhook(str(number), events, url, status, "json")
+
+
+def known(seen: datetime | None = NOW - timedelta(hours=1)) -> WebhookRegistration:
+    return WebhookRegistration(
+        list_id="l1",
+        client_id="c",
+        time_zone="",
+        job_ids=["j"],
+        authorization_id="a",
+        webhook_id="1",
+        seen_active_at=seen,
+        updated_at=NOW,
+    )
+
+
+def test_a_list_without_one_gets_one():
+    assert steps(URL, [], None, NOW) == [Create()]
+    assert steps(URL, [hook(1, "https://other.example.com/x")], None, NOW) == [Create()]
+
+
+def test_an_active_one_is_left_alone():
+    assert steps(URL, [hook(1)], known(), NOW) == []
+
+
+def test_one_that_was_switched_off_is_switched_on_and_the_gap_is_polled():
+    assert steps(URL, [hook(1, status="Deactivated")], known(), NOW) == [
+        Activate("1"),
+        Poll(NOW - timedelta(days=8, hours=1)),
+    ]
+
+
+def test_one_that_is_gone_is_made_again_and_the_gap_is_polled():
+    assert steps(URL, [], known(), NOW) == [Create(), Poll(NOW - timedelta(hours=1, minutes=10))]
+
+
+def test_the_old_one_is_removed_after_the_new_one_is_there():
+    assert steps(URL, [hook(1, OLD)], None, NOW) == [Create(), Delete("1")]
+    assert steps(URL, [hook(1, events=("Update",))], None, NOW) == [Create(), Delete("1")]
+
+
+@given(
+    st.lists(
+        st.builds(
+            hook,
+            st.integers(0, 50),
+            st.sampled_from([URL, OLD, "https://x.example/h"]),
+            st.sampled_from(["Active", "Deactivated"]),
+        ),
+        max_size=5,
+        unique_by=lambda one: one.webhook_id,
+    )
+)
+def test_carried_out_there_is_exactly_one(found):
+    hooks = {one.webhook_id: one for one in found}
+    for step in steps(URL, found, None, NOW):
+        match step:
+            case Create():
+                hooks["new"] = hook(0)
+            case Activate(webhook_id):
+                hooks[webhook_id] = hook(0)
+            case Delete(webhook_id):
+                del hooks[webhook_id]
+    mine = [one for one in hooks.values() if one.url != "https://x.example/h"]
+    assert [(one.url, one.active) for one in mine] == [(URL, True)]
+    assert len(hooks) - 1 == sum(one.url == "https://x.example/h" for one in found)
+
+
+def test_which_lists_want_one():
+    job = ImportJob(id="j", authorization_id="a", client_id="c", keep_updated=True, created_at=NOW, updated_at=NOW)
+    assert wanted_lists(job, ["a", "b"]) == ["a", "b"]
+    assert wanted_lists(job.model_copy(update={"lists": ["b", "z"]}), ["a", "b"]) == ["b"]
+    assert wanted_lists(job.model_copy(update={"state": "stopped"}), ["a"]) == []
+    assert wanted_lists(job.model_copy(update={"keep_updated": False}), ["a"]) == []
