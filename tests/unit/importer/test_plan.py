@@ -1,0 +1,128 @@
+"""When runs begin and end."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.importer import plan
+from schemas.control import ImportJob
+from schemas.import_task import ChainProgress, ImportTask, RunProgress, Tally
+
+NOW = datetime(2026, 5, 2, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def job(**change) -> ImportJob:
+    values = {"id": "j", "authorization_id": "a", "client_id": "c", "keep_updated": True}
+    return ImportJob(**{**values, "created_at": NOW, "updated_at": NOW, **change})
+
+
+def run(**change) -> RunProgress:
+    values = {"job_id": "j", "run": 1, "state": "open", "planned_at": NOW, "started_at": NOW}
+    return RunProgress(**{**values, **change})
+
+
+def chain(name: str = "discover", **change) -> ChainProgress:
+    values = {"job_id": "j", "run": 1, "chain": name, "started_at": NOW, "updated_at": NOW}
+    return ChainProgress(**{**values, **change})
+
+
+def act(job, run, chains=(), now=NOW):
+    waiting = {one.chain: one for one in chains if one.state in ("open", "parked")}
+    return plan.next_action(job, run, waiting, chains, now)
+
+
+def test_a_new_job_runs_at_once_and_reads_everything():
+    started = act(job(), None)
+    assert isinstance(started, plan.Start)
+    assert (started.run.run, started.run.full, started.task.kind, started.task.full) == (1, True, "discover", True)
+
+
+def test_one_run_at_a_time():
+    assert act(job(), run(), [chain(state="open")], NOW + 10 * HOUR) is None
+    assert act(job(full_read=3), run(), [chain(state="open")], NOW + 10 * HOUR) is None
+
+
+def test_a_stopped_job_does_nothing_and_goes_on_where_it_stopped():
+    parked = chain(state="parked", task=plan._discover(job(), run(), NOW))
+    assert act(job(state="stopped"), run(), [parked]) is None
+    assert act(job(state="stopped"), None) is None
+    assert act(job(), run(), [parked]) == plan.Resume((parked,))
+
+
+def test_what_is_parked_waits_its_time():
+    task = plan._discover(job(), run(), NOW)
+    parked = chain(state="parked", task=task, retry_at=NOW + timedelta(minutes=1))
+    assert act(job(), run(), [parked]) is None
+    assert isinstance(act(job(), run(), [parked], NOW + timedelta(minutes=1)), plan.Resume)
+
+
+def test_a_full_read_is_swept_then_ended():
+    read = chain("users/l/active", state="done", full=True, tally=Tally(rows=5))
+    swept = act(job(), run(), [read], NOW + timedelta(seconds=30))
+    assert isinstance(swept, plan.Sweep)
+    assert swept.task.sweep
+    assert not swept.task.full
+    later = NOW + timedelta(minutes=1)
+    again = chain("users/l/active", state="done", tally=Tally(rows=1), started_at=later)
+    report = chain("report/k/opens", state="done", tally=Tally(rows=3))
+    ended = act(job(), swept.run.model_copy(update={"rows": 8}), [again, report], later)
+    assert isinstance(ended, plan.Finish)
+    assert (ended.run.state, ended.run.rows, ended.run.next_at) == ("done", 9, NOW + HOUR)
+
+
+def test_an_increment_is_not_swept_and_failures_are_counted():
+    chains = [chain("users/l/active", state="done"), chain("report/k/opens", state="failed"), chain("old", run=0)]
+    ended = act(job(), run(), [one.model_copy(update={"state": one.state}) for one in chains[:2]])
+    assert isinstance(ended, plan.Finish)
+    assert ended.run.problems == 1
+
+
+def test_a_job_that_is_not_kept_updated_runs_once_unless_asked():
+    done = run(state="done", finished_at=NOW)
+    assert act(job(keep_updated=False), done, now=NOW + 10 * HOUR) is None
+    assert isinstance(act(job(keep_updated=False), done.model_copy(update={"requested": True})), plan.Start)
+    full = act(job(keep_updated=False, full_read=1), done)
+    assert isinstance(full, plan.Start)
+    assert full.task.full
+    switched_on = act(job(), done)
+    assert switched_on == plan.Replan(done.model_copy(update={"next_at": NOW + HOUR}))
+
+
+def test_a_job_that_is_gone_is_forgotten():
+    assert act(None, run()) == plan.Forget()
+    assert act(None, None) is None
+
+
+@given(st.lists(st.integers(1, 20_000), min_size=1, max_size=40), st.integers(60, 7200))
+def test_runs_do_not_drift_and_never_overlap(durations, interval):
+    kept = job(interval_seconds=interval)
+    planned, now = NOW, NOW
+    for seconds in durations:
+        finished = now + timedelta(seconds=seconds)
+        following = plan.next_at(kept, run(planned_at=planned), finished)
+        assert following is not None
+        assert following > finished - timedelta(seconds=0)
+        assert (following - NOW) % timedelta(seconds=interval) == timedelta(0)
+        assert following - finished <= timedelta(seconds=interval)
+        planned = now = following
+
+
+def test_campaigns_cool_down():
+    def due(age: timedelta, since_check: timedelta | None) -> bool:
+        checked = None if since_check is None else NOW - since_check
+        days = {"hot": timedelta(hours=72), "warm": timedelta(days=30), "interval": HOUR}
+        return plan.campaign_is_due(NOW - age, checked, NOW, **days)
+
+    assert due(timedelta(days=300), None)
+    assert due(timedelta(hours=71), timedelta(minutes=1))
+    assert not due(timedelta(days=4), timedelta(hours=20))
+    assert due(timedelta(days=4), timedelta(hours=23, minutes=45))
+    assert not due(timedelta(days=40), timedelta(days=6))
+    assert due(timedelta(days=40), timedelta(days=7))
+
+
+def test_tasks_and_progress_survive_the_topic():
+    started = act(job(), None)
+    assert ImportTask.from_bytes(started.task.to_bytes()) == started.task.model_copy(update={"started_at": NOW})

@@ -1,0 +1,133 @@
+"""The fast translation writes what the models would write."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.campaign_monitor.dates import ClientDates
+from connectors.event_ids import digest
+from connectors.importer.translate import EVENTS, Translator
+from schemas.cm_activity import CmActivity
+from schemas.cm_user import CmUser
+from schemas.identity import normalise_email
+from schemas.import_task import Source
+
+BERLIN = "(GMT+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna"
+DATES = ClientDates.of(BERLIN)
+UNDATED = "2026-01-01T00:00:00.000Z"
+CLIENT = {"client_id": "c1", "client_name": "Acme", "time_zone": BERLIN}
+USERS = Source(resource="users", list_id="l1", list_name="News", state="active", **CLIENT)
+SUPPRESSED = Source(resource="suppression", **CLIENT)
+CAMPAIGN = Source(
+    resource="report",
+    report="opens",
+    campaign_id="k1",
+    campaign_name="Spring",
+    sent_date="2026-03-01 09:00:00",
+    list_names={"l1": "News"},
+    **CLIENT,
+)
+JOURNEY = Source(
+    resource="journey_report",
+    report="recipients",
+    journey_id="j1",
+    journey_name="Welcome",
+    email_id="e1",
+    email_name="Hello",
+    list_id="l1",
+    list_name="News",
+    **CLIENT,
+)
+
+texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+dates = st.datetimes(datetime(2015, 1, 1), datetime(2026, 12, 31)).map(lambda at: f"{at:%Y-%m-%d %H:%M:%S}")
+odd_dates = st.one_of(dates, st.sampled_from(["", "soon", None]))
+emails = st.one_of(st.emails(), texts)
+fields = st.lists(st.fixed_dictionaries({"Key": texts, "Value": st.one_of(texts, st.none())}), max_size=3)
+people = st.fixed_dictionaries(
+    {"EmailAddress": emails, "Name": texts, "Date": odd_dates, "State": st.sampled_from(["Active", "Deleted"])},
+    optional={
+        "ListJoinedDate": dates,
+        "CustomFields": fields,
+        "ReadsEmailWith": texts,
+        "MobileNumber": texts,
+        "ConsentToTrack": st.sampled_from(["Yes", "No", ""]),
+        "ConsentToSendSms": st.sampled_from(["Yes", "No"]),
+        "SuppressionReason": st.sampled_from(["Bounced", "Unsubscribed"]),
+    },
+)
+acts = st.fixed_dictionaries(
+    {"EmailAddress": emails, "Date": odd_dates},
+    optional={
+        "ListID": st.sampled_from(["l1", "l2"]),
+        "URL": texts,
+        "IPAddress": texts,
+        "Latitude": st.one_of(st.none(), st.floats(-90, 90)),
+        "Longitude": st.one_of(st.none(), st.floats(-180, 180)),
+        "City": st.one_of(st.none(), texts),
+        "Region": texts,
+        "CountryCode": texts,
+        "CountryName": texts,
+        "BounceType": texts,
+        "Reason": texts,
+    },
+)
+
+
+def translated(source: Source, row: dict):
+    translator = Translator(source, "job", DATES, UNDATED)
+    identified = translator.identify(row)
+    return translator.record(row, identified, digest(identified.base).hex())
+
+
+@given(st.sampled_from([USERS, SUPPRESSED]), people)
+def test_a_subscriber_is_what_the_model_writes(source, row):
+    record = translated(source, row)
+    model = CmUser.from_bytes(record.value)
+    assert orjson.loads(model.to_bytes()) == orjson.loads(record.value)
+    assert model.email == row["EmailAddress"]
+    assert record.key.decode() == (normalise_email(row["EmailAddress"]) or row["EmailAddress"])
+    assert (model.client_id, model.job_id, model.status) == ("c1", "job", row["State"])
+
+
+@given(st.sampled_from([CAMPAIGN, JOURNEY]), st.sampled_from(sorted(EVENTS)), acts)
+def test_an_activity_is_what_the_model_writes(source, report, row):
+    record = translated(source.model_copy(update={"report": report}), row)
+    model = CmActivity.from_bytes(record.value)
+    written, modelled = orjson.loads(record.value), orjson.loads(model.to_bytes())
+    assert modelled.pop("echo") is False
+    assert modelled.pop("custom_fields") == []
+    assert modelled == written
+    assert (model.event, model.status) == EVENTS[report]
+
+
+@pytest.mark.parametrize(
+    ("local", "utc"),
+    [
+        ("2026-01-15 12:00:00", "2026-01-15T11:00:00.000Z"),
+        ("2026-07-15 12:00:00", "2026-07-15T10:00:00.000Z"),
+        ("2026-10-25 02:30:00", "2026-10-25T00:30:00.000Z"),
+        ("soon", UNDATED),
+    ],
+)
+def test_local_dates_become_utc_and_stay_as_text(local, utc):
+    value = orjson.loads(translated(CAMPAIGN, {"EmailAddress": "a@b.example", "Date": local}).value)
+    assert (value["at"], value["raw_date"]) == (utc, local)
+
+
+def test_recipients_of_a_campaign_were_sent_it_when_it_was_sent():
+    row = {"EmailAddress": "a@b.example", "ListID": "l1"}
+    value = CmActivity.from_bytes(translated(CAMPAIGN.model_copy(update={"report": "recipients"}), row).value)
+    assert (value.event, value.at, value.list_name) == ("sent", datetime(2026, 3, 1, 8, tzinfo=UTC), "News")
+
+
+def test_rows_of_other_lists_and_older_ones_are_not_wanted():
+    chosen = CAMPAIGN.model_copy(update={"lists": ["l1"], "since": "2026-03-05 00:00"})
+    translator = Translator(chosen, "job", DATES, UNDATED)
+    row = {"EmailAddress": "a@b.example", "ListID": "l1", "Date": "2026-03-06 00:00:00"}
+    assert translator.identify(row).wanted
+    assert not translator.identify({**row, "ListID": "l2"}).wanted
+    assert not translator.identify({**row, "Date": "2026-03-04 23:59:00"}).wanted
