@@ -175,15 +175,16 @@ async def _lead(kafka: KafkaSettings, settings: WebhookSettings, manager: HookMa
         await asyncio.gather(*keeping, return_exceptions=True)
         keeping.clear()
 
-    async def ignore(_record: ConsumedRecord) -> None:
-        """What the topic says is read elsewhere; here only its ownership counts."""
+    async def pass_over(record: ConsumedRecord) -> None:
+        """What the topic says is read elsewhere; here only its ownership counts, and it must show no lag."""
+        await consumer.commit(record.position)
 
     names = kafka.names()
     consumer = GroupConsumer(
         kafka, names.prefix + settings.group, names["cm_webhooks"], on_assigned=assigned, on_revoked=revoked
     )
     try:
-        await consumer.run(ignore)
+        await consumer.run(pass_over)
     finally:
         await revoked(frozenset())
 

@@ -113,6 +113,7 @@ class Demonstration:
             *findings.receipts(topics["audience-delivery"], self.story.usable),
             findings.imported_users(topics["cm_user"], await self._seeded(admin)),
             *findings.imported_activity(topics["cm_activity"], await reported(self._machine, self.lists.client_id)),
+            findings.webhook_unsubscribes(topics["cm_activity"], self.lists.everyone, self._left),
             *findings.profiles(topics["cm_profile"], topics["cm_user"], topics["cm_activity"]),
             *(
                 Finding(f"records on {role}", len(records))

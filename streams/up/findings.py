@@ -123,6 +123,17 @@ def imported_activity(records: Sequence[Kept], reports: Mapping[str, int]) -> li
     ]
 
 
+def webhook_unsubscribes(records: Iterable[Kept], list_id: str, left: Set[str]) -> Finding:
+    """Everybody who left the list told so by webhook; our own writes to other lists' people do not count here."""
+    told = {
+        activity["email"]
+        for activity in _values(records)
+        if (activity["source"], activity["event"], activity.get("status"), activity.get("list_id"))
+        == ("webhook", "deactivate", "unsubscribe", list_id)
+    }
+    return Finding("webhooks: unsubscribes told of who left", len(told & left), len(left))
+
+
 def profiles(
     profile_records: Iterable[Kept], user_records: Sequence[Kept], activity_records: Sequence[Kept]
 ) -> list[Finding]:

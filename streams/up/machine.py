@@ -22,7 +22,7 @@ class Ports:
     """By the name of the process."""
 
 
-PROCESSES = ("export-worker", "profile-worker", "connector")
+PROCESSES = ("export-worker", "profile-worker", "connector", "webhooks")
 
 
 @dataclass(frozen=True, slots=True)
