@@ -6,14 +6,15 @@ from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.campaign_monitor.tokens import Tokens
 from connectors.campaign_monitor.transport import Transport
 from connectors.control.authorizations import Authorizations
+from connectors.control.seal import SealError
 from schemas.control import Authorization
-
-ENVIRONMENT = "environment"
-"""The authorization that is not stored: the API key in CM_API_KEY."""
 
 
 class Credentials:
-    """One credential for each authorization. Give `changed` to `Authorizations` as its `on_change`."""
+    """One credential for each authorization. Give `changed` to `Authorizations` as its `on_change`.
+
+    Where an authorization is not stored, the API key in CM_API_KEY stands in, if there is one.
+    """
 
     def __init__(self, settings: CampaignMonitorSettings, transport: Transport) -> None:
         self._settings = settings
@@ -29,34 +30,32 @@ class Credentials:
         """Return the credential of an authorization.
 
         Raises:
-            LookupError: there is no such authorization; the text says which there are.
+            LookupError: there is no such authorization, and no key in CM_API_KEY; the text says which there are.
             SealError: it was sealed with a key that is not configured.
         """
-        if authorization_id == ENVIRONMENT:
-            if self._settings.api_key is None:
-                raise LookupError(f"The job uses the authorization {ENVIRONMENT}, and CM_API_KEY is not set")
-            return ApiKey(self._settings.api_key)
         if authorization_id not in self._open:
             self._open[authorization_id] = self._made(authorization_id)
         return self._open[authorization_id]
 
-    def changed(self, authorization_id: str, authorization: Authorization | None) -> None:
-        """Take over what another process or a person stored: newer tokens, another key, or nothing any more."""
+    def changed(self, authorization_id: str, _authorization: Authorization | None) -> None:
+        """Take over what another process or a person stored: newer tokens go on in the same credential."""
         known = self._open.get(authorization_id)
         if known is None or self._authorizations is None:
             return
-        if authorization is None:
-            del self._open[authorization_id]
-            return
-        access = self._authorizations.access(authorization_id)
+        try:
+            access = self._authorizations.access(authorization_id)
+        except (LookupError, SealError):
+            access = None
         if isinstance(known, OAuth) and isinstance(access, Tokens):
             known.adopt(access)
         else:
-            self._open[authorization_id] = self._made(authorization_id)
+            del self._open[authorization_id]  # made anew when it is asked for
 
     def _made(self, authorization_id: str) -> Credential:
         if self._authorizations is None:
             raise LookupError("the authorizations have not been read yet")
+        if self._authorizations.get(authorization_id) is None and self._settings.api_key is not None:
+            return ApiKey(self._settings.api_key)
         access = self._authorizations.access(authorization_id)
         if not isinstance(access, Tokens):
             return ApiKey(access)
