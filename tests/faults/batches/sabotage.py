@@ -101,17 +101,6 @@ def trust_positions(app: BatchApp, table: BatchTable[Any]) -> None:
     takeover.start_position = start
 
 
-def trust_store(app: BatchApp, table: BatchTable[Any]) -> None:
-    """A local store is resumed also when its changelog is another one."""
-    from streams.batches import recovery
-    from streams.batches.changelog import Plan, Restore
-
-    def resume(checkpoint: Any, topic_id: int, first: int, end: int) -> Restore:
-        return Restore(Plan.RESUME, min(checkpoint.next_offset, end) if checkpoint else first)
-
-    recovery.plan_restore = resume
-
-
 SABOTAGES: dict[str, Sabotage] = {
     each.__name__.replace("_", "-"): each
     for each in (
@@ -125,6 +114,5 @@ SABOTAGES: dict[str, Sabotage] = {
         read_uncommitted,
         no_fence,
         trust_positions,
-        trust_store,
     )
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import mmap
+import os
+import signal
 import struct
 import sys
 import time
@@ -13,7 +15,16 @@ from typing import Any
 
 import structlog
 
-from streams.batches import BatchApp, BatchSettings, BatchTable, JsonCodec, PoisonRecord, TransientError, killpoints
+from streams.batches import (
+    BatchApp,
+    BatchSettings,
+    BatchTable,
+    JsonCodec,
+    Output,
+    PoisonRecord,
+    TransientError,
+    killpoints,
+)
 from tests.faults.batches import sabotage
 
 MARKS = struct.Struct("=4q")
@@ -63,12 +74,25 @@ def fold(row: Any, records: Any) -> None:
     data["seen"] = f"{seen:x}"
 
 
+def fold_and_tell(topic: str) -> Any:
+    """The same, and every good record is passed on to a topic."""
+
+    def told(row: Any, records: Any) -> list[Output]:
+        fold(row, records)
+        return [Output(topic, record.key, record.value) for record in records]
+
+    return told
+
+
 def build(config: dict[str, Any], marks: Marks) -> BatchApp:
     """The app; `config` is what Farm.start wrote."""
     app = BatchApp(BatchSettings(**config["settings"]))
     source = config["source"]
     table = app.table("counts", codec=JsonCodec(), sources=[source], changelog=config["changelog"], public=True)
     failures = config.get("transient_failures", 0)
+    counted = fold_and_tell(config["outputs"]) if "outputs" in config else fold
+    stop_at, _, times = config.get("stop_at", "").partition(":")
+    left = int(times or 0)
 
     @app.agent(source)
     async def events(batch: Any) -> None:
@@ -79,17 +103,22 @@ def build(config: dict[str, Any], marks: Marks) -> BatchApp:
             failures -= 1
             marks.add(0, -1)
             raise TransientError("for this once")
-        await table.fold(batch, fold)
+        await table.fold(batch, counted)
         marks.add(0, -1)
         marks.add(2, 1)
 
     def stand_still(point: str) -> None:
+        nonlocal left
         if point == "after-settle":
             marks.put(1, 1)
         elif point == "after-commit":
             marks.put(1, 0)
         if stretch := marks.read()[3]:
             time.sleep(stretch / 1e6)
+        if point == stop_at:
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGSTOP)
 
     killpoints.hook = stand_still
 

@@ -1,0 +1,62 @@
+"""SIGKILL at every named boundary between two effects, several times each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import pytest
+
+from streams.batches import killpoints
+from tests import kafka_io, oracle
+from tests.faults.batches.farm import PARTITIONS, Farm
+
+TIMES = max(2, int(os.environ.get("FAULT_KILLS", "12")) // 6)
+IN_BATCHES = (
+    "after-read",
+    "after-dead-letters",
+    "after-outputs",
+    "before-changelog",
+    "inside-changelog",
+    "after-changelog",
+    "after-store",
+    "after-settle",
+    "after-commit",
+)
+ONCE_A_LIFE = ("inside-recovery", "after-recovery", "before-close")
+
+
+def test_every_boundary_is_named_here() -> None:
+    assert set(IN_BATCHES) | set(ONCE_A_LIFE) == set(killpoints.POINTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("points", [IN_BATCHES[:5], IN_BATCHES[5:] + ONCE_A_LIFE], ids=["before", "after"])
+def test_a_kill_at_a_boundary_loses_nothing_and_counts_nothing_twice(farm: Farm, points: Sequence[str]) -> None:
+    outputs = kafka_io.create_topic(farm.bootstrap_servers, f"{farm.source}.out", PARTITIONS)
+    poison: set[bytes] = set()
+    kills = 0
+    for point in points:
+        for time in range(1, TIMES + 1):
+            bad = [b"poison %d %d" % (kills, n) for n in range(8)]
+            poison.update(bad)
+            farm.produce([(b"user-%d" % n, value) for n, value in enumerate(bad)])
+            farm.produce(farm.events(200, 40, kills))
+            nth = 1 if point in ONCE_A_LIFE else time
+            worker = farm.start("one", kill_at=f"{point}:{nth}", max_batch_records=15, job={"outputs": outputs})
+            if point == "before-close":
+                worker.at_work()
+                worker.stop()
+            assert worker.process.wait(30) == -9, f"{point}: {worker.said()[-2000:]}"
+            kills += 1
+    farm.start("one", job={"outputs": outputs})
+    farm.drained()
+    letters = kafka_io.read_all(farm.bootstrap_servers, farm.dead_letters)
+    assert {letter.value for letter in letters} == poison
+    passed_on = {(r.key, r.value) for r in kafka_io.read_all(farm.bootstrap_servers, outputs)}
+    read = kafka_io.read_all(farm.bootstrap_servers, farm.source)
+    assert passed_on == {(r.key, r.value) for r in read if oracle.parsed(r.value)}
+    verdict = farm.verdict(job={"outputs": outputs})
+    print(f"{kills} kills at {len(points)} boundaries, {verdict}")
+    assert verdict.exact, str(verdict)
+    oracle.assert_not_void(verdict)
