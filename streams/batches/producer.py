@@ -11,6 +11,7 @@ from typing import Any
 import confluent_kafka
 import structlog
 
+from . import killpoints
 from .batch import Output
 from .errors import ExitCode, FatalError, NotDelivered
 from .halt import halt
@@ -146,6 +147,7 @@ class Producer:
                 raise _refused(topic, error) from error
             if at < len(rows):
                 await asyncio.sleep(0)
+        killpoints.reached("inside-changelog")
         return await delivery.acknowledged()
 
     async def _hand_over(self, outputs: Iterable[Output | tuple[Any, ...]], delivery: Delivery) -> None:
