@@ -56,3 +56,14 @@ def test_no_machine_path_is_committed():
         and absolute.search(path.read_text(encoding="utf-8"))
     ]
     assert not wrong
+
+
+def test_links_of_the_documents_lead_somewhere():
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in tracked()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", path.read_text(encoding="utf-8"))
+        if not (path.parent / target).exists()
+    ]
+    assert not broken
