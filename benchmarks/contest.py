@@ -136,6 +136,13 @@ class Bench:
         self.topics.create(output, compact=True)
         return Job(self.topics.bootstrap, app, entry.inputs, output, entry.events, state)
 
+    def fresh(self, name: str) -> tuple[str, Path]:
+        """Return a prefix for topics and a directory that nobody has used."""
+        number = next(self._number)
+        directory = self.directory / f"run{number}-{name}"
+        directory.mkdir()
+        return f"{PREFIX}-run{number}-{name}-", directory
+
     def tidy(self, job: Job) -> None:
         """Remove what a run left behind."""
         self.topics.delete(job.output.removesuffix("-out") + "-")

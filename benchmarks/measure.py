@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,15 +41,17 @@ class Sample:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a command under the launcher; it is ended when the block is left. `said` and `usage` lie in `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore", "PYTHONHASHSEED": "0"}
+    quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore", "PYTHONHASHSEED": "0"}
     with (directory / "said").open("wb") as said:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(LAUNCHER), str(directory / "usage"), *command],
             cwd=ROOT,
-            env=environment,
+            env=os.environ | quiet | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -73,17 +75,18 @@ def run(command: Sequence[str], directory: Path, *, timeout_seconds: float) -> S
         try:
             process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
-            raise RunFailedError(f"not done after {timeout_seconds:.0f} s: {_said(directory)}") from None
+            raise RunFailedError(f"not done after {timeout_seconds:.0f} s: {said(directory)}") from None
     usage = json.loads((directory / "usage").read_text())
     lines = (directory / "said").read_text(errors="replace").splitlines()
     told = [json.loads(line.removeprefix(LINE)) for line in lines if line.startswith(LINE)]
     if usage["exit_code"] != 0 or len(told) != 1:
-        raise RunFailedError(f"exit code {usage['exit_code']}, {len(told)} results: {_said(directory)}")
+        raise RunFailedError(f"exit code {usage['exit_code']}, {len(told)} results: {said(directory)}")
     sample = Sample(peak_rss_mb=usage["peak_rss_mb"], whole_cpu_seconds=usage["cpu_seconds"], **told[0])
     if sample.cpu_seconds > usage["cpu_seconds"] * 1.01 + 0.05:
         raise RunFailedError(f"claims {sample.cpu_seconds:.2f} s of CPU, the system counted {usage['cpu_seconds']:.2f}")
     return sample
 
 
-def _said(directory: Path) -> str:
+def said(directory: Path) -> str:
+    """Return the end of what a program said."""
     return (directory / "said").read_text(errors="replace")[-3000:]

@@ -52,6 +52,19 @@ class Result:
             **rest,  # type: ignore[arg-type]  # the caller names the other fields
         )
 
+    def told(self) -> str:
+        """Return the row's figures in a line."""
+        figures = (
+            (self.events_per_s, "{:,.0f}/s"),
+            (self.limit_fraction, "{:.0%} of the limit"),
+            (self.cpu_us_per_event, "{:,.1f} us"),
+            (self.peak_rss_mb, "{:,.0f} MiB"),
+            (self.p50_ms, "p50 {:,.1f} ms"),
+            (self.p99_ms, "p99 {:,.1f} ms"),
+        )
+        said = [form.format(value) for value, form in figures if value is not None]
+        return ", ".join([*said, *filter(None, (self.checked, self.note))])
+
     def to_json(self) -> dict[str, object]:
         """Return the row; what was not measured is left out."""
         return {name: value for name, value in asdict(self).items() if value not in (None, "", (), False)}

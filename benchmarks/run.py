@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -9,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 
 from benchmarks.contest import Bench
 from benchmarks.results import RESULTS, Result, save
-from benchmarks.suites import mapping, profile, rebuild
+from benchmarks.suites import export, mapping, profile, rebuild
 from benchmarks.systems import BUILD
 from benchmarks.table import show
 from benchmarks.topics import PREFIX, Topics
@@ -23,6 +25,7 @@ SUITES: Mapping[str, Callable[..., list[Result]]] = {
     "profile": profile.run,
     "mapping": mapping.run,
     "rebuild": rebuild.run,
+    "export": export.run,
 }
 """Each takes the Bench and `extra`, and returns its rows. A new suite is a module and a line here."""
 
@@ -36,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def say(line: str) -> None:
         console.print(f"[dim]{time.monotonic() - started:6.1f} s[/dim]  {line}", highlight=False, markup=True)
 
+    # The product's own words about topics that are made would hide the figures.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     results: list[Result] = []
     BUILD.mkdir(parents=True, exist_ok=True)
     with _broker(asked.bootstrap) as bootstrap, tempfile.TemporaryDirectory(prefix="run-", dir=BUILD) as directory:

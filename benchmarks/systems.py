@@ -20,6 +20,8 @@ QUIX = ROOT / "benchmarks" / "peers" / "quix"
 OURS = "ours"
 KAFKA_STREAMS = "Kafka Streams"
 FAUST = "Faust, idiomatic"
+ADD_CALL = "official client, add call"
+TAP = "tap-campaign-monitor"
 
 
 class PeerUnavailableError(RuntimeError):

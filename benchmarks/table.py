@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import Result
-from benchmarks.systems import FAUST, KAFKA_STREAMS, OURS
+from benchmarks.systems import ADD_CALL, FAUST, KAFKA_STREAMS, OURS, TAP
 
 Column = tuple[str, Callable[[Result], float | None], str]
 COLUMNS: Sequence[Column] = (
@@ -18,17 +18,19 @@ COLUMNS: Sequence[Column] = (
     ("p99 ms", lambda row: row.p99_ms, "{:.2f}"),
     ("of the limit", lambda row: row.limit_fraction, "{:.0%}"),
 )
+PEERS = (KAFKA_STREAMS, FAUST, ADD_CALL, TAP)
+"""Whom the others are compared with: the first of these that took part."""
 
 
 def show(results: Iterable[Result], console: Console) -> None:
-    """Print the rows. `x` columns are the row's figure divided by the peer's: Kafka Streams, or Faust without Java."""
+    """Print the rows. `x` columns are the row's figure divided by the peer's, see PEERS."""
     for (suite, workload), rows in groupby(results, key=lambda row: (row.suite, row.workload)):
         console.print(_table(suite, workload, list(rows)))
 
 
 def _table(suite: str, workload: str, rows: Sequence[Result]) -> Table:
     names = [row.system for row in rows]
-    peer = next((rows[names.index(name)] for name in (KAFKA_STREAMS, FAUST) if name in names), None)
+    peer = next((rows[names.index(name)] for name in PEERS if name in names), None)
     columns = [column for column in COLUMNS if any(column[1](row) is not None for row in rows)]
     compared = peer is not None and len(rows) > 1
     title = f"{suite}: {workload}" + (f" (x = divided by {peer.system}'s)" if compared and peer else "")

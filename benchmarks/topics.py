@@ -1,11 +1,13 @@
 """Topics of a run: made, filled, read back and removed. Thin around confluent-kafka."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.job import PARTITIONS
@@ -59,41 +61,30 @@ class Topics:
 
     def fill(self, messages: Iterable[Message], *, compression: str = "lz4") -> int:
         """Publish all messages, partitioned by key as Java clients do, and return how many the broker has taken."""
-        producer = Producer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "partitioner": "murmur2_random",
-                "enable.idempotence": True,
-                "linger.ms": 50,
-                "log_level": 3,  # a coordinator that is still starting is no news
-                "compression.type": compression,
-                "queue.buffering.max.messages": 500_000,
-            }
-        )
-        failed: list[KafkaError] = []
+        return _publish(Producer(self._options(compression)), messages)
 
-        def delivered(error: KafkaError | None, _: object) -> None:
-            if error is not None:
-                failed.append(error)
+    @contextmanager
+    def held_back(self, messages: Iterable[Message]) -> Iterator[Callable[[], None]]:
+        """Publish messages that nobody can read yet; calling what is yielded lets all of them go at once.
 
-        count = 0
-        for message in messages:
-            options: dict[str, Any] = {"timestamp": message.timestamp} if message.timestamp else {}
-            if message.headers:
-                options["headers"] = list(message.headers)
-            while True:
-                try:
-                    producer.produce(message.topic, message.value, message.key, on_delivery=delivered, **options)
-                    break
-                except BufferError:
-                    producer.poll(0.1)
-            count += 1
-            if count % 1000 == 0:
-                producer.poll(0)
-        producer.flush()
-        if failed:
-            raise KafkaException(failed[0])
-        return count
+        So the producer is at rest while the reader is measured: they are records of a transaction.
+        """
+        producer = Producer(self._options("lz4") | {"transactional.id": f"{PREFIX}-{uuid.uuid4().hex}"})
+        producer.init_transactions()
+        producer.begin_transaction()
+        _publish(producer, messages)
+        yield producer.commit_transaction
+
+    def _options(self, compression: str) -> dict[str, Any]:
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "partitioner": "murmur2_random",
+            "enable.idempotence": True,
+            "linger.ms": 50,
+            "log_level": 3,  # a coordinator that is still starting is no news
+            "compression.type": compression,
+            "queue.buffering.max.messages": 500_000,
+        }
 
     def records(self, topic: str) -> int:
         """Return how many offsets a topic has used; markers of transactions count too."""
@@ -107,6 +98,12 @@ class Topics:
         finally:
             consumer.close()
 
+    def values(self, topic: str, *, deadline_seconds: float = 180) -> Iterator[bytes]:
+        """Yield every committed value. Raises TimeoutError when the end was not reached in time."""
+        for record in self._read(topic, deadline_seconds):
+            if (value := record.value()) is not None:
+                yield value
+
     def latest(
         self, topic: str, *, wanted: Callable[[bytes], bool] = lambda key: True, deadline_seconds: float = 180
     ) -> dict[bytes, bytes]:
@@ -115,6 +112,18 @@ class Topics:
         Raises:
             TimeoutError: the end was not reached in time.
         """
+        values: dict[bytes, bytes] = {}
+        for record in self._read(topic, deadline_seconds):
+            key, value = record.key() or b"", record.value()
+            if not wanted(key):
+                continue
+            if value is None:
+                values.pop(key, None)
+            else:
+                values[key] = value
+        return values
+
+    def _read(self, topic: str, deadline_seconds: float) -> Iterator[KafkaMessage]:
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -124,7 +133,6 @@ class Topics:
                 "enable.partition.eof": True,
             }
         )
-        values: dict[bytes, bytes] = {}
         try:
             partitions = self._admin.list_topics(topic, timeout=10).topics[topic].partitions
             consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
@@ -134,16 +142,38 @@ class Topics:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{topic} was not read to its end in {deadline_seconds:.0f} s")
                 for record in consumer.consume(10_000, 0.5):
-                    if (error := record.error()) is not None:
-                        if error.code() != KafkaError._PARTITION_EOF:
-                            raise KafkaException(error)
-                        unread.discard(record.partition())
-                    elif not wanted(record.key()):
-                        continue
-                    elif record.value() is None:
-                        values.pop(record.key(), None)
+                    if (error := record.error()) is None:
+                        yield record
+                    elif error.code() != KafkaError._PARTITION_EOF:
+                        raise KafkaException(error)
                     else:
-                        values[record.key()] = record.value()
+                        unread.discard(record.partition())
         finally:
             consumer.close()
-        return values
+
+
+def _publish(producer: Producer, messages: Iterable[Message]) -> int:
+    failed: list[KafkaError] = []
+
+    def delivered(error: KafkaError | None, _: object) -> None:
+        if error is not None:
+            failed.append(error)
+
+    count = 0
+    for message in messages:
+        options: dict[str, Any] = {"timestamp": message.timestamp} if message.timestamp else {}
+        if message.headers:
+            options["headers"] = list(message.headers)
+        while True:
+            try:
+                producer.produce(message.topic, message.value, message.key, on_delivery=delivered, **options)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        count += 1
+        if count % 1000 == 0:
+            producer.poll(0)
+    producer.flush()
+    if failed:
+        raise KafkaException(failed[0])
+    return count
