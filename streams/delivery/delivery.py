@@ -304,7 +304,8 @@ class Delivery:
                 for partition, owned in list(self._partitions.items()):
                     self._sweep_all(partition, owned)
                 try:
-                    await asyncio.wait_for(self._changed.wait(), self._settings.fields_check_seconds)
+                    async with asyncio.timeout(self._settings.fields_check_seconds):
+                        await self._changed.wait()
                 except TimeoutError:
                     self._keep_all_segments()
         finally:

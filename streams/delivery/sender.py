@@ -13,6 +13,7 @@ as an outcome that is not known.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
@@ -187,10 +188,9 @@ class ListSender:
             pause = self._limiter.pause_left()
             times.append(max(now + pause, now + 0.05, self._gate))
         timeout = max(0.0, min(times) - now) if times else None
-        try:
-            await asyncio.wait_for(self._wake.wait(), timeout)
-        except TimeoutError:
-            pass
+        with contextlib.suppress(TimeoutError):  # not wait_for: in Python 3.11 it may swallow a cancellation
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
 
     # -- one request
 

@@ -89,9 +89,16 @@ class Wanted:
     """By running job: what it will have been told once this is written."""
 
 
-def part_of(row: Row, email: str, view: JobView, name_of: NameOf, epoch: int = 0) -> Part:
-    """Return a job's part. The digest is empty when the job has no say about the person."""
+def part_of(
+    row: Row, email: str, view: JobView, name_of: NameOf, epoch: int = 0, held: Held | None = None
+) -> Part:
+    """Return a job's part. The digest is empty when the job has no say about the person.
+
+    Whom a job exported before, and does not any more because it was changed, has left it.
+    """
     membership, audiences = membership_of(row, view)
+    if membership is Membership.UNCONCERNED and held is not None and view.id in held.said:
+        membership = Membership.ABSENT
     if membership is Membership.UNCONCERNED:
         return Part(view, membership)
     if membership is Membership.ABSENT:
@@ -154,7 +161,7 @@ def wanted(row: Row, email: str, listed: ListView, held: Held | None, name_of: N
     Whether to resubscribe: only when every job that exports the person allows it, and only for an entry that no
     request has carried yet; a changed field never makes anyone active again.
     """
-    parts = [part_of(row, email, view, name_of, listed.epoch) for view in listed.jobs]
+    parts = [part_of(row, email, view, name_of, listed.epoch, held) for view in listed.jobs]
     running = [part for part in parts if part.view.running and part.digest]
     if not running:
         return None

@@ -86,7 +86,7 @@ class Worker:
         ):
             pass
 
-    async def rest(self, seconds: float = 600.0) -> None:
+    async def rest(self, seconds: float = 240.0) -> None:
         """Fold, send, and wait until nothing is left to do; `seconds` of the loop's clock."""
         await self.consume()
         deadline = asyncio.get_running_loop().time() + seconds
