@@ -10,13 +10,17 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.client import CampaignMonitor
 from connectors.campaign_monitor.auth import ApiKey
+from connectors.campaign_monitor.client import CampaignMonitor
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.importer.connector import Connector
+from connectors.importer.request import request_run
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
+from connectors.simulator.dates import local_text
+from connectors.simulator.report_rows import JOURNEY_KINDS, KINDS
 from connectors.simulator.server import Simulator
 from schemas.control import ImportJob
 from schemas.import_task import ImportProgress, RunProgress
@@ -116,3 +120,56 @@ def told_users(records: list[Record]) -> Counter[tuple[str, str, str]]:
     return Counter(
         (value["list_id"], value["email"], value["status"]) for value in values(records) if value.get("list_id")
     )
+
+
+def books_activity(simulator: Simulator) -> Counter[tuple[str, str, str, str]]:
+    """Every report row as the simulator holds it: event, mail, address, local date."""
+    state, now = simulator.state, int(simulator.state.clock.time())
+    rows: Counter[tuple[str, str, str, str]] = Counter()
+    for campaign in state.campaigns.values():
+        if not campaign.sent:
+            continue
+        zone = campaign.client.zone
+        for number in campaign.recipient_order("email"):
+            email = campaign.recipients.email(number)
+            rows["recipients", campaign.campaign_id, email, local_text(campaign.sent_at, zone)] += 1
+        for kind in KINDS:
+            for row in campaign.report(kind).rows(now):
+                rows[kind, campaign.campaign_id, row.email, local_text(row.at, zone)] += 1
+    for mail in state.journey_emails.values():
+        zone = mail.journey.target.client.zone
+        for kind in JOURNEY_KINDS:
+            for row in mail.report(kind).rows(now):
+                rows[kind, mail.email_id, row.email, local_text(row.at, zone)] += 1
+    return rows
+
+
+def told_activity(records: list[Record]) -> Counter[tuple[str, str, str, str]]:
+    """The same from `cm_activity`, webhook events left out."""
+    told: Counter[tuple[str, str, str, str]] = Counter()
+    for value in values(records):
+        if value["source"] != "webhook":
+            mail = value.get("campaign_id") or value["journey_email_id"]
+            told[REPORT_OF[value["event"]], mail, value["email"], value["raw_date"]] += 1
+    return told
+
+
+REPORT_OF = {
+    "sent": "recipients",
+    "open": "opens",
+    "click": "clicks",
+    "deactivate": "unsubscribes",
+    "bounce": "bounces",
+    "spam": "spam",
+}
+
+
+async def ask_for_a_run(kafka: KafkaSettings, job: str = "imp") -> None:
+    """Ask for the job's next run."""
+    async with AsyncProducer(kafka, "test") as producer:
+        await request_run(kafka, producer, job)
+
+
+def ids(records: list[Record]) -> list[str]:
+    """The records' event ids."""
+    return [value["event_id"] for value in values(records)]

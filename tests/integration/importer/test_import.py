@@ -1,19 +1,21 @@
 """An import against a real broker and the simulator: everything is there, once, and a second run adds what is new."""
 
-from collections import Counter
-
-import pytest
-
 from connectors.simulator.server import Simulator
 from connectors.simulator.settings import SimulatorSettings
 from schemas.cm_activity import CmActivity
 from schemas.cm_user import CmUser
+from tests.deadline import eventually
 from tests.integration.importer.importing import (
+    ask_for_a_run,
+    books_activity,
     books_users,
     connector,
     finished,
+    ids,
     import_job,
     kafka_settings,
+    progress,
+    told_activity,
     told_users,
     topic,
     values,
@@ -22,35 +24,131 @@ from tests.integration.importer.importing import (
 BERLIN = "(GMT+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna"
 
 
-def seed(simulator: Simulator) -> tuple[str, str, str]:
-    """A client with a list of some pages and a campaign."""
+def seed(simulator: Simulator, people: int = 900) -> tuple[str, str, str]:
+    """A client with two lists, two campaigns, a journey and suppressed people."""
     controls = simulator.controls
     client = controls.add_client("Acme", BERLIN)
     news = controls.add_list(client, "News")
     controls.add_field(news, "City")
-    controls.seed_subscribers(news, 1_500)
+    controls.seed_subscribers(news, people)
+    offers = controls.add_list(client, "Offers")
+    controls.seed_subscribers(offers, 60, first_person=people - 30)
     campaign = controls.add_campaign(
-        [news], "Spring", days_ago=5, opens=900, clicks=300, unsubscribes=7, bounces=9, spam=3, days=4
+        [news], "Spring", days_ago=2, opens=700, clicks=250, unsubscribes=7, bounces=9, spam=3, days=1
     )
+    controls.add_campaign([news, offers], "Old", days_ago=90, recipients=150, opens=120, clicks=30)
+    controls.add_journey(offers, "Welcome", mails=1, sent=40, opens=30, clicks=8, unsubscribes=2, bounces=1)
+    for number in range(5):
+        controls.suppress(client, f"gone{number}@example.com")
     return client, news, campaign
 
 
-async def test_everything_is_imported_once(bootstrap_servers, namespace):
+async def test_everything_is_imported_once_and_a_second_run_adds_what_is_new(bootstrap_servers, namespace):
     kafka = kafka_settings(bootstrap_servers, namespace)
     async with Simulator(SimulatorSettings()) as simulator:
         client, news, campaign = seed(simulator)
-        jobs = [import_job(client, keep_updated=True)]
-        async with connector(kafka, simulator, jobs):
-            run = await finished(kafka)
-        people, activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
-        assert told_users(people) == books_users(simulator, client)
-        for record in people:
-            CmUser.from_bytes(record.value)
-        told = Counter(CmActivity.from_bytes(record.value).event for record in activity)
-        summary = {"open": 900, "click": 300, "deactivate": 7, "bounce": 9, "spam": 3}
-        assert {name: told[name] for name in summary} == summary
-        assert told["sent"] == 1_000 or told["sent"] > 0
-        ids = [value["event_id"] for value in values(activity)]
-        assert len(ids) == len(set(ids))
-        assert run.rows == len(people) + len(activity)
-        assert run.problems == 0
+        async with connector(kafka, simulator, [import_job(client, keep_updated=True)]):
+            first = await finished(kafka)
+            people, activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
+            assert told_users(people) == books_users(simulator, client)
+            assert told_activity(activity) == books_activity(simulator)
+            for record in people:
+                CmUser.from_bytes(record.value)
+            for record in activity:
+                CmActivity.from_bytes(record.value)
+            suppressed = [value for value in values(people) if value["status"] == "Suppressed"]
+            assert len(suppressed) == len(simulator.state.clients[client].suppressed)
+            assert len(ids(people)) == len(set(ids(people)))
+            assert len(ids(activity)) == len(set(ids(activity)))
+            assert (first.rows, first.problems) == (len(people) + len(activity), 0)
+
+            await ask_for_a_run(kafka)
+            second = await finished(kafka, 2)
+            assert second.rows == 0, "nothing happened, so nothing is added"
+            assert len(topic(kafka, "cm_user")) == len(people)
+
+            controls = simulator.controls
+            reader = simulator.controls.subscribers(news, "Active", limit=3)
+            for _time in range(2):
+                controls.open(campaign, reader[0]["EmailAddress"])
+            controls.click(campaign, reader[1]["EmailAddress"])
+            controls.unsubscribe(news, reader[2]["EmailAddress"], campaign)
+            controls.add_subscriber(news, "new@example.com")
+            await ask_for_a_run(kafka)
+            await finished(kafka, 3)
+        more_people, more_activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
+        assert told_activity(more_activity) == books_activity(simulator)
+        added = told_users(more_people) - told_users(people)
+        assert added[news, "new@example.com", "Active"] == 1
+        assert added[news, reader[2]["EmailAddress"], "Unsubscribed"] == 1
+        told = ids(more_people) + ids(more_activity)
+        assert len(told) == len(set(told))
+
+
+async def test_a_job_of_one_list_reads_nothing_of_others(bootstrap_servers, namespace):
+    kafka = kafka_settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings()) as simulator:
+        client, news, campaign = seed(simulator)
+        job = import_job(client, lists=[news], activities=["open"], journeys=False)
+        async with connector(kafka, simulator, [job]):
+            await finished(kafka)
+        assert {value.get("list_id") for value in values(topic(kafka, "cm_user"))} == {news, None}
+        told = values(topic(kafka, "cm_activity"))
+        assert {(value["event"], value["list_id"]) for value in told} == {("open", news)}
+        assert sum(value["campaign_id"] == campaign for value in told) == 700
+
+
+async def test_a_stopped_job_goes_on_where_it_stopped(bootstrap_servers, namespace):
+    kafka = kafka_settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings(latency_ms=5)) as simulator:
+        client, _news, _campaign = seed(simulator)
+        running = import_job(client)
+        jobs = [running]
+        async with connector(kafka, simulator, jobs, page_size=50):
+            await eventually(lambda: len(topic(kafka, "cm_user")) > 100, every=0.1)
+            jobs[0] = running.model_copy(update={"state": "stopped"})
+
+            def parked() -> bool:
+                chains = [one for one in progress(kafka).values() if one.kind == "chain"]
+                return any(one.state == "parked" for one in chains) and all(one.state != "open" for one in chains)
+
+            await eventually(parked, every=0.2)
+        async with connector(kafka, simulator, jobs, page_size=50):
+            jobs[0] = running
+            await finished(kafka)
+        assert told_users(topic(kafka, "cm_user")) == books_users(simulator, client)
+        assert told_activity(topic(kafka, "cm_activity")) == books_activity(simulator)
+
+
+async def test_a_moving_account_and_a_failing_api_lose_and_double_nothing(bootstrap_servers, namespace):
+    kafka = kafka_settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings()) as simulator:
+        client, news, campaign = seed(simulator)
+        controls = simulator.controls
+        people = [row["EmailAddress"] for row in controls.subscribers(news, "Active", limit=400)]
+        for number, email in enumerate(people[:40]):
+            acts = [("unsubscribe", {"list_id": news, "email": email, "mail_id": campaign})]
+            acts += [("open", {"mail_id": campaign, "email": people[100 + number]})]
+            controls.inject(kind="mutate", acts=acts, probability=0.5, seed=number)
+        for kind, change in (
+            ("status", {"status": 500, "body": "html"}),
+            ("status", {"status": 429}),
+            ("status", {"status": 504, "body": "empty"}),
+            ("reset", {}),
+            ("truncate", {}),
+        ):
+            controls.inject(kind=kind, probability=0.06, count=None, seed=5, **change)
+        async with connector(kafka, simulator, [import_job(client, keep_updated=True)], page_size=50):
+            await finished(kafka, seconds=150)
+            controls.clear_faults()
+            await ask_for_a_run(kafka)
+            await finished(kafka, 2)
+        told = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
+        assert told_activity(told[1]) == books_activity(simulator)
+        latest = {}
+        for value in sorted(values(told[0]), key=lambda value: value["at"]):
+            if value.get("list_id"):
+                latest[value["list_id"], value["email"]] = value["status"]
+        books = {(list_id, email): state for list_id, email, state in books_users(simulator, client)}
+        assert latest == books
+        assert len(ids(told[0])) == len(set(ids(told[0])))
