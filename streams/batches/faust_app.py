@@ -35,6 +35,11 @@ class BatchRecovery(Recovery):  # type: ignore[misc]  # faust is not typed
 class BatchTableManager(TableManager):  # type: ignore[misc]  # faust is not typed
     """Makes our recovery service."""
 
+    async def on_start(self) -> None:
+        """Faust sleeps for a second here, for tables that are declared late; ours are declared before start."""
+        await self._update_channels()
+        await self.recovery.start()
+
     @property
     def recovery(self) -> Recovery:
         """The service that restores on assignment."""
