@@ -151,5 +151,13 @@ async def everything(table: BatchTable[Any]) -> dict[str, Any]:
 
 def main(config: dict[str, Any]) -> None:
     """Run until a signal, or a fault."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     build(config, Marks(Path(config["directory"]) / "marks")).run()
