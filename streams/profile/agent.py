@@ -11,7 +11,7 @@ on the rows know the records. Rows that did not change are not written: folding 
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -29,8 +29,8 @@ from streams.profile.tally import Tally
 log = structlog.get_logger(__name__)
 
 Rows = dict[bytes, Row[Profile]]
-SHARE = 2000
-"""Profiles folded between two turns of the event loop."""
+SHARE = 500
+"""Records decoded and folded at a stretch: few enough that their messages stay in the processor's cache."""
 
 
 class ProfileAgent:
@@ -48,30 +48,33 @@ class ProfileAgent:
     async def events(self, batch: Batch, stream: StreamFold) -> None:
         """Fold a batch of one stream."""
         tally = Tally(batch.partition)
-        groups = self._read(batch, stream)
-        rows = await self._table.read(batch.partition, groups)
-        self._send_home(batch, rows, groups, tally)
-        changed: list[Row[Profile]] = []
-        suspect: list[bytes] = []
-        for number, (key, events) in enumerate(groups.items(), 1):
-            row = rows[key]
-            if number % SHARE == 0:
-                await asyncio.sleep(0)
-            try:
-                if self._fold_row(row, batch, stream, events, tally):
-                    changed.append(row)
-            except Exception:
-                log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
-                suspect.append(key)
+        rows: Rows = {}
+        changed: dict[bytes, Row[Profile]] = {}
+        suspect: set[bytes] = set()
+        for start in range(0, len(batch.records), SHARE):
+            groups = self._read(batch, stream, batch.records[start : start + SHARE])
+            rows |= await self._table.read(batch.partition, [key for key in groups if key not in rows])
+            for key, events in groups.items():
+                row = rows[key]
+                try:
+                    if not self._is_here(row, batch):
+                        self._send_home(batch, key, events, tally)
+                    elif key not in suspect and self._fold_row(row, batch, stream, events, tally):
+                        changed[key] = row
+                except Exception:
+                    log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
+                    suspect.add(key)
+                    changed.pop(key, None)
+            await asyncio.sleep(0)
         if suspect:
-            changed += await self._one_by_one(batch, stream, groups, suspect, tally)
+            changed |= await self._one_by_one(batch, stream, suspect, tally)
         try:
-            await self._table.write(batch, changed, tally.outputs)
+            await self._table.write(batch, changed.values(), tally.outputs)
         except RowTooLarge:
-            large = [row.key for row in changed if self._is_too_large(row)]
-            fitting = [row for row in changed if row.key not in set(large)]
-            fitting += await self._one_by_one(batch, stream, groups, large, tally)
-            await self._table.write(batch, fitting, tally.outputs)
+            large = {key for key, row in changed.items() if self._is_too_large(row)}
+            changed = {key: row for key, row in changed.items() if key not in large}
+            changed |= await self._one_by_one(batch, stream, large, tally)
+            await self._table.write(batch, changed.values(), tally.outputs)
         self._count(tally, batch)
 
     async def moves(self, batch: Batch) -> None:
@@ -98,11 +101,11 @@ class ProfileAgent:
         await self._table.write(batch, changed, tally.outputs)
         self._count(tally, batch)
 
-    def _read(self, batch: Batch, stream: StreamFold) -> dict[bytes, list[Event]]:
+    def _read(self, batch: Batch, stream: StreamFold, records: Sequence[Record]) -> dict[bytes, list[Event]]:
         """Events by profile, in offset order; what cannot be used is refused."""
         groups: dict[bytes, list[Event]] = {}
         read, find = stream.reader.read, groups.get
-        for record in batch.records:
+        for record in records:
             try:
                 key, event = read(record)
             except Refused as refused:
@@ -136,42 +139,39 @@ class ProfileAgent:
             return False
         return changed
 
-    def _send_home(self, batch: Batch, rows: Rows, groups: dict[bytes, list[Event]], tally: Tally) -> None:
-        """Publish records again whose person lives in another partition; a row that exists has been judged before."""
-        for key, row in rows.items():
-            if row.exists or partition_of(key, self._partitions) == batch.partition:
-                continue
-            events = groups.pop(key)
-            for record in (event.record for event in events):
-                origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
-                tally.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
-            self._metrics.count("profiles_rekeyed_total", len(events), topic=batch.topic)
+    def _is_here(self, row: Row[Profile], batch: Batch) -> bool:
+        """Whether the profile lives in this partition; one that exists has been judged before."""
+        return row.exists or partition_of(row.key, self._partitions) == batch.partition
 
-    async def _one_by_one(
-        self,
-        batch: Batch,
-        stream: StreamFold,
-        groups: dict[bytes, list[Event]],
-        keys: Sequence[bytes],
-        tally: Tally,
-    ) -> Iterable[Row[Profile]]:
+    def _send_home(self, batch: Batch, key: bytes, events: Sequence[Event], tally: Tally) -> None:
+        """Publish records again whose person lives in another partition, under that person's key."""
+        for record in (event.record for event in events):
+            origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
+            tally.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
+        self._metrics.count("profiles_rekeyed_total", len(events), topic=batch.topic)
+
+    async def _one_by_one(self, batch: Batch, stream: StreamFold, keys: set[bytes], tally: Tally) -> Rows:
         """Fold some profiles again from the store, a record at a time, so that only what fails is refused."""
-        codec, changed = self._fold.codec, []
+        codec = self._fold.codec
+        changed: Rows = {}
         stored = await self._table.read(batch.partition, keys)
-        for key, row in stored.items():
-            written = False
-            for event in groups[key]:
+        unread = {(letter.record.offset) for letter in batch.refused}
+        records = [record for record in batch.records if record.offset not in unread]
+        for key, events in self._read(batch, stream, records).items():
+            if key not in keys:
+                continue
+            row = stored[key]
+            for event in events:
                 value, state = codec.encode(row.data)
                 outputs = len(tally.outputs)
                 try:
-                    written = self._fold_row(row, batch, stream, [event], tally) or written
+                    if self._fold_row(row, batch, stream, [event], tally):
+                        changed[key] = row
                     seal(row, codec, self._max_row_bytes)
                 except Exception as error:
                     row.data = codec.decode(key, value, state)
                     del tally.outputs[outputs:]
                     batch.refuse(event.record, f"{type(error).__name__}: {error}", stage=Stage.FOLD)
-            if written:
-                changed.append(row)
         return changed
 
     def _is_too_large(self, row: Row[Profile]) -> bool:

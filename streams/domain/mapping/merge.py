@@ -20,6 +20,20 @@ Stamp = list[int]
 """[message time in milliseconds, arrival]."""
 
 
+_SHARED: dict[str, str] = {}
+_MOST_SHARED = 50_000
+
+
+def shared(text: str) -> str:
+    """Return an equal text that other profiles hold too: many people get the same campaigns.
+
+    A text that many rows share stays in the processor's cache; one of each row's own has to be fetched for each look.
+    """
+    if len(_SHARED) >= _MOST_SHARED:
+        _SHARED.clear()
+    return _SHARED.setdefault(text, text)
+
+
 def latest(public: Public, hidden: Hidden, slot: int, field: str, value: Any, stamp: Stamp) -> bool:
     """Keep the value of the latest message."""
     known = hidden[slot]
@@ -36,7 +50,7 @@ def include(
     """Add a text to a set; the one not seen for longest leaves a full set, and those older than `keep` ms leave any."""
     texts = public.get(field)
     if texts is None:
-        public[field], hidden[slot] = [text], [ms]
+        public[field], hidden[slot] = [shared(text)], [ms]
         return True
     times = hidden[slot]
     at = bisect_left(texts, text)
@@ -45,7 +59,7 @@ def include(
             return False
         times[at] = ms
     else:
-        texts.insert(at, text)
+        texts.insert(at, shared(text))
         times.insert(at, ms)
     if len(texts) > capacity or keep:
         _trim_set(texts, times, capacity, keep)
@@ -86,12 +100,13 @@ def bump(
     """Add to a key of a map of sums. A key that was given up starts anew when it comes again."""
     sums = public.get(field)
     if sums is None:
+        key = shared(key)
         public[field], hidden[slot] = {key: by}, {key: ms}
         return True
     times = hidden[slot]
     known = times.get(key)
     if known is None:
-        _place(sums, times, key, by, ms)
+        _place(sums, times, shared(key), by, ms)
         if len(sums) > capacity or keep:
             _trim_map(sums, times, capacity, times[next(reversed(times))] - keep if keep else None)
     elif ms <= known:

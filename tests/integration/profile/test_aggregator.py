@@ -1,6 +1,7 @@
 """The aggregator on a real broker: what goes in, what comes out, and what is kept of the rest."""
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 
@@ -201,3 +202,47 @@ async def test_any_worker_answers_for_any_profile(world, workers):
         finally:
             if second:
                 await second.stop()
+
+
+async def test_a_profile_that_would_grow_too_large_costs_only_what_makes_it_so(world):
+    long = [activity("a@x.com", n, "click", url=f"https://e.com/{n}/" + "x" * 2000) for n in range(6)]
+    async with world.running(overrides={"max_record_bytes": 8000}) as worker:
+        await world.publish("cm_activity", *long, activity("b@x.com", 50), activity("a@x.com", 51))
+        await worker.app.settled()
+        letters = await world.records("cm_activity.dlq")
+        profiles = await world.profiles()
+
+    assert profiles["b@x.com"]["cm_openct"] == 1
+    assert profiles["a@x.com"]["cm_openct"] == 1
+    assert len(profiles["a@x.com"]["cm_email_urls"]) + len(letters) == len(long)
+    assert letters
+    assert all(b"exceeds the limit of 8000 bytes" in dict(letter.headers)["dlq.reason"] for letter in letters)
+
+
+async def test_a_defect_costs_only_the_records_it_strikes(world):
+    worker = world.worker()
+    stream = worker.fold.streams["cm_activity"]
+
+    def raises(public, hidden, message, *more):
+        if message.get("campaign_id") == "bad":
+            public["half"] = "done"
+            raise ZeroDivisionError
+        return stream.fold(public, hidden, message, *more)
+
+    worker.fold.streams["cm_activity"] = dataclasses.replace(stream, fold=raises)
+    worker.app.runtime.batched[f"{world.namespace}cm_activity"] = lambda batch: worker.agent.events(
+        batch, worker.fold.streams["cm_activity"]
+    )
+    await worker.start()
+    try:
+        events = [activity("a@x.com", n, campaign_id="bad" if n % 3 == 0 else "k") for n in range(9)]
+        await world.publish("cm_activity", *events, activity("b@x.com", 50))
+        await worker.app.settled()
+    finally:
+        await worker.stop()
+    profiles = await world.profiles()
+
+    assert profiles["a@x.com"]["cm_openct"] == 6
+    assert "half" not in profiles["a@x.com"]
+    assert profiles["b@x.com"]["cm_openct"] == 1
+    assert len(await world.records("cm_activity.dlq")) == 3
