@@ -1,0 +1,78 @@
+"""A profile as bytes and back; the ids that it remembers."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.domain.counting import ENTRY_BYTES, KEPT_ANYWAY, WINDOW_MINUTES, both, fingerprint, remember, seen
+from streams.profile.row import Moving, Profile, ProfileCodec, Ways, WrongMappingError
+
+VERSION = "0123456789abcdef"
+CODEC = ProfileCodec(VERSION, ("b", "a", "c"), 2)
+
+
+def test_fields_come_out_in_order_however_they_came_in():
+    profile = Profile({"c": 1, "a": [2], "b": "x"}, [[5], None])
+    value, state = CODEC.encode(profile)
+    assert value == b'{"b":"x","a":[2],"c":1}'
+    assert CODEC.encode(CODEC.decode(b"k", value, state)) == (value, state)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2**40), st.text())),
+    st.lists(st.text()),
+    st.none() | st.integers(0, 2**40),
+    st.binary(),
+)
+def test_ways_and_ids_survive(to, came_from, erased_at, ids):
+    for moving in (None, Moving("id", "b@x.com", 5)):
+        profile = Profile({"a": 1}, [1, 2], ids, Ways(to, came_from, moving, erased_at), 1)
+        assert CODEC.decode(b"k", *CODEC.encode(profile)) == profile
+
+
+def test_no_profile_is_a_tombstone_that_remembers():
+    value, state = CODEC.encode(Profile({}, [None, None], b"i" * ENTRY_BYTES, Ways([(5, "b@x.com")])))
+    assert value is None
+    assert CODEC.decode(b"k", None, state).ways == Ways([(5, "b@x.com")])
+    assert CODEC.decode(b"k", None, b"") == CODEC.empty()
+
+
+def test_rows_of_other_mappings_are_refused():
+    other = ProfileCodec("fedcba9876543210", ("a",), 2)
+    with pytest.raises(WrongMappingError, match="version 0123456789abcdef, and version fedcba9876543210 runs"):
+        other.decode(b"k", *CODEC.encode(Profile({"a": 1}, [None, None])))
+
+
+@given(st.lists(st.text() | st.uuids().map(lambda it: it.hex), unique=True, max_size=80), st.text())
+def test_ids_are_known_again(event_ids, other):
+    ids = b""
+    for minute, event_id in enumerate(event_ids):
+        assert not seen(ids, fingerprint(event_id))
+        ids, early = remember(ids, fingerprint(event_id), minute)
+        assert early == 0
+    assert all(seen(ids, fingerprint(event_id)) for event_id in event_ids)
+    assert seen(ids, fingerprint(other)) == (other in event_ids)
+    assert both(ids, ids).ids == ids
+
+
+def test_ids_that_only_count_up_are_told_apart():
+    marks = {fingerprint(f"{number:032x}") for number in range(1000)} | {
+        fingerprint(f"{n << 64:032x}") for n in range(1000)
+    }
+    assert len(marks) == 1999
+
+
+def test_old_ids_go_when_there_are_many_and_young_ones_only_at_the_cap():
+    ids, lost = b"", 0
+    for number in range(KEPT_ANYWAY):
+        ids = remember(ids, fingerprint(str(number)), 0).ids
+    ids = remember(ids, fingerprint("late"), WINDOW_MINUTES).ids
+    assert seen(ids, fingerprint("0"))
+    ids = remember(ids, fingerprint("later"), WINDOW_MINUTES + 1).ids
+    assert (seen(ids, fingerprint("0")), seen(ids, fingerprint("late"))) == (False, True)
+    for number in range(200):
+        ids, early = remember(ids, fingerprint(f"n{number}"), WINDOW_MINUTES + 1, cap=100)
+        lost += early
+    assert len(ids) == 100 * ENTRY_BYTES
+    assert lost > 0
+    assert seen(ids, fingerprint("n199"))
