@@ -78,11 +78,11 @@ class Stopwatch:
         if self._started is None:
             self._started = time.perf_counter(), time.process_time()
 
-    def report(self, events: int) -> None:
-        """Mark the end, all outputs acknowledged, and tell the harness."""
+    def report(self, events: int, **figures: float) -> None:
+        """Mark the end, all outputs acknowledged, and tell the harness, with p50_ms and p99_ms where they are known."""
         if self._started is None:
             raise RuntimeError("the stopwatch was never started: no event came")
         seconds, cpu = time.perf_counter() - self._started[0], time.process_time() - self._started[1]
-        told = json.dumps({"events": events, "seconds": seconds, "cpu_seconds": cpu})
+        told = json.dumps({"events": events, "seconds": seconds, "cpu_seconds": cpu, **figures})
         # Not sys.stdout: Faust's worker puts its log there.
         print(f"\n{LINE}{told}", file=sys.__stdout__, flush=True)

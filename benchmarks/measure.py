@@ -30,6 +30,8 @@ class Sample:
     peak_rss_mb: float
     whole_cpu_seconds: float = 0.0
     """Of the whole life, start-up included, as the operating system counted it."""
+    p50_ms: float | None = None
+    p99_ms: float | None = None
 
     @property
     def events_per_s(self) -> float:

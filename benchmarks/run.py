@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks.contest import Bench
 from benchmarks.results import RESULTS, Result, save
-from benchmarks.suites import export, mapping, profile, rebuild
+from benchmarks.suites import export, importing, mapping, profile, rebuild, webhook
 from benchmarks.systems import BUILD
 from benchmarks.table import show
 from benchmarks.topics import PREFIX, Topics
@@ -26,6 +26,8 @@ SUITES: Mapping[str, Callable[..., list[Result]]] = {
     "mapping": mapping.run,
     "rebuild": rebuild.run,
     "export": export.run,
+    "import": importing.run,
+    "webhook": webhook.run,
 }
 """Each takes the Bench and `extra`, and returns its rows. A new suite is a module and a line here."""
 

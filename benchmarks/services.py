@@ -1,6 +1,7 @@
 """Long-lived programs beside the harness: the product's processes and the simulated Campaign Monitor, and their use of
 the cores."""
 
+import base64
 import contextlib
 import http.client
 import json
@@ -60,6 +61,13 @@ class Account:
         if "error" in told:
             raise RuntimeError(f"{verb}: {told['error']}")
         return told["result"]
+
+    def get(self, path: str) -> Any:
+        """Return an answer of the API, as any client gets it."""
+        request = urllib.request.Request(f"{self.base_url}{path}")
+        request.add_header("Authorization", "Basic " + base64.b64encode(f"{API_KEY}:x".encode()).decode())
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
 
     def environment(self) -> dict[str, str]:
         """Return what the product's processes need to know of it."""

@@ -16,6 +16,7 @@ from benchmarks.measure import ROOT
 BUILD = ROOT / "build" / "bench"
 KSTREAMS = ROOT / "benchmarks" / "peers" / "kstreams"
 QUIX = ROOT / "benchmarks" / "peers" / "quix"
+TAP_DIRECTORY = ROOT / "benchmarks" / "peers" / "tap"
 
 OURS = "ours"
 KAFKA_STREAMS = "Kafka Streams"
@@ -77,9 +78,17 @@ def quix(module: str) -> Callable[[Job], list[str]]:
 
 def quix_versions() -> Mapping[str, str]:
     """Return the versions that Quix's lock file pins."""
-    lock = (QUIX / "requirements.lock").read_text()
-    pinned = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", lock, re.MULTILINE))
-    names = ("quixstreams", "confluent-kafka", "rocksdict", "orjson")
+    return _pinned(QUIX, "quixstreams", "confluent-kafka", "rocksdict", "orjson")
+
+
+def tap_versions() -> Mapping[str, str]:
+    """Return the versions that the tap's lock file pins."""
+    return _pinned(TAP_DIRECTORY, "tap-campaign-monitor", "singer-python", "requests")
+
+
+def _pinned(directory: Path, *names: str) -> Mapping[str, str]:
+    lock = (directory / "requirements.lock").read_text()
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\n]+)", lock, re.MULTILINE))
     return {"python": ".".join(map(str, sys.version_info[:3]))} | {name: pinned[name] for name in names}
 
 
@@ -119,18 +128,25 @@ def prepare_java() -> None:
 
 @cache
 def prepare_quix() -> None:
-    """Make Quix Streams' environment from its lock file, unless it is there already.
+    """Make Quix Streams' environment. Raises PeerUnavailableError: the packages could not be installed."""
+    _prepare(QUIX, "Quix Streams")
 
-    Raises:
-        PeerUnavailableError: the packages could not be installed.
-    """
-    lock, directory = QUIX / "requirements.lock", BUILD / "quix"
+
+@cache
+def prepare_tap() -> None:
+    """Make the Singer tap's environment. Raises PeerUnavailableError: the packages could not be installed."""
+    _prepare(TAP_DIRECTORY, "tap-campaign-monitor")
+
+
+def _prepare(peer: Path, name: str) -> None:
+    """Make an environment from the peer's lock file, unless it is there already."""
+    lock, directory = peer / "requirements.lock", BUILD / peer.name
     stamp = directory / "installed.lock"
     if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
         return
-    _told([sys.executable, "-m", "venv", "--clear", str(directory)], ROOT, "environment for Quix Streams")
+    _told([sys.executable, "-m", "venv", "--clear", str(directory)], ROOT, f"environment for {name}")
     pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-    _told([*pip, "--require-hashes", "-r", str(lock)], ROOT, "installation of Quix Streams")
+    _told([*pip, "--require-hashes", "-r", str(lock)], ROOT, f"installation of {name}")
     stamp.write_bytes(lock.read_bytes())
 
 

@@ -100,7 +100,7 @@ class Topics:
 
     def values(self, topic: str, *, deadline_seconds: float = 180) -> Iterator[bytes]:
         """Yield every committed value. Raises TimeoutError when the end was not reached in time."""
-        for record in self._read(topic, deadline_seconds):
+        for record in self.read(topic, deadline_seconds):
             if (value := record.value()) is not None:
                 yield value
 
@@ -113,7 +113,7 @@ class Topics:
             TimeoutError: the end was not reached in time.
         """
         values: dict[bytes, bytes] = {}
-        for record in self._read(topic, deadline_seconds):
+        for record in self.read(topic, deadline_seconds):
             key, value = record.key() or b"", record.value()
             if not wanted(key):
                 continue
@@ -123,7 +123,8 @@ class Topics:
                 values[key] = value
         return values
 
-    def _read(self, topic: str, deadline_seconds: float) -> Iterator[KafkaMessage]:
+    def read(self, topic: str, deadline_seconds: float = 180) -> Iterator[KafkaMessage]:
+        """Yield every committed record. Raises TimeoutError when the end was not reached in time."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,

@@ -10,7 +10,8 @@ from benchmarks.contest import Bench, WrongOutputError
 from benchmarks.results import Result
 from benchmarks.services import Meter
 from benchmarks.suites.export_row import row
-from benchmarks.suites.export_world import World, membership, until, world
+from benchmarks.suites.export_world import World, membership, world
+from benchmarks.suites.waiting import until
 from benchmarks.topics import Message
 
 MEMBERS, EXTRA_MEMBERS = 100_000, 1_000_000

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from benchmarks.contest import Bench, WrongOutputError
 from benchmarks.results import Result
 from benchmarks.suites.export_row import row
-from benchmarks.suites.export_world import CALL_ROWS, membership, until, world
+from benchmarks.suites.export_world import CALL_ROWS, membership, world
+from benchmarks.suites.waiting import until
 from benchmarks.topics import Message
 from benchmarks.workloads import SEED
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from benchmarks.contest import Bench, WrongOutputError
 from benchmarks.job import PARTITIONS
 from benchmarks.services import Account, Service, product, simulator
+from benchmarks.suites.waiting import until
 from benchmarks.topics import Message
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
@@ -160,12 +161,3 @@ def membership(topic: str, email: str, change: str, at: datetime) -> Message:
         "user": {"name": "Ada Lovelace", "city": "London", "plan": "gold", "points": 17},
     }
     return Message(topic, email.encode(), orjson.dumps(body))
-
-
-def until(condition: Callable[[], bool], seconds: float, what: str, *, every: float = 0.1) -> None:
-    """Wait until something is true. Raises WrongOutputError when it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise WrongOutputError(f"no {what} in {seconds:.0f} s")
-        time.sleep(every)

@@ -1,0 +1,71 @@
+"""Peer: a loop over the official client, page after page, each row one record.
+
+Options: base URL, API key, client id.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from confluent_kafka import Producer
+from createsend import Campaign, Client, List
+
+from benchmarks.job import Job, Stopwatch
+from benchmarks.peers import official_client
+
+LISTINGS = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
+REPORTS = ("opens", "clicks", "unsubscribes", "bounces", "spam")
+
+
+def main() -> None:
+    """Publish every subscriber and every report row."""
+    job, stopwatch = Job.from_arguments(sys.argv[1:]), Stopwatch()
+    base_url, api_key, client_id = job.options
+    official_client.use(base_url)
+    auth = {"api_key": api_key}
+    producer = Producer({"bootstrap.servers": job.bootstrap, "enable.idempotence": True, "compression.type": "lz4"})
+    done = 0
+
+    def publish(rows: list[Any], **more: str) -> None:
+        nonlocal done
+        for row in rows:
+            value = {name: plain(getattr(row, name)) for name in vars(row)} | more
+            producer.produce(job.output, orjson.dumps(value), str(row.EmailAddress).encode())
+        producer.poll(0)
+        done += len(rows)
+
+    def pages(read: Callable[..., Any], **more: str) -> None:
+        page, last = 1, 1
+        while page <= last:
+            stopwatch.start()
+            answer = read(page=page, page_size=1000)
+            last = answer.NumberOfPages
+            publish(answer.Results, **more)
+            page += 1
+
+    client = Client(auth, client_id)
+    for one in client.lists():
+        for listing in LISTINGS:
+            pages(getattr(List(auth, one.ListID), listing), list_id=one.ListID, state=listing)
+    pages(client.suppressionlist, state="suppressed")
+    for one in client.campaigns().Results:
+        campaign = Campaign(auth, one.CampaignID)
+        pages(campaign.recipients, campaign_id=one.CampaignID, event="recipients")
+        for report in REPORTS:
+            pages(getattr(campaign, report), campaign_id=one.CampaignID, event=report)
+    producer.flush()
+    stopwatch.report(done)
+
+
+def plain(value: Any) -> Any:
+    """Return a value of the client's answers as JSON values."""
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    if hasattr(value, "__dict__"):
+        return {name: plain(inner) for name, inner in vars(value).items()}
+    return value
+
+
+if __name__ == "__main__":
+    main()
