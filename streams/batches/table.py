@@ -8,16 +8,16 @@ from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
 from . import killpoints
-from .batch import Batch, DeadLetter, Output
-from .changelog import STATE_HEADER
-from .errors import NotDelivered, Revoked
+from .batch import Batch, DeadLetter, Output, Record
+from .errors import Revoked
 from .folding import Fold, Folded, ReadyRow, fold_keys, group_by_key, seal
 from .holding import Holding
 from .metrics import Metrics
 from .partitioning import partition_of
 from .producer import Producer
-from .rows import Codec, Row, encode_blob, topic_hash
+from .rows import Codec, Row, topic_hash
 from .settings import BatchSettings
+from .writing import PIECE, RowWriter, even_piece
 
 T = TypeVar("T")
 
@@ -29,8 +29,6 @@ Index = Callable[[Row[T]], Iterable[bytes]]
 
 SLICE = 1000
 """Keys between two turns of the event loop: heartbeats, timers and other partitions' acknowledgements get theirs."""
-INLINE = 200
-"""Writes of up to so many rows are not worth a thread's hand-over."""
 
 
 class TableHost(Protocol):
@@ -69,8 +67,9 @@ class BatchTable(Generic[T]):
         self.changelog = changelog
         self.public = public
         self.index = index
-        self.headers = tuple(headers)
-        """Further headers of every record of a public changelog."""
+        self._writer: RowWriter[T] = RowWriter(
+            host.producer, host.metrics, name, changelog, public=public, headers=tuple(headers)
+        )
         self._host = host
         self._holdings: dict[int, Holding[T]] = {}
 
@@ -80,23 +79,34 @@ class BatchTable(Generic[T]):
         What most agents want. Records at or below the row's position are skipped (counted as already folded), keys
         that belong to another partition are handed to `misplaced`, records without a key are dead-lettered. A fold
         that raises is run again record by record on a fresh copy of the row, so that only the records that raise are
-        dead-lettered; a row that grows too large counts as raising. Then everything is written as `write` does.
+        dead-lettered; a row that grows too large counts as raising. Then everything is written as `write` does, a few
+        thousand keys at a time: rows that were written before an error make their records' replay harmless.
         """
-        host, settings = self._host, self._host.settings
-        host.assert_owner(batch.partition)
+        self._host.assert_owner(batch.partition)
         holding = self._holding(batch.partition, batch.generation)
         groups, keyless = group_by_key(batch)
+        batch.refused += keyless
+        todo = iter(groups.items())
+        left = len(groups)
+        while left > 0 or batch.refused:
+            left -= await self._fold_some(batch, holding, islice(todo, even_piece(left, PIECE)), fold)
+
+    async def _fold_some(
+        self, batch: Batch, holding: Holding[T], groups: Iterable[tuple[bytes, list[Record]]], fold: Fold[T]
+    ) -> int:
+        host, settings = self._host, self._host.settings
         folded: Folded[T] = Folded()
         misplaced: list[DeadLetter] = []
-        todo = iter(groups.items())
-        while part := list(islice(todo, SLICE)):
+        keys = 0
+        while part := list(islice(groups, SLICE)):
+            taken = len(part)
+            keys += taken
             rows = holding.take([key for key, _ in part])
             part = [pair for pair in part if self._in_place(batch, rows[pair[0]], pair[1], misplaced)]
             fold_keys(batch, part, rows, fold, self.codec, settings.max_record_bytes, holding.stored, folded)
-            if len(part) == SLICE:
+            if taken == SLICE:
                 await asyncio.sleep(0)
         killpoints.reached("after-read")
-        batch.refused += keyless
         batch.refused += folded.refused
         if misplaced:
             await host.keep_misplaced(misplaced)
@@ -104,6 +114,7 @@ class BatchTable(Generic[T]):
             host.metrics.count("batches_already_folded_total", folded.already_folded, table=self.name)
         await self._write(holding, folded.ready, folded.outputs, batch)
         holding.keep(folded.unchanged)
+        return keys
 
     async def read(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, Row[T]]:
         """Rows by key, from the cache or the store, in one go. Absent ones come with `exists` False.
@@ -267,35 +278,4 @@ class BatchTable(Generic[T]):
         if outputs:
             await host.producer.publish_all(outputs)
             killpoints.reached("after-outputs")
-        if not ready:
-            return
-        holding.check()
-        killpoints.reached("before-changelog")
-        last = await self._publish(holding, ready)  # 2 the rows are in the changelog
-        killpoints.reached("after-changelog")
-        holding.check()
-        if len(ready) <= INLINE:  # 3 then in the store
-            holding.save(ready, last)
-        else:
-            await asyncio.to_thread(holding.save, ready, last)
-        killpoints.reached("after-store")
-        holding.keep(each.row for each in ready)
-        host.metrics.count("batches_rows_written_total", len(ready), table=self.name)
-
-    async def _publish(self, holding: Holding[T], ready: Sequence[ReadyRow[T]]) -> int:
-        headers: list[list[tuple[str, bytes]]] | None = None
-        if self.public:
-            rows = [(row.key, value) for row, value, _ in ready]
-            headers = [[(STATE_HEADER, hidden), *self.headers] for _, _, hidden in ready]
-        else:
-            rows = [(row.key, encode_blob(value, hidden)) for row, value, hidden in ready]
-        try:
-            last = await self._host.producer.publish_rows(self.changelog, holding.partition, rows, headers)
-        except NotDelivered:
-            holding.uncertain = True
-            raise
-        expected = holding.next_offset + len(rows) - 1
-        if last != expected and not holding.uncertain:
-            self._host.metrics.count("batches_foreign_changelog_records_total", last - expected, table=self.name)
-        holding.uncertain = False
-        return last
+        await self._writer.write(holding, ready)  # 2 the rows are in the changelog, 3 then in the store
