@@ -90,7 +90,7 @@ async def test_a_bomb_is_stopped_at_the_bound():
     assert taken <= 3
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"x" * 1000)[:-9], b""])
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"x" * 1000, mtime=0)[:-9], b""])
 async def test_what_cannot_be_unpacked_is_broken(body):
     with pytest.raises(BrokenBodyError):
         await read_body(chunks(body), "gzip", 10_000)
