@@ -96,6 +96,7 @@ class ProfileWorker:
             port=profile.http_port,
             public_url=profile.public_url,
             partitions=settings.partitions,
+            version=self.catalog.version,
         )
         log.info("mapping", version=self.catalog.version, streams=list(self.sources.values()))
 

@@ -40,7 +40,9 @@ class ProfileServer:
         port: int,
         public_url: str,
         partitions: int,
+        version: str,
     ) -> None:
+        """`version` of the mappings goes into the answers' header `profile.mapping`."""
         self._table = table
         self._owner_of = owner_of
         self._token = token
@@ -48,6 +50,7 @@ class ProfileServer:
         self._port = port
         self._public_url = public_url
         self._partitions = partitions
+        self._version = version
         self._runner: web.AppRunner | None = None
         self._session: ClientSession | None = None
 
@@ -96,7 +99,7 @@ class ProfileServer:
         if row is None or not row.data.public:
             return _problem(404, "there is no profile under this address")
         value, _ = self._table.codec.encode(row.data)
-        headers = {name: content.decode() for name, content in self._table.headers if name == MAPPING_HEADER}
+        headers = {MAPPING_HEADER: self._version}
         return web.Response(body=value, content_type="application/json", headers=headers)
 
     async def _from_owner(self, request: web.Request, partition: int) -> web.Response:
