@@ -11,6 +11,7 @@ import structlog
 
 from .attempt import Agent
 from .batch import DeadLetter, Output
+from .directory import DirectoryLock
 from .errors import ExitCode, FatalError, TransientError
 from .faust_app import make_faust_app
 from .halt import halt
@@ -66,6 +67,7 @@ class BatchApp:
         self._services: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
+        self._directory = DirectoryLock(settings.data_dir / settings.app_id)
 
     def table(
         self,
@@ -184,8 +186,13 @@ class BatchApp:
             await self.stop()
 
     async def start(self) -> None:
-        """Check the topics and join the group; partitions arrive later. Raises WrongTopic."""
-        await self._check_topics()
+        """Check the topics and join the group; partitions arrive later. Raises WrongTopic, StoreLocked."""
+        self._directory.acquire()
+        try:
+            await self._check_topics()
+        except BaseException:
+            self._directory.release()
+            raise
         self._pause.start()
         self._watchdog = Watchdog(
             self.runtime.takeover.admin,
@@ -198,7 +205,6 @@ class BatchApp:
         for service in self._services:
             self._tasks.append(asyncio.create_task(self._watch(service), name=f"service-{service.__name__}"))
         self.faust.finalize()
-        (self.settings.data_dir / self.settings.app_id).mkdir(parents=True, exist_ok=True)
         await self.faust.start()
 
     async def stop(self) -> None:
@@ -212,6 +218,7 @@ class BatchApp:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.producer.close(2.0)
         self._pause.stop()
+        self._directory.release()
 
     async def settled(self, timeout_seconds: float = 30.0) -> None:
         """Wait until everything that is in the sources now is settled and committed: for tests."""
