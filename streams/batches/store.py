@@ -6,6 +6,7 @@ index and checkpoint together (atomic flush), and recovery reads the changelog f
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import struct
 import threading
@@ -22,6 +23,7 @@ from rocksdict import (
     Options,
     Rdict,
     WriteBatch,
+    WriteBufferManager,
     WriteOptions,
 )
 
@@ -31,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 _CHECKPOINT = struct.Struct(">BIQ")  # layout, changelog topic id, next changelog offset
 _CHECKPOINT_KEY = b"checkpoint"
+DAMAGED = "DAMAGED"
+"""A file beside RocksDB's own: do not open, rebuild."""
 _INDEX_TAIL = struct.Struct(">H")
 LAYOUT = 1
 """Raised when rows or index are written differently; a store of another layout is rebuilt."""
@@ -53,10 +57,11 @@ class StoredRow(NamedTuple):
 
 
 class StoreOptions:
-    """RocksDB options of all stores of a process; they share one bounded block cache."""
+    """RocksDB options of all stores of a process; they share one bounded block cache, and one bound on memtables."""
 
-    def __init__(self, block_cache_bytes: int, write_buffer_bytes: int) -> None:
+    def __init__(self, block_cache_bytes: int, write_buffer_bytes: int, write_buffers_bytes: int) -> None:
         self._cache = Cache(block_cache_bytes)
+        self._buffers = WriteBufferManager(write_buffers_bytes, False)
         self._write_buffer_bytes = write_buffer_bytes
 
     def rows(self) -> Options:
@@ -65,6 +70,7 @@ class StoreOptions:
         options.create_if_missing(True)
         options.create_missing_column_families(True)
         options.set_atomic_flush(True)
+        options.set_write_buffer_manager(self._buffers)
         table = BlockBasedOptions()
         table.set_bloom_filter(10, False)
         table.set_block_cache(self._cache)
@@ -111,6 +117,8 @@ class PartitionStore:
 
     def _acquire(self) -> None:
         path, options = self.path, self._options
+        if (path / DAMAGED).exists():
+            raise ValueError(f"the store {path} was found damaged when it was read")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = Rdict(
@@ -141,9 +149,12 @@ class PartitionStore:
         return Checkpoint(topic_id, next_offset) if layout == LAYOUT else None
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Blobs in the order of the keys; None for absent ones."""
+        """Blobs in the order of the keys; None for absent ones. StoreFailed when the disk gives something else."""
         with self._open():
-            found: list[bytes | None] = self._db.get(list(keys))
+            try:
+                found: list[bytes | None] = self._db.get(list(keys))
+            except Exception as error:
+                raise self._unreadable(error) from error
             return found
 
     def write(self, rows: Iterable[StoredRow], checkpoint: Checkpoint | None) -> None:
@@ -172,7 +183,10 @@ class PartitionStore:
     def scan(self, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
         """(key, blob) in key order, beginning behind `after`."""
         with self._open():
-            return _range(self._db, None if after is None else after + b"\x00", None, limit)
+            try:
+                return _range(self._db, None if after is None else after + b"\x00", None, limit)
+            except Exception as error:
+                raise self._unreadable(error) from error
 
     def scan_index(
         self, prefix: bytes, after: tuple[bytes, bytes] | None, upto: bytes | None, limit: int
@@ -183,7 +197,10 @@ class PartitionStore:
         if upto is not None:
             end = upto if end is None else min(upto, end)
         with self._open():
-            return [_split_index_entry(entry) for entry, _ in _range(self._index, start, end, limit)]
+            try:
+                return [_split_index_entry(entry) for entry, _ in _range(self._index, start, end, limit)]
+            except Exception as error:
+                raise self._unreadable(error) from error
 
     def drop_index(self) -> None:
         """Remove every index entry: before it is built anew."""
@@ -218,6 +235,12 @@ class PartitionStore:
             except Exception as error:
                 log.warning("store not flushed at close", path=str(self.path), error=str(error))
             self._release()
+
+    def _unreadable(self, error: Exception) -> StoreFailed:
+        """Marks the store, so that the next process rebuilds it: damage must never be taken for a bad record."""
+        with contextlib.suppress(OSError):
+            (self.path / DAMAGED).touch()
+        return StoreFailed(f"cannot read the store {self.path}: {error}; it is rebuilt at the next start")
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -259,6 +282,7 @@ def _range(db: Rdict, start: bytes | None, end: bytes | None, limit: int) -> lis
             break
         found.append((key, cursor.value()))
         cursor.next()
+    cursor.status()  # raises: a cursor that meets damage just ends
     return found
 
 
