@@ -30,7 +30,7 @@ def main() -> None:
     def publish(rows: list[Any], **more: str) -> None:
         nonlocal done
         for row in rows:
-            value = {name: plain(getattr(row, name)) for name in vars(row)} | more
+            value = plain(row) | more
             producer.produce(job.output, orjson.dumps(value), str(row.EmailAddress).encode())
         producer.poll(0)
         done += len(rows)
@@ -59,11 +59,11 @@ def main() -> None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value of the client's answers as JSON values."""
+    """Return a value of the client's answers as JSON values. Its objects are classes, with what Python adds to them."""
     if isinstance(value, list):
         return [plain(inner) for inner in value]
     if hasattr(value, "__dict__"):
-        return {name: plain(inner) for name, inner in vars(value).items()}
+        return {name: plain(inner) for name, inner in vars(value).items() if not name.startswith("__")}
     return value
 
 
