@@ -9,18 +9,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from connectors.kafka.daemon_worker import DaemonWorker
 from connectors.kafka.records import OutgoingRecord, Position
 from connectors.kafka.settings import KafkaSettings, producer_config
 
 log = structlog.get_logger(__name__)
 
+OVERDUE_SECONDS = 5.0
+"""For a call to come back after its own timeout; librdkafka may forget it when the broker was killed meanwhile."""
 OPEN_SECONDS = 30.0
 """For taking over the transactional id: the coordinator first ends what the predecessor left open."""
 
@@ -81,7 +83,7 @@ class TransactionalPublisher:
             **(config or {}),
         }
         self._producer = Producer({**merged, "logger": logging.getLogger("librdkafka")})
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"transaction-{transactional_id}")
+        self._thread = DaemonWorker(f"transaction-{transactional_id}")
 
     async def open(self) -> None:
         """Take the transactional id over: the predecessor's open transaction is aborted, the predecessor fenced.
@@ -89,7 +91,7 @@ class TransactionalPublisher:
         Raises:
             BrokenPublisherError: the brokers did not grant it in time.
         """
-        await self._run(lambda: self._take_over(time.monotonic() + OPEN_SECONDS))
+        await self._run(lambda: self._take_over(time.monotonic() + OPEN_SECONDS), OPEN_SECONDS)
 
     async def publish(
         self, records: Iterable[OutgoingRecord], *, consumed: Sequence[Position] = (), group: Any = None
@@ -105,12 +107,13 @@ class TransactionalPublisher:
             BrokenPublisherError: outcome unknown; make another publisher.
         """
         page = list(records)
-        await self._run(lambda: self._transact(page, consumed, group))
+        # A transaction and its abort have so long each.
+        await self._run(lambda: self._transact(page, consumed, group), 2 * self._seconds)
         return len(page)
 
     async def close(self) -> None:
         """End the publisher; an open transaction is left to its successor or its timeout."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -121,9 +124,13 @@ class TransactionalPublisher:
     ) -> None:
         await self.close()
 
-    async def _run(self, work: Callable[[], None]) -> None:
+    async def _run(self, work: Callable[[], None], seconds: float) -> None:
         """Run in the publisher's thread, to its end also when the caller is cancelled: half a step helps nobody."""
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, work))
+        try:
+            async with asyncio.timeout(seconds + OVERDUE_SECONDS):
+                await asyncio.shield(self._thread.submit(work))
+        except TimeoutError:
+            raise BrokenPublisherError(f"{self._id}: a call did not come back in {seconds:g} s") from None
 
     def _take_over(self, deadline: float) -> None:
         try:
