@@ -1,0 +1,158 @@
+"""Imports whose processes are killed and paused: each subscriber state and each report row exactly once.
+
+`FAULT_KILLS` says how many SIGKILLs; `FAULT_SEED` repeats a run. Judged by the simulator's own books.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.control.jobs import Jobs
+from connectors.kafka.embedded import EmbeddedKafka
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.settings import KafkaSettings
+from connectors.simulator.server import Simulator
+from connectors.simulator.settings import SimulatorSettings
+from tests.deadline import eventually
+from tests.faults.importer.processes import Connectors
+from tests.integration.importer.importing import (
+    books_activity,
+    books_users,
+    finished,
+    ids,
+    import_job,
+    kafka_settings,
+    progress,
+    told_activity,
+    told_users,
+    topic,
+)
+
+KILLS = int(os.environ.get("FAULT_KILLS", "4"))
+SEED = int(os.environ.get("FAULT_SEED", str(random.randrange(10_000))))
+MIN_OBLIGATIONS = 1_000
+
+
+def seed(simulator: Simulator) -> str:
+    controls = simulator.controls
+    client = controls.add_client("Acme", "(GMT+10:00) Canberra, Melbourne, Sydney")
+    news = controls.add_list(client, "News")
+    controls.add_field(news, "City")
+    controls.seed_subscribers(news, 600)
+    controls.add_campaign(
+        [news], "Spring", days_ago=9, opens=700, clicks=200, unsubscribes=7, bounces=9, spam=3, days=3
+    )
+    controls.add_campaign([news], "Burst", days_ago=40, recipients=100, opens=300, clicks=30, days=0.02)
+    controls.add_journey(news, "Welcome", mails=1, sent=80, opens=60, clicks=20)
+    return client
+
+
+def settings(bootstrap_servers: str, namespace: str) -> KafkaSettings:
+    made = kafka_settings(bootstrap_servers, namespace)
+    times = {"session_timeout_seconds": 6.0, "delivery_timeout_seconds": 5.0, "transaction_timeout_seconds": 6.0}
+    return made.model_copy(update=times)
+
+
+@pytest.fixture
+def started() -> Iterator[list[Connectors]]:
+    made: list[Connectors] = []
+    yield made
+    for connectors in made:
+        connectors.end()
+
+
+def judge(kafka: KafkaSettings, simulator: Simulator, client: str) -> None:
+    people, activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
+    assert told_users(people) == books_users(simulator, client)
+    assert told_activity(activity) == books_activity(simulator)
+    told = ids(people) + ids(activity)
+    assert len(told) == len(set(told))
+    assert len(told) >= MIN_OBLIGATIONS, "too few to prove anything"
+
+
+async def create_job(kafka: KafkaSettings, client: str) -> None:
+    async with AsyncProducer(kafka, "test") as producer, Jobs(kafka, producer) as jobs:
+        await jobs.put(import_job(client))
+
+
+def pages_done(kafka: KafkaSettings) -> int:
+    return sum(one.tally.pages for one in progress(kafka).values() if one.kind == "chain")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60 + 40 * KILLS)
+async def test_killed_at_random(bootstrap_servers, namespace, tmp_path, started):
+    print(f"FAULT_SEED={SEED}")
+    chance = random.Random(SEED)
+    kafka = settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings(latency_ms=20)) as simulator:
+        client = seed(simulator)
+        for kind, change in (("status", {"status": 500, "body": "html"}), ("reset", {}), ("truncate", {})):
+            simulator.controls.inject(kind=kind, probability=0.01, count=None, seed=SEED, **change)
+        await create_job(kafka, client)
+        # Many kills need a long import: the smaller the pages, the more boundaries there are to die at.
+        size = 30 if KILLS < 10 else 10
+        connectors = Connectors(
+            2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=size, pages_in_flight=2, park_seconds=1
+        )
+        started.append(connectors)
+        in_work = 0
+        for _kill in range(KILLS):
+            before = await asyncio.to_thread(pages_done, kafka)
+            await eventually(lambda seen=before: pages_done(kafka) > seen or _ended(kafka), seconds=60, every=0.2)
+            await asyncio.sleep(chance.random() * 0.5)
+            in_work += not _ended(kafka)
+            connectors.kill(chance)
+        await finished(kafka, seconds=120)
+        assert connectors.stop() == [0, 0]
+        print(f"{in_work} of {KILLS} kills met an import in work")
+        assert in_work >= min(KILLS, 3)
+        judge(kafka, simulator, client)
+
+
+def _ended(kafka: KafkaSettings) -> bool:
+    run = progress(kafka).get(b"run:imp")
+    return run is not None and run.state == "done"
+
+
+@pytest.mark.slow
+async def test_a_paused_process_is_fenced(bootstrap_servers, namespace, tmp_path, started):
+    kafka = settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings(latency_ms=30)) as simulator:
+        client = seed(simulator)
+        await create_job(kafka, client)
+        connectors = Connectors(
+            2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20, pages_in_flight=2
+        )
+        started.append(connectors)
+        await eventually(lambda: pages_done(kafka) > 3, seconds=60, every=0.1)
+        connectors.pause(0)
+        await finished(kafka, seconds=90)
+        connectors.resume(0)
+        await asyncio.sleep(2)  # what it had begun, it may now try to publish
+        assert connectors.stop() == [0, 0]
+        judge(kafka, simulator, client)
+
+
+@pytest.mark.slow
+async def test_the_broker_is_restarted(own_broker: EmbeddedKafka, namespace: str, tmp_path: Path, started) -> None:
+    kafka = settings(own_broker.bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings(latency_ms=20)) as simulator:
+        client = seed(simulator)
+        await create_job(kafka, client)
+        connectors = Connectors(
+            2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20, pages_in_flight=2
+        )
+        started.append(connectors)
+        for hard in (True,) if KILLS < 10 else (False, True, True):
+            before = pages_done(kafka)
+            await eventually(lambda seen=before: pages_done(kafka) > seen + 3 or _ended(kafka), seconds=60, every=0.1)
+            await asyncio.to_thread(own_broker.kill if hard else own_broker.stop)
+            await asyncio.to_thread(own_broker.restart)
+        await finished(kafka, seconds=120)
+        assert connectors.stop() == [0, 0]
+        judge(kafka, simulator, client)
