@@ -94,11 +94,11 @@ def needed(row: Row, key: str) -> str:
 def number(row: Row, key: str, default: int = 0) -> int:
     """Return a whole number, also one that came as text; the default when it is absent or unreadable."""
     value = row.get(key)
-    if isinstance(value, (int, float)):
-        return int(value)
     try:
-        return int(float(value)) if isinstance(value, str) else default
-    except ValueError:
+        return (
+            int(float(value)) if isinstance(value, str) else int(value) if isinstance(value, (int, float)) else default
+        )
+    except (ValueError, OverflowError):  # OverflowError: an infinity, which some JSON decoders read
         return default
 
 

@@ -27,6 +27,8 @@ from streams.profile.app import ProfileWorker, catalog_of
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 
+MOST_FAILURES = 20
+PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 REQUEST_SECONDS = 30.0
 _IDLE_POLLS = 100
 
@@ -132,9 +134,18 @@ class Rebuild:
 
     async def _followed(self, group: str, sources: list[str]) -> AsyncIterator[Progress]:
         """Progress until the group has everything, seen twice in a row: its own moves may add work."""
-        admin, quiet = self._admin, 0
+        admin, quiet, failures = self._admin, 0, 0
         while quiet < 2:
-            progress = await asyncio.to_thread(_progress, admin, group, sources)
+            try:
+                progress = await asyncio.to_thread(_progress, admin, group, sources)
+            except KafkaException as failure:
+                # Topics that were just made have no leader for a moment; a broker that stays away ends the build.
+                failures += 1
+                if failures > MOST_FAILURES or failure.args[0].code() not in PASSING:
+                    raise
+                await asyncio.sleep(0.5)
+                continue
+            failures = 0
             yield progress
             quiet = quiet + 1 if progress.done >= progress.total else 0
             await asyncio.sleep(0.5)
