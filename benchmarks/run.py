@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -21,15 +22,25 @@ from benchmarks.table import show
 from benchmarks.topics import PREFIX, Topics
 from connectors.kafka.embedded import EmbeddedKafka
 
-SUITES: Mapping[str, Callable[..., list[Result]]] = {
-    "profile": profile.run,
-    "mapping": mapping.run,
-    "rebuild": rebuild.run,
-    "export": export.run,
-    "import": importing.run,
-    "webhook": webhook.run,
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A suite, and the seconds that it takes on two quiet cores: a whole run with three runs each, and a quick one."""
+
+    run: Callable[..., list[Result]]
+    seconds: float
+    quick_seconds: float
+
+
+SUITES: Mapping[str, Suite] = {
+    "profile": Suite(profile.run, 350, 50),
+    "mapping": Suite(mapping.run, 220, 25),
+    "rebuild": Suite(rebuild.run, 70, 15),
+    "export": Suite(export.run, 130, 60),
+    "import": Suite(importing.run, 60, 20),
+    "webhook": Suite(webhook.run, 15, 8),
 }
-"""Each takes the Bench and `extra`, and returns its rows. A new suite is a module and a line here."""
+"""Each `run` takes the Bench and `extra`, and returns its rows. A new suite is a module and a line here."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,8 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say=say,
         )
         bench.topics.delete(f"{PREFIX}-")
+        pace = Pace([SUITES[name] for name in asked.suite or SUITES], quick=asked.quick)
         for name in asked.suite or SUITES:
-            results += SUITES[name](bench, extra=asked.extra)
+            if not asked.check and not asked.extra:
+                say(f"suite {name}; all will be done in about {pace.left(bench.runs):.0f} min")
+            results += SUITES[name].run(bench, extra=asked.extra)
+            pace.done(SUITES[name])
             if not asked.check:
                 save(results, asked.output)
     if not asked.check:
@@ -66,6 +81,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"[red]FAILED[/red] {failure}", markup=True)
     say("done" if not bench.failures else f"done, {len(bench.failures)} failed")
     return 1 if bench.failures else 0
+
+
+class Pace:
+    """How long it will take: the suites' usual times, scaled by how the finished ones did."""
+
+    def __init__(self, suites: Sequence[Suite], *, quick: bool) -> None:
+        self._left = list(suites)
+        self._quick = quick
+        self._done = 0.0
+        self._started = time.monotonic()
+
+    def done(self, suite: Suite) -> None:
+        """Note that a suite is finished."""
+        self._left.remove(suite)
+        self._done += self._usual(suite)
+
+    def left(self, runs: int) -> float:
+        """Return the minutes that are left."""
+        scale = (time.monotonic() - self._started) / self._done if self._done else 1.0 if self._quick else runs / 3
+        return sum(self._usual(suite) for suite in self._left) * scale / 60
+
+    def _usual(self, suite: Suite) -> float:
+        return suite.quick_seconds if self._quick else suite.seconds
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -45,7 +45,7 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
 
 def sustained(bench: Bench, in_flight: int) -> Result:
     """Let a backlog of new members go at once to a worker that is ready, and time it to the last acceptance."""
-    many, few = (30_000, 10_000) if in_flight == 1 else (100_000, 30_000)
+    many, few = (30_000, 5_000) if in_flight == 1 else (80_000, 10_000)
     events = bench.scaled(many, quick=few, check=3_000)
 
     def messages(topic: str) -> Iterator[Message]:

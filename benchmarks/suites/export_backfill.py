@@ -23,7 +23,7 @@ BOOK_ENTRIES = 1_000
 
 def backfill(bench: Bench, *, extra: bool) -> Result:
     """Time the backfill to its last acceptance; the live changes' times are those of their receipts."""
-    members = bench.scaled(EXTRA_MEMBERS if extra else MEMBERS, quick=20_000, check=3_000)
+    members = bench.scaled(EXTRA_MEMBERS if extra else MEMBERS, quick=10_000, check=3_000)
 
     def messages(topic: str) -> Iterator[Message]:
         at = datetime.now(UTC)

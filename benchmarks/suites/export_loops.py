@@ -15,7 +15,7 @@ from benchmarks.topics import Message
 
 GUARANTEE = "none: no order of repeated changes, no receipts, no protection of who unsubscribed"
 # method -> events: whole run, quick run, mere check; people a call
-METHODS = {"add": (60, 30, 5, 1), "import": (30_000, 10_000, 2_000, CALL_ROWS)}
+METHODS = {"add": (60, 20, 5, 1), "import": (30_000, 5_000, 2_000, CALL_ROWS)}
 
 
 def loops(bench: Bench) -> list[Result]:

@@ -23,7 +23,7 @@ def outage(bench: Bench) -> Result:
     A call that failed may have been carried out for all we know, so the people of the last attempts are written again:
     no more than the calls that were open when the outage began, and one probe.
     """
-    events = bench.scaled(60_000, quick=20_000, check=3_000)
+    events = bench.scaled(60_000, quick=10_000, check=3_000)
     people = events // 12
     chance = random.Random(SEED)
     before = set(range(0, people, 2))

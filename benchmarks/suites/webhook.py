@@ -26,7 +26,7 @@ SUITE = "webhook"
 SECRET = "a-secret-of-the-benchmarks"
 CONNECTIONS = 8
 # events a post -> posts: whole run, quick run, mere check
-POSTS = {1: (10_000, 3_000, 200), 100: (2_000, 500, 30)}
+POSTS = {1: (8_000, 2_000, 200), 100: (1_500, 400, 30)}
 
 
 def run(bench: Bench, *, extra: bool = False) -> list[Result]:
