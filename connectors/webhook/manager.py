@@ -134,7 +134,12 @@ class HookManager:
             case Create():
                 webhook_id = await api.webhooks.create(list_id, url)
                 log.info("webhook registered", list_id=list_id, webhook_id=webhook_id)
-                await self._try_out(api, list_id)
+                try:
+                    await self._try_out(api, list_id)
+                except CampaignMonitorError:
+                    # What cannot be reached is taken back, so that the next look makes it, and tries it, again.
+                    await api.webhooks.delete(list_id, webhook_id)
+                    raise
                 return made.model_copy(update={"webhook_id": webhook_id})
             case Activate(webhook_id):
                 await api.webhooks.activate(list_id, webhook_id)

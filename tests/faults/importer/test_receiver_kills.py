@@ -1,0 +1,105 @@
+"""A receiver that is killed while it is posted to: no event that was answered 2xx is missing."""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+
+import orjson
+import pytest
+
+from connectors.control.jobs import Jobs
+from connectors.kafka.loopback import free_ports
+from connectors.kafka.producer import AsyncProducer
+from connectors.simulator.server import Simulator
+from connectors.simulator.settings import SimulatorSettings
+from tests.deadline import eventually
+from tests.faults.importer.processes import ROOT
+from tests.integration.importer.importing import import_job, kafka_settings, topic, values
+
+KILLS = int(os.environ.get("FAULT_KILLS", "4"))
+SEED = int(os.environ.get("FAULT_SEED", str(random.randrange(10_000))))
+EVENTS_PER_KILL = 300
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120 + 20 * KILLS)
+async def test_nothing_that_was_acknowledged_is_lost(bootstrap_servers, namespace, tmp_path):
+    print(f"FAULT_SEED={SEED}")
+    chance = random.Random(SEED)
+    kafka = kafka_settings(bootstrap_servers, namespace)
+    (port,) = free_ports(1)
+    settings = SimulatorSettings(
+        seed=SEED,
+        webhook_max_batch=15,
+        webhook_linger_ms=1,
+        webhook_retry_first_seconds=0.1,
+        webhook_retry_max_seconds=0.3,
+        webhook_duplicate_probability=0.05,
+        webhook_reorder_probability=0.2,
+    )
+    async with (
+        Simulator(settings) as simulator,
+        AsyncProducer(kafka, "test") as producer,
+        Jobs(kafka, producer) as jobs,
+    ):
+        controls = simulator.controls
+        client = controls.add_client("Acme")
+        news = controls.add_list(client, "News")
+        controls.seed_subscribers(news, EVENTS_PER_KILL * KILLS + 10, all_active=True)
+        people = [row["EmailAddress"] for row in controls.subscribers(news)]
+        await jobs.put(import_job(client, keep_updated=True))
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+            "KAFKA_PARTITIONS": str(kafka.partitions),
+            "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+            "KAFKA_DELIVERY_TIMEOUT_SECONDS": "5",
+            "CM_BASE_URL": simulator.base_url,
+            "CM_API_KEY": simulator.api_key,
+            "WEBHOOK_PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "WEBHOOK_PORT": str(port),
+            "WEBHOOK_SECRET": "a-secret-of-the-tests",
+            "WEBHOOK_CHECK_SECONDS": "5",
+        }
+
+        def start() -> "subprocess.Popen[bytes]":
+            with (tmp_path / "receiver.log").open("ab") as output:
+                command = [sys.executable, "-m", "tests.faults.importer.receiver_process"]
+                return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
+
+        process = start()
+        try:
+            await eventually(lambda: simulator.state.lists[news].webhooks, seconds=60, every=0.1)
+            for kill in range(KILLS):
+                for email in people[kill * EVENTS_PER_KILL : (kill + 1) * EVENTS_PER_KILL]:
+                    controls.unsubscribe(news, email)
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(chance.random() * 0.1)
+                process.kill()
+                process.wait()
+                process = start()
+            async with asyncio.timeout(90):
+                await simulator.webhooks_sent(90)
+            process.terminate()
+            assert process.wait(30) == 0
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        acknowledged = {
+            event["EmailAddress"]
+            for delivery in controls.deliveries(payloads=True)
+            if delivery["status"] and 200 <= delivery["status"] < 300
+            for event in orjson.loads(delivery["payload"])["Events"]
+        }
+        found = values(topic(kafka, "cm_activity"))
+        assert acknowledged == set(people[: EVENTS_PER_KILL * KILLS])
+        assert acknowledged <= {value["email"] for value in found}
+        by_id = {value["event_id"]: value["email"] for value in found}
+        assert len(by_id) == len(acknowledged), "whatever was told twice has one id"
+        failed = [delivery for delivery in controls.deliveries() if delivery["status"] is None]
+        print(f"{len(failed)} posts met a dead receiver, {len(found) - len(by_id)} events came twice")
