@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "profile": ("streams.cli.profile", "app", "Show a profile."),
     "erase": ("streams.cli.profile", "erase", "Erase a person everywhere."),
     "lag": ("streams.cli.lag", "lag", "Consumer lag by group, topic and partition."),
+    "reset": ("streams.cli.reset", "reset", "Begin a topic anew for a stopped processor."),
     "check-topics": ("streams.cli.topics", "check_topics", "Check the topics, or create them."),
     "dead-letters": ("streams.cli.dead_letters", "app", "List dead letters."),
     "replay-dead-letters": ("streams.cli.dead_letters", "replay", "Send dead letters to their topics again."),
