@@ -34,7 +34,8 @@ def _table(suite: str, workload: str, rows: Sequence[Result]) -> Table:
     columns = [column for column in COLUMNS if any(column[1](row) is not None for row in rows)]
     compared = peer is not None and len(rows) > 1
     title = f"{suite}: {workload}" + (f" (x = divided by {peer.system}'s)" if compared and peer else "")
-    table = Table(title=title, title_justify="left")
+    notes = "\n".join(f"{row.system}: {row.note}" for row in rows if row.note)
+    table = Table(title=title, title_justify="left", caption=notes or None, caption_justify="left")
     table.add_column("system")
     table.add_column("events", justify="right")
     for heading, _, _ in columns:

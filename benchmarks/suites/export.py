@@ -25,7 +25,7 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
         lambda: [sustained(bench, 1)],
         lambda: export_loops.loops(bench),
         lambda: [sustained(bench, 4)],
-        lambda: [sustained(bench, 8)],
+        lambda: [] if bench.quick else [sustained(bench, 8)],
         lambda: [backfill(bench, extra=extra)],
         lambda: [export_outage.outage(bench)],
     ]
