@@ -112,6 +112,7 @@ class ImportTask(Contract):
     group: str = Field(default="", description="The list or campaign that it belongs to.")
     started_at: Instant
     tally: Tally = Tally()
+    page_size: int = Field(default=1000, description="read: rows a page; page numbers mean nothing without it.")
     source: Source | None = None
     cursor: Cursor | None = None
 

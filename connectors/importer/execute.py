@@ -103,9 +103,10 @@ class Executor:
         source, cursor = task.source, task.cursor
         if source is None or cursor is None:
             return self._failed(task, "the task says not what to read")
-        wanted = reading.wanted(source, cursor, self.settings.page_size)
+        # The size that the chain began with: a setting that was changed meanwhile would move every page.
+        wanted = reading.wanted(source, cursor, task.page_size)
         page = await self.fetcher.page(api, task, source, wanted)
-        self.fetcher.ask_ahead(api, task, page, self.settings.page_size)
+        self.fetcher.ask_ahead(api, task, page, task.page_size)
         dates = self.dates(source.time_zone)
         translator = Translator(source, task.job_id, dates, rfc3339(task.started_at))
         outcome = turned(task, page, translator, datetime.now(UTC), self.settings.chains_per_read)

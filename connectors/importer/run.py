@@ -26,8 +26,8 @@ from schemas.control import Authorization
 log = structlog.get_logger(__name__)
 
 GC_THRESHOLDS = (50_000, 20, 50)
-"""A page is thousands of dicts that live for a moment: at Python's default a fifth of the time went into looking through
-them for cycles. Larger: cycles, of which there are few, would stay longer."""
+"""A page is thousands of dicts that live for a moment: at Python's default a fifth of the time went into looking for
+cycles among them. Larger: cycles, of which there are few, would stay longer."""
 
 
 async def run(

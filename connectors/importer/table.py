@@ -24,6 +24,11 @@ class ProgressTable:
             self._remove(key.decode())
             return None
         record = ImportProgress.from_bytes(value).root
+        self.put(record)
+        return record
+
+    def put(self, record: Progress) -> None:
+        """Keep a record as the latest of its key."""
         match record:
             case RunProgress():
                 self.runs[record.job_id] = record
@@ -38,7 +43,6 @@ class ProgressTable:
                 self._marks.setdefault(record.job_id, {})[record.chain] = record
             case Claim():
                 self.claims[record.partition] = record
-        return record
 
     def chains(self, job_id: str) -> dict[str, ChainProgress]:
         """Return the job's chains by name, also those of earlier runs."""

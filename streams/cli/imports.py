@@ -1,126 +1,260 @@
-"""`cm-streams import`: ask for a run of an import job and watch it. The connector does the work."""
+"""`cm-streams import`: run an import and watch it, see how imports are, and what one would take."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
-from connectors.control.jobs import Jobs
+from connectors.campaign_monitor.dates import UnknownZone
+from connectors.campaign_monitor.errors import CampaignMonitorError
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.seal import Sealer
+from connectors.control.settings import ControlSettings
+from connectors.importer.accounts import Accounts
+from connectors.importer.estimate import Estimate, estimate
+from connectors.importer.outcome import Progress
+from connectors.importer.overview import Overview, overview
 from connectors.importer.progress import ProgressView
 from connectors.importer.request import request_run
+from connectors.importer.run import run as run_connector
+from connectors.importer.run import stopped_by_signal
+from connectors.importer.settings import ImporterSettings
+from connectors.importer.table import ProgressTable
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
+from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
-from streams.cli.control import with_jobs
-from streams.cli.refusals import FAILED, refusals, refuse
+from streams.cli.control import control
+from streams.cli.refusals import refusals, refuse
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run an import and watch it.")
-console = Console()
+app = typer.Typer(no_args_is_help=True, help="Run an import and watch it.")
 
-BEGIN_SECONDS = 30.0
-"""For a connector to take up a run that was asked for."""
+MOST_LINES = 20
+"""Lists and campaigns that are shown one by one; the others are counted."""
 
 
 @app.command()
-def run(job: Annotated[str, typer.Argument(help="Import job, as `cm-streams job list` names it.")]) -> None:
-    """Let a job run now and show its progress. Ctrl-C ends the view, not the import."""
-    with_jobs(_is_import(job))
+def run(
+    job: Annotated[str, typer.Argument(help="The import job.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell pages, calls and time.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Only watch; other processes do the work.")] = False,
+) -> None:
+    """Run an import now and show how far it is. Ctrl-C stops; the same command goes on where it stopped."""
     with refusals():
-        try:
-            code = asyncio.run(_watch(job))
-        except KeyboardInterrupt:
-            console.print("The import goes on in the connector; `cm-streams import status` shows it.")
-            code = 0
-    raise typer.Exit(code)
+        if dry_run:
+            try:
+                _print_estimate(*asyncio.run(_estimate(job)))
+            except (CampaignMonitorError, UnknownZone, LookupError) as error:
+                refuse(str(error))
+        elif not asyncio.run(_run(job, work=not watch)):
+            raise typer.Exit(1)
 
 
 @app.command()
 def status(
-    job: Annotated[str | None, typer.Argument(help="One job only.")] = None,
+    job: Annotated[str | None, typer.Argument(help="One import job; all without it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per job.")] = False,
 ) -> None:
-    """Show the last run of each import job."""
-
-    async def read() -> Table:
-        async with ProgressView(KafkaSettings()) as view:
-            runs = [one for one in view.table.runs.values() if job in (None, one.job_id)]
-            return runs_table(runs)
-
+    """Show when imports ran, when they run next, and what could not be read."""
     with refusals():
-        console.print(asyncio.run(read()))
+        table = asyncio.run(_table())
+    runs = {job_id: one for job_id, one in table.runs.items() if job in (None, job_id)}
+    if job is not None and not runs:
+        refuse(f"Import {job} has not run yet; there are runs of: {', '.join(table.runs) or 'none'}")
+    if as_json:
+        for one in runs.values():
+            typer.echo(one.to_bytes().decode())
+        return
+    shown = Table("job", "run", "state", "rows", "problems", "began", "next run")
+    for job_id, one in runs.items():
+        rows = overview(one, table.chains(job_id).values()).rows
+        began, following = _local(one.started_at), _local(one.next_at) if one.next_at else ""
+        shown.add_row(job_id, str(one.run), one.state, f"{rows:,}", str(one.problems), began, following)
+    console = Console()
+    console.print(shown)
+    for job_id, one in runs.items():
+        for line in overview(one, table.chains(job_id).values()).lines:
+            if line.problem:
+                console.print(f"{job_id}: {line.group}: {line.problem}", style="yellow", markup=False)
 
 
-def runs_table(runs: Iterable[RunProgress]) -> Table:
-    """Return one line for each run."""
-    table = Table("job", "run", "state", "rows", "problems", "started", "finished", "next")
-    for one in sorted(runs, key=lambda run: run.job_id):
-        times = (one.started_at, one.finished_at, one.next_at)
-        table.add_row(
-            one.job_id,
-            str(one.run),
-            one.state,
-            str(one.rows),
-            str(one.problems),
-            *(f"{at:%Y-%m-%d %H:%M:%S}Z" if at else "" for at in times),
-        )
-    return table
+async def _table() -> ProgressTable:
+    async with ProgressView(KafkaSettings()) as view:
+        return view.table
 
 
-def progress_table(chains: Iterable[ChainProgress], seconds: float) -> Table:
-    """Return one line for each list or campaign: what was read, at which rate, and how long the rest will take."""
-    groups: dict[str, list[ChainProgress]] = {}
-    for chain in chains:
-        groups.setdefault(chain.group or chain.label, []).append(chain)
-    table = Table("list or campaign", "chains", "rows", "pages", "rows/s", "left", "problem")
-    for name, members in sorted(groups.items()):
-        rows = sum(chain.tally.rows for chain in members)
-        pages = sum(chain.tally.pages for chain in members)
-        of = sum(chain.tally.pages_total or chain.tally.pages for chain in members)
-        done = sum(chain.state in ("done", "failed") for chain in members)
-        left = "" if not pages or pages >= of else f"{(of - pages) * seconds / pages:.0f} s"
-        problem = next((chain.problem for chain in members if chain.problem), "")
-        table.add_row(
-            name,
-            f"{done}/{len(members)}",
-            str(rows),
-            f"{pages}/{of}",
-            f"{rows / max(seconds, 0.001):,.0f}",
-            left,
-            problem,
-        )
-    return table
+async def _known(job_id: str) -> ImportJob:
+    async with control() as (jobs, _):
+        job = jobs.known(job_id)
+    if not isinstance(job, ImportJob):
+        refuse(f"Job {job_id} is an {job.kind} job: only imports can be run here")
+    return job
 
 
-def _is_import(job_id: str) -> Callable[[Jobs], Awaitable[None]]:
-    async def check(jobs: Jobs) -> None:
-        if job_id not in jobs.imports():
-            there = ", ".join(jobs.imports()) or "none"
-            refuse(f"There is no import job {job_id}; there are: {there}", FAILED)
+class _Watch:
+    """Follows one job. `ended` is set when the run that was asked for is over."""
 
-    return check
+    def __init__(self, job_id: str) -> None:
+        self.table = ProgressTable()
+        self.ended = asyncio.Event()
+        self._job_id = job_id
+        self._wanted = 1
+
+    def want(self, run: RunProgress | None) -> None:
+        """Wait for the run that is under way, or for the next one."""
+        self._wanted = 1 if run is None else run.run + (run.state == "done")
+
+    def take(self, record: Progress | None) -> None:
+        """Take a record of the progress topic."""
+        match record:
+            case RunProgress() | ChainProgress():
+                self.table.put(record)
+        run = self.run
+        if run is not None and run.run >= self._wanted and run.state == "done":
+            self.ended.set()
+
+    @property
+    def run(self) -> RunProgress | None:
+        """The job's latest run."""
+        return self.table.runs.get(self._job_id)
+
+    def overview(self) -> Overview | None:
+        """How far the run is that is waited for; None while it has not begun."""
+        run = self.run
+        if run is None or run.run < self._wanted:
+            return None
+        return overview(run, self.table.chains(self._job_id).values())
 
 
-async def _watch(job_id: str) -> int:
+async def _run(job_id: str, *, work: bool) -> bool:
+    """Ask for a run and show it; return whether it ended without problems."""
     kafka = KafkaSettings()
+    job = await _known(job_id)
+    if job.state == "stopped":
+        refuse(f"Import {job_id} is stopped: start it with `cm-streams job start {job_id}`")
+    watch = _Watch(job_id)
     async with ProgressView(kafka) as view:
-        before = view.table.runs.get(job_id)
-        if before is None or before.state != "open":
-            async with AsyncProducer(kafka, "import-run") as producer:
-                await request_run(kafka, producer, job_id)
-            number = before.run if before else 0
-            try:
-                await view.until(lambda table: job_id in table.runs and table.runs[job_id].run > number, BEGIN_SECONDS)
-            except TimeoutError:
-                refuse(f"No connector took up the run within {BEGIN_SECONDS:.0f} s: is `cm-streams connector` running?")
-        began = time.monotonic()
-        with Live(console=console, refresh_per_second=4) as live:
-            while (now := view.table.runs[job_id]).state == "open":
-                chains = [chain for chain in view.table.chains(job_id).values() if chain.run == now.run]
-                live.update(progress_table(chains, time.monotonic() - began))
-                await asyncio.sleep(0.25)
-    console.print(runs_table([now]))
-    return 0 if now.problems == 0 else FAILED
+        watch.want(view.table.runs.get(job_id))
+    async with AsyncProducer(kafka, "cli") as producer:
+        await request_run(kafka, producer, job_id)
+    stop = stopped_by_signal()
+    began = datetime.now(UTC)
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(watch.ended.wait()),
+        asyncio.create_task(stop.wait()),
+        asyncio.create_task(_connect(kafka, watch.take, stop) if work else _follow(kafka, watch.take, stop)),
+    ]
+    shown = asyncio.create_task(_show(watch, began))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks[1:], return_exceptions=True)
+        tasks[0].cancel()
+        shown.cancel()
+        await asyncio.gather(shown, return_exceptions=True)
+    console = Console()
+    if not watch.ended.is_set():
+        console.print(f"Stopped. `cm-streams import run {job_id}` goes on where it stopped.")
+        return True
+    run = watch.run
+    if run is None:
+        return False
+    console.print(f"Run {run.run} of {job_id}: {run.rows:,} rows, {run.problems} problems.")
+    for line in overview(run, watch.table.chains(job_id).values()).lines:
+        if line.problem:
+            console.print(f"{line.group}: {line.problem}", style="yellow", markup=False)
+    return run.problems == 0
+
+
+async def _connect(kafka: KafkaSettings, take: Callable[[Progress | None], None], stop: asyncio.Event) -> None:
+    """Take part in the work, as one more connector process."""
+    await run_connector(
+        kafka, CampaignMonitorSettings(), ControlSettings(), ImporterSettings(), stop=stop, on_progress=take
+    )
+
+
+async def _follow(kafka: KafkaSettings, take: Callable[[Progress | None], None], stop: asyncio.Event) -> None:
+    async with ProgressView(kafka, take):
+        await stop.wait()
+
+
+async def _show(watch: _Watch, began: datetime) -> None:
+    with contextlib.suppress(asyncio.CancelledError), Live(console=Console(), auto_refresh=False) as live:
+        rows_before: int | None = None
+        while True:
+            now, found = datetime.now(UTC), watch.overview()
+            if found is not None and rows_before is None:
+                rows_before, began = found.rows, now
+            live.update(view_of(found, rows_before or 0, began, now), refresh=True)
+            await asyncio.sleep(0.25)
+
+
+def view_of(found: Overview | None, rows_before: int, since: datetime, now: datetime) -> Group | Text:
+    """Return the live view: a line for each list and campaign, then rows, rate and time left of the whole."""
+    if found is None:
+        return Text("waiting for the run to begin ...")
+    seconds = max((now - since).total_seconds(), 0.001)
+    rate = (found.rows - rows_before) / seconds
+    table = Table("list, campaign, journey", "read", "rows", "of", "", box=None, pad_edge=False)
+    for line in found.lines[:MOST_LINES]:
+        state = "done" if line.ended else (f"waits: {line.problem}" if line.waiting else "")
+        bar = ProgressBar(total=max(line.expected, 1), completed=line.rows if line.expected else 0, width=20)
+        counted = f"{line.done + line.failed}/{line.chains}"
+        table.add_row(line.group, counted, f"{line.rows:,}", bar, Text(state, style="yellow" if line.waiting else ""))
+    more = len(found.lines) - MOST_LINES
+    if more > 0:
+        table.add_row(f"and {more} more", "", "", "", "")
+    left = found.left(rate)
+    foot = f"run {found.run.run}: {found.rows:,} of {found.expected:,} rows, {rate:,.0f} rows/s"
+    if left is not None and found.run.state == "open":
+        foot += f", {_span(left)} left"
+    return Group(table, Text(foot))
+
+
+async def _estimate(job_id: str) -> tuple[ImportJob, Estimate, ImporterSettings]:
+    settings, campaign_monitor, keys = ImporterSettings(), CampaignMonitorSettings(), ControlSettings()
+    sealer = Sealer.from_settings(keys) if keys.encryption_key.get_secret_value() else None
+    async with control(sealer) as (jobs, authorizations):
+        job = jobs.known(job_id)
+        if not isinstance(job, ImportJob):
+            refuse(f"Job {job_id} is an {job.kind} job: only imports can be run here")
+        async with Accounts(campaign_monitor, authorizations) as accounts:
+            api = await accounts.api(job.authorization_id)
+            zones = dict(campaign_monitor.zone_overrides)
+            return job, await estimate(api, job, settings.page_size, settings.pages_in_flight, zones), settings
+
+
+def _print_estimate(job: ImportJob, found: Estimate, settings: ImporterSettings) -> None:
+    console = Console()
+    table = Table("what", "rows")
+    for name, rows in found.rows.items():
+        table.add_row(name, f"{rows:,}")
+    console.print(table)
+    console.print(
+        f"A full read of {job.id}: {sum(found.rows.values()):,} rows on {found.pages:,} pages, {found.calls:,} calls, "
+        f"about {_span(timedelta(seconds=found.seconds))} with {settings.pages_in_flight} pages in flight "
+        f"({found.call_seconds * 1000:.0f} ms a call)."
+    )
+    if found.computed:
+        console.print(f"The rows of the {found.computed} oldest campaigns are computed from their recipients.")
+
+
+def _span(time: timedelta) -> str:
+    seconds = round(time.total_seconds())
+    parts: Iterable[tuple[int, str]] = ((seconds // 3600, "h"), (seconds % 3600 // 60, "min"), (seconds % 60, "s"))
+    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
+
+
+def _local(instant: datetime) -> str:
+    return f"{instant.astimezone():%Y-%m-%d %H:%M:%S}"

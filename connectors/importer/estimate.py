@@ -1,0 +1,116 @@
+"""What an import will take, before it is begun: rows, pages, calls and time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+from connectors.campaign_monitor.client import CampaignMonitor, pages
+from connectors.campaign_monitor.dates import ClientDates
+from connectors.campaign_monitor.entities import Row
+from connectors.campaign_monitor.requests import Paging
+from connectors.importer.expand import SUMMARY_OF
+from schemas.control import ImportJob
+
+MOST_ASKED = 100
+"""Campaigns whose counters are asked for; those of older ones are computed from their recipients."""
+LIST_COUNTERS = ("TotalActiveSubscribers", "TotalUnsubscribes", "TotalBounces", "TotalDeleted")
+
+
+@dataclass(slots=True)
+class Estimate:
+    """A full read. `rows` by what they are; `seconds` with the latency that was measured."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    pages: int = 0
+    calls: int = 0
+    asked: int = 0
+    """Calls that the estimate itself took."""
+    call_seconds: float = 0.0
+    seconds: float = 0.0
+    computed: int = 0
+    """Campaigns whose rows are computed, not asked for."""
+
+    def add(self, name: str, rows: int, size: int) -> None:
+        """Add a listing or report. One of several pages takes a call more, to learn their number."""
+        count = max(1, ceil(rows / size))
+        self.rows[name] = self.rows.get(name, 0) + rows
+        self.pages += count
+        self.calls += count + (count > 1)
+
+
+async def estimate(
+    api: CampaignMonitor, job: ImportJob, page_size: int, in_flight: int, zone_overrides: dict[str, str]
+) -> Estimate:
+    """Ask what there is and return what a full read takes. Raises CampaignMonitorError, UnknownZone."""
+    began = time.perf_counter()
+    found = Estimate()
+    client = await api.clients.details(job.client_id)
+    dates = ClientDates.of(client.time_zone, zone_overrides)
+    lists = [ref for ref in await api.clients.lists(job.client_id) if not job.lists or ref.list_id in job.lists]
+    found.asked += 2
+    for ref in lists:
+        stats = await api.lists.stats(ref.list_id)
+        found.asked += 1
+        for counter in LIST_COUNTERS:
+            found.add("subscribers", stats.get(counter, 0), page_size)
+        found.add("subscribers", 0, page_size)  # the unconfirmed, which no counter tells
+    suppressed = await api.clients.suppression_list(job.client_id, Paging(page_size=10))
+    found.asked += 1
+    found.add("suppressed", suppressed.total, page_size)
+    campaigns: list[Row] = []
+    if job.activities:
+        paging = Paging(direction="desc")
+        async for page in pages(lambda paging: api.clients.campaigns(job.client_id, paging), paging):
+            campaigns += page.rows
+            found.asked += 1
+        since = dates.minute_filter(job.since) if job.since else ""
+        campaigns = [row for row in campaigns if str(row.get("SentDate") or "") >= since]
+    await _campaigns(api, job, campaigns, page_size, found)
+    if job.journeys and job.activities:
+        await _journeys(api, job, page_size, found)
+    # Two more calls for each campaign, and the sweep that ends a full read.
+    found.calls += 2 * len(campaigns) + 5 * len(lists) + 4
+    found.call_seconds = (time.perf_counter() - began) / max(1, found.asked)
+    found.seconds = found.calls * found.call_seconds / in_flight
+    return found
+
+
+async def _campaigns(
+    api: CampaignMonitor, job: ImportJob, campaigns: Sequence[Row], size: int, found: Estimate
+) -> None:
+    recipients, told = 0, dict.fromkeys(job.activities, 0)
+    for row in campaigns[:MOST_ASKED]:
+        summary = await api.campaigns.summary(str(row.get("CampaignID")))
+        found.asked += 1
+        recipients += int(summary.get("Recipients") or 0)
+        for activity in job.activities:
+            count = int(summary.get(SUMMARY_OF[activity]) or 0)
+            told[activity] += count
+            found.add(activity, count, size)
+    for row in campaigns[MOST_ASKED:]:
+        found.computed += 1
+        share = int(row.get("TotalRecipients") or 0) / recipients if recipients else 0
+        for activity in job.activities:
+            found.add(activity, round(told[activity] * share), size)
+
+
+async def _journeys(api: CampaignMonitor, job: ImportJob, size: int, found: Estimate) -> None:
+    counters = {
+        "sent": "Sent",
+        "open": "Opened",
+        "click": "Clicked",
+        "unsubscribe": "Unsubscribed",
+        "bounce": "Bounced",
+    }
+    for ref in await api.clients.journeys(job.client_id):
+        if job.lists and ref.list_id not in job.lists:
+            continue
+        details = await api.journeys.details(ref.journey_id)
+        found.asked += 1
+        found.calls += 1
+        for email in details.emails:
+            for activity in job.activities:
+                if activity in counters:
+                    found.add(activity, email.counts.get(counters[activity], 0), size)
+    found.asked += 1

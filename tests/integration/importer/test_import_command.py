@@ -1,0 +1,84 @@
+"""`cm-streams import`: dry run, run with progress, stop and go on, status."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+import orjson
+
+from connectors.control.jobs import Jobs
+from connectors.kafka.producer import AsyncProducer
+from connectors.simulator.server import Simulator
+from connectors.simulator.settings import SimulatorSettings
+from tests.deadline import eventually
+from tests.integration.importer.importing import (
+    books_activity,
+    books_users,
+    import_job,
+    kafka_settings,
+    told_activity,
+    told_users,
+    topic,
+)
+
+
+async def test_an_import_is_estimated_run_stopped_and_gone_on_with(bootstrap_servers, namespace):
+    kafka = kafka_settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings(latency_ms=30)) as simulator:
+        controls = simulator.controls
+        client = controls.add_client("Acme")
+        news = controls.add_list(client, "News")
+        controls.seed_subscribers(news, 700)
+        controls.add_campaign([news], "Spring", days_ago=5, recipients=100, opens=500, clicks=100)
+        async with AsyncProducer(kafka, "test") as producer, Jobs(kafka, producer) as jobs:
+            await jobs.put(import_job(client))
+        environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+            "KAFKA_PARTITIONS": str(kafka.partitions),
+            "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+            "KAFKA_DELIVERY_TIMEOUT_SECONDS": "5",
+            "CM_BASE_URL": simulator.base_url,
+            "CM_API_KEY": simulator.api_key,
+            "IMPORT_PAGE_SIZE": "20",
+            "IMPORT_PAGES_IN_FLIGHT": "1",
+            "COLUMNS": "120",
+        }
+
+        def start(*arguments: str) -> "subprocess.Popen[bytes]":
+            command = [sys.executable, "-m", "streams.cli", "import", *arguments]
+            return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+        async def ended(process: "subprocess.Popen[bytes]") -> tuple[int, str]:
+            out, err = await asyncio.to_thread(process.communicate, timeout=90)
+            return process.returncode, out.decode() + err.decode()
+
+        code, text = await ended(start("run", "imp", "--dry-run"))
+        assert code == 0, text
+        assert "rows on 73 pages, 91 calls" in text.replace("\n", " "), text
+        assert not topic(kafka, "cm_user"), "and nothing was imported"
+
+        first = start("run", "imp")
+        await eventually(lambda: len(topic(kafka, "cm_user")) > 60, seconds=60, every=0.1)
+        first.send_signal(signal.SIGINT)
+        code, text = await ended(first)
+        assert code == 0, text
+        assert "goes on where it stopped" in text
+        assert len(topic(kafka, "cm_user")) < 700
+
+        environment |= {"IMPORT_PAGES_IN_FLIGHT": "8", "IMPORT_PAGE_SIZE": "100"}
+        code, text = await ended(start("run", "imp"))
+        assert code == 0, text
+        assert "Run 1 of imp" in text
+        assert told_users(topic(kafka, "cm_user")) == books_users(simulator, client)
+        assert told_activity(topic(kafka, "cm_activity")) == books_activity(simulator)
+
+        code, text = await ended(start("status", "--json"))
+        assert code == 0, text
+        assert orjson.loads(text)["state"] == "done"
+        code, text = await ended(start("run", "unknown"))
+        assert code == 1
+        assert "There is no job unknown" in text
