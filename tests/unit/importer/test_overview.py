@@ -32,13 +32,6 @@ def test_lines_are_lists_and_campaigns_and_open_ones_come_first():
     news, campaign = found.lines
     assert (news.group, news.rows, news.expected) == ("list News", 13, 103)
     assert (news.done, news.chains, news.ended) == (1, 2, False)
-        "list News",
-        13,
-        103,
-        1,
-        2,
-        False,
-    )
     assert (campaign.rows, campaign.expected, campaign.failed, campaign.problem) == (7, 7, 1, "gone")
     assert campaign.ended
     assert (found.rows, found.expected) == (20, 110)
