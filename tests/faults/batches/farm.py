@@ -198,6 +198,11 @@ class Farm:
         finally:
             consumer.close()
 
+    def committed(self) -> int:
+        """All partitions' committed offsets together; nothing committed counts as 0."""
+        offsets = kafka_io.committed(self.bootstrap_servers, self.group, self.source, PARTITIONS)
+        return sum(max(0, offset) for offset in offsets)
+
     def expected(self) -> dict[bytes, oracle.Expected]:
         """What the input must come to."""
         read = kafka_io.read_all(self.bootstrap_servers, self.source)

@@ -90,6 +90,7 @@ def read_uncommitted(app: BatchApp, table: BatchTable[Any]) -> None:
 def no_fence(app: BatchApp, table: BatchTable[Any]) -> None:
     """A process that stood still goes on where it was."""
     pause.PauseGuard.check = lambda self: None  # type: ignore[method-assign]
+    app.producer._before_send = lambda: None
 
 
 def trust_positions(app: BatchApp, table: BatchTable[Any]) -> None:

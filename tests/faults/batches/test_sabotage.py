@@ -16,11 +16,11 @@ from tests.faults.batches.test_transactions import an_importer_dies_inside_its_t
 Run = Callable[[Farm, tuple[str, ...]], oracle.Verdict]
 
 
-def killed(at: str, *, events: int = 1200, job: dict[str, Any] | None = None, **settings: Any) -> Run:
+def killed(at: str, *, users: int = 60, job: dict[str, Any] | None = None, **settings: Any) -> Run:
     """A worker is killed at a boundary and started again on the same disk."""
 
     def run(farm: Farm, sabotage: tuple[str, ...]) -> oracle.Verdict:
-        farm.produce(farm.events(events, 60))
+        farm.produce(farm.events(1200, users))
         worker = farm.start("one", kill_at=at, sabotage=sabotage, job=job, **settings)
         assert worker.process.wait(30) == -9, worker.said()[-2000:]
         farm.start("one", sabotage=sabotage, job=job, **settings)
@@ -45,10 +45,16 @@ def finished(farm: Farm) -> oracle.Verdict:
 
 RUNS: dict[str, Run] = {
     "settle-first": killed("before-changelog:3"),
-    "store-first": killed("before-changelog:7"),
+    "store-first": killed("before-changelog:7", users=100_000),  # a later record of the key would publish the row
     "no-offset-check": killed("after-changelog:5"),
     "commit-unfinished": killed("before-changelog:5", job={"wait_seconds": 0.3}),
-    "changelog-not-awaited": killed("after-commit:3", linger_milliseconds=300, commit_interval_seconds=0.05),
+    "changelog-not-awaited": killed(
+        "after-commit:3",
+        job={"wait_seconds": 0.05},
+        max_batch_records=30,
+        linger_milliseconds=300,
+        commit_interval_seconds=0.05,
+    ),
     "errors-acknowledge": undisturbed,
     "read-uncommitted": an_importer_dies_inside_its_transaction,
     "no-fence": a_pause_with_newer_records_meanwhile,

@@ -1,0 +1,63 @@
+"""The broker restarts, dies, or stands still while workers work."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from connectors.kafka.embedded import EmbeddedKafka
+from tests import oracle
+from tests.faults.batches.farm import Farm
+
+LOAD = {"stretch": 2000, "max_batch_records": 50}
+BACK_SECONDS = 20.0
+
+
+@pytest.mark.slow
+def test_restarts_and_deaths_and_pauses_of_the_broker_cost_nothing(make_farm, own_broker: EmbeddedKafka) -> None:
+    farm: Farm = make_farm(own_broker.bootstrap_servers)
+    farm.produce(farm.events(6000, 300))
+    for name in ("one", "two"):
+        farm.start(name, **LOAD)
+    for fault in (own_broker.restart, died(own_broker), stood_still(own_broker, farm)):
+        for worker in farm.running():
+            worker.at_work()
+        fault()
+        since = time.monotonic()
+        before = {worker.name: worker.batches for worker in farm.running()}
+        farm.produce(farm.events(2000, 300, seed=len(before)))
+        while all(worker.batches == before[worker.name] for worker in farm.running()):
+            assert time.monotonic() - since < BACK_SECONDS, "not going again"
+            time.sleep(0.05)
+        assert len(farm.running()) == 2, "no process had to be started again"
+    for worker in farm.running():
+        worker.hurry()
+    farm.drained(90)
+    verdict = farm.verdict()
+    assert verdict.exact, str(verdict)
+    oracle.assert_not_void(verdict)
+
+
+def died(broker: EmbeddedKafka):
+    """SIGKILL, and a start on the same data."""
+
+    def fault() -> None:
+        broker.kill()
+        broker.start()
+
+    return fault
+
+
+def stood_still(broker: EmbeddedKafka, farm: Farm):
+    """SIGSTOP for longer than messages wait, with a worker killed inside: what was not acknowledged must come again."""
+
+    def fault() -> None:
+        broker.pause()
+        time.sleep(1)
+        farm.workers["one"].kill()
+        time.sleep(5)
+        broker.resume()
+        farm.start("one", **LOAD)
+
+    return fault

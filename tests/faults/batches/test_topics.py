@@ -1,0 +1,100 @@
+"""Topics that are not what is needed, or not what they were."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.batches import BatchSettings, ExitCode, FatalError, WrongTopic
+from streams.batches.reset import reset
+from tests import kafka_io, oracle
+from tests.deadline import within
+from tests.faults.batches.farm import PARTITIONS, Farm
+
+
+def test_wrong_topics_end_the_process_with_78_and_one_sentence(farm: Farm, kafka_admin: AdminClient) -> None:
+    def refused(sentence: str, **settings: Any) -> None:
+        worker = farm.start("one", **settings)
+        assert worker.process.wait(15) == ExitCode.CONFIGURATION, worker.said()[-2000:]
+        (line,) = (line for line in worker.said().splitlines() if "process ends" in line)
+        assert sentence in line
+        (worker.directory / "said").unlink()
+
+    refused(f"topic {farm.source}: found 4 partitions, wanted 8", partitions=8)
+    refused(f"changelogs {farm.changelog}: not found, and create_topics is off", create_topics=False)
+    kafka_io.create_topic(farm.bootstrap_servers, farm.changelog, PARTITIONS, {"cleanup.policy": "compact"})
+    refused(f"changelog {farm.changelog}: found replication 1, wanted 2", replication_factor=2)
+    remade(kafka_admin, farm.bootstrap_servers, farm.changelog, PARTITIONS, {"cleanup.policy": "delete"})
+    refused("found cleanup.policy 'delete', wanted 'compact'")
+    remade(kafka_admin, farm.bootstrap_servers, farm.changelog, 2, {"cleanup.policy": "compact"})
+    refused(f"changelog {farm.changelog}: found 2 partitions, wanted 4")
+    gone(kafka_admin, farm.source)
+    refused(f"topic {farm.source}: not found, wanted with 4 partitions; create it first")
+
+
+def gone(admin: AdminClient, topic: str) -> None:
+    """Delete a topic."""
+    admin.delete_topics([topic])[topic].result()
+    within(20, lambda: topic not in admin.list_topics(timeout=10).topics)
+
+
+def remade(admin: AdminClient, servers: str, topic: str, partitions: int, config: dict[str, str]) -> None:
+    """Delete a topic and make it anew."""
+    gone(admin, topic)
+    kafka_io.create_topic(servers, topic, partitions, config)
+
+
+@pytest.mark.parametrize("sabotage", [(), ("trust-positions",)])
+def test_a_source_made_anew_is_refused_and_one_command_continues(
+    farm: Farm, kafka_admin: AdminClient, sabotage: tuple[str, ...]
+) -> None:
+    farm.produce(farm.events(1200, 60))
+    worker = farm.start("one", static=False)
+    farm.drained()
+    assert worker.stop() == 0
+    before = kafka_io.committed(farm.bootstrap_servers, farm.group, farm.source, PARTITIONS)
+    remade(kafka_admin, farm.bootstrap_servers, farm.source, PARTITIONS, {})
+    farm.produce(farm.events(1200, 60, seed=1))
+    # The broker forgets the offsets with the topic; a mirror, a backup or a script puts them back.
+    parts = [TopicPartition(farm.source, number, before[number]) for number in range(PARTITIONS)]
+    change = kafka_admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(farm.group, parts)])
+    change[farm.group].result()
+    farm.produce(farm.events(10, 10, seed=2))
+    wanted = farm.expected()  # of what is in the topic now
+    if sabotage:
+        farm.start("one", static=False, sabotage=sabotage)
+        farm.drained()
+        assert skipped(farm, wanted), "records were skipped in silence"
+        return
+    settings = BatchSettings(
+        app_id=farm.group, bootstrap_servers=farm.bootstrap_servers, data_dir="unused", partitions=PARTITIONS
+    )
+    within(30, lambda: refusal_or_nothing(farm, before))
+    done = reset(settings, farm.source)
+    assert [(each.before, each.now) for each in done] == [(offset, 0) for offset in before]
+    running = farm.start("one", static=False)
+    farm.drained()
+    assert not skipped(farm, wanted)
+    with pytest.raises(FatalError, match="while its processes run: stop them"):
+        reset(settings, farm.source)
+    with pytest.raises(WrongTopic, match="there is nothing to reset"):
+        reset(settings, "no-such-topic")
+    assert running.stop() == 0
+
+
+def refusal_or_nothing(farm: Farm, before: list[int]) -> bool:
+    """Started on offsets behind the end it refuses; on offsets inside, it cannot know without the topic's id."""
+    worker = farm.start("one", static=False, create_topics=True)
+    assert worker.process.wait(15) == ExitCode.CONFIGURATION, worker.said()[-2000:]
+    assert farm.source in worker.said()
+    assert "reset the group's offsets of this topic" in worker.said()
+    return bool(before)
+
+
+def skipped(farm: Farm, wanted: dict[bytes, oracle.Expected]) -> set[bytes]:
+    """Keys of which records in the topic are in no row."""
+    rows = farm.published()
+    return {key for key, want in wanted.items() if want.numbers - oracle.numbers_of(rows[key]["seen"])}
