@@ -29,8 +29,8 @@ lock:  ## resolve the dependencies again and write requirements.lock
 run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it to its end and checks it
 	@$(BIN)/cm-streams up $(if $(ONCE),--once)
 
-test: setup lint types  ## all tests, against a real broker
-	@$(BIN)/pytest -n 2 --dist worksteal tests
+test: setup lint types  ## unit, contract, component and integration tests, against a real broker
+	@$(BIN)/pytest -n 2 --dist worksteal tests --ignore tests/faults
 
 faults: setup  ## the fault tests with fifty kills and more each
 	@FAULT_KILLS=50 $(BIN)/pytest -n 2 --dist worksteal tests/faults
