@@ -128,6 +128,9 @@ def _fold_one_by_one(
 def seal(row: Row[T], codec: Codec[T], max_row_bytes: int) -> ReadyRow[T]:
     """Encode a row; RowTooLarge when it would not fit into a record (a broker's refusal comes too late)."""
     value, state = codec.encode(row.data)
+    if value is not None:
+        # orjson returns its whole work buffer, 8 to 16 KB for 1 KB of JSON: thousands of rows wait for the broker so.
+        value = bytes(memoryview(value))
     hidden = encode_hidden(row.positions, state)
     size = len(row.key) + len(hidden) + (len(value) if value is not None else 0)
     if size > max_row_bytes:
