@@ -91,7 +91,9 @@ class BatchSettings(BaseModel):
     block_cache_bytes: int = 128 << 20
     """One cache for all stores of the process. Without it the default is 8 MiB a store, and absent keys cost reads."""
     write_buffer_bytes: int = 16 << 20
-    """A memtable; at most two a store."""
+    """A memtable; at most two a store, and:"""
+    write_buffers_bytes: int = Field(default=48 << 20, ge=1 << 20)
+    """All memtables of the process, however many partitions it holds; beyond it the store that is written flushes."""
 
     # Topics that are ours.
     create_topics: bool = True
@@ -103,7 +105,7 @@ class BatchSettings(BaseModel):
     """Retention removed records that were never read: stop for a human, or count them, log an error and go on."""
 
     # Collector: rows in the cache are long-lived; at Python's defaults its full collections took 22 % of the time.
-    gc_threshold: int = 50_000
+    gc_threshold: int = 1_000_000
 
     consumer_options: dict[str, Any] = Field(default_factory=dict)
     """Passed to aiokafka's consumer last."""

@@ -42,7 +42,9 @@ class Takeover:
         self._metrics = metrics
         self._sources = sources
         self._admin: Any = None
-        self._options = StoreOptions(settings.block_cache_bytes, settings.write_buffer_bytes)
+        self._options = StoreOptions(
+            settings.block_cache_bytes, settings.write_buffer_bytes, settings.write_buffers_bytes
+        )
 
     @property
     def admin(self) -> Any:

@@ -154,7 +154,7 @@ async def test_trap_c13_a_changelog_made_anew_rebuilds_the_store(counting, all_r
 
 
 def test_trap_d1_a_closed_store_is_free_at_once_and_a_locked_one_says_so(tmp_path) -> None:
-    options = StoreOptions(1 << 20, 1 << 20)
+    options = StoreOptions(1 << 20, 1 << 20, 4 << 20)
     one = PartitionStore(tmp_path / "p", options)
     with pytest.raises(StoreLocked, match="open in another process"):
         PartitionStore(tmp_path / "p", options)
