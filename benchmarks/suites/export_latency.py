@@ -12,7 +12,7 @@ from benchmarks.suites.export_world import World, world
 
 IN_FLIGHT = 4
 # changes a second -> seconds: whole run, quick run, mere check
-RATES = {1: (40, 6, 2), 200: (10, 4, 2)}
+RATES = {1: (30, 6, 2), 200: (10, 4, 2)}
 
 
 def rates(bench: Bench) -> list[Result]:

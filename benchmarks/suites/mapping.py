@@ -22,7 +22,7 @@ from benchmarks.topics import PREFIX, Message
 from benchmarks.workloads import MILLION, ROUND_ROBIN, ZIPF, Workload
 
 SUITE = "mapping"
-EVENTS = {ROUND_ROBIN: 150_000, ZIPF: 150_000, MILLION: 250_000}
+EVENTS = {ROUND_ROBIN: 150_000, ZIPF: 150_000, MILLION: 200_000}
 QUICK_EVENTS = 30_000
 USERS, ACTIVITIES = f"{PREFIX}-in-cm_user", f"{PREFIX}-in-cm_activity"
 

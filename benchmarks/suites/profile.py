@@ -26,7 +26,7 @@ from benchmarks.topics import PREFIX, Message
 from benchmarks.workloads import MILLION, ROUND_ROBIN, TEN_MILLION, ZIPF, Workload, profile_events
 
 SUITE = "profile"
-EVENTS = {ROUND_ROBIN: 300_000, ZIPF: 300_000, MILLION: 500_000, TEN_MILLION: 10_000_000}
+EVENTS = {ROUND_ROBIN: 300_000, ZIPF: 300_000, MILLION: 400_000, TEN_MILLION: 10_000_000}
 QUICK_EVENTS = 60_000
 
 AT_LEAST_ONCE = "at least once; a replay counts twice"
