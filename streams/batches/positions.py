@@ -31,6 +31,7 @@ def start_position(
     if committed is None:
         return Start(first)
     offset, metadata = committed
+    metadata = metadata.rstrip("\0")  # confluent-kafka commits its C string's end with it
     if metadata.startswith("topic:") and metadata != topic_metadata(topic_id):
         raise WrongPosition(
             f"{where} was deleted and made anew since offset {offset} was committed (it now holds {first}..{end}); "
