@@ -150,11 +150,8 @@ class PartitionStore:
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Blobs in the order of the keys; None for absent ones. StoreFailed when the disk gives something else."""
-        with self._open():
-            try:
-                found: list[bytes | None] = self._db.get(list(keys))
-            except Exception as error:
-                raise self._unreadable(error) from error
+        with self._reading():
+            found: list[bytes | None] = self._db.get(list(keys))
             return found
 
     def write(self, rows: Iterable[StoredRow], checkpoint: Checkpoint | None) -> None:
@@ -182,11 +179,8 @@ class PartitionStore:
 
     def scan(self, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
         """(key, blob) in key order, beginning behind `after`."""
-        with self._open():
-            try:
-                return _range(self._db, None if after is None else after + b"\x00", None, limit)
-            except Exception as error:
-                raise self._unreadable(error) from error
+        with self._reading():
+            return _range(self._db, None if after is None else after + b"\x00", None, limit)
 
     def scan_index(
         self, prefix: bytes, after: tuple[bytes, bytes] | None, upto: bytes | None, limit: int
@@ -196,11 +190,8 @@ class PartitionStore:
         end = _after_prefix(prefix)
         if upto is not None:
             end = upto if end is None else min(upto, end)
-        with self._open():
-            try:
-                return [_split_index_entry(entry) for entry, _ in _range(self._index, start, end, limit)]
-            except Exception as error:
-                raise self._unreadable(error) from error
+        with self._reading():
+            return [_split_index_entry(entry) for entry, _ in _range(self._index, start, end, limit)]
 
     def drop_index(self) -> None:
         """Remove every index entry: before it is built anew."""
@@ -244,11 +235,18 @@ class PartitionStore:
                 log.warning("store not flushed at close", path=str(self.path), error=str(error))
             self._release()
 
-    def _unreadable(self, error: Exception) -> StoreFailed:
-        """Marks the store, so that the next process rebuilds it: damage must never be taken for a bad record."""
-        with contextlib.suppress(OSError):
-            (self.path / DAMAGED).touch()
-        return StoreFailed(f"cannot read the store {self.path}: {error}; it is rebuilt at the next start")
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What cannot be read is marked, so that the next process rebuilds it: never taken for a bad record."""
+        with self._open():
+            try:
+                yield
+            except Exception as error:
+                with contextlib.suppress(OSError):
+                    (self.path / DAMAGED).touch()
+                raise StoreFailed(
+                    f"cannot read the store {self.path}: {error}; it is rebuilt at the next start"
+                ) from error
 
     @contextmanager
     def _open(self) -> Iterator[None]:
