@@ -76,7 +76,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
         """Read committed records only, always with Faust's co-partitioning assignor, never skip on its own."""
         conf, settings = self.app.conf, self._runtime.settings
         self._assignor = self.app.assignor
-        return aiokafka.AIOKafkaConsumer(
+        arguments: dict[str, Any] = dict(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=settings.instance_id,
@@ -99,8 +99,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
             **aiokafka_security(settings.security),
-            **settings.consumer_options,
         )
+        return aiokafka.AIOKafkaConsumer(**{**arguments, **settings.consumer_options})
 
     def run_here(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
         """Run in this thread's loop, await in the caller's. Faust's own queue has two workers, one of them fetching."""
