@@ -19,7 +19,8 @@ SMALL = {"write_buffer_bytes": 64 << 10, "cache_rows": 0}
 def test_a_full_disk_ends_the_process_with_a_sentence_and_is_made_up_for(farm: Farm) -> None:
     farm.produce(farm.events(20_000, 10_000))
     began = time.monotonic()
-    worker = farm.start("one", environment={"LARGEST_FILE": str(96 << 10)}, **SMALL)
+    full = {"write_buffer_bytes": 512 << 10, "environment": {"LARGEST_FILE": str(40 << 10)}}
+    worker = farm.start("one", **full)
     assert worker.process.wait(30) == ExitCode.STORE, worker.said()[-2000:]
     assert time.monotonic() - began < 30
     assert "free space or repair the disk" in worker.said()

@@ -30,8 +30,9 @@ def transactional(farm: Farm) -> Any:
 
 def an_importer_dies_inside_its_transaction(farm: Farm, sabotage: tuple[str, ...]) -> oracle.Verdict:
     """Its page is on the broker, and never committed: the transaction times out."""
-    worker = farm.start("one", sabotage=sabotage)
     farm.produce(farm.events(1000, 50))
+    worker = farm.start("one", sabotage=sabotage)
+    worker.at_work()  # so the changelog is there
     importer = transactional(farm)
     importer.begin_transaction()
     for number in range(100):
