@@ -23,7 +23,8 @@ exit_process: Callable[[int], NoReturn] = os._exit
 def halt(code: ExitCode, message: str, *, stacks: bool = False, **fields: object) -> None:
     """Log, flush, and end the process with `code`. `stacks`: print what every thread is doing."""
     with contextlib.suppress(Exception):
-        log.critical("process ends", code=int(code), reason=message, **fields)
+        tell = log.info if code is ExitCode.CLEAN else log.critical
+        tell("process ends", code=int(code), reason=message, **fields)
     with contextlib.suppress(Exception):
         if stacks:
             faulthandler.dump_traceback(all_threads=True)
