@@ -35,7 +35,6 @@ def connector() -> None:
 def webhooks() -> None:
     """Receive Campaign Monitor's webhooks, and keep each list's webhook registered and active."""
     from connectors.webhook.run import run
-
     from connectors.webhook.settings import WebhookSettings
 
     settings = StreamsSettings()

