@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.embedded import EmbeddedKafka
 from schemas.topics import TopicNames
 from tests.broker import Broker, BrokerKeeper, ask
+
+hypothesis.settings.register_profile("same-every-time", derandomize=True)
+hypothesis.settings.load_profile("same-every-time")
 
 KEEPER = pytest.StashKey[BrokerKeeper]()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,7 +59,8 @@ async def test_an_import_is_estimated_run_stopped_and_gone_on_with(bootstrap_ser
 
         code, text = await ended(start("run", "imp", "--dry-run"))
         assert code == 0, text
-        assert "rows on 73 pages, 91 calls" in text.replace("\n", " "), text
+        # Seeded dates follow the day, and with them whether a report ends on a page of its own.
+        assert re.search(r"rows on 7[2-5] pages, 9[0-3] calls", text.replace("\n", " ")), text
         assert not topic(kafka, "cm_user"), "and nothing was imported"
 
         first = start("run", "imp")
