@@ -17,7 +17,8 @@ from .offsets import TopicPartition
 from .positions import start_position
 from .recovery import Restoring, restore
 from .settings import BatchSettings
-from .store import PartitionStore, StoreOptions, remove_store
+from .store import PartitionStore, remove_store
+from .store_options import StoreOptions
 from .table import BatchTable
 from .topics import TopicFacts, admin_client, check_sources, describe, ensure_changelogs
 
