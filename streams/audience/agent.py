@@ -75,8 +75,7 @@ class AudienceAgent:
     async def __call__(self, batch: Batch) -> None:
         """Work through one batch of one partition."""
         owned = self._delivery.partition(batch.partition)
-        if owned.ledger.account.in_doubt:
-            await self._delivery.catch_up_again(batch.partition)
+        await owned.ledger.be_sure()
         people, elsewhere = self._read(batch)
         await self._shared.learn(
             (audience, name, read.event.at)
@@ -166,4 +165,12 @@ class AudienceAgent:
 
     def _apply(self, partition: int, row: TableRow[Row], event: Event) -> list[Receipt]:
         done = fold(row.data, event)
-        return decided(row.data, event, done, self._shared.exports, self._delivery.carries(partition, row.key))
+        ledger, source = self._delivery.partition(partition).ledger, row.data.source
+        return decided(
+            row.data,
+            event,
+            done,
+            self._shared.exports,
+            self._delivery.carries(partition, row.key),
+            lambda job_id, position: ledger.told(source, job_id, position),
+        )

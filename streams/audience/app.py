@@ -1,10 +1,10 @@
 """The export worker: the parts, put together. No logic."""
 
 import asyncio
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 import structlog
 from pydantic import SecretStr, ValidationError
 
@@ -18,10 +18,12 @@ from streams.audience.commands import RowChanges
 from streams.batches import BatchApp, BatchSettings, DeadLetter, Security
 from streams.delivery.accounts import Accounts, CredentialOf
 from streams.delivery.codec import RowCodec, index
+from streams.delivery.dead_letters import Originals
 from streams.delivery.delivery import Attend, Delivery
-from streams.delivery.receipts_topic import ReceiptsReader
+from streams.delivery.receipts_topic import PartitionReader, ReceiptsReader
 from streams.delivery.settings import ExportSettings
 from streams.delivery.shared import Shared
+from streams.delivery.shared_limits import SharedLimits
 from streams.runtime.dead_letter import DeadLetters
 from streams.settings import StreamsSettings
 
@@ -59,6 +61,7 @@ class ExportWorker:
             index=index,
         )
         self.receipts = ReceiptsReader(config, names["audience-delivery"])
+        self.source = PartitionReader(config, source)
         self.delivery = Delivery(
             export,
             names,
@@ -69,7 +72,10 @@ class ExportWorker:
             self.accounts,
             self.receipts,
             attend,
+            Originals(source, self.source, self._keep),
         )
+        worker_id = export.instance_id or uuid.uuid4().hex[:12]
+        self.limits = SharedLimits(names["cm_export-state"], worker_id, self.app.producer, self.accounts.limiters)
         self.agent = AudienceAgent(
             self.table,
             self.shared,
@@ -92,6 +98,7 @@ class ExportWorker:
         self.app.service(self._follow)
         self.app.service(self.delivery.run)
         self.app.service(self.delivery.checkpoints)
+        self.app.service(self.limits.tell)
 
     async def _keep(self, letters: Sequence[DeadLetter]) -> None:
         await DeadLetters(self.app.producer.publish_all, self.names).keep(letters)
@@ -100,6 +107,7 @@ class ExportWorker:
         """Close the connections that the app does not know."""
         await self.accounts.close()
         await self.receipts.close()
+        await self.source.close()
 
     async def _assigned(self, partition: int, generation: int) -> None:
         await self._known.wait()
@@ -115,7 +123,9 @@ class ExportWorker:
                 await asyncio.Event().wait()
 
     def _take_state(self, record: ConsumedRecord) -> None:
-        if self.shared.take(record.key or b"", record.value) and self._known.is_set():
+        key = record.key or b""
+        self.limits.take(key, record.value)
+        if self.shared.take(key, record.value) and self._known.is_set():
             self.shared.compile()
 
     def _take_job(self, record: ConsumedRecord) -> None:
@@ -164,19 +174,3 @@ def batch_settings(
         "min_insync_replicas": kafka.min_insync_replicas or 1,
     }
     return BatchSettings(**{**values, **overrides})
-
-
-async def run_until_stopped(worker: ExportWorker, stop: asyncio.Event) -> None:
-    """Run the worker in this event loop until `stop` is set."""
-    async with worker.app.running():
-        await stop.wait()
-    await worker.close()
-
-
-def summary(worker: ExportWorker) -> bytes:
-    """Return what the worker is doing, as JSON, for its health page."""
-    lists = {
-        list_id: {"waiting": len(sender.queue), "in_flight": sender.queue.in_flight, "halted": sender.halted}
-        for list_id, sender in worker.delivery.senders.items()
-    }
-    return orjson.dumps({"lists": lists})

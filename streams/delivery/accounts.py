@@ -24,6 +24,8 @@ class Access:
 
     apis: Mapping[Lane, CampaignMonitor]
     limiter: Limiter
+    requests: int = 4
+    """Requests at the same time per list."""
     zones: Mapping[str, str] = field(default_factory=dict)
     _dates: dict[str, ClientDates] = field(default_factory=dict)
 
@@ -96,7 +98,9 @@ class Accounts:
                 "live": CampaignMonitor(live),
                 "background": CampaignMonitor(live.in_lane("background")),
             }
-            known = self._open[job.authorization_id] = Access(apis, limiter, dict(self._settings.zone_overrides))
+            known = self._open[job.authorization_id] = Access(
+                apis, limiter, self._settings.requests_in_flight_per_list, dict(self._settings.zone_overrides)
+            )
         return known
 
     def limiters(self) -> Mapping[str, Limiter]:

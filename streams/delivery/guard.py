@@ -8,46 +8,47 @@ each worker over its own partitions, which are an even sample of all people.
 from collections import deque
 from collections.abc import Callable
 
-from streams.delivery.parcel import Settled
 from streams.domain.exports import ListView
-from streams.domain.settlement import Carried
+from streams.domain.sending import Waiting
 
 # How often a removal that is held back asks again; a confirmed job is looked at once anyway.
 LOOK_AGAIN_SECONDS = 15.0
 
 
 class Guard:
-    """Counts one list's people and removals."""
+    """Counts one list's removals."""
 
     def __init__(
         self,
         listed: Callable[[], ListView | None],
+        people: Callable[[], int],
         *,
         window_seconds: float = 3600.0,
         minimum: int = 100,
         tripped: Callable[[str], None] = lambda why: None,
     ) -> None:
+        """`people`: how many of this worker's partitions the list holds for us now."""
         self._listed = listed
+        self._people = people
         self._window = window_seconds
         self._minimum = minimum
         self._tripped = tripped
-        self._let_through: deque[float] = deque()
-        self.exported = 0
-        """People of this worker's partitions that the list holds for us."""
+        self._removals: deque[float] = deque()
         self.holding = False
 
-    def holds(self, carried: Carried, now: float) -> float | None:
-        """Return after how many seconds a removal may ask again, or None when it may go."""
+    def holds(self, waiting: Waiting, now: float) -> float | None:
+        """Return after how many seconds a removal may ask again, or None when it may go. Counts each person once."""
         share = self._share()
-        if share is None:
-            self.holding = False
+        if share is None or waiting.let_through:
+            self.holding = self.holding and share is not None
             return None
-        while self._let_through and self._let_through[0] < now - self._window:
-            self._let_through.popleft()
-        removed = len(self._let_through)
-        people = self.exported + removed
+        while self._removals and self._removals[0] < now - self._window:
+            self._removals.popleft()
+        removed = len(self._removals)
+        people = self._people() + removed
         if removed + 1 <= self._minimum or removed + 1 <= share * people:
-            self._let_through.append(now)
+            self._removals.append(now)
+            waiting.let_through = True
             self.holding = False
             return None
         if not self.holding:
@@ -57,15 +58,6 @@ class Guard:
                 f"the share of {share:.0%} that the job allows. Look at the audiences, then confirm the removals"
             )
         return LOOK_AGAIN_SECONDS
-
-    def settled(self, it: Settled, now: float) -> None:
-        """Count a person who was written or removed."""
-        if it.refusal is not None:
-            return
-        if it.carried.wanted.present:
-            self.exported += it.carried.new
-        else:
-            self.exported = max(0, self.exported - 1)
 
     def _share(self) -> float | None:
         """The smallest share among the running jobs that have not been confirmed; None: nothing is guarded."""

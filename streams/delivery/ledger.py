@@ -7,7 +7,8 @@ Both end in the same two writes, in the order that makes a crash harmless: recei
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from schemas.audience_delivery import Outcome, Refusal
@@ -47,6 +48,8 @@ class Account:
     """Ids of receipts of an attempt whose rows are not written yet: its repetition must not tell them again."""
     unfolded: list[tuple[int, int]] = field(default_factory=list)
     """(source offset, receipt offset) of those among them whose event may come again, by source offset."""
+    people: Counter[str] = field(default_factory=Counter)
+    """By list: how many of the partition's people it holds for us."""
     in_doubt: bool = False
     """A receipt may or may not have been written: the topic has to be read before the next one."""
 
@@ -75,7 +78,9 @@ class Ledger:
         queues: Callable[[], Iterable[tuple[str, Queue]]],
         now: Callable[[], Millis] = lambda: int(time.time() * 1000),
         frozen: Callable[[bytes], None] = lambda key: None,
+        look: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        """`frozen` is told of rows that wait to be handed over; `look` reads which receipts the topic has."""
         self._rows = rows
         self._publisher = publisher
         self._shared = shared
@@ -83,6 +88,7 @@ class Ledger:
         self._queues = queues
         self._now = now
         self._frozen = frozen
+        self._look = look
         self.account = Account(generation)
 
     @property
@@ -92,12 +98,13 @@ class Ledger:
 
     async def prepare(self, listed: ListView, people: Sequence[Waiting]) -> list[Parcel]:
         """Return what each of these people needs from the list. Who needs no call is settled before this returns."""
+        await self.be_sure()
         rows = await self._rows.read(self.partition, [it.key[1] for it in people])
         parcels = [self._parcel(listed, waiting, rows[waiting.key[1]].data) for waiting in people]
         local: list[tuple[TableRow[Row], list[Receipt]]] = []
         for parcel in parcels:
             row = rows[parcel.waiting.key[1]]
-            receipts = self._settled_here(row.data, parcel)
+            receipts = self._settled_here(row.data, parcel) if listed.running else None
             if receipts is not None:
                 parcel.settled = True
                 self._still_due(row, listed.list_id)
@@ -107,17 +114,28 @@ class Ledger:
 
     async def settle(self, list_id: str, results: Sequence[Settled], accepted: Millis) -> None:
         """Apply answers to the newest rows."""
+        await self.be_sure()
         rows = await self._rows.read(self.partition, [it.waiting.key[1] for it in results])
         changed: list[tuple[TableRow[Row], list[Receipt]]] = []
+        moved = 0
         for it in results:
             row = rows[it.waiting.key[1]]
+            before = held_for_us(row.data, list_id)
             if it.refusal is not None:
                 receipts = refused(row.data, it.carried, it.refusal, it.code, it.message)
             else:
                 receipts = delivered(row.data, it.carried, it.address, added=it.added)
+            moved += held_for_us(row.data, list_id) - before
             self._still_due(row, list_id)
             changed.append((row, receipts))
         await self.write(changed, accepted)
+        self.account.people[list_id] += moved
+
+    async def be_sure(self) -> None:
+        """After a receipt that may or may not have been written: look, before the next one."""
+        if self.account.in_doubt and self._look is not None:
+            await self._look()
+            self.account.in_doubt = False
 
     async def write(self, changed: Sequence[tuple[TableRow[Row], list[Receipt]]], accepted: Millis) -> None:
         """Write receipts, then rows."""
@@ -134,8 +152,10 @@ class Ledger:
         await self._rows.write_rows(self.partition, self.account.generation, [row for row, _ in changed])
         self.account.told.clear()
 
-    async def hand_over(self, row: TableRow[Row], topic: str, exports: Exports) -> None:
+    async def hand_over(self, key: bytes, topic: str, exports: Exports) -> None:
         """Give a frozen row to the person's new address: receipts for what was still to be sent, then the row."""
+        await self.be_sure()
+        row = (await self._rows.read(self.partition, [key]))[key]
         if row.data.went_to is None:
             return
         to, at = row.data.went_to
@@ -151,12 +171,17 @@ class Ledger:
         await self._rows.write_rows(self.partition, self.account.generation, [row])
         self.account.told.clear()
 
+    def told(self, source: int, job_id: str, position: int) -> bool:
+        """Say whether a receipt was in the topic when the partition was taken over."""
+        published = self.account.published
+        return bool(published) and self._desk.event_id(job_id, position, source) in published
+
     async def tell(self, receipts: Iterable[tuple[bytes, Receipt, int, Held | None]], accepted: Millis) -> None:
         """Publish receipts of (key, receipt, source, held), but none that the topic has already."""
         outputs: list[Output] = []
         ids: list[str] = []
         for key, receipt, source, held in receipts:
-            told = self._desk.event_id(receipt, source)
+            told = self._desk.event_id(receipt.job_id, receipt.position, source)
             if told not in self.account.published and told not in self.account.told:
                 ids.append(told)
                 outputs.append(output(self._desk, key, receipt, source, held, accepted))
@@ -180,8 +205,7 @@ class Ledger:
         if want is None:
             return Parcel(waiting)
         answers, seen = answers_owed(row, listed), seen_up_to(row)
-        new = held is None or not held.audiences
-        carried = Carried(key, self.partition, listed.list_id, want, answers, seen, waiting.attempts + 1, new)
+        carried = Carried(key, self.partition, listed.list_id, want, answers, seen, waiting.attempts + 1)
         return Parcel(waiting, carried, route_of(held, want, waiting.doubts), held and decode_held(encode_held(held)))
 
     def _settled_here(self, row: Row, parcel: Parcel) -> list[Receipt] | None:
@@ -204,5 +228,18 @@ class Ledger:
         row.data.due = any(
             queue.touched(key) if queued == list_id else key in queue for queued, queue in self._queues()
         )
-        if row.data.awaits is not None or row.data.went_to is not None:
+        if row.data.awaits is not None or row.data.went_to is not None or self._for_later(row.data, list_id):
             row.data.due = True
+
+    def _for_later(self, row: Row, list_id: str) -> bool:
+        """Whether a list whose jobs are all stopped may have to be told something when one starts again."""
+        return any(
+            it.list_id != list_id and not it.running and it.list_id in row.lists
+            for it in self._shared.exports.lists.values()
+        )
+
+
+def held_for_us(row: Row, list_id: str) -> bool:
+    """Say whether a list holds audiences of the person."""
+    held = row.lists.get(list_id)
+    return held is not None and bool(held.audiences)

@@ -30,20 +30,19 @@ class Desk:
     source_topic: str
     name_of: Callable[[str], str]
 
-    def event_id(self, receipt: Receipt, source: int) -> str:
+    def event_id(self, job_id: str, position: int, source: int) -> str:
         """Return a receipt's id: the same change and job give the same id, whoever writes it.
 
         `source`: incarnation of the source topic, whose offsets begin anew when it is made anew.
         """
-        change = f"{self.source_topic}@{source:x}/{self.partition}/{receipt.position}"
-        return f"{change}/{receipt.job_id}"[-128:]
+        return f"{self.source_topic}@{source:x}/{self.partition}/{position}/{job_id}"[-128:]
 
 
 def output(desk: Desk, key: bytes, receipt: Receipt, source: int, held: Held | None, now: Millis) -> Output:
     """Return the record of one receipt. `now`: when the answer was accepted."""
     body: dict[str, Any] = {
         "schema_version": 1,
-        "event_id": desk.event_id(receipt, source),
+        "event_id": desk.event_id(receipt.job_id, receipt.position, source),
         "at": _text(now),
         "job_id": receipt.job_id,
         "list_id": receipt.list_id,

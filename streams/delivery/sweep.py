@@ -2,19 +2,21 @@
 
 A new job with existing users, a changed mapping, a renamed audience, lost values, a removed guard: all of them make
 rows due by what they change in the wanted state. The partition's rows are walked in key order, a bounded number at a
-time, behind live changes; how far it got is kept in the checkpoint, so a crash goes on from there.
+time, behind live changes. How far it got is kept in the checkpoint, and how far it goes next before anything is sent:
+so a crash goes on from there, and knows who may have been sent something that no row tells of.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from streams.batches import Revoked
+from streams.batches import Row as TableRow
 from streams.delivery.codec import CHECKPOINT_KEY
 from streams.delivery.ports import Rows
 from streams.delivery.sender import ListSender
+from streams.delivery.takeover import SweepMark, Window
 from streams.domain.catalogue import Catalogue
 from streams.domain.desired import wanted
 from streams.domain.exports import ListView
@@ -26,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 # Rows looked at between two turns of the event loop: at 20 microseconds each, live changes wait 10 ms at most.
 STEP = 500
+LOOK_SECONDS = 0.05
 
 
 def due_by_state(row: Row, email: str, listed: ListView, catalogue: Catalogue) -> bool:
@@ -40,80 +43,69 @@ def due_by_state(row: Row, email: str, listed: ListView, catalogue: Catalogue) -
 
 
 class Sweep:
-    """Walks one partition for one list."""
+    """Walks one partition for one list's jobs, once."""
 
     def __init__(
         self,
         rows: Rows,
         partition: int,
         sender: ListSender,
-        listed: Callable[[], ListView | None],
+        listed: ListView,
         catalogue: Catalogue,
+        mark: SweepMark,
+        unsure: Window | None,
+        keep: Callable[[SweepMark], Awaitable[None]],
         *,
         most: int,
-        after: bytes | None = None,
-        progress: Callable[[str, bytes | None], None],
     ) -> None:
-        """`after`: where an earlier owner got to; `progress(revision, key)` keeps where we are, None = complete."""
+        """`mark`: where to begin. `unsure`: people to whom a crashed predecessor may have sent something.
+
+        `keep` makes a mark durable.
+        """
         self._rows = rows
         self._partition = partition
         self._sender = sender
         self._listed = listed
         self._catalogue = catalogue
+        self._mark = mark
+        self._unsure = unsure
+        self._keep = keep
         self._most = most
-        self._after = after
-        self._progress = progress
-        self._steps: deque[tuple[bytes, list[bytes]]] = deque()
-        self.found = 0
+        self._steps: deque[tuple[str, list[bytes]]] = deque()
 
     async def run(self) -> None:
-        """Walk once; begins anew when the jobs change meanwhile. Returns when everything found has been settled."""
-        listed = self._listed()
-        while listed is not None:
-            revision = listed.revision
-            try:
-                complete = await self._walk(listed)
-            except Revoked:
-                return
-            listed = self._listed()
-            if complete and listed is not None and listed.revision == revision:
-                self._progress(revision, None)
-                if self.found:
-                    log.info("sweep done", list_id=listed.list_id, partition=self._partition, found=self.found)
-                return
-            self._after = None
-            self._steps.clear()
+        """Walk to the end; returns when everybody who was found is settled. Cancelled when the jobs change."""
+        found = 0
+        start = self._mark.after
+        async for rows in self._rows.scan(self._partition, after=start.encode() if start else None, step=STEP):
+            people = [row for row in rows if row.key != CHECKPOINT_KEY and row.exists]
+            due = [(row.key, unsure) for row in people if (unsure := self._is_due(row)) is not None]
+            found += len(due)
+            last = rows[-1].key.decode()
+            self._mark = self._mark._replace(front=last)
+            if due:
+                await self._keep(self._mark)  # known before anything is sent
+            for key, unsure in due:
+                self._sender.touch(self._partition, key, live=False, unsure=unsure)
+            self._steps.append((last, [key for key, _ in due]))
+            await self._settled(self._most)
+        await self._settled(0)
+        await self._keep(SweepMark(self._listed.revision, None))
+        if found:
+            log.info("sweep done", list_id=self._listed.list_id, partition=self._partition, found=found)
 
-    async def _walk(self, listed: ListView) -> bool:
-        async for rows in self._rows.scan(self._partition, after=self._after, step=STEP):
-            found: list[bytes] = []
-            for row in rows:
-                if row.key == CHECKPOINT_KEY or not row.exists:
-                    continue
-                if due_by_state(row.data, row.key.decode(), listed, self._catalogue):
-                    found.append(row.key)
-                    self._sender.touch(self._partition, row.key, live=False, unsure=row.data.due)
-            self.found += len(found)
-            self._steps.append((rows[-1].key, found))
-            if not await self._settled(listed, self._most):
-                return False
-            self._note(listed.revision)
-        return await self._settled(listed, 0)
+    def _is_due(self, row: TableRow[Row]) -> bool | None:
+        """Return None for who needs nothing, else whether something may have been sent to them already."""
+        key = row.key.decode()
+        if self._unsure is not None and self._unsure.holds(key):
+            held = row.data.lists.get(self._listed.list_id)
+            return True if wanted(row.data, key, self._listed, held, self._catalogue.name_of) is not None else None
+        return row.data.due if due_by_state(row.data, key, self._listed, self._catalogue) else None
 
-    def _note(self, revision: str) -> None:
-        """Keep how far everybody has been settled: a crash begins again behind that."""
+    async def _settled(self, most: int) -> None:
+        """Wait until no more than `most` people of the backfill wait, and note how far everybody is settled."""
         queue = self._sender.queue
+        while queue.background_of(self._partition) > most:  # noqa: ASYNC110 - queues wake nobody
+            await asyncio.sleep(LOOK_SECONDS)
         while self._steps and not any((self._partition, key) in queue for key in self._steps[0][1]):
-            self._after = self._steps.popleft()[0]
-        if self._after is not None:
-            self._progress(revision, self._after)
-
-    async def _settled(self, listed: ListView, most: int) -> bool:
-        """Wait until no more than `most` people of the sweep wait. False when the jobs changed."""
-        while True:
-            now = self._listed()
-            if now is None or now.revision != listed.revision:
-                return False
-            if self._sender.queue.background_of(self._partition) <= most:
-                return True
-            await asyncio.sleep(0.05)
+            self._mark = self._mark._replace(after=self._steps.popleft()[0])

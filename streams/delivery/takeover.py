@@ -37,14 +37,48 @@ class ReceiptsTopic(Protocol):
         ...
 
 
+class Window(NamedTuple):
+    """Keys after `after`, up to and with `upto`."""
+
+    after: str
+    upto: str
+
+    def holds(self, key: str) -> bool:
+        """Say whether a key is inside."""
+        return self.after < key <= self.upto
+
+    def with_(self, other: "Window | None") -> "Window":
+        """Return the least window that holds both."""
+        return self if other is None else Window(min(self.after, other.after), max(self.upto, other.upto))
+
+
+class SweepMark(NamedTuple):
+    """How far a sweep got. Between `after` and `front` requests may be under way that no row knows of."""
+
+    revision: str
+    """Of the list's jobs; empty when they have changed since."""
+    after: str | None
+    """Everybody up to this key is settled; None: the sweep is complete."""
+    front: str = ""
+    doubt: Window | None = None
+    """People to whom an earlier sweep, for other jobs, may have sent something without an answer."""
+
+    @property
+    def open_window(self) -> Window | None:
+        """Who may have been sent something that is not known, if this is all that was left behind."""
+        if self.after is None:
+            return None
+        return Window(self.after, max(self.front, self.after)).with_(self.doubt)
+
+
 @dataclass(slots=True)
 class Checkpoint:
     """What a partition has done so far; a row of the table."""
 
     receipts: int = -1
     """Rows are complete up to this offset of the receipts' partition; -1: nothing was ever told."""
-    sweeps: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    """By list: the revision that was swept, and the last key that was looked at; None when it is complete."""
+    sweeps: dict[str, SweepMark] = field(default_factory=dict)
+    """By list."""
     people: dict[str, int] = field(default_factory=dict)
     """By list: how many people it holds for us."""
 
@@ -55,13 +89,20 @@ def read_checkpoint(row: Row) -> Checkpoint:
     if kept is None:
         return Checkpoint()
     body: dict[str, Any] = kept[0]
-    sweeps = {list_id: (it[0], it[1]) for list_id, it in body["sweeps"].items()}
+    sweeps = {
+        list_id: SweepMark(revision, after, front, None if doubt is None else Window(*doubt))
+        for list_id, (revision, after, front, doubt) in body["sweeps"].items()
+    }
     return Checkpoint(body["receipts"], sweeps, dict(body["people"]))
 
 
 def write_checkpoint(row: Row, checkpoint: Checkpoint) -> None:
     """Put a checkpoint into its row."""
-    body = {"receipts": checkpoint.receipts, "sweeps": checkpoint.sweeps, "people": checkpoint.people}
+    sweeps = {
+        list_id: [it.revision, it.after, it.front, None if it.doubt is None else [*it.doubt]]
+        for list_id, it in checkpoint.sweeps.items()
+    }
+    body = {"receipts": checkpoint.receipts, "sweeps": sweeps, "people": checkpoint.people}
     row.fields["checkpoint"] = (body, 0)
 
 
@@ -110,7 +151,7 @@ def apply(rows: Mapping[bytes, Row], tail: Iterable[Told]) -> set[bytes]:
         for job, said in list(held.said.items()):
             before = known.said[job].answered if known is not None and job in known.said else -1
             told = max(before, answered) if job == body["job_id"] else before
-            held.said[job] = Said(said.digest, told)
+            held.said[job] = Said(said.digest, told, said.also)
         row.lists[body["list_id"]] = held
         changed.add(it.key)
     return changed

@@ -92,10 +92,11 @@ class Wanted:
 def part_of(row: Row, email: str, view: JobView, name_of: NameOf, epoch: int = 0, held: Held | None = None) -> Part:
     """Return a job's part. The digest is empty when the job has no say about the person.
 
-    Whom a job exported before, and does not any more because it was changed, has left it.
+    Whom a job exported before, and does not any more because it was changed, has left it. That holds too where nothing
+    is known to have been told but a request may have been made.
     """
     membership, audiences = membership_of(row, view)
-    if membership is Membership.UNCONCERNED and held is not None and view.id in held.said:
+    if membership is Membership.UNCONCERNED and held is not None and (view.id in held.said or not held.said):
         membership = Membership.ABSENT
     if membership is Membership.UNCONCERNED:
         return Part(view, membership)

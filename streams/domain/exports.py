@@ -59,20 +59,14 @@ class Exports:
 
     lists: Mapping[str, ListView] = field(default_factory=dict)
     everything: tuple[JobView, ...] = ()
-    """Running jobs that export every audience."""
+    """Jobs that export every audience."""
     by_audience: Mapping[str, tuple[JobView, ...]] = field(default_factory=dict)
-    """Running jobs that name the audience; `everything` comes on top."""
+    """Jobs that name the audience; `everything` comes on top."""
 
     def of(self, audience: str) -> tuple[JobView, ...]:
-        """Return the running jobs that export an audience."""
+        """Return the jobs that export an audience, stopped ones too: what they miss is sent when they start again."""
         named = self.by_audience.get(audience)
         return self.everything if named is None else named + self.everything
-
-    def concern(self, audience: str) -> bool:
-        """Say whether any job exports an audience, running or stopped: a stopped one may be started again."""
-        return bool(self.of(audience)) or any(
-            view.exports(audience) for listed in self.lists.values() for view in listed.jobs if not view.running
-        )
 
     def job(self, job_id: str) -> JobView | None:
         """Return a job by its id."""
@@ -90,8 +84,6 @@ def compiled(jobs: Iterable[ExportJob], catalogue: Catalogue, epochs: Mapping[st
     everything: list[JobView] = []
     for shared in views.values():
         for view in shared:
-            if not view.running:
-                continue
             if view.audiences is None:
                 everything.append(view)
             for audience in view.audiences or ():

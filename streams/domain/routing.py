@@ -78,8 +78,11 @@ def is_due(held: Held | None, wanted: Wanted) -> bool:
 
 
 def route_of(held: Held | None, wanted: Wanted, doubts: Doubts) -> Route:
-    """Return the call that is next for this person."""
-    if not is_due(held, wanted):
+    """Return the call that is next for this person.
+
+    While an earlier request may have been applied, that nothing differs from what is known says nothing: it is sent.
+    """
+    if not is_due(held, wanted) and not doubts.unsure:
         return ANSWER
     if wanted.present:
         return _presence(held, wanted, doubts)
@@ -92,7 +95,7 @@ def _presence(held: Held | None, wanted: Wanted, doubts: Doubts) -> Route:
     if doubts.code in INACTIVE:
         if wanted.resubscribe and wanted.rules:
             return Route(Kind.CONSULT, True, wanted.queue, wanted.restart)
-        return Route(Kind.STRIP) if stale_audiences(held, wanted) else Route(Kind.REFUSE)
+        return Route(Kind.STRIP) if stale_audiences(held, wanted) or doubts.unsure else Route(Kind.REFUSE)
     mails = wanted.queue or wanted.restart
     if doubts.unsure and mails and not doubts.absent:
         return Route(Kind.ASK)

@@ -46,6 +46,8 @@ class Said:
 
     digest: str
     answered: int
+    also: tuple[int, ...] = ()
+    """Later positions that are answered too: snapshots of which the job exported only what they did not change."""
 
 
 @dataclass(slots=True)
@@ -184,7 +186,7 @@ def rebase(row: Row, source: int) -> None:
     for held in row.lists.values():
         held.seen = -1
         for said in held.said.values():
-            said.answered = -1
+            said.answered, said.also = -1, ()
 
 
 def _standing(it: Standing) -> tuple[int, Millis, int, Millis, Millis]:
@@ -193,12 +195,12 @@ def _standing(it: Standing) -> tuple[int, Millis, int, Millis, Millis]:
 
 def encode_held(held: Held) -> list[Any]:
     """Return what a list holds, as JSON."""
-    said = {job: [it.digest, it.answered] for job, it in held.said.items()}
+    said = {job: [it.digest, it.answered, *it.also] for job, it in held.said.items()}
     return [said, held.address, list(held.audiences), held.code, int(held.asked), held.seen, held.digest, held.mended]
 
 
 def decode_held(held: list[Any]) -> Held:
     said, *rest = held
     address, audiences, code, asked, seen, digest, mended = rest
-    told = {job: Said(it[0], it[1]) for job, it in said.items()}
+    told = {job: Said(it[0], it[1], tuple(it[2:])) for job, it in said.items()}
     return Held(told, address, audiences, code, bool(asked), seen, digest, mended)

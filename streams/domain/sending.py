@@ -34,6 +34,8 @@ class Waiting:
     attempts: int = 0
     share: int = IMPORT_LIMIT
     """With how many others at most: smaller after an import that was not understood, until its cause is found."""
+    let_through: bool = False
+    """The removal guard has counted this person's removal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class Queue:
             self._background[key[0]] -= not waiting.live
             return True
         waiting.attempts, waiting.doubts, waiting.since = 0, Doubts(), now
+        waiting.let_through = False
         waiting.share = self._limit
         self._enqueue(waiting)
         return False

@@ -40,8 +40,6 @@ class Carried:
     seen: int
     """The highest position among the person's changes: everything up to it is in this request."""
     attempts: int = 1
-    new: bool = False
-    """The list held no audiences for the person when the request was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +68,9 @@ def answers_owed(row: Row, listed: ListView) -> tuple[Answer, ...]:
     owed: dict[tuple[str, int], Answer] = {}
     for view in listed.running:
         said = held.said.get(view.id) if held is not None else None
-        answered = -1 if said is None else said.answered
+        answered, also = (-1, ()) if said is None else (said.answered, said.also)
         for audience, standing in row.audiences.items():
-            if standing.position <= answered or not view.exports(audience):
+            if standing.position <= answered or standing.position in also or not view.exports(audience):
                 continue
             if not counts(view, standing.since, inside=standing.inside):
                 continue
@@ -160,7 +158,8 @@ def _tell(row: Row, held: Held, carried: Carried) -> None:
     for job, digest in carried.wanted.digests.items():
         said = held.said.get(job)
         answered = carried.seen if said is None else max(said.answered, carried.seen)
-        held.said[job] = Said(digest, answered)
+        also = () if said is None else tuple(it for it in said.also if it > answered)
+        held.said[job] = Said(digest, answered, also)
     held.seen = max(held.seen, carried.seen)
     row.owed = [it for it in row.owed if it.list_id != carried.list_id or it.position > carried.seen]
 

@@ -84,6 +84,10 @@ async def test_bad_rows_of_an_import_are_settled_each(world: World, bad: int) ->
     }
     writes = [it for it in world.controls.writes() if it["email"] not in refused]
     assert len(writes) == 100 - bad  # nobody was sent twice
+    letters = world.log.read("audience-membership.dlq")
+    assert sorted(it.key.decode() for it in letters) == sorted(refused)
+    originals = {it.value for it in world.log.read("audience-membership")}
+    assert all(it.value in originals for it in letters)
 
 
 async def test_an_import_that_is_not_understood_is_halved(world: World) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from streams.batches import Output, Revoked, Source
+from streams.batches import DeadLetter, Output, Revoked, Source
 from streams.batches import Row as TableRow
 from streams.batches.batch import Batch, StoredRecord
 from streams.batches.partitioning import partition_of
@@ -137,6 +137,17 @@ class Process:
             row.advance(batch.source, batch.last)
         await self.write_rows(batch.partition, batch.generation, rows, outputs)
 
+    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep refused records."""
+        await self.publish_all(
+            [
+                Output(
+                    f"{it.topic}.dlq", it.record.key, it.record.value, (("reason", it.reason.encode()),), it.partition
+                )
+                for it in letters
+            ]
+        )
+
     async def scan(
         self, partition: int, *, after: bytes | None = None, step: int = 1000
     ) -> AsyncIterator[list[TableRow[Row]]]:
@@ -173,6 +184,10 @@ class Process:
     def receipts_of(self, topic: str) -> "MemoryReceipts":
         """Reads receipts."""
         return MemoryReceipts(self.log, topic)
+
+    def source_of(self, topic: str) -> "MemorySource":
+        """Reads single records of a topic."""
+        return MemorySource(self.log, topic)
 
     # -- running the agent
 
@@ -214,3 +229,16 @@ class MemoryReceipts:
         """The records of [start, end)."""
         records = self._log.topics.get((self._topic, partition), [])[start:end]
         return [Told(it.offset, it.key or b"", it.value or b"{}", tuple(it.headers)) for it in records]
+
+
+class MemorySource:
+    """As PartitionReader."""
+
+    def __init__(self, log: Log, topic: str) -> None:
+        self._log = log
+        self._topic = topic
+
+    async def fetch(self, partition: int, offsets: Sequence[int]) -> list[StoredRecord]:
+        """The records at these offsets."""
+        records = self._log.topics.get((self._topic, partition), [])
+        return [records[offset] for offset in offsets]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.batches import Revoked
-from streams.delivery import courier, delivery
+from streams.delivery import courier, partitions
 from streams.delivery.ledger import Ledger
 from streams.domain import routing
 from streams.domain.routing import Kind, Route
@@ -55,8 +55,8 @@ async def test_sabotage_rows_before_receipts(world: World, monkeypatch: pytest.M
 
 
 async def test_sabotage_receipts_are_not_read_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "ids_of", lambda tail: set())
-    monkeypatch.setattr(delivery, "apply", lambda rows, tail: set())
+    monkeypatch.setattr(partitions, "ids_of", lambda tail: set())
+    monkeypatch.setattr(partitions, "apply", lambda rows, tail: set())
     with pytest.raises(AssertionError, match="twice"):
         await _killed_at_every_effect(world)
 
@@ -119,7 +119,7 @@ async def _changed_in_flight(world: World) -> None:
     await worker.consume()
     for _ in range(400):
         await asyncio.sleep(0.05)
-        sender = worker.delivery.senders.get(world.list_id)
+        sender = worker.delivery.lists.sender(world.list_id)
         if sender is not None and sender.queue.in_flight and world.controls.list(world.list_id):
             break
     world.change("ann@example.com", "enter", "eu", 2)

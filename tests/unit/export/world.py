@@ -18,6 +18,7 @@ from streams.audience.agent import AudienceAgent
 from streams.audience.commands import RowChanges
 from streams.batches import Output
 from streams.delivery.accounts import Accounts
+from streams.delivery.dead_letters import Originals
 from streams.delivery.delivery import Delivery
 from streams.delivery.settings import ExportSettings
 from streams.delivery.shared import Shared
@@ -53,6 +54,7 @@ class Worker:
             self.accounts,
             self.process.receipts_of(names["audience-delivery"]),
             world.attend,
+            Originals(SOURCE, self.process.source_of(SOURCE), self.process.keep),
             clock=loop.time,
             wall=world.wall,
         )
@@ -86,7 +88,7 @@ class Worker:
         ):
             pass
 
-    async def rest(self, seconds: float = 240.0) -> None:
+    async def rest(self, seconds: float = 1200.0) -> None:
         """Fold, send, and wait until nothing is left to do; `seconds` of the loop's clock."""
         await self.consume()
         deadline = asyncio.get_running_loop().time() + seconds
@@ -100,14 +102,11 @@ class Worker:
 
     def _all_swept(self) -> bool:
         lists = {it for it, view in self.shared.exports.lists.items() if view.running}
-        return lists <= set(self.delivery.senders)
+        return lists <= {it.list_id for it in self.delivery.lists.senders()}
 
     def describe(self) -> str:
         """What it is waiting for."""
-        return "; ".join(
-            f"{list_id}: {len(sender.queue)} wait, {sender.queue.in_flight} in flight, halted {sender.halted}"
-            for list_id, sender in self.delivery.senders.items()
-        )
+        return "; ".join(f"{list_id}: {state}" for list_id, state in self.delivery.state().items())
 
     async def crash(self) -> None:
         """End now; nothing that is not acknowledged happens any more."""
@@ -125,10 +124,6 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for sender in self.delivery.senders.values():
-            for task in list(sender._open):
-                task.cancel()
-            await asyncio.gather(*sender._open, return_exceptions=True)
         await self.accounts.close()
 
 
