@@ -77,8 +77,15 @@ class World:
         finally:
             await worker.stop()
 
-    def process(self, disk: str, **environment: str) -> subprocess.Popen[bytes]:
-        """A worker as a process of its own; the caller ends it."""
+    def process(
+        self,
+        disk: str,
+        *,
+        module: str = "tests.integration.profile.run_worker",
+        said: Path | None = None,
+        **environment: str,
+    ) -> subprocess.Popen[bytes]:
+        """A worker as a process of its own; the caller ends it. `said`: the file that it writes to, else a pipe."""
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": self.namespace,
@@ -88,12 +95,17 @@ class World:
             "STREAMS_DATA_DIR": str(self.directory / disk),
             "PROFILE_API_TOKEN": TOKEN,
         }
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.integration.profile.run_worker"],
-            env={**os.environ, **settings, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        out = subprocess.PIPE if said is None else os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", module],
+                env={**os.environ, **settings, **environment},
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        finally:
+            if said is not None:
+                os.close(out)
 
     def send(self, topic: str, *messages: Any, key: bytes | None = None) -> None:
         """Publish messages under their address's key; dicts as JSON."""
