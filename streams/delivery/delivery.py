@@ -225,11 +225,17 @@ class Delivery:
         async def keep(mark: SweepMark) -> None:
             await self.partitions.mark(partition, owned, listed.list_id, mark)
 
+        async def expect(keys: list[bytes]) -> None:
+            ledger = owned.ledger
+            await self.owner.run_as_owner(
+                partition, ledger.account.generation, lambda: ledger.expect(listed.list_id, keys)
+            )
+
         unsure = owned.unsure.get(listed.list_id)
         most = self._settings.backfill_rows
         try:
             await Sweep(
-                self._rows, partition, sender, listed, self._shared.catalogue, mark, unsure, keep, most=most
+                self._rows, partition, sender, listed, self._shared.catalogue, mark, unsure, keep, expect, most=most
             ).run()
         except Revoked:
             return

@@ -131,6 +131,15 @@ class Ledger:
         await self.write(changed, accepted)
         self.account.people[list_id] += moved
 
+    async def expect(self, list_id: str, keys: Sequence[bytes]) -> None:
+        """Note in the rows that a request may be made from here on: jobs may have changed when a successor looks."""
+        rows = await self._rows.read(self.partition, keys)
+        unheard = [row for row in rows.values() if row.exists and list_id not in row.data.lists]
+        for row in unheard:
+            row.data.lists[list_id] = Held()
+        if unheard:
+            await self._rows.write_rows(self.partition, self.account.generation, unheard)
+
     async def be_sure(self) -> None:
         """After a receipt that may or may not have been written: look, before the next one."""
         if self.account.in_doubt and self._look is not None:

@@ -21,8 +21,7 @@ import structlog
 
 from connectors.campaign_monitor.errors import CampaignMonitorError
 from connectors.campaign_monitor.limiter import Lane, Limiter
-from schemas.audience_delivery import Refusal
-from streams.batches import BatchError, Revoked
+from streams.batches import BatchError
 from streams.delivery.choosing import choose
 from streams.delivery.courier import Answered, Courier
 from streams.delivery.fields import FieldTypeError, ListFields, needs_of
@@ -30,6 +29,7 @@ from streams.delivery.gate import Gate
 from streams.delivery.guard import Guard
 from streams.delivery.judging import MEND_SECONDS, judge
 from streams.delivery.parcel import Parcel, Settled
+from streams.delivery.rows_of_list import RowsOfList
 from streams.delivery.shop import Shop
 from streams.domain.exports import ListView
 from streams.domain.outcome import Again, Delivered, Halt, Mend, decide
@@ -72,6 +72,7 @@ class ListSender:
         self.fields = fields
         self.gate = Gate(probe_seconds)
         self._shop = shop
+        self._rows = RowsOfList(list_id, shop, self.queue, clock)
         self._couriers = couriers
         self._limiter = limiter
         self._requests = requests
@@ -166,7 +167,7 @@ class ListSender:
         people = list(pick.people)
         try:
             listed = self._shop.listed(self.list_id)
-            parcels = await self._prepare(people, listed)
+            parcels = await self._rows.prepare(people, listed)
             chosen, route = choose(parcels, self.queue, self.guard, self._clock())
             if not chosen or route is None:
                 return
@@ -179,28 +180,6 @@ class ListSender:
             # A defect of ours must not keep these people in flight for ever, nor stop the others.
             log.exception("request failed", list_id=self.list_id, people=len(people))
             self._later(people, DEFECT_WAIT_SECONDS, unsure=True)
-
-    async def _prepare(self, people: Sequence[Waiting], listed: ListView | None) -> list[Parcel]:
-        by_partition: dict[int, list[Waiting]] = {}
-        for waiting in people:
-            by_partition.setdefault(waiting.key[0], []).append(waiting)
-        found = await asyncio.gather(*(self._read(part, listed, group) for part, group in by_partition.items()))
-        order = {waiting.key: n for n, waiting in enumerate(people)}
-        return sorted((it for group in found for it in group), key=lambda it: order[it.waiting.key])
-
-    async def _read(self, partition: int, listed: ListView | None, group: Sequence[Waiting]) -> list[Parcel]:
-        ledger = self._shop.ledger(partition)
-        if ledger is None or listed is None:
-            for waiting in group:
-                self.queue.drop(waiting.key)
-            return []
-        try:
-            return await self._shop.owner.run_as_owner(
-                partition, ledger.account.generation, lambda: ledger.prepare(listed, group)
-            )
-        except Revoked:
-            self.queue.forget_partition(partition)
-            return []
 
     async def _request(self, chosen: Sequence[Parcel], route: Route, lane: Lane, listed: ListView | None) -> None:
         people = [parcel.waiting for parcel in chosen]
@@ -257,37 +236,7 @@ class ListSender:
         elif answers and self.gate.succeeded():
             log.info("list goes on", list_id=self.list_id)
             await self._shop.attend(self.list_id, None)
-        await self._write(settled, accepted)
-
-    async def _write(self, settled: Sequence[Settled], accepted: Millis) -> None:
-        by_partition: dict[int, list[Settled]] = {}
-        for it in settled:
-            by_partition.setdefault(it.waiting.key[0], []).append(it)
-        await asyncio.gather(*(self._settle(part, group, accepted) for part, group in by_partition.items()))
-
-    async def _settle(self, partition: int, group: Sequence[Settled], accepted: Millis) -> None:
-        ledger = self._shop.ledger(partition)
-        if ledger is None:
-            self.queue.forget_partition(partition)
-            return
-        refused = [it for it in group if it.refusal is Refusal.INVALID and it.code is not None]
-        while True:
-            try:
-                await self._shop.keep_refused(partition, refused)
-                await self._shop.owner.run_as_owner(
-                    partition, ledger.account.generation, lambda: ledger.settle(self.list_id, group, accepted)
-                )
-            except Revoked:
-                self.queue.forget_partition(partition)
-                return
-            except BatchError as error:
-                log.warning("answers could not be written yet", list_id=self.list_id, error=str(error))
-                await asyncio.sleep(1.0)
-                continue
-            break
-        now = self._clock()
-        for it in group:
-            self.queue.done(it.waiting.key, now)
+        await self._rows.settle(settled, accepted)
 
     # -- trouble
 

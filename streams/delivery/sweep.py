@@ -55,12 +55,13 @@ class Sweep:
         mark: SweepMark,
         unsure: Window | None,
         keep: Callable[[SweepMark], Awaitable[None]],
+        expect: Callable[[list[bytes]], Awaitable[None]],
         *,
         most: int,
     ) -> None:
         """`mark`: where to begin. `unsure`: people to whom a crashed predecessor may have sent something.
 
-        `keep` makes a mark durable.
+        `keep` makes a mark durable; `expect` notes in rows that a request may be made for them from here on.
         """
         self._rows = rows
         self._partition = partition
@@ -70,6 +71,7 @@ class Sweep:
         self._mark = mark
         self._unsure = unsure
         self._keep = keep
+        self._expect = expect
         self._most = most
         self._steps: deque[tuple[str, list[bytes]]] = deque()
 
@@ -85,6 +87,10 @@ class Sweep:
             self._mark = self._mark._replace(front=last)
             if due:
                 await self._keep(self._mark)  # known before anything is sent
+                chosen = {key for key, _ in due}
+                first = [it.key for it in people if it.key in chosen and self._listed.list_id not in it.data.lists]
+                if first:
+                    await self._expect(first)
             for key, unsure in due:
                 self._sender.touch(self._partition, key, live=False, unsure=unsure)
             self._steps.append((last, [key for key, _ in due]))

@@ -9,7 +9,7 @@ import contextlib
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -238,6 +238,7 @@ class Export(RuleBasedStateMachine):
 
 Export.TestCase.settings = settings(
     max_examples=60,
+    phases=(Phase.explicit, Phase.generate),  # a smaller example is not worth the minutes that shrinking takes
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
