@@ -12,6 +12,6 @@ from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings
 
 if __name__ == "__main__":
-    logs.configure("console", "info", process="connector")
+    logs.configure("json", "info", process="connector")
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     asyncio.run(run(KafkaSettings(), CampaignMonitorSettings(), ControlSettings(), ImporterSettings()))

@@ -1,13 +1,16 @@
-"""Connector processes that tests start and kill."""
+"""Connector processes that tests start and kill. What one said tells whether it had work in hand."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from connectors.kafka.settings import KafkaSettings
+from tests.deadline import eventually
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -30,10 +33,12 @@ class Connectors:
             **{f"IMPORT_{name.upper()}": str(value) for name, value in imports.items()},
         }
         self._logs = logs
+        self._started: dict[int, int] = {}
         self.processes = [self._start(number) for number in range(count)]
 
     def _start(self, number: int) -> "subprocess.Popen[bytes]":
-        with (self._logs / f"connector-{number}.log").open("ab") as output:
+        self._started[number] = len(self._said(number, since=0))
+        with self._log(number).open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.importer.connector_process"],
                 env=self._environment,
@@ -42,13 +47,30 @@ class Connectors:
                 stderr=output,
             )
 
-    def kill(self, chance: random.Random) -> int:
-        """SIGKILL one at random and start it again; return which."""
-        number = chance.randrange(len(self.processes))
+    def _log(self, number: int) -> Path:
+        return self._logs / f"connector-{number}.log"
+
+    def _said(self, number: int, since: int) -> list[str]:
+        log = self._log(number)
+        # A line that a kill has cut has no end of its own.
+        return log.read_text().splitlines()[since:] if log.exists() else []
+
+    def has_work(self, number: int) -> bool:
+        """Say whether the group has given it partitions since it was started last."""
+        owned: set[int] = set()
+        for line in self._said(number, self._started[number]):
+            event = _event(line)
+            if event.get("event") == "partitions assigned":
+                owned |= set(event["partitions"])
+            elif event.get("event") == "partitions revoked":
+                owned -= set(event["partitions"])
+        return bool(owned)
+
+    def kill(self, number: int) -> None:
+        """SIGKILL one and start it again."""
         self.processes[number].kill()
         self.processes[number].wait()
         self.processes[number] = self._start(number)
-        return number
 
     def pause(self, number: int) -> None:
         """SIGSTOP one."""
@@ -58,10 +80,12 @@ class Connectors:
         """SIGCONT one."""
         self.processes[number].send_signal(signal.SIGCONT)
 
-    def stop(self) -> list[int]:
-        """SIGTERM all; return their exit codes."""
-        for process in self.processes:
+    async def stop(self) -> list[int]:
+        """SIGTERM all, as soon as they listen to it; return their exit codes."""
+        for number, process in enumerate(self.processes):
             process.send_signal(signal.SIGCONT)
+            # One that was started a moment ago still loads its modules, and Python's own answer to SIGTERM is -15.
+            await eventually(lambda of=number: self._said(of, self._started[of]), seconds=60, every=0.1)
             process.terminate()
         return [process.wait(30) for process in self.processes]
 
@@ -71,3 +95,11 @@ class Connectors:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+def _event(line: str) -> dict[str, Any]:
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return {}
+    return event if isinstance(event, dict) else {}

@@ -37,12 +37,12 @@ SEED = int(os.environ.get("FAULT_SEED", str(random.randrange(10_000))))
 MIN_OBLIGATIONS = 1_000
 
 
-def seed(simulator: Simulator) -> str:
+def seed(simulator: Simulator, subscribers: int = 600) -> str:
     controls = simulator.controls
     client = controls.add_client("Acme", "(GMT+10:00) Canberra, Melbourne, Sydney")
     news = controls.add_list(client, "News")
     controls.add_field(news, "City")
-    controls.seed_subscribers(news, 600)
+    controls.seed_subscribers(news, subscribers)
     controls.add_campaign(
         [news], "Spring", days_ago=9, opens=700, clicks=200, unsubscribes=7, bounces=9, spam=3, days=3
     )
@@ -84,34 +84,40 @@ def pages_done(kafka: KafkaSettings) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60 + 40 * KILLS)
+@pytest.mark.timeout(120 + 40 * KILLS)
 async def test_killed_at_random(bootstrap_servers, namespace, tmp_path, started):
     print(f"FAULT_SEED={SEED}")
     chance = random.Random(SEED)
     kafka = settings(bootstrap_servers, namespace)
     async with Simulator(SimulatorSettings(latency_ms=20)) as simulator:
-        client = seed(simulator)
+        # Many kills need a long import: the smaller the pages, the more boundaries there are to die at.
+        client = seed(simulator, 600 + 80 * KILLS)
+        size = 30 if KILLS < 10 else 10
         for kind, change in (("status", {"status": 500, "body": "html"}), ("reset", {}), ("truncate", {})):
             simulator.controls.inject(kind=kind, probability=0.01, count=None, seed=SEED, **change)
         await create_job(kafka, client)
-        # Many kills need a long import: the smaller the pages, the more boundaries there are to die at.
-        size = 30 if KILLS < 10 else 10
         connectors = Connectors(
             2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=size, pages_in_flight=2, park_seconds=1
         )
         started.append(connectors)
-        in_work = 0
-        for _kill in range(KILLS):
-            before = await asyncio.to_thread(pages_done, kafka)
-            await eventually(lambda seen=before: pages_done(kafka) > seen or _ended(kafka), seconds=60, every=0.2)
+        in_hand = 0
+        for kill in range(KILLS):
+            before, victim = await asyncio.to_thread(pages_done, kafka), chance.randrange(2)
+            await eventually(lambda seen=before: asyncio.to_thread(_moved_on, kafka, seen), seconds=60, every=0.2)
+            if kill % 6 != 5:  # else also one that is still joining its group
+                await eventually(lambda of=victim: connectors.has_work(of), seconds=60, every=0.1)
             await asyncio.sleep(chance.random() * 0.5)
-            in_work += not _ended(kafka)
-            connectors.kill(chance)
-        await finished(kafka, seconds=120)
-        assert connectors.stop() == [0, 0]
-        print(f"{in_work} of {KILLS} kills met an import in work")
-        assert in_work >= min(KILLS, 3)
+            in_hand += connectors.has_work(victim) and not await asyncio.to_thread(_ended, kafka)
+            connectors.kill(victim)
+        await finished(kafka, seconds=240)
+        assert await connectors.stop() == [0, 0]
+        print(f"{in_hand} of {KILLS} kills met a process with work in hand")
+        assert in_hand >= 0.8 * KILLS, "void: too few kills met a process with work in hand"
         judge(kafka, simulator, client)
+
+
+def _moved_on(kafka: KafkaSettings, pages: int) -> bool:
+    return pages_done(kafka) > pages or _ended(kafka)
 
 
 def _ended(kafka: KafkaSettings) -> bool:
@@ -134,7 +140,7 @@ async def test_a_paused_process_is_fenced(bootstrap_servers, namespace, tmp_path
         await finished(kafka, seconds=90)
         connectors.resume(0)
         await asyncio.sleep(2)  # what it had begun, it may now try to publish
-        assert connectors.stop() == [0, 0]
+        assert await connectors.stop() == [0, 0]
         judge(kafka, simulator, client)
 
 
@@ -154,5 +160,5 @@ async def test_the_broker_is_restarted(own_broker: EmbeddedKafka, namespace: str
             await asyncio.to_thread(own_broker.kill if hard else own_broker.stop)
             await asyncio.to_thread(own_broker.restart)
         await finished(kafka, seconds=120)
-        assert connectors.stop() == [0, 0]
+        assert await connectors.stop() == [0, 0]
         judge(kafka, simulator, client)
