@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 READ_SECONDS = 30.0
 """For reading to the end. A hundred thousand small records take about a second."""
+UNKNOWN_SECONDS = 3.0
+"""How long a topic may be unknown: a broker hears of a new one a moment after the controller has made it."""
 POLL_SECONDS = 0.2
 RECORDS_PER_POLL = 2_000
 
@@ -121,10 +123,15 @@ class CompactedTopic(Mapping[bytes, ConsumedRecord]):
         await self.close()
 
     def _assign(self, consumer: Consumer, timeout_seconds: float) -> set[int]:
-        try:
-            known = consumer.list_topics(self.topic, timeout=timeout_seconds).topics[self.topic]
-        except KafkaException as failure:
-            raise CompactedTopicError(f"Topic {self.topic} cannot be read: {failure.args[0].str()}") from None
+        until = time.monotonic() + min(UNKNOWN_SECONDS, timeout_seconds)
+        while True:
+            try:
+                known = consumer.list_topics(self.topic, timeout=timeout_seconds).topics[self.topic]
+            except KafkaException as failure:
+                raise CompactedTopicError(f"Topic {self.topic} cannot be read: {failure.args[0].str()}") from None
+            if known.error is None or time.monotonic() > until:
+                break
+            time.sleep(POLL_SECONDS)
         if known.error is not None:
             raise CompactedTopicError(
                 f"Topic {self.topic} cannot be read: {known.error.str()}; create the topics with "
