@@ -40,20 +40,27 @@ class Worker:
         """Done since the start."""
         return self.marks.read()[2]
 
-    def at_work(self, seconds: float = 30.0) -> None:
+    def at_work(self, seconds: float = 60.0) -> None:
         """Wait for its first batch."""
         within(seconds, lambda: self.batches > 0 or self.process.exit_code is not None, every=0.005)
 
     def kill(self) -> bool:
         """SIGKILL, now; did it have work in hand?"""
         self.process.signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(30)
         return self.in_hand
 
-    def stop(self, seconds: float = 15.0) -> int:
+    def stop(self, seconds: float = 30.0) -> int:
         """SIGTERM; the exit code."""
         self.process.signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.ended(seconds)
+
+    def ended(self, seconds: float = 60.0) -> int:
+        """Wait for its end; the exit code. Fails with what it said last."""
+        try:
+            return self.process.wait(seconds)
+        except AssertionError as late:
+            raise AssertionError(f"{self.name} still runs after {seconds:g} s: {self.said()[-2000:]}") from late
 
     def hurry(self) -> None:
         """Stand still no more at the boundaries."""
@@ -160,13 +167,13 @@ class Farm:
         running = self.running()
         for worker in running:
             worker.process.signal(signal.SIGTERM)
-        return [worker.process.wait(20) for worker in running]
+        return [worker.process.wait(30) for worker in running]
 
     def kill(self) -> None:
         """SIGKILL to all that run."""
         for worker in self.running():
             worker.process.signal(signal.SIGKILL)
-            worker.process.wait(10)
+            worker.process.wait(30)
 
     def running(self) -> list[Worker]:
         """Workers that have not ended."""

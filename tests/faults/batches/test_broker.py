@@ -9,33 +9,44 @@ import pytest
 from connectors.kafka.embedded import EmbeddedKafka
 from tests import oracle
 from tests.faults.batches.farm import Farm
+from tests.faults.batches.sizes import FULL, FULL_EVENTS
 
+EVENTS, ROUNDS = (FULL_EVENTS, 4) if FULL else (12_000, 1)
 LOAD = {"stretch": 2000, "max_batch_records": 50}
 BACK_SECONDS = 20.0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_restarts_and_deaths_and_pauses_of_the_broker_cost_nothing(make_farm, own_broker: EmbeddedKafka) -> None:
     farm: Farm = make_farm(own_broker.bootstrap_servers)
-    farm.produce(farm.events(6000, 300))
+    share, began, slowest = EVENTS // (ROUNDS * 3 + 1), time.monotonic(), 0.0
+    farm.produce(farm.events(EVENTS - share * ROUNDS * 3, 500))
     for name in ("one", "two"):
         farm.start(name, **LOAD)
-    for fault in (own_broker.restart, died(own_broker), stood_still(own_broker, farm)):
+    faults = (own_broker.restart, died(own_broker), stood_still(own_broker, farm)) * ROUNDS
+    for number, fault in enumerate(faults):
         for worker in farm.running():
             worker.at_work()
         fault()
         since = time.monotonic()
         before = {worker.name: worker.batches for worker in farm.running()}
-        farm.produce(farm.events(2000, 300, seed=len(before)))
+        farm.produce(farm.events(share, 500, seed=number + 1))
         while all(worker.batches == before[worker.name] for worker in farm.running()):
             assert time.monotonic() - since < BACK_SECONDS, "not going again"
             time.sleep(0.05)
+        slowest = max(slowest, time.monotonic() - since)
         assert len(farm.running()) == 2, "no process had to be started again"
     for worker in farm.running():
         worker.hurry()
-    farm.drained(90)
-    verdict = farm.verdict()
+    farm.drained(180)
+    verdict = farm.verdict(max_batch_records=2000)
+    print(
+        f"{len(faults)} faults of the broker, {verdict}; going again after at most {slowest:.1f} s, "
+        f"{time.monotonic() - began:.0f} s in all"
+    )
     assert verdict.exact, str(verdict)
+    assert verdict.obligations == EVENTS
     oracle.assert_not_void(verdict)
 
 

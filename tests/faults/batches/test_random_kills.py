@@ -12,10 +12,10 @@ import time
 import pytest
 
 from tests.faults.batches.farm import Farm
+from tests.faults.batches.sizes import FULL_EVENTS, KILLS
 from tests.oracle import assert_not_void
 
-KILLS = int(os.environ.get("FAULT_KILLS", "12"))
-EVENTS = 200_000
+EVENTS = FULL_EVENTS
 USERS = 4_000
 
 
@@ -35,14 +35,14 @@ def test_two_workers_killed_at_random_lose_nothing_and_count_nothing_twice(farm:
     for kill in range(KILLS):
         worker = farm.workers[names[kill % 2]]
         since = time.monotonic()
-        worker.at_work(45)
+        worker.at_work(90)
         longest = max(longest, time.monotonic() - since)
         time.sleep(dice.random() * 0.4)
         in_hand += worker.kill()
         farm.start(worker.name, **how)
     for worker in farm.running():
         worker.hurry()
-    farm.drained(120)
+    farm.drained(180)
     killing = time.monotonic() - began
     verdict = farm.verdict(max_batch_records=2000)
     print(
