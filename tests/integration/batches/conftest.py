@@ -108,6 +108,29 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return codes
 
 
+class Told:
+    """Takes the place of the logger with which a process tells its end, however logging is configured."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        self.lines.append(f"{event} {fields}")
+
+    critical = info
+
+    def __contains__(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """What was logged with the end of the process."""
+    told = Told()
+    monkeypatch.setattr(halt, "log", told)
+    return told
+
+
 @pytest.fixture
 def all_rows() -> Any:
     return everything

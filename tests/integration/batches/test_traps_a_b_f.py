@@ -43,7 +43,7 @@ async def test_trap_a1_an_exception_out_of_the_agent_acknowledges_nothing(counti
     assert ended == []
 
 
-async def test_trap_a1_a_halt_ends_the_process_with_the_position_and_commits_nothing(counting, ended, capsys) -> None:
+async def test_trap_a1_a_halt_ends_the_process_with_the_position_and_commits_nothing(counting, ended, told) -> None:
     app, _ = counting.app()
 
     async def agent(batch: Any) -> None:
@@ -54,7 +54,7 @@ async def test_trap_a1_a_halt_ends_the_process_with_the_position_and_commits_not
     async with app.running():
         await eventually(lambda: ended)
     assert ended[0] == ExitCode.FATAL
-    assert f"{counting.source}[{partition_of(b'k', 4)}] 0..2" in capsys.readouterr().out
+    assert f"{counting.source}[{partition_of(b'k', 4)}] 0..2" in told
     assert all(offset <= 0 for offset in await counting.committed())
 
 

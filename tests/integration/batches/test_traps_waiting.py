@@ -97,7 +97,7 @@ async def test_trap_e3_a_worker_whose_batches_wait_stays_in_the_group(counting) 
         assert table.owned() == generations
 
 
-async def test_trap_f1_an_agent_that_hangs_ends_the_process(counting, ended, capfd) -> None:
+async def test_trap_f1_an_agent_that_hangs_ends_the_process(counting, ended, told, capfd) -> None:
     app, _ = counting.app(stall_seconds=1.0, revoke_grace_seconds=0.5)
     agent = app.runtime.batched[counting.source]
     hanging = asyncio.Event()
@@ -112,9 +112,8 @@ async def test_trap_f1_an_agent_that_hangs_ends_the_process(counting, ended, cap
         await eventually(lambda: ended)
         hanging.set()
     assert ended[0] == ExitCode.STALLED
-    said = capfd.readouterr()
-    assert "readable records wait and nothing is committed" in said.out
-    assert "Current thread" in said.err, "what every thread was doing"
+    assert "readable records wait and nothing is committed" in told
+    assert "Current thread" in capfd.readouterr().err, "what every thread was doing"
 
 
 async def test_trap_f9_a_full_queue_is_waited_for(counting, all_rows) -> None:
