@@ -85,7 +85,7 @@ class ExportWorker:
             max_row_bytes=export.max_row_bytes,
             commands_topic=names["cm_membership-commands"],
         )
-        changes = RowChanges(self.table, self.delivery, self.shared)
+        changes = RowChanges(self.table, self.delivery, self.shared, commands_topic=names["cm_membership-commands"])
         self._jobs: dict[str, ExportJob] = {}
         self._state_topic = CompactedTopic(kafka, names["cm_export-state"], self._take_state)
         self._jobs_topic = CompactedTopic(kafka, names["cm_jobs"], self._take_job)

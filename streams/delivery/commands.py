@@ -3,6 +3,7 @@
 {"do": "leave", "to": "new@...", "at": ms}                  key: the old address
 {"do": "arrive", "from": "old@...", "at": ms, "row": {...}}   key: the new address
 {"do": "resend", "list": "..."}                             key: a person; what the list holds is not trusted
+{"do": "erase", "at": ms}                                   key: a person, who is forgotten
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,14 @@ class Resend:
     list_id: str
 
 
-Command = Leave | Arrive | Resend
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Forget the person; asked for at that time."""
+
+    at: Millis
+
+
+Command = Leave | Arrive | Resend | Erase
 
 
 def read(value: bytes | None) -> Command:
@@ -51,6 +59,8 @@ def read(value: bytes | None) -> Command:
                 return Arrive(str(body["from"]), int(body["at"]), decode(orjson.dumps(body["row"])))
             case "resend":
                 return Resend(str(body["list"]))
+            case "erase":
+                return Erase(int(body["at"]))
             case other:
                 raise ValueError(f"do: no command is called {str(other)[:20]!r}")
     except (KeyError, TypeError) as fault:
@@ -66,4 +76,6 @@ def write(topic: str, email: str, command: Command) -> Output:
             body = orjson.dumps({"do": "arrive", "from": former, "at": at, "row": orjson.Fragment(encode(luggage))})
         case Resend(list_id=list_id):
             body = orjson.dumps({"do": "resend", "list": list_id})
+        case Erase(at=at):
+            body = orjson.dumps({"do": "erase", "at": at})
     return Output(topic, email.encode(), body)

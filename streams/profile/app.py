@@ -54,7 +54,8 @@ class ProfileWorker:
         self.catalog = catalog or catalog_of(profile)
         self.sources = {name: names[name] if name in TOPICS else name for name in self.catalog.streams}
         changes = names["cm_profile_changes"] if profile.changes and not beside else None
-        topics = Topics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes)
+        memberships = None if beside else names["cm_membership-commands"]
+        topics = Topics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes, memberships)
         self.erased = Erased(kafka, topics.erasures)
         self._beside = bool(beside)
         self.app = BatchApp(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from schemas.cm_profile_change import ErasureReceipt
 from schemas.identity import digest_of
 from streams.batches import Output, StoredRecord
+from streams.delivery import commands
 from streams.domain.counting import both, fingerprint, remember, seen
 from streams.domain.mapping.dates import Millis, rfc3339
 from streams.domain.mapping.join import join
@@ -148,6 +149,8 @@ class MoveFold:
             erased_at=rfc3339(now_ms),
         )
         tally.outputs.append(Output(self._topics.erasures, move.id.encode(), receipt.to_bytes()))
+        if self._topics.memberships is not None:
+            tally.outputs.append(commands.write(self._topics.memberships, move.email, commands.Erase(move.at)))
         self._forget(profile)
         profile.ways = Ways(erased_at=max(move.at, ways.erased_at or move.at))
         return True

@@ -9,11 +9,15 @@ MINUTE_MS = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Where outputs go, by their names in use; `changes` None: they are not told."""
+    """Where outputs go, by their names in use; None: they are not told.
+
+    `memberships` tells the export's table of erasures.
+    """
 
     moves: str
     erasures: str
     changes: str | None = None
+    memberships: str | None = None
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from tests import kafka_io
 
 PARTITIONS = 4
 TOPICS = ("cm_user", "cm_activity", "cm_profile_moves")
-OTHERS = ("cm_erasures", "cm_profile_changes")
+OTHERS = ("cm_erasures", "cm_profile_changes", "cm_membership-commands")
 TOKEN = "a-token-for-tests"
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.identity import key_of
 from streams.profile.moves import Move, output, read_move
+from streams.profile.tally import Topics
 from tests.unit.profile.worlds import World, activity
 
 A, B, C = "a@x.com", "b@x.com", "c@x.com"
@@ -135,6 +136,19 @@ def test_an_erased_person_is_gone_under_every_address(data):
     assert len({json.loads(receipt)["request_id"] for receipt in receipts}) == 1
     assert {json.loads(receipt)["outcome"] for receipt in receipts} <= {"erased", "unknown"}
     assert b"@" not in b"".join(receipts)
+
+
+def test_the_export_is_told_of_every_address_that_is_erased():
+    world = World(Topics("moves", "erasures", memberships="commands"))
+    for event in (activity(A, 1), moved(10, A, B), activity(B, 11), moved(20, B, C)):
+        world.send(event)
+        world.drain()
+    erase(world, B, 100)
+    world.drain()
+
+    told = [output for output in world.outputs if output.topic == "commands"]
+    assert {output.key.decode() for output in told} == {A, B, C}
+    assert {output.value for output in told} == {b'{"do":"erase","at":1735689700000}'}
 
 
 def test_whoever_comes_back_after_an_erasure_is_new():
