@@ -89,16 +89,15 @@ async def test_killed_at_random(bootstrap_servers, namespace, tmp_path, started)
     print(f"FAULT_SEED={SEED}")
     chance = random.Random(SEED)
     kafka = settings(bootstrap_servers, namespace)
-    async with Simulator(SimulatorSettings(latency_ms=20)) as simulator:
-        # Many kills need a long import: the smaller the pages, the more boundaries there are to die at.
-        client = seed(simulator, 600 + 80 * KILLS)
-        size = 30 if KILLS < 10 else 10
+    # Many kills need a long import: who is killed has work again after a session timeout at most, some six seconds.
+    many = KILLS >= 10
+    async with Simulator(SimulatorSettings(latency_ms=200 if many else 20)) as simulator:
+        client = seed(simulator, 600 + (200 if many else 80) * KILLS)
         for kind, change in (("status", {"status": 500, "body": "html"}), ("reset", {}), ("truncate", {})):
             simulator.controls.inject(kind=kind, probability=0.01, count=None, seed=SEED, **change)
         await create_job(kafka, client)
-        connectors = Connectors(
-            2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=size, pages_in_flight=2, park_seconds=1
-        )
+        pages = {"page_size": 10 if many else 30, "pages_in_flight": 1 if many else 2, "park_seconds": 1}
+        connectors = Connectors(2, kafka, simulator.base_url, simulator.api_key, tmp_path, **pages)
         started.append(connectors)
         in_hand = 0
         for kill in range(KILLS):

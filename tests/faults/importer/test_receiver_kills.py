@@ -3,19 +3,16 @@
 import asyncio
 import os
 import random
-import subprocess
-import sys
 
 import orjson
 import pytest
 
 from connectors.control.jobs import Jobs
-from connectors.kafka.loopback import free_ports
 from connectors.kafka.producer import AsyncProducer
 from connectors.simulator.server import Simulator
 from connectors.simulator.settings import SimulatorSettings
 from tests.deadline import eventually
-from tests.faults.importer.processes import ROOT
+from tests.faults.importer.receiver import Receiver
 from tests.integration.importer.importing import import_job, kafka_settings, topic, values
 
 KILLS = int(os.environ.get("FAULT_KILLS", "4"))
@@ -29,7 +26,6 @@ async def test_nothing_that_was_acknowledged_is_lost(bootstrap_servers, namespac
     print(f"FAULT_SEED={SEED}")
     chance = random.Random(SEED)
     kafka = kafka_settings(bootstrap_servers, namespace)
-    (port,) = free_ports(1)
     settings = SimulatorSettings(
         seed=SEED,
         webhook_max_batch=15,
@@ -50,28 +46,7 @@ async def test_nothing_that_was_acknowledged_is_lost(bootstrap_servers, namespac
         controls.seed_subscribers(news, EVENTS_PER_KILL * KILLS + 10, all_active=True)
         people = [row["EmailAddress"] for row in controls.subscribers(news)]
         await jobs.put(import_job(client, keep_updated=True))
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
-            "KAFKA_PARTITIONS": str(kafka.partitions),
-            "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
-            "KAFKA_DELIVERY_TIMEOUT_SECONDS": "5",
-            "CM_BASE_URL": simulator.base_url,
-            "CM_API_KEY": simulator.api_key,
-            "WEBHOOK_PUBLIC_URL": f"http://127.0.0.1:{port}",
-            "WEBHOOK_PORT": str(port),
-            "WEBHOOK_SECRET": "a-secret-of-the-tests",
-            "WEBHOOK_CHECK_SECONDS": "5",
-        }
-
-        def start() -> "subprocess.Popen[bytes]":
-            with (tmp_path / "receiver.log").open("ab") as output:
-                command = [sys.executable, "-m", "tests.faults.importer.receiver_process"]
-                return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
-
-        process = start()
+        receiver = Receiver(kafka, simulator, tmp_path)
         try:
             await eventually(lambda: simulator.state.lists[news].webhooks, seconds=60, every=0.1)
             for kill in range(KILLS):
@@ -79,17 +54,12 @@ async def test_nothing_that_was_acknowledged_is_lost(bootstrap_servers, namespac
                     controls.unsubscribe(news, email)
                     await asyncio.sleep(0.001)
                 await asyncio.sleep(chance.random() * 0.1)
-                process.kill()
-                process.wait()
-                process = start()
+                receiver.kill()
             async with asyncio.timeout(90):
                 await simulator.webhooks_sent(90)
-            process.terminate()
-            assert process.wait(30) == 0
+            assert receiver.stop() == 0
         finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            receiver.end()
         acknowledged = {
             event["EmailAddress"]
             for delivery in controls.deliveries(payloads=True)
