@@ -66,7 +66,7 @@ class BatchApp:
         self.faust = make_faust_app(settings, self.runtime)
         self._services: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._stopped = False
+        self._started = self._stopped = False
         self._directory = DirectoryLock(settings.data_dir / settings.app_id)
 
     def table(
@@ -85,6 +85,7 @@ class BatchApp:
         `changelog` defaults to `<app_id>-<name>-changelog`. With `public` the changelog is a topic for others: the
         record's value is the public value, the hidden state travels in a header, beside the given `headers`. `sources`
         are the topics whose offsets its rows remember."""
+        self._assert_not_started()
         table = BatchTable(
             self.runtime,
             name,
@@ -102,6 +103,7 @@ class BatchApp:
         """Register `async def (batch)` for batched topics, before start. One agent for each topic."""
 
         def register(agent: Agent) -> Agent:
+            self._assert_not_started()
             for topic in topics:
                 if topic in self.runtime.batched:
                     raise ValueError(f"topic {topic} has an agent already")
@@ -110,6 +112,10 @@ class BatchApp:
             return agent
 
         return register
+
+    def _assert_not_started(self) -> None:
+        if self._started:
+            raise RuntimeError("declare agents and tables before start: Faust subscribes to later ones after 45 s")
 
     def _subscribe(self, topic: str) -> None:
         dispatch = self.runtime.dispatch
@@ -188,6 +194,7 @@ class BatchApp:
     async def start(self) -> None:
         """Check the topics and join the group; partitions arrive later. Raises WrongTopic, StoreLocked."""
         self._directory.acquire()
+        self._started = True
         try:
             await self._check_topics()
         except BaseException:
