@@ -2,9 +2,9 @@
 
 One request, in the order that makes a crash at any point harmless:
 
-    1 the rows are read as their owner, and what needs no call is settled
+    1 the rows are read as their owner, and what needs no call is settled; the next request does so meanwhile
     2 fields and options are made before a value uses them
-    3 the lease is looked at, then the call is made
+    3 it waits for its turn; the lease is looked at, then the call is made
     4 dead letters of what can never be taken; receipts, then rows, as the owner, on the newest rows
     5 who changed meanwhile goes again
 
@@ -29,8 +29,10 @@ from streams.delivery.gate import Gate
 from streams.delivery.guard import Guard
 from streams.delivery.judging import MEND_SECONDS, judge
 from streams.delivery.parcel import Parcel, Settled
+from streams.delivery.picking import Picker
 from streams.delivery.rows_of_list import RowsOfList
 from streams.delivery.shop import Shop
+from streams.delivery.wire import Passage, Wire
 from streams.domain.exports import ListView
 from streams.domain.outcome import Again, Delivered, Halt, Mend, decide
 from streams.domain.routing import Route
@@ -75,11 +77,12 @@ class ListSender:
         self._rows = RowsOfList(list_id, shop, self.queue, clock)
         self._couriers = couriers
         self._limiter = limiter
-        self._requests = requests
+        self._wire = Wire(requests)
         self._after_fields = after_fields
         self._clock = clock
         self._wall = wall
-        self._open: dict[asyncio.Task[None], bool] = {}
+        self._picker = Picker(list_id, self.queue, self.gate, self._wire, limiter)
+        self._open: dict[asyncio.Task[None], Passage] = {}
         self._wake = asyncio.Event()
         self._read_back = False
 
@@ -116,9 +119,10 @@ class ListSender:
         """Send until cancelled; requests that are under way then go on."""
         while True:
             self._wake.clear()
-            while (pick := self._next()) is not None:
-                task = asyncio.create_task(self._send(pick))
-                self._open[task] = pick.live
+            while (pick := self._picker.next(self._clock(), self._open.values())) is not None:
+                passage = Passage(pick.live)
+                task = asyncio.create_task(self._send(pick, passage))
+                self._open[task] = passage
                 task.add_done_callback(self._ended)
             await self._sleep()
 
@@ -131,21 +135,6 @@ class ListSender:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._open.pop(task, None)
         self._wake.set()
-
-    def _next(self) -> Pick | None:
-        now = self._clock()
-        if self.gate.closed(now):
-            return None
-        most = 1 if self.gate.troubled else self._requests
-        free = most - len(self._open)
-        background = max(1, most - 1) - sum(not live for live in self._open.values())
-        if not self._limiter.free(self.list_id) and not self._limiter_ready():
-            return None
-        return self.queue.pick(now, free, min(free, background))
-
-    def _limiter_ready(self) -> bool:
-        """Whether our own requests are what fills the limiter: they have not reached it, or are about to leave it."""
-        return not self._limiter.waiting and self._limiter.pause_left() == 0 and not self._open
 
     async def _sleep(self) -> None:
         now = self._clock()
@@ -163,7 +152,7 @@ class ListSender:
 
     # -- one request
 
-    async def _send(self, pick: Pick) -> None:
+    async def _send(self, pick: Pick, passage: Passage) -> None:
         people = list(pick.people)
         try:
             listed = self._shop.listed(self.list_id)
@@ -171,8 +160,7 @@ class ListSender:
             chosen, route = choose(parcels, self.queue, self.guard, self._clock())
             if not chosen or route is None:
                 return
-            lane: Lane = "live" if pick.live else "background"
-            await self._request(chosen, route, lane, listed)
+            await self._request(chosen, route, passage, listed)
         except BatchError as error:
             log.warning("rows could not be written", list_id=self.list_id, error=str(error))
             self._later(people, 1.0, unsure=True)
@@ -181,7 +169,7 @@ class ListSender:
             log.exception("request failed", list_id=self.list_id, people=len(people))
             self._later(people, DEFECT_WAIT_SECONDS, unsure=True)
 
-    async def _request(self, chosen: Sequence[Parcel], route: Route, lane: Lane, listed: ListView | None) -> None:
+    async def _request(self, chosen: Sequence[Parcel], route: Route, passage: Passage, listed: ListView | None) -> None:
         people = [parcel.waiting for parcel in chosen]
         try:
             keys = await self._keys(chosen)
@@ -191,17 +179,31 @@ class ListSender:
         except CampaignMonitorError as error:
             await self._failed(error, people)
             return
-        if self._shop.owner.lease_seconds() < LEAST_LEASE_SECONDS:
-            self._later(people, LEAST_LEASE_SECONDS)
-            return
-        answers = await self._couriers[lane].carry(route, chosen, keys)
-        accepted = self._wall()
-        now_listed = self._shop.listed(self.list_id)
-        if listed is None or now_listed is None or listed.revision != now_listed.revision:
+        async with self._wire.turn(passage):
+            if self._shop.owner.lease_seconds() < LEAST_LEASE_SECONDS:
+                self._later(people, LEAST_LEASE_SECONDS)
+                return
+            if self._stale(people, listed):
+                self._later(people, 0.0)
+                return
+            lane: Lane = "live" if passage.live else "background"
+            answers = await self._couriers[lane].carry(route, chosen, keys)
+            accepted = self._wall()
+        self._wake.set()
+        if self._jobs_changed(listed):
             for waiting in people:  # carried for jobs that have changed meanwhile: looked at once more afterwards
                 self.queue.touch(waiting.key, self._clock(), live=waiting.live)
         await self._apply(answers, accepted)
         await self._check_once(answers)
+
+    def _stale(self, people: Sequence[Waiting], listed: ListView | None) -> bool:
+        """Say whether trouble began, a partition went or jobs changed while the request waited for its turn."""
+        gone = not all(self.queue.carries(it.key) for it in people)
+        return gone or self.gate.closed(self._clock()) or self._jobs_changed(listed)
+
+    def _jobs_changed(self, listed: ListView | None) -> bool:
+        now_listed = self._shop.listed(self.list_id)
+        return listed is None or now_listed is None or listed.revision != now_listed.revision
 
     async def _keys(self, chosen: Sequence[Parcel]) -> dict[str, str]:
         needs = needs_of(parcel.carried.wanted for parcel in chosen if parcel.carried is not None)

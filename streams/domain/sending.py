@@ -87,6 +87,14 @@ class Queue:
         """Return how many people of a lane could go now."""
         return sum(len(people) for (lane, _), people in self._lanes.items() if lane == live)
 
+    def fills(self, live: bool) -> bool:
+        """Say whether so many people of a lane wait that they fill an import."""
+        return any(
+            len(people) >= self._limit
+            for (lane, route), people in self._lanes.items()
+            if lane == live and route.kind is Kind.IMPORT
+        )
+
     def touch(self, key: Key, now: float, *, live: bool = True, unsure: bool = False) -> None:
         """A row may have something to send. While a request carries the person it is looked at again afterwards."""
         known = self._known.get(key)
