@@ -8,7 +8,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 
-from streams.batches import ExitCode, JsonCodec, NotDelivered
+from streams.batches import ExitCode, JsonCodec, NotDelivered, Revoked
 from streams.batches.errors import StoreFailed
 from streams.batches.store import PartitionStore
 from tests.deadline import eventually
@@ -56,6 +56,12 @@ async def test_trap_c7_rows_are_read_and_written_by_their_partitions_owner_only(
 
         with pytest.raises(RuntimeError, match="by its owner only"):
             await app.run_as_owner(0, generation, of_another_partition)
+
+        async def of_an_older_assignment() -> None:
+            await table.write_rows(0, generation - 1, [])
+
+        with pytest.raises(Revoked):
+            await app.run_as_owner(0, generation, of_an_older_assignment)
 
 
 async def test_trap_c9_a_recovery_that_gets_nothing_ends_the_process(counting, ended, told, monkeypatch) -> None:
