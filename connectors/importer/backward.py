@@ -7,6 +7,7 @@ in meanwhile has a date after the beginning, and is found by the sweep that ends
 A long listing is divided at pages read first (borders): each chain reads down until it meets a row of its border.
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from connectors import event_ids
@@ -46,6 +47,18 @@ def take(cursor: Cursor, page: Page, rows: list[Identified], most_parts: int) ->
     if cursor.phase == "borders":
         return _border(cursor, page, rows)
     return _read(cursor, page, rows)
+
+
+def likely_next(cursor: Cursor, page: Page, size: int, most_parts: int) -> Iterator[Wanted]:
+    """Guess the pages that follow. Borders may be read in any order; going down, one page must follow the other."""
+    if cursor.phase == "down":
+        following = [cursor.page - 1] if cursor.page > cursor.low else []
+    elif cursor.phase == "borders":
+        following = cursor.borders[1:] or [cursor.page]
+    else:
+        borders = parts(page.pages, most_parts) if cursor.known_from is None else []
+        following = borders or [page.pages]
+    return (Wanted(cursor.anchor, number, size) for number in following if page.pages > 1)
 
 
 def _read(cursor: Cursor, page: Page, rows: list[Identified]) -> Step:

@@ -7,6 +7,9 @@ with rows that we have. That shows in the total. Where it may have happened, the
 the last minute, with `date` and page 1, which no shift can touch; ids remove what is read twice.
 """
 
+from collections.abc import Iterator
+from math import ceil
+
 from connectors import event_ids
 from connectors.campaign_monitor.entities import Page
 from connectors.importer.packed import MAX_REMEMBERED, Newest, Window, minute_before, pack, unpack
@@ -43,6 +46,23 @@ def take(source: Source, cursor: Cursor, page: Page, rows: list[Identified], fre
     if _moved(cursor, page, rows):
         return Step(restarted=True, next=_again(cursor))
     return _read(source.since, cursor, page, rows, fresh, most_parts)
+
+
+def likely_next(cursor: Cursor, page: Page, size: int, most_parts: int) -> Iterator[Wanted]:
+    """Guess the pages that follow. Rows that moved between two answers show in the totals, whichever is the older."""
+    if cursor.phase == "probe":
+        return
+    borders = cursor.borders[1:]
+    if cursor.phase == "first" and cursor.known_from is None:
+        borders = [border for border in parts(page.pages, most_parts) if border > 1]
+    if borders:
+        cuts = cursor.model_copy(update={"phase": "cuts"})
+        yield from (wanted(cuts.model_copy(update={"borders": [border]}), size) for border in borders)
+    elif cursor.phase == "cuts":
+        yield Wanted(cursor.anchor, cursor.page, size)
+    else:
+        last = page.pages if cursor.high is None else min(page.pages, cursor.high)
+        yield from (Wanted(cursor.anchor, number, size) for number in range(page.number + 1, last + 1))
 
 
 def _probed(cursor: Cursor, page: Page) -> Step:
@@ -144,6 +164,8 @@ def _cut(cursor: Cursor, page: Page, rows: list[Identified]) -> Step:
     if borders:
         return Step(next=cursor.model_copy(update={"borders": borders, "cuts": cuts}))
     step = Step()
+    # Only a guess, for asking ahead: a part ends at the first row of the next one.
+    width = ceil(cursor.pages / (len(cuts) + 1))
     for cut, until in zip(cuts, [*cuts[1:], None], strict=False):
         step.divided.append(
             Cursor(
@@ -152,14 +174,14 @@ def _cut(cursor: Cursor, page: Page, rows: list[Identified]) -> Step:
                 known_from=cut,
                 known=cursor.known,
                 until=until,
+                high=None if until is None else width + 1,
                 floor=cut,
                 accounted=cursor.accounted if until is None else 0,
                 pages=page.pages,
             )
         )
-    step.next = cursor.model_copy(
-        update={"phase": "forward", "borders": [], "cuts": [], "until": cuts[0] if cuts else None}
-    )
+    rest: dict[str, object] = {"until": cuts[0], "high": width} if cuts else {}
+    step.next = cursor.model_copy(update={"phase": "forward", "borders": [], "cuts": [], **rest})
     return step
 
 

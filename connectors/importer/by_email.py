@@ -6,6 +6,8 @@ those added behind us are missed, which the total shows, and then the next run r
 page before is read again.
 """
 
+from collections.abc import Iterator
+
 from connectors import event_ids
 from connectors.campaign_monitor.entities import Page
 from connectors.importer.packed import MAX_REMEMBERED, Window, pack, unpack
@@ -42,6 +44,16 @@ def take(cursor: Cursor, page: Page, rows: list[Identified], fresh: int, most_pa
         back = {"page": cursor.page - 1, "total": page.total}
         return Step(restarted=True, next=cursor.model_copy(update=back))
     return _read(cursor, page, rows, fresh, most_parts)
+
+
+def likely_next(cursor: Cursor, page: Page, size: int, most_parts: int) -> Iterator[Wanted]:
+    """Guess the pages that follow."""
+    if cursor.phase == "probe":
+        return
+    last = page.pages if cursor.high is None else min(page.pages, cursor.high)
+    if cursor.phase == "first":
+        last = min([last, *parts(page.pages, most_parts)[:1]])
+    yield from (Wanted(None, number, size) for number in range(page.number + 1, last + 1))
 
 
 def _read(cursor: Cursor, page: Page, rows: list[Identified], fresh: int, most_parts: int) -> Step:

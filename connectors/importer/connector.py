@@ -87,7 +87,7 @@ class Connector:
             self._group,
             self._topic,
             on_assigned=lambda numbers: self._assigned(numbers, count, executor, view, consumer),
-            on_revoked=self._revoked,
+            on_revoked=lambda numbers: self._revoked(numbers, fetcher),
         )
         schedule = asyncio.create_task(self._schedule(), name="import-schedule")
         working = asyncio.create_task(consumer.run(self._handle), name="import-tasks")
@@ -99,8 +99,7 @@ class Connector:
             schedule.cancel()
             working.cancel()
             await asyncio.gather(schedule, working, return_exceptions=True)
-            await self._revoked(frozenset(self._partitions))
-            fetcher.close()
+            await self._revoked(frozenset(self._partitions), fetcher)
 
     async def _handle(self, record: ConsumedRecord) -> None:
         partition = self._partitions.get(record.partition)
@@ -131,7 +130,8 @@ class Connector:
             partition.start()
         self.problem = None
 
-    async def _revoked(self, numbers: frozenset[int]) -> None:
+    async def _revoked(self, numbers: frozenset[int], fetcher: Fetcher) -> None:
+        fetcher.forget_all()
         gone = [self._partitions.pop(number) for number in numbers if number in self._partitions]
         await asyncio.gather(*(partition.close() for partition in gone))
 

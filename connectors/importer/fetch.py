@@ -1,7 +1,9 @@
-"""Asking Campaign Monitor for pages: so many at a time, and the likely next one while this one is published."""
+"""Asking Campaign Monitor for pages: so many at a time, and the likely next ones while this one is published."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 from connectors.campaign_monitor.client import CampaignMonitor
@@ -15,13 +17,18 @@ T = TypeVar("T")
 
 Chain = tuple[str, str]
 
+AHEAD_PER_SLOT = 2
+"""Pages held or on their way for each that may be in flight; a page is about a megabyte. One would leave a slot idle
+while what has come is published; more would only be memory."""
+
 
 class Fetcher:
     """Bounds what is in flight in this process. Pages asked for ahead are kept by chain until they are wanted."""
 
     def __init__(self, pages_in_flight: int) -> None:
         self._slots = asyncio.Semaphore(pages_in_flight)
-        self._ahead: dict[Chain, tuple[Wanted, asyncio.Task[Page]]] = {}
+        self._most_ahead = AHEAD_PER_SLOT * pages_in_flight
+        self._ahead: dict[Chain, deque[tuple[Wanted, asyncio.Task[Page]]]] = {}
 
     async def call(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Make a call within the bound."""
@@ -34,37 +41,71 @@ class Fetcher:
 
     async def page(self, api: CampaignMonitor, task: ImportTask, source: Source, wanted: Wanted) -> Page:
         """Return the page; the one that was asked for ahead, if it is this one. Raises CampaignMonitorError."""
-        ahead = self._ahead.pop((task.job_id, task.chain), None)
-        if ahead is not None:
-            guess, running = ahead
+        ahead = self._ahead.get((task.job_id, task.chain))
+        if ahead:
+            guess, running = ahead[0]
             if guess == wanted:
-                metrics.AHEAD.labels("used").inc()
-                return await running
-            running.cancel()
-            metrics.AHEAD.labels("wrong").inc()
+                ahead.popleft()
+                if not ahead:
+                    self.forget(task)
+                page = await running
+                if task.cursor is None or reading.in_order(source, task.cursor, page):
+                    metrics.AHEAD.labels("used").inc()
+                    return page
+            metrics.AHEAD.labels("wrong").inc(max(1, len(ahead)))
+            self.forget(task)
         return await self.call(lambda: read(api, source, wanted))
 
-    def ask_ahead(self, api: CampaignMonitor, task: ImportTask, page: Page, size: int) -> None:
-        """Ask for the page that will probably follow. It is asked for after this one was answered, so order holds."""
+    def is_here(self, task: ImportTask) -> bool:
+        """Say whether the page that a step wants was asked for ahead and has been answered."""
+        ahead = self._ahead.get((task.job_id, task.chain))
+        if not ahead or task.source is None or task.cursor is None:
+            return False
+        guess, running = ahead[0]
+        return (
+            running.done()
+            and not running.cancelled()
+            and running.exception() is None
+            and guess == reading.wanted(task.source, task.cursor, task.page_size)
+            and reading.in_order(task.source, task.cursor, running.result())
+        )
+
+    def ask_ahead(self, api: CampaignMonitor, task: ImportTask, page: Page, most_parts: int) -> None:
+        """Ask for the pages that will probably follow this one, which was answered before they are asked for.
+
+        The first always: so while a page is published its chain's next one is on its way. More of them while there
+        is room, so that few chains keep as many pages in flight as many chains do.
+        """
         if task.source is None or task.cursor is None:
             return
-        guess = reading.likely_next(task.source, task.cursor, page, size)
-        if guess is not None:
-            source = task.source
-            running = asyncio.create_task(self.call(lambda: read(api, source, guess)))
+        source = task.source
+        ahead = self._ahead.get((task.job_id, task.chain), deque())
+        for number, guess in enumerate(reading.likely_next(source, task.cursor, page, task.page_size, most_parts)):
+            if number < len(ahead):
+                if ahead[number][0] == guess:
+                    continue
+                return
+            if number and sum(map(len, self._ahead.values())) >= self._most_ahead:
+                return
+            running = asyncio.create_task(self.call(partial(read, api, source, guess)))
             running.add_done_callback(_seen)
-            self._ahead[task.job_id, task.chain] = (guess, running)
+            ahead.append((guess, running))
+            self._ahead[task.job_id, task.chain] = ahead
 
     def forget(self, task: ImportTask) -> None:
         """Drop what was asked for ahead of a chain that is not going on here."""
-        ahead = self._ahead.pop((task.job_id, task.chain), None)
-        if ahead is not None:
-            ahead[1].cancel()
-
-    def close(self) -> None:
-        """Drop everything that was asked for ahead."""
-        for _guess, running in self._ahead.values():
+        for _guess, running in self._ahead.pop((task.job_id, task.chain), ()):
             running.cancel()
+
+    def forget_all(self) -> None:
+        """Drop everything that was asked for ahead.
+
+        Whenever partitions go: should a chain come back, others have read on meanwhile, and a listing read backward
+        must not go on with a page older than the one before.
+        """
+        for ahead in self._ahead.values():
+            for _guess, running in ahead:
+                running.cancel()
         self._ahead.clear()
 
 

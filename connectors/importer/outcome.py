@@ -1,6 +1,6 @@
 """What a step leads to: all of it is published in one transaction, or nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,17 @@ class Outcome:
         """Begin a chain with its first step."""
         self.tasks.append(task)
         self.progress.append(progress_of(task, {"full": full}))
+
+    def following(self, chain: str) -> ImportTask | None:
+        """Return the next step of a chain."""
+        return next((task for task in self.tasks if task.chain == chain), None)
+
+    def then(self, later: "Outcome", chain: str) -> None:
+        """Add what the chain's next step has led to, in place of that step."""
+        self.records += later.records
+        self.tasks = [task for task in self.tasks if task.chain != chain] + later.tasks
+        stood = (one for one in self.progress if not (isinstance(one, ChainProgress) and one.chain == chain))
+        self.progress = [*stood, *later.progress]
 
     def outgoing(self, names: TopicNames, chain: str | None, partition: int | None) -> list[OutgoingRecord]:
         """Return the Kafka records. The next step of `chain` goes to `partition`, where its last one came from."""
@@ -62,14 +73,3 @@ def progress_of(task: ImportTask, change: Mapping[str, Any]) -> ChainProgress:
         "updated_at": task.started_at,
     }
     return ChainProgress(**{**values, **change})
-
-
-def joined(outcomes: Sequence[Outcome]) -> Outcome:
-    """Return several outcomes as one."""
-    whole = Outcome()
-    for outcome in outcomes:
-        whole.records += outcome.records
-        whole.progress += outcome.progress
-        whole.tasks += outcome.tasks
-        whole.forgotten += outcome.forgotten
-    return whole

@@ -1,5 +1,6 @@
 """Which way a source is read: listings backward, reports by date, recipients by address (pure)."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 from connectors.campaign_monitor.entities import Page
@@ -57,17 +58,25 @@ def take(source: Source, cursor: Cursor, page: Page, rows: list[Identified], fre
             return by_email.take(cursor, page, rows, fresh, most_parts)
 
 
-def likely_next(source: Source, cursor: Cursor, page: Page, size: int) -> Wanted | None:
-    """Guess the page after this one, so that it may be asked for while this one is published.
+def likely_next(source: Source, cursor: Cursor, page: Page, size: int, most_parts: int) -> Iterator[Wanted]:
+    """Guess the pages after this one, in order, so that they may be asked for while this one is published.
 
-    A wrong guess costs one request; it never changes what is published.
+    A wrong guess costs one request; it never changes what is published. Several are on their way at once, and may be
+    answered in any order, so only pages are named that may be read in any order, after this one.
     """
-    asked = wanted(source, cursor, size)
-    if asked.size != size:
-        return None
-    if way(source) != "backward":
-        past = cursor.high is not None and page.number >= cursor.high
-        return None if page.last or past else asked._replace(page=page.number + 1)
-    if cursor.phase == "first":
-        return None
-    return asked._replace(page=cursor.page - 1) if cursor.phase == "down" and cursor.page > cursor.low else None
+    match way(source):
+        case "backward":
+            return backward.likely_next(cursor, page, size, most_parts)
+        case "by_date":
+            return by_date.likely_next(cursor, page, size, most_parts)
+        case "by_email":
+            return by_email.likely_next(cursor, page, size, most_parts)
+
+
+def in_order(source: Source, cursor: Cursor, page: Page) -> bool:
+    """Say whether a page that was asked for ahead may be taken as one that was read after the page before it.
+
+    A read by date finds out itself which rows it has. A read by address knows the page before only, so it must not
+    meet an older answer; while the total stays the same there is none.
+    """
+    return way(source) != "by_email" or cursor.total is None or page.total == cursor.total

@@ -35,10 +35,11 @@ def listing(inclusive: bool) -> Server:
     count=st.integers(0, 200),
     minutes=st.sampled_from([1, 10, 5000]),
     parts=st.integers(1, 5),
+    ahead=st.integers(0, 4),
     leave=st.integers(0, 60),
     seed=st.integers(0, 10_000),
 )
-def test_who_stays_is_read_once_whoever_leaves(inclusive, source, count, minutes, parts, leave, seed):
+def test_who_stays_is_read_once_whoever_leaves(inclusive, source, count, minutes, parts, ahead, leave, seed):
     chance = random.Random(seed)
     server = listing(inclusive)
     server.rows = [person(number, chance.randrange(minutes)) for number in range(count)]
@@ -56,7 +57,7 @@ def test_who_stays_is_read_once_whoever_leaves(inclusive, source, count, minutes
             came += 1
             server.rows.append(person(1000 + came, minutes + came))
 
-    reader = Reader(server, source, most_parts=parts, seed=seed)
+    reader = Reader(server, source, most_parts=parts, ahead=ahead, seed=seed)
     first = reader.run(move)
     read = {row["EmailAddress"] for row in reader.rows}
     assert stay <= read, "who was there all the time was read"

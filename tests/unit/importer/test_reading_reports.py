@@ -39,11 +39,12 @@ def short_parts(monkeypatch):
     minutes=st.lists(st.integers(0, 40), max_size=150),
     people=st.integers(1, 4),
     parts=st.integers(1, 4),
+    ahead=st.integers(0, 4),
     seed=st.integers(0, 1000),
 )
-def test_a_report_at_rest_is_read_once(server, minutes, people, parts, seed):
+def test_a_report_at_rest_is_read_once(server, minutes, people, parts, ahead, seed):
     server.rows = [click(number, number % people, at) for number, at in enumerate(minutes)]
-    reader = Reader(server, CLICKS, most_parts=parts, seed=seed)
+    reader = Reader(server, CLICKS, most_parts=parts, ahead=ahead, seed=seed)
     ids = reader.run()
     assert len(ids) == len(set(ids)) == len(minutes)
     assert reader.run() == []
@@ -57,10 +58,13 @@ def test_a_report_at_rest_is_read_once(server, minutes, people, parts, seed):
     count=st.integers(0, 120),
     people=st.integers(1, 3),
     parts=st.integers(1, 4),
+    ahead=st.integers(0, 4),
     late=st.booleans(),
     seed=st.integers(0, 10_000),
 )
-def test_rows_that_come_while_it_is_read_are_lost_neither_now_nor_later(server, count, people, parts, late, seed):
+def test_rows_that_come_while_it_is_read_are_lost_neither_now_nor_later(
+    server, count, people, parts, ahead, late, seed
+):
     chance = random.Random(seed)
     server.rows = [click(number, chance.randrange(people), chance.randrange(30)) for number in range(count)]
     latest = 30
@@ -73,7 +77,7 @@ def test_rows_that_come_while_it_is_read_are_lost_neither_now_nor_later(server, 
             if len(server.rows) < count + 60:
                 server.rows.append(click(len(server.rows), chance.randrange(people), at))
 
-    reader = Reader(server, CLICKS, most_parts=parts, seed=seed)
+    reader = Reader(server, CLICKS, most_parts=parts, ahead=ahead, seed=seed)
     there = Counter(map(_what, server.rows))
     first = reader.run(grow)
     assert len(first) == len(set(first))
@@ -94,8 +98,8 @@ def _what(row: dict) -> tuple:
 
 
 @settings(max_examples=100, deadline=None)
-@given(count=st.integers(0, 130), parts=st.integers(1, 4), seed=st.integers(0, 1000))
-def test_recipients_that_are_added_while_it_is_read_are_found(count, parts, seed):
+@given(count=st.integers(0, 130), parts=st.integers(1, 4), ahead=st.integers(0, 4), seed=st.integers(0, 1000))
+def test_recipients_that_are_added_while_it_is_read_are_found(count, parts, ahead, seed):
     chance = random.Random(seed)
     server = Server(lambda row: (row["EmailAddress"],))
     server.rows = [{"EmailAddress": f"p{chance.random():.9f}@example.com", "ListID": "l"} for _ in range(count)]
@@ -107,7 +111,7 @@ def test_recipients_that_are_added_while_it_is_read_are_found(count, parts, seed
                 for _ in range(chance.choice((0, 1, 2)))
             ]
 
-    reader = Reader(server, RECIPIENTS, most_parts=parts, seed=seed)
+    reader = Reader(server, RECIPIENTS, most_parts=parts, ahead=ahead, seed=seed)
     there = {row["EmailAddress"] for row in server.rows}
     reader.run(grow if parts == 1 else lambda turn: None)
     assert there <= {row["EmailAddress"] for row in reader.rows}
