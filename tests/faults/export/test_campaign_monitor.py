@@ -1,10 +1,19 @@
 """Each fault of Campaign Monitor ends in the right receipts, and holds up nobody else's change."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from connectors.campaign_monitor.auth import Credential, OAuth
+from connectors.campaign_monitor.oauth import refresh
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.tokens import Tokens
+from connectors.campaign_monitor.transport import Transport
+from connectors.simulator.oauth_tokens import grant
 from tests.unit.export.world import World
 
 IMPORT = "/subscribers/*/import.json"
@@ -158,6 +167,69 @@ async def test_a_revoked_credential_halts_and_goes_on_after_the_repair(world: Wo
     assert world.attention["job-1"] is not None
     assert world.receipts() == []
     world.controls.answer_credential(world.simulator.api_key, None)
+    await worker.rest()
+    _all_there(world)
+    assert world.attention["job-1"] is None
+
+
+@pytest.fixture
+async def tokens(world: World) -> AsyncIterator[tuple[str, list[Tokens]]]:
+    """The world's worker uses OAuth tokens of the simulator: the access token, and what is stored later."""
+    state = world.simulator.state
+    answer = grant(state, state.account, "app")
+    first = Tokens(SecretStr(answer["access_token"]), SecretStr(answer["refresh_token"]), time.time() + 1e6)
+    settings = CampaignMonitorSettings(base_url=world.simulator.base_url, oauth_url=world.simulator.oauth_url)
+    transport = Transport(settings)
+    stored: list[Tokens] = []
+
+    async def renew(old: Tokens, now: float) -> Tokens:
+        return await refresh(transport, settings, old, now)
+
+    async def store(fresh: Tokens) -> None:
+        stored.append(fresh)
+
+    async def load() -> Tokens | None:
+        return stored[-1] if stored else None
+
+    credential = OAuth(first, refresh=renew, store=store, load=load)
+
+    async def credential_of(_authorization_id: str) -> Credential:
+        return credential
+
+    world.credential = credential_of  # type: ignore[method-assign]
+    yield answer["access_token"], stored
+    await transport.close()
+
+
+async def test_an_expired_token_is_refreshed_once_and_nothing_is_lost(
+    world: World, tokens: tuple[str, list[Tokens]]
+) -> None:
+    access_token, stored = tokens
+    worker = await _three(world)
+    await worker.rest()
+    world.controls.answer_credential(access_token, 121)
+    for name in ("dee", "eva", "fay"):
+        world.change(f"{name}@example.com", "enter", "vip", 2)
+    await worker.rest()
+    assert all(world.options(f"{name}@example.com") == ["VIP"] for name in ("ann", "bob", "cem", "dee", "eva", "fay"))
+    assert len(stored) == 1, "refreshed once, and stored"
+    assert world.outcomes() == ["added"] * 6
+    assert not world.attention.get("job-1")
+
+
+async def test_a_revoked_token_halts_the_job_until_the_account_is_connected_again(
+    world: World, tokens: tuple[str, list[Tokens]]
+) -> None:
+    access_token, stored = tokens
+    world.controls.answer_credential(access_token, 122)
+    worker = await _three(world)
+    await worker.consume()
+    await until(lambda: world.attention.get("job-1"))
+    assert world.receipts() == []
+    assert not stored, "a token that a person has revoked is not refreshed behind their back"
+    state = world.simulator.state
+    again = grant(state, state.account, "app")
+    stored.append(Tokens(SecretStr(again["access_token"]), SecretStr(again["refresh_token"]), time.time() + 1e6))
     await worker.rest()
     _all_there(world)
     assert world.attention["job-1"] is None
