@@ -187,7 +187,7 @@ async def test_trap_e6_faust_s_assignor_is_used_also_without_any_table(counting)
     app.runtime.batched[counting.source] = _nothing
     async with app.running():
         await app.settled()
-        assert app.runtime.consumer._thread._assignor is app.faust.assignor
+        assert app.runtime.consumer._thread._consumer._coordinator._assignors == [app.faust.assignor]
 
 
 async def _nothing(batch: Any) -> None:
