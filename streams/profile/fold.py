@@ -13,7 +13,7 @@ import orjson
 from schemas.cm_profile_change import ProfileChange
 from schemas.identity import digest_of, key_of, normalise_email
 from streams.batches import Output
-from streams.domain.counting import DEFAULT_CAP, fingerprint, remember, seen
+from streams.domain.counting import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen
 from streams.domain.mapping.catalog import Catalog
 from streams.domain.mapping.compile import FoldMessage
 from streams.domain.mapping.dates import Millis
@@ -27,6 +27,8 @@ _RANK = 1 << 48
 """A stream's rank stands above its offsets in an arrival: within a stream the later record wins a tie."""
 _BEFORE_ALL = -1
 """Arrival of an event that was counted already: whatever is there keeps its place on equal times."""
+_MANY_EVENTS, _LONG_IDS = 8, 100 * ENTRY_BYTES
+"""From here on, all of a row's ids are looked up in a set that is made for the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class ProfileFold:
 
     def events(self, profile: Profile, address: str, stream: StreamFold, events: Sequence[Event], tally: Tally) -> bool:
         """Fold new events of one stream, in offset order; True when the row must be written."""
+        profile.encoded = None
         if not profile.public and self._erased:
             self._recall_erasure(profile, address)
         if profile.ways is not None or self._topics.changes is not None:
@@ -72,12 +75,14 @@ class ProfileFold:
             return any(changed)
         changed_any = False
         public, hidden, fold, refused = profile.public, profile.hidden, stream.fold, tally.unconvertible
-        base = stream.rank * _RANK
+        base, ids = stream.rank * _RANK, profile.ids
+        prints = prints_of(ids) if len(events) >= _MANY_EVENTS and len(ids) >= _LONG_IDS else None
+        fresh: dict[bytes, bytes] = {}
         for message, ms, shown, event_id, counted, record in events:
             mark = None
             if event_id is not None:
                 mark = fingerprint(event_id)
-                if seen(profile.ids, mark):
+                if mark in fresh or (seen(ids, mark) if prints is None else mark in prints):
                     tally.repeated += 1
                     if fold(public, hidden, message, ms, shown, [ms, _BEFORE_ALL], False, address, refused):
                         changed_any = True
@@ -86,8 +91,7 @@ class ProfileFold:
             if fold(public, hidden, message, ms, shown, stamp, counted, address, refused):
                 changed_any = True
                 if mark is not None:
-                    profile.ids, early = remember(profile.ids, mark, record.timestamp // MINUTE_MS, self._cap)
-                    tally.forgotten_early += early
+                    fresh[mark] = entry(mark, record.timestamp // MINUTE_MS)
             if "old_email" in message:
                 self._leave(
                     address,
@@ -96,6 +100,9 @@ class ProfileFold:
                     event_id or f"{stream.name}:{tally.partition}:{record.offset}",
                     tally,
                 )
+        if fresh:
+            profile.ids, early = remember(ids, b"".join(fresh.values()), self._cap)
+            tally.forgotten_early += early
         return changed_any
 
     def _recall_erasure(self, profile: Profile, address: str) -> None:
@@ -110,6 +117,7 @@ class ProfileFold:
 
         `now_ms` is the record's timestamp, so that a replay decides as the first run did.
         """
+        profile.encoded = None
         return self._moves.apply(profile, move, tally, now_ms)
 
     def _event(self, profile: Profile, address: str, stream: StreamFold, event: Event, tally: Tally) -> bool:
@@ -175,7 +183,7 @@ class ProfileFold:
         else:
             if changed and mark is not None:
                 minute = event.record.timestamp // MINUTE_MS
-                profile.ids, early = remember(profile.ids, mark, minute, self._cap)
+                profile.ids, early = remember(profile.ids, entry(mark, minute), self._cap)
                 tally.forgotten_early += early
             old = event.message.get("old_email")
             self._leave(

@@ -6,7 +6,7 @@ from schemas.cm_profile_change import ErasureReceipt
 from schemas.identity import digest_of
 from streams.batches import Output, StoredRecord
 from streams.delivery import commands
-from streams.domain.counting import both, fingerprint, remember, seen
+from streams.domain.counting import both, entry, fingerprint, remember, seen
 from streams.domain.mapping.dates import Millis, rfc3339
 from streams.domain.mapping.join import join
 from streams.domain.mapping.layout import Layout
@@ -93,7 +93,7 @@ class MoveFold:
         public, hidden, ids, came_from = unpacked(move.profile or {})
         join(self._layout, profile.public, profile.hidden, public, hidden, move.email)
         joined = both(profile.ids, ids, self._cap)
-        profile.ids, early = remember(joined.ids, mark, now_ms // MINUTE_MS, self._cap)
+        profile.ids, early = remember(joined.ids, entry(mark, now_ms // MINUTE_MS), self._cap)
         tally.forgotten_early += early + joined.forgotten_early
         profile.ways = profile.ways or Ways()
         known = dict.fromkeys([*profile.ways.came_from, *came_from])

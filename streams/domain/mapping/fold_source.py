@@ -59,7 +59,7 @@ def _latest(scope: Scope, field: ProfileField, argument: Expression) -> None:
     if field.kind is Kind.STRING and kind is Yields.ANYTHING:
         with scope.block(f"if {source}.__class__ is str and {source}:"):
             keep(source)
-        with scope.block(f"elif has_value({source}):"):
+        with scope.block(f"elif {source} is not None and has_value({source}):"):
             _convert(scope, field, f"to_text({source})", lambda: keep("new"))
     else:
         shown = "rfc3339(new)" if field.kind is Kind.DATE else "new"
@@ -107,11 +107,24 @@ def _set(scope: Scope, field: ProfileField, argument: Expression) -> None:
             scope.add(f"changed = include({place}, to_text({source}), {bounds}) or changed")
         return
     with scope.block(f"if {source}.__class__ is str and {source}:"):
-        scope.add(f"changed = include({place}, {source}, {bounds}) or changed")
+        if field.keep_ms:
+            scope.add(f"changed = include({place}, {source}, {bounds}) or changed")
+        else:
+            _include_again(scope, field, source, f"include({place}, {source}, {bounds})")
     with scope.block(f"elif {source} is not None:"):
         scope.add(f"texts, failed = texts_of({source})")
         scope.add(f"refused.extend([{field.name!r}] * failed)")
         scope.add(f"changed = include_all({place}, texts, {bounds}) or changed")
+
+
+def _include_again(scope: Scope, field: ProfileField, source: str, otherwise: str) -> None:
+    """Write the usual case of a set in place: its last (often only) text comes again."""
+    scope.add(f"texts = public.get({field.name!r})")
+    with scope.block(f"if texts is None or texts[-1] != {source}:"):
+        scope.add(f"changed = {otherwise} or changed")
+    with scope.block(f"elif ms > (times := hidden[{field.slot}])[-1]:"):
+        scope.add("times[-1] = ms")
+        scope.add("changed = True")
 
 
 def _map(scope: Scope, field: ProfileField, arguments: tuple[Expression, ...]) -> None:

@@ -112,7 +112,13 @@ def bump(
     elif ms <= known:
         sums[key] = bounded(sums[key] + by)
     else:
-        _place(sums, times, key, bounded(sums[key] + by), ms)
+        total, newest = bounded(sums[key] + by), next(reversed(times))
+        if newest != key and ms <= times[newest]:
+            _place(sums, times, key, total, ms)
+        else:  # nearly always: to the end
+            if newest != key:
+                del sums[key], times[key]
+            sums[key], times[key] = total, ms
         if keep:
             _trim_map(sums, times, capacity, times[next(reversed(times))] - keep)
     return True

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.domain.counting import ENTRY_BYTES, KEPT_ANYWAY, WINDOW_MINUTES, both, fingerprint, remember, seen
+from streams.domain.counting import ENTRY_BYTES, KEPT_ANYWAY, WINDOW_MINUTES, both, entry, fingerprint, remember, seen
 from streams.profile.row import Moving, Profile, ProfileCodec, Ways, WrongMappingError
 
 VERSION = "0123456789abcdef"
@@ -48,7 +48,7 @@ def test_ids_are_known_again(event_ids, other):
     ids = b""
     for minute, event_id in enumerate(event_ids):
         assert not seen(ids, fingerprint(event_id))
-        ids, early = remember(ids, fingerprint(event_id), minute)
+        ids, early = remember(ids, entry(fingerprint(event_id), minute))
         assert early == 0
     assert all(seen(ids, fingerprint(event_id)) for event_id in event_ids)
     assert seen(ids, fingerprint(other)) == (other in event_ids)
@@ -65,13 +65,13 @@ def test_ids_that_only_count_up_are_told_apart():
 def test_old_ids_go_when_there_are_many_and_young_ones_only_at_the_cap():
     ids, lost = b"", 0
     for number in range(KEPT_ANYWAY):
-        ids = remember(ids, fingerprint(str(number)), 0).ids
-    ids = remember(ids, fingerprint("late"), WINDOW_MINUTES).ids
+        ids = remember(ids, entry(fingerprint(str(number)), 0)).ids
+    ids = remember(ids, entry(fingerprint("late"), WINDOW_MINUTES)).ids
     assert seen(ids, fingerprint("0"))
-    ids = remember(ids, fingerprint("later"), WINDOW_MINUTES + 1).ids
+    ids = remember(ids, entry(fingerprint("later"), WINDOW_MINUTES + 1)).ids
     assert (seen(ids, fingerprint("0")), seen(ids, fingerprint("late"))) == (False, True)
     for number in range(200):
-        ids, early = remember(ids, fingerprint(f"n{number}"), WINDOW_MINUTES + 1, cap=100)
+        ids, early = remember(ids, entry(fingerprint(f"n{number}"), WINDOW_MINUTES + 1), cap=100)
         lost += early
     assert len(ids) == 100 * ENTRY_BYTES
     assert lost > 0

@@ -132,7 +132,7 @@ def arrivals_are_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ids_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fold, "remember", lambda ids, mark, arrival, cap: (ids, 0))
+    monkeypatch.setattr(fold, "remember", lambda ids, entries, cap: (ids, 0))
 
 
 def rows_know_no_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
