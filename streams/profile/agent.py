@@ -30,7 +30,8 @@ log = structlog.get_logger(__name__)
 
 Rows = dict[bytes, Row[Profile]]
 SHARE = 500
-"""Records decoded and folded at a stretch: few enough that their messages stay in the processor's cache."""
+"""Profiles folded at a stretch, before others get their turn. Each is read, folded and encoded in one go: its many
+small objects and its messages are fetched into the processor's cache once."""
 
 
 class ProfileAgent:
@@ -49,23 +50,26 @@ class ProfileAgent:
         """Fold a batch of one stream."""
         tally = Tally(batch.partition)
         rows: Rows = {}
-        changed: dict[bytes, Row[Profile]] = {}
+        changed: Rows = {}
         suspect: set[bytes] = set()
-        for start in range(0, len(batch.records), SHARE):
-            groups = self._read(batch, stream, batch.records[start : start + SHARE])
-            rows |= await self._table.read(batch.partition, [key for key in groups if key not in rows])
-            for key, events in groups.items():
-                row = rows[key]
-                try:
-                    if not self._is_here(row, batch):
-                        self._send_home(batch, key, events, tally)
-                    elif key not in suspect and self._fold_row(row, batch, stream, events, tally):
-                        changed[key] = row
-                except Exception:
-                    log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
-                    suspect.add(key)
-                    changed.pop(key, None)
+        strays: dict[bytes, list[Event]] = {}  # under another key than their person's
+        by_key = _by_key(batch.records)
+        keys = list(by_key)
+        for start in range(0, len(keys), SHARE):
+            part = keys[start : start + SHARE]
+            rows |= await self._table.read(batch.partition, part)
+            for key in part:
+                for owner, events in self._read(batch, stream, by_key[key]).items():
+                    if owner == key:
+                        self._fold_group(rows[key], batch, stream, events, tally, changed, suspect)
+                    else:
+                        strays.setdefault(owner, []).extend(events)
             await asyncio.sleep(0)
+        if strays:
+            rows |= await self._table.read(batch.partition, [key for key in strays if key not in rows])
+            for key, events in strays.items():
+                self._fold_group(rows[key], batch, stream, events, tally, changed, suspect)
+        batch.refused.sort(key=lambda letter: letter.record.offset)
         if suspect:
             changed |= await self._one_by_one(batch, stream, suspect, tally)
         try:
@@ -117,6 +121,29 @@ class ProfileAgent:
             else:
                 known.append(event)
         return groups
+
+    def _fold_group(
+        self,
+        row: Row[Profile],
+        batch: Batch,
+        stream: StreamFold,
+        events: Sequence[Event],
+        tally: Tally,
+        changed: Rows,
+        suspect: set[bytes],
+    ) -> None:
+        """Fold one profile's events; when that raises, it is judged later, record by record."""
+        key = row.key
+        try:
+            if not self._is_here(row, batch):
+                self._send_home(batch, key, events, tally)
+            elif key not in suspect and self._fold_row(row, batch, stream, events, tally):
+                self._fold.codec.encode_ahead(row.data)
+                changed[key] = row
+        except Exception:
+            log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
+            suspect.add(key)
+            changed.pop(key, None)
 
     def _fold_row(
         self, row: Row[Profile], batch: Batch, stream: StreamFold, events: Sequence[Event], tally: Tally
@@ -193,3 +220,17 @@ class ProfileAgent:
                 count(name, amount, topic=batch.topic)
         for field in tally.unconvertible:
             count("profiles_conversion_errors_total", field=field)
+
+
+def _by_key(records: Sequence[Record]) -> dict[bytes, list[Record]]:
+    """Records by their own key, which nearly always is their person's."""
+    groups: dict[bytes, list[Record]] = {}
+    find = groups.get
+    for record in records:
+        key = record.key or b""
+        group = find(key)
+        if group is None:
+            groups[key] = [record]
+        else:
+            group.append(record)
+    return groups

@@ -66,6 +66,8 @@ class Profile:
     ways: Ways | None = None
     in_order: int = 0
     """How many public fields were there when their order was last right."""
+    encoded: tuple[bytes | None, bytes] | None = None
+    """See `ProfileCodec.encode_ahead`."""
 
 
 class ProfileCodec:
@@ -93,13 +95,25 @@ class ProfileCodec:
 
     def encode(self, data: Profile) -> tuple[bytes | None, bytes]:
         """Return the public value, fields in order, and the hidden state."""
+        ahead = data.encoded
+        if ahead is not None:
+            data.encoded = None
+            return ahead
         public, ways = data.public, data.ways
         if len(public) != data.in_order:
             public = data.public = {name: public[name] for name in self._fields if name in public}
             data.in_order = len(public)
         known = orjson.dumps((data.hidden if public else None, _ways(ways) if ways else None))
         state = _HEAD.pack(self._version, len(known)) + known + data.ids
-        return (orjson.dumps(public) if public else None), state
+        # A copy, because orjson returns its whole work buffer: thousands of them wait to be written.
+        return (bytes(memoryview(orjson.dumps(public))) if public else None), state
+
+    def encode_ahead(self, data: Profile) -> None:
+        """Encode what was just folded, for the `encode` to come: its many small objects are in the processor's cache
+        now, and will not be when the batch is written. Whoever changes the profile again sets `encoded` to None.
+        """
+        data.encoded = None
+        data.encoded = self.encode(data)
 
     def empty(self) -> Profile:
         """Return a profile that nothing is known of."""

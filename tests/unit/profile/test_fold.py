@@ -207,3 +207,33 @@ def test_a_future_time_counts_as_its_arrival():
     world.send(activity(ADDRESS, 1, cc="NL") | {"at": "2099-01-01T00:00:00Z"})
     world.drain()
     assert world.profiles()[ADDRESS]["cm_lastopen_ts"].startswith("2025-02-01T00:00:00")
+
+
+def test_a_run_of_many_events_on_a_row_with_many_ids_counts_each_once():
+    fold, tally = World().fold, Tally(0)
+    stream = fold.streams["cm_activity"]
+    events = [
+        stream.reader.read(record)[1]
+        for _, record in numbered([("cm_activity", activity(ADDRESS, n)) for n in range(400)])
+    ]
+    profile = fold.codec.decode(key_of(ADDRESS), None, b"")
+    for start, stop in ((0, 200), (150, 250), (240, 243), (200, 400), (0, 400)):
+        run = events[start:stop]
+        fold.events(profile, ADDRESS, stream, [*run, *run], tally)
+    assert profile.public["cm_openct"] == 400
+    assert len(profile.ids) == 400 * 12
+    assert tally.forgotten_early == 0
+
+
+def test_what_was_encoded_ahead_is_not_written_after_another_event():
+    fold, tally = World().fold, Tally(0)
+    stream = fold.streams["cm_activity"]
+    first, second = (
+        stream.reader.read(record)[1]
+        for _, record in numbered([("cm_activity", activity(ADDRESS, n)) for n in range(2)])
+    )
+    profile = fold.codec.decode(key_of(ADDRESS), None, b"")
+    fold.events(profile, ADDRESS, stream, [first], tally)
+    fold.codec.encode_ahead(profile)
+    fold.events(profile, ADDRESS, stream, [second], tally)
+    assert json.loads(fold.codec.encode(profile)[0])["cm_openct"] == 2
