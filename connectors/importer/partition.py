@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS = 20
 """At a transaction that was aborted; with a second between them the brokers have restarted meanwhile."""
 
-MOST_RECORDS = 4_000
+MOST_RECORDS = 2_000
 """From here on a transaction takes no further page: until it ends, its readers wait."""
 
 
