@@ -5,6 +5,7 @@ row's append; one page's time is added to the time between the first and the las
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -146,7 +147,8 @@ def ours(bench: Bench, in_flight: int, size: Size, workload: str, latency_ms: fl
                 _start(kafka, it.client_id)
                 expected = it.users + it.activity
                 memory = Memory(bench, (names["cm_user"], names["cm_activity"]), expected, connector)
-                until(lambda: _is_done(bench, names["cm_import_progress"], memory), 90 + expected / 1_500, "its end")
+                with memory.watched():
+                    until(lambda: _is_done(bench, names["cm_import_progress"]), 90 + expected / 1_500, "its end")
                 cores, spent = meter.cores(), meter.seconds()
                 memory.look()
             users = [record.timestamp()[1] for record in bench.topics.read(names["cm_user"])]
@@ -257,7 +259,22 @@ class Memory:
     def __init__(self, bench: Bench, topics: tuple[str, ...], expected: int, process: Service) -> None:
         self._bench, self._topics, self._expected, self._process = bench, topics, expected, process
         self._seen: dict[int, float] = {}
-        self.small = expected < 1_000_000
+        self._over = threading.Event()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look every second until the block is left."""
+        watching = threading.Thread(target=self._watch, name="memory")
+        watching.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            watching.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(1.0):
+            self.look()
 
     def look(self) -> None:
         """Note the memory if another mark was passed."""
@@ -271,8 +288,7 @@ class Memory:
         return "resident " + ", ".join(f"{mb:.0f} MiB at {mark} %" for mark, mb in self._seen.items())
 
 
-def _is_done(bench: Bench, topic: str, memory: Memory) -> bool:
-    memory.look()
-    time.sleep(0.3 if memory.small else 3.0)  # the answer is read from the topic's beginning
+def _is_done(bench: Bench, topic: str) -> bool:
+    time.sleep(0.3)
     value = bench.topics.latest(topic, wanted=lambda key: key == b"run:bench").get(b"run:bench")
     return value is not None and orjson.loads(value)["state"] == "done"
