@@ -132,6 +132,14 @@ class BatchTable(Generic[T]):
         killpoints.reached("after-read")
         return rows
 
+    def give_back(self, partition: int, rows: Iterable[Row[T]]) -> None:
+        """Rows that were read and are as they were read: the next one who asks for them need not decode them again.
+
+        Only inside of the partition's owner task. They are not the caller's any more. Raises Revoked.
+        """
+        self._host.assert_owner(partition)
+        self._holding(partition, None).keep(row for row in rows if row.exists)
+
     async def write(self, batch: Batch, rows: Iterable[Row[T]], outputs: Sequence[Output] = ()) -> None:
         """Make rows durable, in the order in which a crash at any point is harmless:
 

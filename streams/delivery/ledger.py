@@ -23,7 +23,7 @@ from streams.domain.desired import wanted
 from streams.domain.exports import Exports, ListView
 from streams.domain.moving import hand_over
 from streams.domain.routing import Kind, route_of
-from streams.domain.rows import Held, Millis, Row, decode_held, encode_held
+from streams.domain.rows import Held, Millis, Row, copy_of_held
 from streams.domain.sending import Queue, Waiting
 from streams.domain.settlement import Carried, Receipt, answers_owed, delivered, refused, seen_up_to, unchanged
 
@@ -109,6 +109,7 @@ class Ledger:
                 parcel.settled = True
                 self._still_due(row, listed.list_id)
                 local.append((row, receipts))
+        self._rows.give_back(self.partition, [rows[it.waiting.key[1]] for it in parcels if not it.settled])
         await self.write(local, self._now())
         return parcels
 
@@ -215,7 +216,7 @@ class Ledger:
             return Parcel(waiting)
         answers, seen = answers_owed(row, listed), seen_up_to(row)
         carried = Carried(key, self.partition, listed.list_id, want, answers, seen, waiting.attempts + 1)
-        return Parcel(waiting, carried, route_of(held, want, waiting.doubts), held and decode_held(encode_held(held)))
+        return Parcel(waiting, carried, route_of(held, want, waiting.doubts), held and copy_of_held(held))
 
     def _settled_here(self, row: Row, parcel: Parcel) -> list[Receipt] | None:
         """Settle who needs no call; None for who does."""

@@ -17,6 +17,10 @@ class Rows(Protocol):
         """Rows by key, as the partition's owner."""
         ...
 
+    def give_back(self, partition: int, rows: Iterable[TableRow[Row]]) -> None:
+        """Rows that were read and not changed; they are not the caller's any more. As the partition's owner."""
+        ...
+
     async def write_rows(
         self, partition: int, generation: int, rows: Iterable[TableRow[Row]], outputs: Sequence[Output] = ()
     ) -> None:

@@ -8,6 +8,7 @@ travels in a header of the receipt, for that reader alone.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -63,5 +64,6 @@ def output(desk: Desk, key: bytes, receipt: Receipt, source: int, held: Held | N
     return Output(desk.topic, key, orjson.dumps(body), headers, desk.partition)
 
 
+@lru_cache(maxsize=64)  # all receipts of one answer have the same time
 def _text(now: Millis) -> str:
     return rfc3339(datetime.fromtimestamp(now / 1000, UTC))

@@ -47,10 +47,11 @@ class ListView:
     revision: str
     """Changes with everything that can make rows due without an event: jobs, audiences' names, the epoch."""
 
-    @property
-    def running(self) -> tuple[JobView, ...]:
-        """The jobs that send."""
-        return tuple(view for view in self.jobs if view.running)
+    running: tuple[JobView, ...] = field(init=False)
+    """The jobs that send."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "running", tuple(view for view in self.jobs if view.running))
 
 
 @dataclass(frozen=True, slots=True)

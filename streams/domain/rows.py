@@ -163,7 +163,7 @@ def copy_of(row: Row) -> Row:
     return Row(
         {audience: Standing(*_standing(it)) for audience, it in row.audiences.items()},
         dict(row.fields),
-        {list_id: decode_held(encode_held(held)) for list_id, held in row.lists.items()},
+        {list_id: copy_of_held(held) for list_id, held in row.lists.items()},
         list(row.owed),
         row.snapshot_at,
         row.source,
@@ -173,6 +173,13 @@ def copy_of(row: Row) -> Row:
         row.went_to,
         row.left,
     )
+
+
+def copy_of_held(held: Held) -> Held:
+    """Return what a list holds, to be kept while the row goes on changing."""
+    said = {job: Said(it.digest, it.answered, it.also) for job, it in held.said.items()}
+    audiences = list(held.audiences)
+    return Held(said, held.address, audiences, held.code, held.asked, held.seen, held.digest, held.mended)
 
 
 def rebase(row: Row, source: int) -> None:

@@ -110,6 +110,13 @@ class Process:
         row.index = frozenset(index(row))
         return row
 
+    def give_back(self, partition: int, rows: Iterable[TableRow[Row]]) -> None:
+        """As BatchTable: whoever reads them again gets these, so a change that was made to them shows."""
+        for row in rows:
+            value, _ = self._codec.encode(row.data)
+            kept, _ = self.log.rows.get(partition, {}).get(row.key, (None, {}))
+            assert not row.exists or value == kept, f"{row.key!r} was changed and given back"
+
     async def write_rows(
         self, partition: int, generation: int, rows: Iterable[TableRow[Row]], outputs: Sequence[Output] = ()
     ) -> None:
