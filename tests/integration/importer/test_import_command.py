@@ -32,7 +32,8 @@ async def test_an_import_is_estimated_run_stopped_and_gone_on_with(bootstrap_ser
         client = controls.add_client("Acme")
         news = controls.add_list(client, "News")
         controls.seed_subscribers(news, 700)
-        controls.add_campaign([news], "Spring", days_ago=5, recipients=100, opens=500, clicks=100)
+        # Over before the day began: what shows of it does not follow the time of day.
+        controls.add_campaign([news], "Spring", days_ago=5, days=4, recipients=100, opens=500, clicks=100)
         async with AsyncProducer(kafka, "test") as producer, Jobs(kafka, producer) as jobs:
             await jobs.put(import_job(client))
         environment = {
@@ -59,8 +60,7 @@ async def test_an_import_is_estimated_run_stopped_and_gone_on_with(bootstrap_ser
 
         code, text = await ended(start("run", "imp", "--dry-run"))
         assert code == 0, text
-        # Seeded dates follow the day, and with them whether a report ends on a page of its own.
-        assert re.search(r"rows on 7[2-5] pages, 9[0-3] calls", text.replace("\n", " ")), text
+        assert "rows on 77 pages, 95 calls" in text.replace("\n", " "), text
         assert not topic(kafka, "cm_user"), "and nothing was imported"
 
         first = start("run", "imp")
