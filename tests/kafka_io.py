@@ -8,10 +8,15 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 DEADLINE_SECONDS = 30.0
+_COORDINATOR_MOVES = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+)
 
 
 class Record(NamedTuple):
@@ -138,10 +143,24 @@ def committed(bootstrap_servers: str, group: str, topic: str, partitions: int) -
     """Return the group's committed offset of each partition, -1001 where there is none."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "enable.auto.commit": False})
     try:
-        found = consumer.committed([TopicPartition(topic, number) for number in range(partitions)], DEADLINE_SECONDS)
-        return [part.offset for part in sorted(found, key=lambda part: part.partition)]
+        return committed_of(consumer, [TopicPartition(topic, number) for number in range(partitions)])
     finally:
         consumer.close()
+
+
+def committed_of(consumer: Consumer, wanted: list[TopicPartition]) -> list[int]:
+    """Return the committed offset of each partition; a coordinator that is just moving or loading is asked again."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        try:
+            found = consumer.committed(wanted, DEADLINE_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            offset_of = {(part.topic, part.partition): part.offset for part in found}
+            return [offset_of[part.topic, part.partition] for part in wanted]
 
 
 def _record(message: Any) -> Record:

@@ -197,7 +197,7 @@ class Farm:
             for worker in self.workers.values():
                 assert worker.process.exit_code in (None, 0, -9), worker.said()[-3000:]
             ends = [consumer.get_watermark_offsets(tp, timeout=30)[1] for tp in wanted]
-            committed = [tp.offset for tp in consumer.committed(wanted, 30)]
+            committed = kafka_io.committed_of(consumer, wanted)
             return all(at >= end for at, end in zip(committed, ends, strict=True) if end)
 
         try:
