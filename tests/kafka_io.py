@@ -139,6 +139,31 @@ def read_all(
         consumer.close()
 
 
+def send_again(bootstrap_servers: str, records: Iterable[Record]) -> int:
+    """Write records as they are, with their timestamps; return how many the broker refused as too old."""
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "acks": "all"})
+    refused: list[str] = []
+
+    def answered(error: Any, message: Any) -> None:
+        if error is not None:
+            # INVALID_RECORD for those that came in one batch with others too old.
+            assert error.code() in (KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD), error
+            refused.append(message.topic())
+
+    for record in records:
+        producer.produce(
+            record.topic,
+            record.value,
+            record.key,
+            record.partition,
+            answered,
+            timestamp=record.timestamp_ms,
+            headers=record.headers,
+        )
+    assert producer.flush(DEADLINE_SECONDS) == 0
+    return len(refused)
+
+
 def committed(bootstrap_servers: str, group: str, topic: str, partitions: int) -> list[int]:
     """Return the group's committed offset of each partition, -1001 where there is none."""
     consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "enable.auto.commit": False})

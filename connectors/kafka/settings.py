@@ -88,8 +88,8 @@ class KafkaSettings(BaseSettings):
             if file is not None and not file.is_file():
                 raise ValueError(f"KAFKA_{name.upper()} names {file}, and there is no such file")
         # A paused producer's leftovers must be dead before another worker owns the partition.
-        if self.delivery_timeout_seconds >= self.session_timeout_seconds:
-            raise ValueError("KAFKA_DELIVERY_TIMEOUT_SECONDS must be less than KAFKA_SESSION_TIMEOUT_SECONDS")
+        if self.delivery_timeout_seconds >= 0.9 * self.session_timeout_seconds:
+            raise ValueError("KAFKA_DELIVERY_TIMEOUT_SECONDS must be less than 0.9 of KAFKA_SESSION_TIMEOUT_SECONDS")
         self.names()
         return self
 

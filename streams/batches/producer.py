@@ -24,6 +24,10 @@ CHUNK = 2000
 """Records handed over between two turns of the event loop, about 3 ms."""
 
 
+_TOO_LATE = (confluent_kafka.KafkaError.INVALID_TIMESTAMP, confluent_kafka.KafkaError.INVALID_RECORD)
+"""What a row older than `oldest_write_seconds` gets; the second for those in one batch with it."""
+
+
 class Delivery:
     """Counts the broker's answers to a run of records; one of these is the callback of all of them.
 
@@ -60,6 +64,8 @@ class Delivery:
             return self.last_offset
         if self.error.fatal():
             raise FatalError(f"the producer cannot go on: {self.error.str()}")
+        if self.error.code() in _TOO_LATE:
+            raise NotDelivered(f"the broker refused: {self.error.str()} (rows waited too long, or its clock is ahead)")
         raise NotDelivered(f"the broker did not acknowledge: {self.error.str()}")
 
 
@@ -173,6 +179,10 @@ class Producer:
     def pending(self) -> int:
         """Records that the broker has not answered yet."""
         return len(self._producer)
+
+    def drop_queued(self) -> None:
+        """Give up what was not sent yet: its partitions go to somebody else. Whoever waits for it gets NotDelivered."""
+        self._producer.purge(in_queue=True, in_flight=False)
 
     async def close(self, timeout_seconds: float) -> int:
         """Wait for what is under way; the number of records that were not acknowledged in time."""

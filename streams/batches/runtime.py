@@ -270,6 +270,7 @@ class BatchRuntime:
                 await asyncio.wait_for(waits, self.settings.revoke_grace_seconds)
             except TimeoutError:
                 log.warning("grace is over", in_work=[repr(lane.in_work) for lane in lanes if lane.in_work])
+                self.producer.drop_queued()
             for lane in lanes:
                 await lane.end()
                 self.lanes.pop(lane.partition, None)

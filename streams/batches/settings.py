@@ -51,8 +51,9 @@ class BatchSettings(BaseModel):
     fetch_buffer_bytes: int = Field(default=64 << 20, ge=1 << 20)
     """All partitions' fetches of one answer, as they came (compressed)."""
 
-    # Waits. message_timeout < session_timeout: what a paused process left queued must be dropped before the partition
-    # has another owner (a stale row behind a newer one would win at compaction). revoke_grace < rebalance_timeout.
+    # Waits. message_timeout + heartbeat_interval < session_timeout: what a paused process left queued or on its way is
+    # refused before the partition has another owner (a stale row behind a newer one would win at compaction; see
+    # `oldest_write_seconds`). revoke_grace < rebalance_timeout.
     session_timeout_seconds: float = 30.0
     heartbeat_interval_seconds: float = 3.0
     rebalance_timeout_seconds: float = 60.0
@@ -125,4 +126,20 @@ class BatchSettings(BaseModel):
                 raise ValueError(
                     f"{smaller} ({getattr(self, smaller)}) must be less than {larger} ({getattr(self, larger)})"
                 )
+        if self.message_timeout_seconds + self.heartbeat_interval_seconds >= self.session_timeout_seconds:
+            raise ValueError(
+                f"message_timeout_seconds ({self.message_timeout_seconds}) and heartbeat_interval_seconds "
+                f"({self.heartbeat_interval_seconds}) must be less than session_timeout_seconds "
+                f"({self.session_timeout_seconds}) together"
+            )
         return self
+
+    @property
+    def oldest_write_seconds(self) -> float:
+        """Age from which on the broker refuses a row (`message.timestamp.before.max.ms` of changelogs).
+
+        Half way between the age at which our own producer gives up and the age that a row can have when the partition
+        has another owner: so clocks of workers and brokers may differ by half of what lies between (3.5 s by default).
+        """
+        longest = self.session_timeout_seconds - self.heartbeat_interval_seconds
+        return (self.message_timeout_seconds + longest) / 2

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
 from .errors import TransientError, WrongTopic
 from .rows import topic_hash
@@ -18,6 +18,8 @@ from .settings import BatchSettings
 log = structlog.get_logger(__name__)
 
 TIMEOUT = 15.0
+OLDEST_WRITE = "message.timestamp.before.max.ms"
+"""Topic setting of Kafka 3.6 and later (KIP-937): records with an older timestamp are refused."""
 TOMBSTONES_MILLISECONDS = 9 * 86_400_000
 """A public tombstone carries hidden state (event ids of 8 days, offsets): it must outlive every replay of an event."""
 
@@ -90,7 +92,7 @@ def ensure_changelogs(admin: Any, names: Sequence[str], settings: BatchSettings)
             raise WrongTopic(
                 f"changelog {name}: found replication {facts[name].replication}, wanted {settings.replication_factor}"
             )
-    _check_configs(admin, names)
+    _fence(admin, _unfenced(admin, names, settings), settings)
     return facts
 
 
@@ -100,6 +102,7 @@ def _create(admin: Any, names: Sequence[str], settings: BatchSettings) -> None:
         "min.insync.replicas": str(settings.min_insync_replicas),
         "delete.retention.ms": str(TOMBSTONES_MILLISECONDS),
         "max.message.bytes": str(max(1_048_588, settings.max_record_bytes + 50_000)),
+        "message.timestamp.type": "CreateTime",
     }
     new = [NewTopic(name, settings.partitions, settings.replication_factor, config=config) for name in names]
     for name, future in admin.create_topics(new, request_timeout=TIMEOUT).items():
@@ -111,10 +114,12 @@ def _create(admin: Any, names: Sequence[str], settings: BatchSettings) -> None:
                 raise TransientError(f"changelog {name} cannot be created: {error.args[0].str()}") from error
 
 
-def _check_configs(admin: Any, names: Sequence[str]) -> None:
+def _unfenced(admin: Any, names: Sequence[str], settings: BatchSettings) -> list[str]:
+    """Check the changelogs' configuration; those whose OLDEST_WRITE is not as wanted."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    found: list[str] = []
     if not resources:
-        return
+        return found
     for resource, future in admin.describe_configs(resources, request_timeout=TIMEOUT).items():
         try:
             config = future.result()
@@ -124,4 +129,39 @@ def _check_configs(admin: Any, names: Sequence[str]) -> None:
         if policy != "compact":
             raise WrongTopic(
                 f"changelog {resource.name}: found cleanup.policy {policy!r}, wanted 'compact'; rows would expire"
+            )
+        if config["message.timestamp.type"].value != "CreateTime":
+            raise WrongTopic(
+                f"changelog {resource.name}: found message.timestamp.type {config['message.timestamp.type'].value!r}, "
+                "wanted 'CreateTime'; a late write could not be told from a new one"
+            )
+        oldest = config.get(OLDEST_WRITE)
+        if oldest is None or oldest.value != _oldest_write(settings):
+            found.append(resource.name)
+    return found
+
+
+def _oldest_write(settings: BatchSettings) -> str:
+    return str(int(settings.oldest_write_seconds * 1000))
+
+
+def _fence(admin: Any, names: Sequence[str], settings: BatchSettings) -> None:
+    """Let the broker refuse rows that were on their way for so long that their partition may have another owner.
+
+    A worker that stands still (a suspended machine, a stopped process) ends when it wakes, but a request that was
+    half sent goes out in that instant, and nothing else in Kafka fences it.
+    """
+    entry = ConfigEntry(OLDEST_WRITE, _oldest_write(settings), incremental_operation=AlterConfigOpType.SET)
+    resources = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry]) for name in names]
+    if not resources:
+        return
+    for resource, future in admin.incremental_alter_configs(resources, request_timeout=TIMEOUT).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            log.warning(
+                "the broker does not refuse late rows",
+                topic=resource.name,
+                wanted={OLDEST_WRITE: _oldest_write(settings)},
+                reason=error.args[0].str(),
             )

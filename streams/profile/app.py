@@ -163,6 +163,7 @@ def batch_settings(
         ),
         "instance_id": profile.instance_id,
         "session_timeout_seconds": kafka.session_timeout_seconds,
+        "heartbeat_interval_seconds": min(3.0, kafka.session_timeout_seconds / 10),
         "message_timeout_seconds": kafka.delivery_timeout_seconds,
         "allowed_pause_seconds": kafka.session_timeout_seconds / 2,
         "max_record_bytes": min(900_000, kafka.max_message_bytes - 10_000),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from streams.batches import BatchApp, BatchTable, Row, attempt, holding, pause, takeover
+from streams.batches import BatchApp, BatchTable, Row, attempt, holding, pause, takeover, topics
 from streams.batches.offsets import RangeLedger
 from streams.batches.positions import Start
 from streams.batches.store import StoredRow
@@ -93,6 +93,11 @@ def no_fence(app: BatchApp, table: BatchTable[Any]) -> None:
     app.producer._before_send = lambda: None
 
 
+def late_rows_taken(app: BatchApp, table: BatchTable[Any]) -> None:
+    """The broker takes rows whatever their age."""
+    topics._fence = lambda admin, names, settings: None
+
+
 def trust_positions(app: BatchApp, table: BatchTable[Any]) -> None:
     """A committed offset is taken as it is, whatever became of the topic."""
 
@@ -114,6 +119,7 @@ SABOTAGES: dict[str, Sabotage] = {
         errors_acknowledge,
         read_uncommitted,
         no_fence,
+        late_rows_taken,
         trust_positions,
     )
 }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streams.batches import ExitCode
-from tests import oracle
+from tests import kafka_io, oracle
 from tests.deadline import within
 from tests.faults.batches.farm import Farm
 
@@ -46,6 +46,25 @@ def a_pause_with_newer_records_meanwhile(
         assert sleeper.process.wait(10) == ExitCode.PAUSED
         assert time.monotonic() - since < 5
         assert "stood still for" in sleeper.said()
+    farm.kill()
+    return farm.verdict(rebuild=False)
+
+
+def a_request_that_was_on_its_way_for_longer_than_the_session(farm: Farm, sabotage: tuple[str, ...]) -> oracle.Verdict:
+    """What a socket held back while its process stood still comes after another owner's newer rows.
+
+    The rows are sent again by the test itself, as they were: the instant at which a real process must be stopped for
+    that is a hundred microseconds long.
+    """
+    farm.produce(farm.events(600, 30))
+    farm.start("one", sabotage=sabotage, **SHORT)
+    farm.drained()
+    late = kafka_io.read_all(farm.bootstrap_servers, farm.changelog)
+    farm.produce(farm.events(600, 30, seed=1))
+    farm.drained()
+    time.sleep(SHORT["session_timeout_seconds"])
+    refused = kafka_io.send_again(farm.bootstrap_servers, late)
+    assert refused == (0 if sabotage else len(late))
     farm.kill()
     return farm.verdict(rebuild=False)
 

@@ -10,7 +10,10 @@ import pytest
 from tests import oracle
 from tests.faults.batches.farm import Farm
 from tests.faults.batches.sabotage import SABOTAGES
-from tests.faults.batches.test_pauses import a_pause_with_newer_records_meanwhile
+from tests.faults.batches.test_pauses import (
+    a_pause_with_newer_records_meanwhile,
+    a_request_that_was_on_its_way_for_longer_than_the_session,
+)
 from tests.faults.batches.test_transactions import an_importer_dies_inside_its_transaction
 
 Run = Callable[[Farm, tuple[str, ...]], oracle.Verdict]
@@ -58,6 +61,7 @@ RUNS: dict[str, Run] = {
     "errors-acknowledge": undisturbed,
     "read-uncommitted": an_importer_dies_inside_its_transaction,
     "no-fence": a_pause_with_newer_records_meanwhile,
+    "late-rows-taken": a_request_that_was_on_its_way_for_longer_than_the_session,
 }
 
 
