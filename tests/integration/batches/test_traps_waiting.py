@@ -6,7 +6,9 @@ import asyncio
 import gc
 from typing import Any
 
-from streams.batches import ExitCode
+import pytest
+
+from streams.batches import ExitCode, NotDelivered
 from streams.batches.process import tune_collector
 from tests.deadline import eventually
 
@@ -67,6 +69,23 @@ async def test_trap_e2_a_batch_that_does_not_end_is_given_up_within_the_grace_an
         await app.settled()
         assert (await table.get(b"k1")).data == {"n": 10}
     assert ended == []
+
+
+async def test_trap_e2_what_is_still_queued_when_the_grace_is_over_is_dropped(counting) -> None:
+    app, _ = counting.app(revoke_grace_seconds=0.5, stop_seconds=5, linger_milliseconds=19_000)
+    waits: list[asyncio.Task[Any]] = []
+
+    async def endless(batch: Any) -> None:
+        if not waits:
+            waits.append(asyncio.create_task(app.producer.publish(counting.changelog, b"late", b"{}")))
+        await asyncio.Event().wait()
+
+    app.runtime.batched[counting.source] = endless
+    await counting.produce(words(100))
+    async with app.running():
+        await eventually(lambda: app.producer.pending() > 0)
+    with pytest.raises(NotDelivered, match="Purged in queue"):
+        await waits[0]
 
 
 async def test_trap_e3_a_worker_whose_batches_wait_stays_in_the_group(counting) -> None:
