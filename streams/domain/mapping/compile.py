@@ -5,6 +5,7 @@ message is read once; what an untouched branch needs is not computed at all.
 """
 
 import linecache
+from bisect import bisect_left
 from collections.abc import Callable, MutableSequence
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
@@ -87,6 +88,13 @@ def uses_time(node: Expression) -> bool:
     return any(map(uses_time, children(node)))
 
 
+def inputs_of(stream: StreamMapping) -> set[str]:
+    """Return the names of the message's fields that a stream's mappings and key read."""
+    nodes = [stream.key, *(mapping.expression for mapping in stream.mappings)]
+    nodes += [mapping.condition for mapping in stream.mappings if mapping.condition is not None]
+    return {field.name for node in nodes for field in _fields(node)}
+
+
 def look_up(message: Message, name: str) -> Any:
     """Return the field of that very name, else follow the name's dots into objects."""
     found: Any = message.get(name)
@@ -147,7 +155,7 @@ NAMES: dict[str, Any] = {
     )
     for name in names.split()
 }
-NAMES |= {"look_up": look_up, "rfc3339": rfc3339, "domain_of": domain_of}
+NAMES |= {"bisect_left": bisect_left, "look_up": look_up, "rfc3339": rfc3339, "domain_of": domain_of}
 NAMES |= {"call_" + name.replace(".", "_"): function.of for name, function in FUNCTIONS.items()}
 NAMES |= {
     f"call_{name.replace('.', '_')}_at": function.of_time for name, function in FUNCTIONS.items() if function.of_time

@@ -118,12 +118,12 @@ def _set(scope: Scope, field: ProfileField, argument: Expression) -> None:
 
 
 def _include_again(scope: Scope, field: ProfileField, source: str, otherwise: str) -> None:
-    """Write the usual case of a set in place: its last (often only) text comes again."""
-    scope.add(f"texts = public.get({field.name!r})")
-    with scope.block(f"if texts is None or texts[-1] != {source}:"):
+    """Write the usual case of a set in place: a text comes again. The call would take longer than the work."""
+    scope.add(f"texts = public.get({field.name!r}, ())")
+    with scope.block(f"if (place := bisect_left(texts, {source})) == len(texts) or texts[place] != {source}:"):
         scope.add(f"changed = {otherwise} or changed")
-    with scope.block(f"elif ms > (times := hidden[{field.slot}])[-1]:"):
-        scope.add("times[-1] = ms")
+    with scope.block(f"elif ms > (times := hidden[{field.slot}])[place]:"):
+        scope.add("times[place] = ms")
         scope.add("changed = True")
 
 
