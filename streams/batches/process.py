@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import threading
@@ -14,6 +13,7 @@ import structlog
 import uvloop
 
 from . import killpoints
+from .collector import Collector
 from .errors import ExitCode, FatalError
 from .halt import halt
 
@@ -32,7 +32,6 @@ def run_process(app: BatchApp, *, start: Step | None = None, stop: Step | None =
     `start` and `stop` stand in for the app's own where there is more to start and stop around it.
     """
     killpoints.from_environment(os.environ)
-    tune_collector(app.settings.gc_threshold)
     try:
         uvloop.install()
         asyncio.run(_run(app, start or app.start, stop or app.stop))
@@ -45,26 +44,18 @@ def run_process(app: BatchApp, *, start: Step | None = None, stop: Step | None =
     raise SystemExit(0)  # only where halt was replaced
 
 
-def tune_collector(threshold: int) -> None:
-    """Collect only when `threshold` more objects live than did at the last collection.
-
-    Python counts what was made less what went away. Batches leave no cycles behind, so in steady state the count stands
-    still, and cached rows by the hundred thousand are not looked at again and again; cycles that something else leaves
-    add up to the threshold and are collected then. The code itself is never looked at.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(threshold, 5, 5)
-
-
 async def _run(app: BatchApp, start: Step, stop: Step) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
+    collector = Collector(app.settings.gc_threshold)
+    collector.take_over()
+    collecting = loop.create_task(collector.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     await start()
     log.info("running", app=app.settings.app_id)
     await stopped.wait()
+    collecting.cancel()
     # A timer thread, not the loop: it must end the process also when the loop hangs.
     timer = threading.Timer(
         app.settings.stop_seconds, halt, (ExitCode.STOP_TIMEOUT, "the clean stop took too long"), {"stacks": True}

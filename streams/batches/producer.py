@@ -127,11 +127,20 @@ class Producer:
         partition: int,
         rows: Sequence[tuple[bytes, bytes | None]],
         headers: Sequence[Sequence[tuple[str, bytes]]] | None = None,
+        *,
+        next_offset: int | None = None,
     ) -> int:
-        """Write (key, value) pairs to one partition, in order; the last one's offset, once the broker has them all."""
-        delivery = Delivery(len(rows))
+        """Write (key, value) pairs to one partition, in order; the last one's offset, once the broker has them all.
+
+        `next_offset`: where the first of them must come to stand, when that is known. Then only the last one's answer
+        is asked for, and its offset tells whether all of them are there: an answer for each takes the interpreter's
+        lock and a microsecond each. NotDelivered when they do not stand there, be it that one was refused or that
+        somebody else wrote; write again, with `next_offset` None.
+        """
+        delivery = Delivery(len(rows) if next_offset is None else 1)
+        each = delivery if next_offset is None else None
         produce = self._producer.produce
-        at = 0
+        at, end = 0, len(rows) - 1
         while at < len(rows):
             self._before_send()
             stop = min(at + CHUNK, len(rows))
@@ -139,12 +148,12 @@ class Producer:
                 if headers is None:
                     while at < stop:
                         key, value = rows[at]
-                        produce(topic, value, key, partition, delivery)
+                        produce(topic, value, key, partition, each if at < end else delivery)
                         at += 1
                 else:
                     while at < stop:
                         key, value = rows[at]
-                        produce(topic, value, key, partition, delivery, headers=headers[at])
+                        produce(topic, value, key, partition, each if at < end else delivery, headers=headers[at])
                         at += 1
             except BufferError:
                 await asyncio.sleep(0.002)
@@ -154,7 +163,12 @@ class Producer:
             if at < len(rows):
                 await asyncio.sleep(0)
         killpoints.reached("inside-changelog")
-        return await delivery.acknowledged()
+        last = await delivery.acknowledged()
+        if next_offset is not None and last != next_offset + end:
+            raise NotDelivered(
+                f"{topic}[{partition}]: the last of {len(rows)} rows is at {last}, not {next_offset + end}"
+            )
+        return last
 
     async def _hand_over(self, outputs: Iterable[Output | tuple[Any, ...]], delivery: Delivery) -> None:
         self._before_send()

@@ -106,8 +106,8 @@ class BatchSettings(BaseModel):
     """Retention removed records that were never read: stop for a human, or count them, log an error and go on."""
 
     gc_threshold: int = Field(default=1_000_000, ge=10_000)
-    """Cyclic garbage is collected when so many objects live more than after the last collection: a bound on what cycles
-    can hold, far above what batches in work need. Lower, and it runs with each batch (at 50,000: 15 % of the time)."""
+    """Cyclic garbage is collected when so many objects stay for half a minute, whatever batches in work hold: a bound
+    on what cycles can hold. See `collector`."""
 
     consumer_options: dict[str, Any] = Field(default_factory=dict)
     """Passed to aiokafka's consumer last."""

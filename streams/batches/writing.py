@@ -75,13 +75,16 @@ class RowWriter(Generic[T]):
         else:
             rows = [(row.key, encode_blob(value, hidden)) for row, value, hidden in ready]
         try:
-            last = await self._producer.publish_rows(self._changelog, holding.partition, rows, headers)
+            last = await self._producer.publish_rows(
+                self._changelog,
+                holding.partition,
+                rows,
+                headers,
+                next_offset=None if holding.uncertain else holding.next_offset,
+            )
         except NotDelivered:
             holding.uncertain = True
             raise
-        expected = holding.next_offset + len(rows) - 1
-        if last != expected and not holding.uncertain:
-            self._metrics.count("batches_foreign_changelog_records_total", last - expected, table=self._table)
         holding.uncertain = False
         return last
 

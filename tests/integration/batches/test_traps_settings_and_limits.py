@@ -22,12 +22,12 @@ async def test_trap_c1_c2_a_changelog_write_that_fails_settles_nothing_and_is_do
     app, table = counting.app()
     publish, fails, tried = app.producer.publish_rows, True, 0
 
-    async def failing(*arguments: Any) -> int:
+    async def failing(*arguments: Any, **more: Any) -> int:
         nonlocal tried
         tried += 1
         if fails:
             raise NotDelivered("request timed out")
-        return int(await publish(*arguments))
+        return int(await publish(*arguments, **more))
 
     app.producer.publish_rows = failing
     await counting.produce(words(100))

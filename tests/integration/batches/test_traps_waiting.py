@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import Any
 
 import pytest
 
 from streams.batches import ExitCode, NotDelivered
-from streams.batches.process import tune_collector
 from tests.deadline import eventually
 
 
@@ -182,14 +180,3 @@ async def test_trap_f11_g13_the_producer_is_idempotent_and_a_fetch_is_large(coun
         await app.settled()
         consumer = app.runtime.consumer._thread._consumer
         assert consumer._fetcher._max_partition_fetch_bytes == 16 << 20
-
-
-def test_trap_g14_the_collector_looks_seldom() -> None:
-    before = gc.get_threshold()
-    try:
-        tune_collector(50_000)
-        assert gc.get_threshold()[0] == 50_000
-        assert gc.get_freeze_count() > 0
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
