@@ -57,8 +57,8 @@ def restore(
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
-            "fetch.message.max.bytes": 8 << 20,
-            "queued.max.messages.kbytes": 64 << 10,
+            "fetch.message.max.bytes": 2 << 20,
+            "queued.max.messages.kbytes": 32 << 10,
             "queued.min.messages": 200_000,
             "check.crcs": True,
             **librdkafka_security(settings.security),
@@ -123,6 +123,7 @@ def _prepare(consumer: Any, each: Restoring, settings: BatchSettings) -> int:
         if holding.store.checkpoint is not None:
             log.warning("store rebuilt", topic=each.topic, partition=holding.partition, reason=plan.reason)
         holding.store.empty()
+        holding.store.load(begin=True)
         each.fresh = True
     holding.next_offset = plan.start
     return plan.start
@@ -191,6 +192,8 @@ def _finish(each: Restoring) -> None:
     holding.store.write([], Checkpoint(holding.topic_id, holding.next_offset))
     if each.rows:
         holding.store.flush()
+    if each.fresh:
+        holding.store.load(begin=False)
 
 
 def _open_text(open_: dict[tuple[str, int], Restoring]) -> str:

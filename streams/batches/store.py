@@ -159,6 +159,11 @@ class PartitionStore:
             remove_store(self.path)
             self._acquire()
 
+    def load(self, *, begin: bool) -> None:
+        """Before and after many rows are written at once: until then nothing is sorted twice."""
+        with self._open():
+            self._db.set_options({"disable_auto_compactions": "true" if begin else "false"})
+
     def flush(self) -> None:
         """Bring everything to disk, so that a restart resumes here."""
         with self._open():

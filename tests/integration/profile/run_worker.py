@@ -19,6 +19,7 @@ async def main() -> None:
         commit_interval_seconds=0.2,
         fetch_max_wait_milliseconds=100,
         session_timeout_seconds=10,
+        heartbeat_interval_seconds=1,
         message_timeout_seconds=8,
         allowed_pause_seconds=8,
         create_topics=False,

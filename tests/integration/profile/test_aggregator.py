@@ -152,7 +152,7 @@ async def test_other_mappings_are_not_mixed_in(world, tmp_path, default_mappings
     process = world.process("w", PROFILE_MAPPING_DIR=str(tmp_path))
     said, _ = await asyncio.to_thread(process.communicate, timeout=60)
 
-    assert process.returncode == 78
+    assert process.returncode == 78, said.decode()
     assert b"cm-streams mapping rebuild" in said
 
 
