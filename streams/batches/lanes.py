@@ -1,4 +1,8 @@
-"""One task for each partition: batches of all its topics and jobs of others, strictly one after another."""
+"""One task for each partition: batches of all its topics and jobs of others, strictly one after another.
+
+Where both wait they take turns: jobs come from deliveries by the thousand, and events would not be heard of before the
+last of them.
+"""
 
 from __future__ import annotations
 
@@ -86,10 +90,13 @@ class Lane:
 
     async def _run(self) -> None:
         _owner.set((self.partition, self.generation))
+        jobs_turn = True
         while True:
-            if self._jobs:
+            if self._jobs and (jobs_turn or not self._batches):
+                jobs_turn = False
                 await self._run_job(*self._jobs.popleft())
             elif self._batches:
+                jobs_turn = True
                 self.in_work = self._batches.popleft()
                 self._room_made()
                 try:
