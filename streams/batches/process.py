@@ -16,6 +16,7 @@ from . import killpoints
 from .collector import Collector
 from .errors import ExitCode, FatalError
 from .halt import halt
+from .memory import use_one_heap
 
 if TYPE_CHECKING:
     from .app import BatchApp
@@ -32,6 +33,7 @@ def run_process(app: BatchApp, *, start: Step | None = None, stop: Step | None =
     `start` and `stop` stand in for the app's own where there is more to start and stop around it.
     """
     killpoints.from_environment(os.environ)
+    use_one_heap()
     try:
         uvloop.install()
         asyncio.run(_run(app, start or app.start, stop or app.stop))
