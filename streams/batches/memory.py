@@ -23,4 +23,5 @@ def use_one_heap() -> bool:
     except (AttributeError, OSError):
         return False
     wanted = ((_M_ARENA_MAX, 1), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_MMAP_THRESHOLD, _MAPPED_BYTES))
-    return all([mallopt(option, value) == 1 for option, value in wanted])
+    taken = [mallopt(option, value) == 1 for option, value in wanted]
+    return all(taken)

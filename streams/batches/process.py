@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .app import BatchApp
 
 log = structlog.get_logger(__name__)
+use_one_heap()  # at import: clients that are made before the process runs have threads already
 
 
 Step = Callable[[], Awaitable[None]]
@@ -33,7 +34,6 @@ def run_process(app: BatchApp, *, start: Step | None = None, stop: Step | None =
     `start` and `stop` stand in for the app's own where there is more to start and stop around it.
     """
     killpoints.from_environment(os.environ)
-    use_one_heap()
     try:
         uvloop.install()
         asyncio.run(_run(app, start or app.start, stop or app.stop))
