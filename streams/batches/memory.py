@@ -2,7 +2,7 @@
 
 Each thread otherwise gets a heap of its own (up to eight a core), and what the consumer's, the producer's and the
 store's threads free there is of no use to the others: with the default mappings that was a tenth of a worker's peak.
-Python's threads seldom allocate at the same moment, so one heap costs them nothing.
+Most is allocated by one thread, so sharing the heap was not seen to cost speed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ _MAPPED_BYTES = 4 << 20
 """Pieces from this size on are mapped by themselves: a fetch's, not a row's."""
 
 
-def use_one_heap() -> bool:
-    """Set glibc's allocator up; before threads start. False where the C library is another one."""
+def use_one_heap() -> None:
+    """Set glibc's allocator up; before threads start. Another C library is left as it is."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
-        return False
-    wanted = ((_M_ARENA_MAX, 1), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_MMAP_THRESHOLD, _MAPPED_BYTES))
-    taken = [mallopt(option, value) == 1 for option, value in wanted]
-    return all(taken)
+        return
+    for option, value in ((_M_ARENA_MAX, 1), (_M_TRIM_THRESHOLD, _KEPT_BYTES), (_M_MMAP_THRESHOLD, _MAPPED_BYTES)):
+        mallopt(option, value)
