@@ -21,6 +21,8 @@ class Fetched(NamedTuple):
 
     records: list[Any]
     position: int
+    size: int
+    """Bytes of keys and values."""
 
 
 def take(result: Any, max_records: int, max_bytes: int) -> Fetched:
@@ -32,16 +34,16 @@ def take(result: Any, max_records: int, max_bytes: int) -> Fetched:
     while True:
         chunk = list(islice(source, step))
         records += chunk
+        size += sum(r.serialized_key_size + r.serialized_value_size for r in chunk)
         if len(chunk) < step:
             result._update_position()
             position = source.next_fetch_offset
             result._partition_records = None
-            return Fetched(records, position)
-        size += sum(r.serialized_key_size + r.serialized_value_size for r in chunk)
+            return Fetched(records, position, size)
         room = max_records - len(records)
         if room <= 0 or size >= max_bytes:
             result._update_position()
-            return Fetched(records, source.next_fetch_offset)
+            return Fetched(records, source.next_fetch_offset, size)
         average = size / len(records)
         step = max(1, min(CHUNK, room, int((max_bytes - size) / (average + 1)) + 1))
 
@@ -49,7 +51,7 @@ def take(result: Any, max_records: int, max_bytes: int) -> Fetched:
 async def drain(
     fetcher: Any,
     *,
-    wanted: Callable[[Any], bool],
+    wanted: Callable[[Any, int], bool],
     limits: Callable[[Any], tuple[int, int]],
     keep_going: Callable[[], bool],
     wake: asyncio.Event,
@@ -57,8 +59,10 @@ async def drain(
 ) -> dict[Any, Fetched]:
     """One range from each wanted partition that has records; waits up to the timeout for the first.
 
-    Partitions that are not wanted keep their fetched records (one fetch at most), so memory stays bounded. `wake` ends
-    the wait early, when a partition has become wanted. A fetch error of a partition is raised.
+    `wanted` is asked with the bytes that this call has taken so far. Partitions that are not wanted keep their fetched
+    records (one fetch at most), so memory stays bounded. Whoever was served goes to the back: where room is scarce, the
+    next one to get it is the one that waited longest. `wake` ends the wait early, when a partition has become wanted. A
+    fetch error of a partition is raised.
     """
     subscriptions = fetcher._subscriptions
     loop = asyncio.get_running_loop()
@@ -68,11 +72,12 @@ async def drain(
             return {}
         wake.clear()
         taken: dict[Any, Fetched] = {}
+        taken_bytes = 0
         for tp in list(fetcher._records):
             if not subscriptions.is_assigned(tp):
                 del fetcher._records[tp]
                 continue
-            if not wanted(tp):
+            if not wanted(tp, taken_bytes):
                 continue
             result = fetcher._records[tp]
             if not hasattr(result, "_partition_records"):  # a FetchError
@@ -83,8 +88,11 @@ async def drain(
                 result.check_raise()
             elif result.has_more() and result.check_assignment(tp):
                 taken[tp] = take(result, *limits(tp))
-            if not result.has_more():
-                del fetcher._records[tp]
+                taken_bytes += taken[tp].size
+            del fetcher._records[tp]
+            if result.has_more():
+                fetcher._records[tp] = result
+            else:
                 fetcher._notify(fetcher._wait_consume_future)
         remaining = deadline - loop.time()
         if taken or remaining <= 0:

@@ -13,6 +13,10 @@ from .store import Checkpoint, PartitionStore, StoredRow
 
 T = TypeVar("T")
 
+STEP = 500
+"""Rows in one write to the store, which holds them twice meanwhile. Only the last one moves the checkpoint: killed in
+between, the store has rows that the changelog gives it once more."""
+
 
 class Holding(Generic[T]):
     """Made at assignment, closed at revocation; a later assignment of the same partition makes another one."""
@@ -86,6 +90,13 @@ class Holding(Generic[T]):
 
     def save(self, ready: Sequence[ReadyRow[T]], last_offset: int) -> None:
         """Write rows whose changelog records are acknowledged up to `last_offset`."""
+        for start in range(0, len(ready), STEP):
+            part = ready[start : start + STEP]
+            checkpoint = Checkpoint(self.topic_id, last_offset + 1) if start + STEP >= len(ready) else None
+            self.store.write(self._stored_rows(part), checkpoint)
+        self.next_offset = last_offset + 1
+
+    def _stored_rows(self, ready: Sequence[ReadyRow[T]]) -> list[StoredRow]:
         writes: list[StoredRow] = []
         index = self._index
         for row, value, hidden in ready:
@@ -97,8 +108,7 @@ class Holding(Generic[T]):
                 writes.append(StoredRow(row.key, blob, row.index - now, now - row.index))
                 row.index = now
             row.exists = True
-        self.store.write(writes, Checkpoint(self.topic_id, last_offset + 1))
-        self.next_offset = last_offset + 1
+        return writes
 
     def index_changes(self, blobs: dict[bytes, bytes | None]) -> list[StoredRow]:
         """Restored rows with the index entries that change with them."""

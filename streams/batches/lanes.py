@@ -103,6 +103,7 @@ class Lane:
                     await self._process(self, self.in_work)
                 finally:
                     self.in_work = None
+                self._room_made()
             else:
                 self._wake.clear()
                 self._idle.set()

@@ -20,25 +20,34 @@ class TopicPartition(NamedTuple):
 class RangeLedger:
     """Fetched and settled ranges of one partition under one assignment."""
 
-    __slots__ = ("_open", "generation", "position")
+    __slots__ = ("_open", "generation", "position", "unsettled_bytes")
 
     def __init__(self, position: int, generation: int) -> None:
         self.position = position
         """Next offset to be fetched; everything before it was fetched, or is not readable (transaction markers)."""
         self.generation = generation
-        self._open: dict[int, None] = {}  # first offsets of unsettled ranges, ascending
+        self.unsettled_bytes = 0
+        """Of the open ranges' records, as far as they were said."""
+        self._open: dict[int, int] = {}  # first offsets of unsettled ranges, ascending -> bytes
 
-    def fetched(self, first: int, position: int) -> None:
-        """Records from `first` on were handed out, the consumer stands at `position`; first == position: no records."""
+    def fetched(self, first: int, position: int, size: int = 0) -> None:
+        """Records from `first` on were handed out, `size` bytes of them, the consumer stands at `position`;
+        first == position: no records."""
         if first < self.position or position < first:
             raise ValueError(f"range {first}..{position} does not follow position {self.position}")
         if position > first:
-            self._open[first] = None
+            self._open[first] = size
+            self.unsettled_bytes += size
         self.position = position
 
     def settled(self, first: int) -> None:
         """The range that began at `first` is done; KeyError when it is not open."""
-        del self._open[first]
+        self.unsettled_bytes -= self._open.pop(first)
+
+    def discount(self) -> None:
+        """Count the bytes of what is open no more."""
+        self._open = dict.fromkeys(self._open, 0)
+        self.unsettled_bytes = 0
 
     @property
     def committable(self) -> int:
@@ -73,12 +82,12 @@ class OffsetLedger:
             self._ledgers.pop(TopicPartition(*tp), None)
             self._committed.pop(TopicPartition(*tp), None)
 
-    def fetched(self, tp: tuple[str, int], first: int, position: int) -> bool:
+    def fetched(self, tp: tuple[str, int], first: int, position: int, size: int = 0) -> bool:
         """See RangeLedger; False when the partition is not ours, so that the records must not be delivered."""
         ledger = self._ledgers.get(TopicPartition(*tp))
         if ledger is None:
             return False
-        ledger.fetched(first, position)
+        ledger.fetched(first, position, size)
         return True
 
     def settled(self, tp: tuple[str, int], first: int, generation: int) -> bool:
@@ -88,6 +97,12 @@ class OffsetLedger:
             return False
         ledger.settled(first)
         return True
+
+    def discount(self, partition: int) -> None:
+        """What is open in this partition, in any topic, is held up: others must not wait for the room that it takes."""
+        for tp, ledger in self._ledgers.items():
+            if tp.partition == partition:
+                ledger.discount()
 
     def to_commit(self) -> dict[TopicPartition, int]:
         """Offsets that the broker does not know yet."""
@@ -115,3 +130,7 @@ class OffsetLedger:
     def unsettled(self) -> int:
         """Ranges in work, all partitions together."""
         return sum(ledger.unsettled for ledger in self._ledgers.values())
+
+    def unsettled_bytes(self) -> int:
+        """Their records' bytes. May be asked from another thread."""
+        return sum(ledger.unsettled_bytes for ledger in list(self._ledgers.values()))

@@ -65,10 +65,11 @@ class BatchRuntime:
 
     # -- asked by the transport
 
-    def has_room(self, tp: tuple[str, int]) -> bool:
-        """May records of this partition be handed out? Asked from the fetching thread."""
+    def has_room(self, tp: tuple[str, int], taken_bytes: int) -> bool:
+        """May records of this partition be handed out, beside those just taken? Asked from the fetching thread."""
         lane = self.lanes.get(tp[1])
-        return lane is not None and lane.has_room()
+        room = self.ledger.unsettled_bytes() + taken_bytes < self.settings.unsettled_bytes
+        return room and lane is not None and lane.has_room()
 
     def make_batch(self, tp: tuple[str, int], fetched: Fetched, generation: int) -> Batch | None:
         """Note a fetched range; None when there is nothing to deliver."""
@@ -76,7 +77,7 @@ class BatchRuntime:
         first = records[0].offset if records else fetched.position
         if first < self.ledger.positions().get(TopicPartition(*tp), first + 1):
             return None  # fetched before a seek
-        self.ledger.fetched(tp, first, fetched.position)
+        self.ledger.fetched(tp, first, fetched.position, fetched.size)
         if not records:
             return None
         source = Source(tp[0], self.takeover.facts[tp[0]].topic_id)
@@ -132,8 +133,7 @@ class BatchRuntime:
     # -- taking partitions over
 
     async def take_over(self, tps: Iterable[tuple[str, int]], generation: int) -> None:
-        """Restore the tables of assigned partitions, run the hooks, start the owners. Raises Revoked when the next
-        rebalance begins meanwhile. Ends the process when it cannot be done."""
+        """Restore tables, run hooks, start owners, or end the process. Revoked when the next rebalance begins."""
         assigned = [TopicPartition(*tp) for tp in tps if tp[0] in self.batched]
         self.recovering_since = time.monotonic()
         self._stop_restore = stop = threading.Event()
@@ -195,10 +195,10 @@ class BatchRuntime:
     # -- work
 
     async def _process(self, lane: Lane, batch: Batch) -> None:
-        partition = lane.partition
-        began = time.monotonic()
+        partition, began = lane.partition, time.monotonic()
 
         def retried(error: BaseException, attempt: int) -> None:
+            self.ledger.discount(partition)
             self.metrics.count("batches_retries_total", topic=batch.topic)
             log.warning("batch again", batch=repr(batch), attempt=attempt, error=repr(error))
 

@@ -45,6 +45,9 @@ class BatchSettings(BaseModel):
     max_batch_records: int = Field(default=20_000, ge=1)
     max_batch_bytes: int = Field(default=8 << 20, ge=1)
     """Keys and values; lenient by the last few records."""
+    unsettled_bytes: int = Field(default=12 << 20, ge=1)
+    """Keys and values of all batches in work or waiting, all partitions together; lenient by the last batch. Below two
+    batches, a process with one busy partition waits for each fetch; more is only more memory."""
     fetch_max_bytes: int = Field(default=16 << 20, ge=1 << 16)
     """A partition's fetch. At Faust's default of 1 MiB a backlog idles half of the time between fetches."""
     fetch_max_wait_milliseconds: int = 500
@@ -93,7 +96,7 @@ class BatchSettings(BaseModel):
     """One cache for all stores of the process. Without it the default is 8 MiB a store, and absent keys cost reads."""
     write_buffer_bytes: int = 16 << 20
     """A memtable; at most two a store, and:"""
-    write_buffers_bytes: int = Field(default=48 << 20, ge=1 << 20)
+    write_buffers_bytes: int = Field(default=24 << 20, ge=1 << 20)
     """All memtables of the process, however many partitions it holds; beyond it the store that is written flushes."""
 
     # Topics that are ours.

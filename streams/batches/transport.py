@@ -36,7 +36,7 @@ class Runtime(Protocol):
     settings: BatchSettings
     batched: Mapping[str, object]
 
-    def has_room(self, tp: tuple[str, int]) -> bool: ...
+    def has_room(self, tp: tuple[str, int], taken_bytes: int) -> bool: ...
     def make_batch(self, tp: tuple[str, int], fetched: Fetched, generation: int) -> object | None: ...
     def metadata_of(self, topic: str) -> str: ...
     def offsets_to_commit(self) -> dict[TopicPartition, int]: ...
@@ -123,7 +123,9 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
         with fetcher._subscriptions.fetch_context():
             return await drain(
                 fetcher,
-                wanted=lambda tp: tp in active and (tp.topic not in runtime.batched or runtime.has_room(tp)),
+                wanted=lambda tp, taken: (
+                    tp in active and (tp.topic not in runtime.batched or runtime.has_room(tp, taken))
+                ),
                 limits=lambda tp: bounds if tp.topic in runtime.batched else (100, settings.max_batch_bytes),
                 keep_going=lambda: bool(self.consumer.flow_active),
                 wake=self.room_made,

@@ -133,8 +133,10 @@ def tally(public: Public, field: str, key: int) -> bool:
     elif text in sums:
         sums[text] = bounded(sums[text] + 1)
     else:
+        behind = key > int(next(reversed(sums)))
         sums[text] = 1
-        public[field] = {known: sums[known] for known in sorted(sums, key=int)}
+        if not behind:
+            public[field] = {known: sums[known] for known in sorted(sums, key=int)}
     return True
 
 

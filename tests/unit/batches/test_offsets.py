@@ -79,6 +79,35 @@ def test_a_range_before_the_position_is_refused() -> None:
         ledger.fetched(9, 12)
 
 
+def test_bytes_of_open_ranges_are_known() -> None:
+    ledger = OffsetLedger()
+    for partition in (0, 1):
+        ledger.assign(("t", partition), 0, 1)
+    ledger.fetched(("t", 0), 0, 10, 100)
+    ledger.fetched(("t", 0), 10, 20, 30)
+    ledger.fetched(("t", 1), 0, 10, 7)
+    assert ledger.unsettled_bytes() == 137
+    ledger.settled(("t", 0), 0, 1)
+    assert ledger.unsettled_bytes() == 37
+    ledger.revoke([("t", 1)])
+    assert ledger.unsettled_bytes() == 30
+
+
+def test_what_is_held_up_takes_no_room_and_still_bounds_the_commit() -> None:
+    ledger = OffsetLedger()
+    for topic, partition in (("t", 0), ("u", 0), ("t", 1)):
+        ledger.assign((topic, partition), 0, 1)
+        ledger.fetched((topic, partition), 0, 10, 100)
+    ledger.discount(0)
+    assert ledger.unsettled_bytes() == 100
+    ledger.fetched(("t", 0), 10, 20, 5)
+    assert ledger.unsettled_bytes() == 105
+    ledger.settled(("t", 0), 10, 1)
+    assert ledger.to_commit()[TopicPartition("t", 0)] == 0
+    ledger.settled(("t", 0), 0, 1)
+    assert (ledger.to_commit()[TopicPartition("t", 0)], ledger.unsettled_bytes()) == (20, 100)
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Random fetches, settles, commits, revocations, assignments and seeks."""
 

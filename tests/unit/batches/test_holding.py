@@ -1,0 +1,36 @@
+"""Rows go to the store a few at a time, and the checkpoint with the last of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from streams.batches.cache import RowCache
+from streams.batches.folding import ReadyRow
+from streams.batches.holding import STEP, Holding
+from streams.batches.rows import JsonCodec, Row
+from streams.batches.store import Checkpoint, StoredRow
+
+
+class Store:
+    def __init__(self) -> None:
+        self.writes: list[tuple[list[bytes], Checkpoint | None]] = []
+
+    def write(self, rows: Iterable[StoredRow], checkpoint: Checkpoint | None) -> None:
+        self.writes.append(([row.key for row in rows], checkpoint))
+
+
+def saved(count: int) -> Store:
+    store: Any = Store()
+    holding: Holding[Any] = Holding(0, 1, store, 77, JsonCodec(), None, RowCache(10, 1000))
+    holding.save([ReadyRow(Row(b"%d" % i, {}, {}, exists=False), b"{}", b"") for i in range(count)], 1000)
+    assert holding.next_offset == 1001
+    return store
+
+
+def test_a_checkpoint_is_never_written_before_a_row_that_it_covers() -> None:
+    for count in (1, STEP, STEP + 1, 3 * STEP):
+        writes = saved(count).writes
+        assert [key for keys, _ in writes for key in keys] == [b"%d" % i for i in range(count)]
+        assert max(len(keys) for keys, _ in writes) <= STEP
+        assert [checkpoint for _, checkpoint in writes] == [None] * (len(writes) - 1) + [Checkpoint(77, 1001)]
