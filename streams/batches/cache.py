@@ -73,6 +73,10 @@ class RowCache(Generic[T]):
             if len(self._old) > self._half_rows + 1:  # after a resize
                 self._old = {}
 
+    def wants(self, key: bytes) -> bool:
+        """Whether a row would be kept now."""
+        return not (self.sampling and hash(key) % SAMPLE)
+
     def clear(self) -> None:
         """Drop everything."""
         self._young, self._old, self._young_bytes = {}, {}, 0

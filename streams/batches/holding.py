@@ -86,7 +86,12 @@ class Holding(Generic[T]):
         """Rows as they are in the store now."""
         put = self._cache.put
         for row in rows:
-            put(row)
+            if not row.spent:
+                put(row)
+
+    def wants(self, key: bytes) -> bool:
+        """Whether `keep` would keep the row."""
+        return self._cache.wants(key)
 
     def save(self, ready: Sequence[ReadyRow[T]], last_offset: int) -> None:
         """Write rows whose changelog records are acknowledged up to `last_offset`."""

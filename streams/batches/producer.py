@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 CHUNK = 2000
 """Records handed over between two turns of the event loop, about 3 ms."""
 
+Headers = Sequence[tuple[str, bytes]]
 
 _TOO_LATE = (confluent_kafka.KafkaError.INVALID_TIMESTAMP, confluent_kafka.KafkaError.INVALID_RECORD)
 """What a row older than `oldest_write_seconds` gets; the second for those in one batch with it."""
@@ -125,12 +126,11 @@ class Producer:
         self,
         topic: str,
         partition: int,
-        rows: Sequence[tuple[bytes, bytes | None]],
-        headers: Sequence[Sequence[tuple[str, bytes]]] | None = None,
+        rows: Sequence[tuple[bytes, bytes | None, Headers | None]],
         *,
         next_offset: int | None = None,
     ) -> int:
-        """Write (key, value) pairs to one partition, in order; the last one's offset, once the broker has them all.
+        """Write (key, value, headers) to one partition, in order; the last one's offset, once the broker has them all.
 
         `next_offset`: where the first of them must come to stand, when that is known. Then only the last one's answer
         is asked for, and its offset tells whether all of them are there: an answer for each takes the interpreter's
@@ -145,16 +145,10 @@ class Producer:
             self._before_send()
             stop = min(at + CHUNK, len(rows))
             try:
-                if headers is None:
-                    while at < stop:
-                        key, value = rows[at]
-                        produce(topic, value, key, partition, each if at < end else delivery)
-                        at += 1
-                else:
-                    while at < stop:
-                        key, value = rows[at]
-                        produce(topic, value, key, partition, each if at < end else delivery, headers=headers[at])
-                        at += 1
+                while at < stop:
+                    key, value, headers = rows[at]
+                    produce(topic, value, key, partition, each if at < end else delivery, headers=headers)
+                    at += 1
             except BufferError:
                 await asyncio.sleep(0.002)
                 continue

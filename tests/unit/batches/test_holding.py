@@ -20,9 +20,13 @@ class Store:
         self.writes.append(([row.key for row in rows], checkpoint))
 
 
+def holding_of(store: Any) -> Holding[Any]:
+    return Holding(0, 1, store, 77, JsonCodec(), None, RowCache(10, 1000))
+
+
 def saved(count: int) -> Store:
     store: Any = Store()
-    holding: Holding[Any] = Holding(0, 1, store, 77, JsonCodec(), None, RowCache(10, 1000))
+    holding = holding_of(store)
     holding.save([ReadyRow(Row(b"%d" % i, {}, {}, exists=False), b"{}", b"") for i in range(count)], 1000)
     assert holding.next_offset == 1001
     return store
@@ -34,3 +38,12 @@ def test_a_checkpoint_is_never_written_before_a_row_that_it_covers() -> None:
         assert [key for keys, _ in writes for key in keys] == [b"%d" % i for i in range(count)]
         assert max(len(keys) for keys, _ in writes) <= STEP
         assert [checkpoint for _, checkpoint in writes] == [None] * (len(writes) - 1) + [Checkpoint(77, 1001)]
+
+
+def test_a_spent_row_is_not_kept() -> None:
+    holding = holding_of(Store())
+    rows: list[Row[Any]] = [Row(b"spent", {}, {}, exists=True), Row(b"whole", {}, {}, exists=True)]
+    rows[0].spent = True
+    holding.keep(rows)
+    assert holding.cached() == 1
+    assert list(holding.take([b"whole"])) == [b"whole"]

@@ -33,10 +33,11 @@ class KilledError(Exception):
 class Shelf:
     """A table's rows as bytes: what outlives the process. `killed_after` ends the process behind a number of writes."""
 
-    def __init__(self, codec: Any, killed_after: int) -> None:
+    def __init__(self, codec: Any, killed_after: int = 0, *, limit: int = LIMIT, keeps: bool = False) -> None:
         self.rows: dict[bytes, tuple[bytes | None, bytes]] = {}
         self._codec = codec
         self._left = killed_after
+        self._limit, self._keeps = limit, keeps
 
     async def read(self, _partition: int, keys: Iterable[bytes]) -> dict[bytes, Row[Profile]]:
         return {key: self._row(key) for key in keys}
@@ -46,10 +47,13 @@ class Shelf:
         positions, state = decode_hidden(hidden)
         return Row(key, self._codec.decode(key, value, state), positions, exists=key in self.rows)
 
+    def wants(self, _partition: int) -> Callable[[bytes], bool]:
+        return lambda key: self._keeps
+
     async def write(self, batch: Batch, rows: Iterable[Row[Profile]], _outputs: Sequence[Output] = ()) -> None:
         for row in rows:
             row.advance(batch.source, batch.last)
-            ready = seal(row, self._codec, LIMIT)
+            ready = seal(row, self._codec, self._limit)
             self.rows[row.key] = (ready.value, ready.hidden)
         self._left -= 1
         if not self._left:
