@@ -17,7 +17,7 @@ from .rows import encode_blob
 
 T = TypeVar("T")
 
-PIECE = 2500
+PIECE = 5000
 """Rows in flight for one partition: each stands encoded in the producer's queue and in the store's write until it is
 acknowledged. Fewer and the wait for the broker shows; all of a batch's and the memory does (150 MB at 20,000)."""
 INLINE = 200
