@@ -1,5 +1,6 @@
 # One image, every process: the compose file names the verb.
 FROM python:3.11-slim-bookworm AS build
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY requirements.lock pyproject.toml README.md ./
 COPY schemas schemas

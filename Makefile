@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
+BUILT := $(VENV)/.built
+COMPILED := $(wildcard streams/domain/mapping/*.pyx streams/domain/mapping/*.pxd streams/domain/mapping/*.pxi)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test faults bench lint format types lock generate clean
@@ -11,15 +13,19 @@ STAMP := $(VENV)/.complete
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
 
-setup: $(STAMP)  ## the environment in .venv, exactly as requirements.lock pins it
+setup: $(BUILT)  ## the environment in .venv, exactly as requirements.lock pins it
 
 $(STAMP): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"cm-streams needs Python 3.11 to 3.13; $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.11 ...")'
 	@echo "setup: creating $(VENV) and installing the pinned packages (about a minute the first time)"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+$(BUILT): $(STAMP) pyproject.toml $(COMPILED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c 'from streams.domain.mapping.fields import COMPILED; COMPILED or print("setup: there is no C compiler, or no Python headers: profiles will be folded in Python, at half the speed")'
+	@touch $(BUILT)
 	@echo "setup: done"
 
 lock:  ## resolve the dependencies again and write requirements.lock
@@ -51,4 +57,4 @@ types: setup  ## mypy, strict
 	@$(BIN)/mypy
 
 clean:  ## everything that was made here, the environment included
-	rm -rf $(VENV) .cache .data build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache .data build streams/domain/mapping/compact.c streams/domain/mapping/compact.*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,12 +11,12 @@ import orjson
 import typer
 
 from streams.domain.mapping.catalog import read_catalog
-from streams.domain.mapping.dates import rfc3339
+from streams.domain.mapping.dates import Millis
 from streams.domain.mapping.errors import MappingError
 from streams.domain.mapping.evaluate import NO_VALUE, Dated, evaluator
 from streams.domain.mapping.explain import Explained
 from streams.domain.mapping.explain import explain as explained
-from streams.domain.mapping.instants import Instant, instant_at, read_instant
+from streams.domain.mapping.instants import read_instant
 from streams.mappings import load_catalog
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and rebuild mappings.")
@@ -135,7 +135,9 @@ def explain(
         _fail(f"there is no stream {stream}; there are {', '.join(catalog.streams)}")
     if not isinstance(message, dict):
         _fail("the message is no JSON object")
-    at = _time_of(message) or instant_at(int(datetime.now(UTC).timestamp() * 1000)) or (0, rfc3339(0))
+    at = _time_of(message)
+    if at is None:
+        at = int(datetime.now(UTC).timestamp() * 1000)
     for found in explained(catalog.streams[stream].mapping, message, at):
         typer.echo(orjson.dumps(_as_json(found)).decode() if as_json else _as_text(found))
 
@@ -189,21 +191,21 @@ def _dated(messages: Any, at: Any) -> Iterator[Dated]:
         shared = own is message and not isinstance(at, list) and "at" in own
         event_id = message.get("event_id", own.get("event_id"))
         time = _time_of(own) if shared or given is None else _instant(given)
-        yield Dated(own, time or _optional(given), event_id if isinstance(event_id, str) else None)
+        yield Dated(own, _optional(given) if time is None else time, event_id if isinstance(event_id, str) else None)
 
 
-def _instant(text: Any) -> Instant:
+def _instant(text: Any) -> Millis:
     found = read_instant(text) if isinstance(text, str) else None
     if found is None:
         raise ValueError(f'"at" is not an RFC 3339 date and time: {text!r}')
     return found
 
 
-def _optional(text: Any) -> Instant | None:
+def _optional(text: Any) -> Millis | None:
     return None if text is None else _instant(text)
 
 
-def _time_of(message: dict[str, Any]) -> Instant | None:
+def _time_of(message: dict[str, Any]) -> Millis | None:
     at = message.get("at")
     return read_instant(at) if isinstance(at, str) else None
 

@@ -18,6 +18,7 @@ from schemas.envelope import rfc3339
 from schemas.topics import TOPICS
 from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Output, Security
 from streams.domain.mapping.catalog import Catalog
+from streams.domain.mapping.fields import COMPILED
 from streams.mappings import DEFAULT_DIRECTORY, load_catalog
 from streams.profile.agent import ProfileAgent
 from streams.profile.erasures import Erased
@@ -99,7 +100,7 @@ class ProfileWorker:
             partitions=settings.partitions,
             version=self.catalog.version,
         )
-        log.info("mapping", version=self.catalog.version, streams=list(self.sources.values()))
+        log.info("mapping", version=self.catalog.version, streams=list(self.sources.values()), compiled=COMPILED)
 
     async def start(self) -> None:
         """Serve profiles and join the group. Raises WrongTopic when a topic is missing."""

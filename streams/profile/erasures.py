@@ -48,7 +48,7 @@ class Erased(Mapping[str, Millis]):
             return
         at = read_instant(receipt.requested_at)
         if at is not None:
-            self._at[receipt.email_sha256] = max(at[0], self._at.get(receipt.email_sha256, at[0]))
+            self._at[receipt.email_sha256] = max(at, self._at.get(receipt.email_sha256, at))
 
     def __getitem__(self, digest: str) -> Millis:
         return self._at[digest]

@@ -7,8 +7,7 @@ same unsubscribe is told by webhook and by report, the profile keeps what either
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-import orjson
+from typing import Any
 
 from schemas.cm_profile_change import ProfileChange
 from schemas.identity import digest_of, key_of, normalise_email
@@ -16,7 +15,7 @@ from streams.batches import Output
 from streams.domain.counting import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen
 from streams.domain.mapping.catalog import Catalog
 from streams.domain.mapping.compile import FoldMessage
-from streams.domain.mapping.dates import Millis
+from streams.domain.mapping.dates import Millis, rfc3339
 from streams.profile.messages import Event, Reader
 from streams.profile.move_fold import MoveFold
 from streams.profile.moves import Move, output
@@ -58,7 +57,7 @@ class ProfileFold:
         self._topics = topics
         self._cap = id_cap
         self._erased = {} if erased is None else erased
-        self.codec = ProfileCodec(catalog.version, tuple(catalog.layout.fields), catalog.layout.slots)
+        self.codec = ProfileCodec(catalog.version, catalog.layout)
         self.streams = {
             name: StreamFold(name, rank, compiled.fold, Reader(compiled, future_tolerance_ms))
             for rank, (name, compiled) in enumerate(catalog.streams.items())
@@ -68,27 +67,26 @@ class ProfileFold:
     def events(self, profile: Profile, address: str, stream: StreamFold, events: Sequence[Event], tally: Tally) -> bool:
         """Fold new events of one stream, in offset order; True when the row must be written."""
         profile.encoded = None
-        if not profile.public and self._erased:
+        if self._erased and not profile.fields:
             self._recall_erasure(profile, address)
         if profile.ways is not None or self._topics.changes is not None:
             changed = [self._event(profile, address, stream, event, tally) for event in events]
             return any(changed)
         changed_any = False
-        public, hidden, fold, refused = profile.public, profile.hidden, stream.fold, tally.unconvertible
+        fields, fold, refused = profile.fields, stream.fold, tally.unconvertible
         base, ids = stream.rank * _RANK, profile.ids
         prints = prints_of(ids) if len(events) >= _MANY_EVENTS and len(ids) >= _LONG_IDS else None
         fresh: dict[bytes, bytes] = {}
-        for message, ms, shown, event_id, counted, record in events:
+        for message, ms, event_id, counted, record in events:
             mark = None
             if event_id is not None:
                 mark = fingerprint(event_id)
                 if mark in fresh or (seen(ids, mark) if prints is None else mark in prints):
                     tally.repeated += 1
-                    if fold(public, hidden, message, ms, shown, [ms, _BEFORE_ALL], False, address, refused):
+                    if fold(fields, message, ms, _BEFORE_ALL, False, address, refused):
                         changed_any = True
                     continue
-            stamp = [ms, base + record.offset]
-            if fold(public, hidden, message, ms, shown, stamp, counted, address, refused):
+            if fold(fields, message, ms, base + record.offset, counted, address, refused):
                 changed_any = True
                 if mark is not None:
                     fresh[mark] = entry(mark, record.timestamp // MINUTE_MS)
@@ -159,25 +157,15 @@ class ProfileFold:
         tally: Tally,
     ) -> bool:
         """Fold one event, and tell the changes when somebody wants to know them."""
-        before = orjson.dumps(profile.public) if self._topics.changes else b""
+        before = profile.fields.public() if self._topics.changes else {}
         mark = None if event_id is None else fingerprint(event_id)
         again = mark is not None and seen(profile.ids, mark)
         if again and profile.ways is not None and profile.ways.to:
             tally.repeated += 1  # it may belong to the profile that left
             return False
-        stamp = [event.ms, _BEFORE_ALL if again else arrival]
         counted = event.counted and not again
-        changed = stream.fold(
-            profile.public,
-            profile.hidden,
-            event.message,
-            event.ms,
-            event.shown,
-            stamp,
-            counted,
-            address,
-            tally.unconvertible,
-        )
+        stood = _BEFORE_ALL if again else arrival
+        changed = stream.fold(profile.fields, event.message, event.ms, stood, counted, address, tally.unconvertible)
         if again:
             tally.repeated += 1
         else:
@@ -197,18 +185,18 @@ class ProfileFold:
         self,
         topic: str,
         profile: Profile,
-        before: bytes,
+        before: dict[str, Any],
         address: str,
         stream: StreamFold,
         event: Event,
         tally: Tally,
     ) -> Iterable[Output]:
-        old, new = orjson.loads(before), profile.public
+        old, new = before, profile.fields.public()
         for name in self._layout.fields:
             if old.get(name) != new.get(name):
                 change = ProfileChange(
                     event_id=event.event_id,
-                    at=datetime.fromisoformat(event.shown),
+                    at=datetime.fromisoformat(rfc3339(event.ms)),
                     email=address,
                     field=name,
                     old=old.get(name),

@@ -17,16 +17,16 @@ from schemas.envelope import Message as Contract
 from schemas.identity import MAX_KEY_BYTES
 from streams.batches import Record
 from streams.domain.mapping.compile import CompiledStream, Message, compile_value, inputs_of, look_up
-from streams.domain.mapping.dates import EPOCH, MILLISECOND, Millis, parse_date
+from streams.domain.mapping.dates import EPOCH, MILLISECOND, Millis, in_range, parse_date
 from streams.domain.mapping.expressions import Call, Field
-from streams.domain.mapping.instants import Instant, instant_at, read_instant
+from streams.domain.mapping.instants import read_instant
 from streams.profile.quick import UNUSUAL, quick_check, quick_decoder
 
 CONTRACTS: dict[str, type[Contract]] = {"cm_activity": CmActivity, "cm_user": CmUser}
 """Streams whose messages have a contract; an added stream's are JSON objects."""
 LARGEST_MESSAGE = 1 << 18
 """Bytes; a larger one is no event of a person."""
-_ADDRESSES_REMEMBERED = 200_000
+_ADDRESSES_REMEMBERED = 50_000
 ORIGIN_HEADER = "rekeyed-from"
 """Where a record stood that we moved to its key's partition: topic, partition, offset."""
 
@@ -45,7 +45,6 @@ class Event(NamedTuple):
 
     message: Message
     ms: Millis
-    shown: str
     event_id: str | None
     counted: bool
     record: Record
@@ -72,18 +71,17 @@ class Reader:
             raise Refused(Stage.DECODE, "the record has no value")
         if len(value) > LARGEST_MESSAGE:
             raise Refused(Stage.SCHEMA, f"a message of {len(value)} bytes; the limit is {LARGEST_MESSAGE}")
-        at = None
+        ms = None
         if self._decode is not None:
             try:
                 message = self._decode(value)
-                at = read_instant(message["at"])
+                ms = read_instant(message["at"])
             except UNUSUAL:
                 pass
-        if at is None:
-            message, at = self._unusual(value, record)
-        ms, shown = at
+        if ms is None:
+            message, ms = self._unusual(value, record)
         if ms > record.timestamp + self._tolerance and record.timestamp > 0:
-            ms, shown = instant_at(record.timestamp) or at
+            ms = record.timestamp
         get = message.get
         text = get(self._field) if self._field is not None else None
         key = (self._keys.get(text) if text.__class__ is str else None) or self._key_of(message, ms)
@@ -92,9 +90,9 @@ class Reader:
             event_id = next((origin.decode() for name, origin in record.headers if name == ORIGIN_HEADER), None)
         elif event_id.__class__ is not str:
             event_id = None
-        return key, Event(message, ms, shown, event_id, get("echo") is not True, record)
+        return key, Event(message, ms, event_id, get("echo") is not True, record)
 
-    def _unusual(self, value: bytes, record: Record) -> tuple[Message, Instant]:
+    def _unusual(self, value: bytes, record: Record) -> tuple[Message, Millis]:
         """A message that has to be seen as it was written, or whose contract has to be asked; and its time."""
         try:
             message = orjson.loads(value)
@@ -105,15 +103,15 @@ class Reader:
         given = message.get("at")
         at = read_instant(given) if given.__class__ is str else None
         if self._contract is None:
-            at = at or _loose_instant(given) or instant_at(record.timestamp) or (0, "1970-01-01T00:00:00.000Z")
-            return message, at
+            times = (at, _loose_instant(given), in_range(record.timestamp))
+            return message, next((ms for ms in times if ms is not None), 0)
         if at is None or not self._surely_valid(value):
             try:
                 checked = self._contract.model_validate_json(value)
             except ValidationError as error:
                 raise Refused(Stage.SCHEMA, _told(error)) from None
             if at is None:
-                at = instant_at((checked.at - EPOCH) // MILLISECOND)
+                at = in_range((checked.at - EPOCH) // MILLISECOND)
         if at is None:
             raise Refused(Stage.SCHEMA, "at: not a date and time")
         return message, at
@@ -145,12 +143,11 @@ class Reader:
         return bytes(key)
 
 
-def _loose_instant(given: Any) -> Instant | None:
+def _loose_instant(given: Any) -> Millis | None:
     """The time of an added stream's message, in any form in which a message field can name a date."""
     if isinstance(given, bool) or not isinstance(given, str | int):
         return None
-    ms = parse_date(str(given))
-    return None if ms is None else instant_at(ms)
+    return parse_date(str(given))
 
 
 def _told(error: ValidationError) -> str:

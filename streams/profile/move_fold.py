@@ -56,7 +56,7 @@ class MoveFold:
             tally.outputs.append(output(self._topics.moves, move))  # after the move that is under way
             return False
         profile.ways = ways
-        if not profile.public or (newest is not None and newest >= move.at):
+        if not profile.fields or (newest is not None and newest >= move.at):
             _add_way(ways, move.at, move.to)
             return True
         ways.moving = Moving(move.id, move.to, move.at)
@@ -91,7 +91,7 @@ class MoveFold:
             tally.dropped_erased += 1
             return False
         public, hidden, ids, came_from = unpacked(move.profile or {})
-        join(self._layout, profile.public, profile.hidden, public, hidden, move.email)
+        join(self._layout, profile.fields, public, hidden, move.email)
         joined = both(profile.ids, ids, self._cap)
         profile.ids, early = remember(joined.ids, entry(mark, now_ms // MINUTE_MS), self._cap)
         tally.forgotten_early += early + joined.forgotten_early
@@ -134,7 +134,7 @@ class MoveFold:
 
     def _erase(self, profile: Profile, move: Move, tally: Tally, now_ms: Millis) -> bool:
         ways = profile.ways or Ways()
-        known = bool(profile.public or ways.to or ways.came_from or ways.moving)
+        known = bool(profile.fields or ways.to or ways.came_from or ways.moving)
         others = [*ways.came_from, *(to for _, to in ways.to), *([ways.moving.to] if ways.moving else [])]
         visited = {*move.visited, move.email}
         for other in dict.fromkeys(others):
@@ -156,8 +156,7 @@ class MoveFold:
         return True
 
     def _forget(self, profile: Profile) -> None:
-        empty = self._fold.codec.empty()
-        profile.public, profile.hidden, profile.ids, profile.in_order = empty.public, empty.hidden, b"", 0
+        profile.fields, profile.ids = self._fold.codec.empty().fields, b""
 
 
 def _add_way(ways: Ways, at: Millis, to: str) -> None:

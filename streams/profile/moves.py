@@ -71,7 +71,7 @@ def packed(profile: Profile, address: str) -> dict[str, Any]:
     """Return the profile that was under this address as JSON can carry it."""
     came_from = [*(profile.ways.came_from if profile.ways else ()), address]
     ids = base64.b64encode(profile.ids).decode()
-    return {"public": profile.public, "hidden": profile.hidden, "ids": ids, "came_from": came_from}
+    return {"public": profile.fields.public(), "hidden": profile.fields.hidden(), "ids": ids, "came_from": came_from}
 
 
 def unpacked(said: dict[str, Any]) -> tuple[dict[str, Any], list[Any], bytes, list[str]]:

@@ -6,7 +6,6 @@ address came from and went to.
 """
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,8 @@ import orjson
 
 from streams.batches import ExitCode, FatalError
 from streams.domain.mapping.dates import Millis
+from streams.domain.mapping.fields import Fields, Shape
+from streams.domain.mapping.layout import Layout
 
 _HEAD = struct.Struct(">8sI")  # mapping version, length of the JSON part
 
@@ -58,28 +59,24 @@ class Ways:
 
 @dataclass(slots=True)
 class Profile:
-    """A row's data. `public` is what readers see; empty, there is no profile and the record is a tombstone."""
+    """A row's data. Without any field there is no profile, and the record is a tombstone."""
 
-    public: dict[str, Any]
-    hidden: list[Any]
+    fields: Fields
     ids: bytes = b""
     ways: Ways | None = None
-    in_order: int = 0
-    """How many public fields were there when their order was last right."""
     encoded: tuple[bytes | None, bytes] | None = None
     """See `ProfileCodec.encode_ahead`."""
     spent: bool = False
-    """Nothing but `encoded` is left."""
+    """Nothing but `encoded` is left; whoever asks for more gets an AttributeError."""
 
 
 class ProfileCodec:
     """Bytes to a profile and back, for one version of the mappings."""
 
-    def __init__(self, version: str, fields: Sequence[str], slots: int) -> None:
-        """`version` is 16 hexadecimal digits; `fields` is the order in which a profile shows its fields."""
+    def __init__(self, version: str, layout: Layout) -> None:
+        """`version` is 16 hexadecimal digits."""
         self._version = bytes.fromhex(version)
-        self._fields = tuple(fields)
-        self._slots = slots
+        self._shape = Shape(layout)
 
     def decode(self, key: bytes, value: bytes | None, state: bytes) -> Profile:
         """Return the profile; an empty one where there was none. Raises WrongMappingError."""
@@ -90,10 +87,8 @@ class ProfileCodec:
             raise WrongMappingError(version.hex(), self._version.hex())
         end = _HEAD.size + length
         hidden, ways = orjson.loads(state[_HEAD.size : end])
-        public = orjson.loads(value) if value else {}
-        return Profile(
-            public, hidden or [None] * self._slots, state[end:], _read_ways(ways) if ways else None, len(public)
-        )
+        fields = Fields(self._shape, orjson.loads(value) if value else None, hidden)
+        return Profile(fields, state[end:], _read_ways(ways) if ways else None)
 
     def encode(self, data: Profile) -> tuple[bytes | None, bytes]:
         """Return the public value, fields in order, and the hidden state."""
@@ -102,14 +97,11 @@ class ProfileCodec:
             if not data.spent:
                 data.encoded = None
             return ahead
-        public, ways = data.public, data.ways
-        if len(public) != data.in_order:
-            public = data.public = {name: public[name] for name in self._fields if name in public}
-            data.in_order = len(public)
-        known = orjson.dumps((data.hidden if public else None, _ways(ways) if ways else None))
-        state = _HEAD.pack(self._version, len(known)) + known + data.ids
-        # A copy, because orjson returns its whole work buffer: thousands of them wait to be written.
-        return (bytes(memoryview(orjson.dumps(public))) if public else None), state
+        public = data.fields.public_json()
+        hidden = b"null" if public is None else data.fields.hidden_json()
+        ways = b"null" if data.ways is None else orjson.dumps(_ways(data.ways))
+        head = _HEAD.pack(self._version, len(hidden) + len(ways) + 3)
+        return public, b"%b[%b,%b]%b" % (head, hidden, ways, data.ids)
 
     def encode_ahead(self, data: Profile) -> None:
         """Encode what was just folded, for the `encode` to come: its many small objects are in the processor's cache
@@ -125,7 +117,8 @@ class ProfileCodec:
         side by side in memory, to be fetched once more when they are freed.
         """
         if data.encoded is not None:
-            data.public, data.hidden, data.ids, data.ways, data.spent = {}, [], b"", None, True
+            del data.fields
+            data.ids, data.ways, data.spent = b"", None, True
 
     def restored(self, key: bytes, data: Profile) -> Profile:
         """Return a spent profile as it was."""
@@ -133,7 +126,7 @@ class ProfileCodec:
 
     def empty(self) -> Profile:
         """Return a profile that nothing is known of."""
-        return Profile({}, [None] * self._slots)
+        return Profile(Fields(self._shape))
 
 
 def _ways(ways: Ways) -> list[Any]:

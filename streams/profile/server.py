@@ -96,7 +96,7 @@ class ProfileServer:
 
     async def _own(self, key: bytes) -> web.Response:
         row = await self._table.get(key)
-        if row is None or not row.data.public:
+        if row is None or not row.data.fields:
             return _problem(404, "there is no profile under this address")
         value, _ = self._table.codec.encode(row.data)
         headers = {MAPPING_HEADER: self._version}

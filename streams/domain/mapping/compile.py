@@ -5,29 +5,29 @@ message is read once; what an untouched branch needs is not computed at all.
 """
 
 import linecache
-from bisect import bisect_left
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from typing import Any
 
 from schemas.identity import domain_of
-from streams.domain.mapping import conditions, kinds, merge
+from streams.domain.mapping import conditions, kinds, unusual
 from streams.domain.mapping.dates import Millis, rfc3339
 from streams.domain.mapping.expressions import Call, Expression, Field, Literal, Mapping, StreamMapping, children, spell
+from streams.domain.mapping.fields import Fields
 from streams.domain.mapping.fold_source import write_fold
 from streams.domain.mapping.functions import FUNCTIONS
 from streams.domain.mapping.layout import Layout
-from streams.domain.mapping.merge import Hidden, Public, Stamp
+from streams.domain.mapping.merge import Arrival
 from streams.domain.mapping.source import Scope, condition, value
+from streams.domain.mapping.unusual import Refused
 
 Message = Dictionary[str, Any]
-Refused = MutableSequence[str]
-"""Receives the name of a field for each value that could not become the field's kind."""
-FoldMessage = Callable[[Public, Hidden, Message, Millis, str, Stamp, bool, str, Refused], bool]
-"""(public, hidden, message, message time, the same as text, stamp, counted, address, refused) -> anything changed.
+FoldMessage = Callable[[Fields, Message, Millis, Arrival, bool, str, Refused], bool]
+"""(fields, message, message time, arrival, counted, address, refused) -> anything changed.
 
-`counted` is false for a message that must not add to any count; `address` is the profile's key as text.
+`counted` is false for a message that must not add to any count; `address` is the profile's key as text; `refused`
+receives the name of a field for each value that could not become the field's kind.
 """
 YieldOne = Callable[[Message, Millis | None], Any]
 
@@ -47,23 +47,31 @@ def compile_stream(stream: StreamMapping, layout: Layout) -> CompiledStream:
     """Return the stream's fold. The mappings are checked before (`check_stream`, `layout_of`)."""
     name = f"fold_{stream.stream}" if stream.stream.isidentifier() else "fold_stream"
     scope = Scope()
+    numbers = {name: number for number, name in enumerate(layout.fields)}
+
+    def write(mapping: Mapping) -> None:
+        write_fold(scope, mapping, layout.fields[mapping.field], numbers[mapping.field])
+
     groups: dict[str, list[Mapping]] = {}
     for mapping in stream.mappings:
         groups.setdefault("" if mapping.condition is None else spell(mapping.condition), []).append(mapping)
     for field in _read_early(groups):
         value(scope, field)
     for mapping in groups.pop("", []):
-        write_fold(scope, mapping, layout.fields[mapping.field])
+        write(mapping)
     for mappings in groups.values():
         scope.add()
-        _write_group(scope, mappings[0].condition or _ALWAYS, mappings, layout)
+        code = condition(scope, mappings[0].condition or _ALWAYS)
+        with scope.block(f"if {code[1:-1] if code.startswith('(') else code}:"):
+            for mapping in mappings:
+                write(mapping)
     head = [
-        f"def {name}(public, hidden, message, ms, shown, stamp, counted, address, refused):",
+        f"def {name}(fields, message, ms, arrival, counted, address, refused):",
         f'    """Fold a message of {stream.stream} into a profile; True when it changed. Made from {stream.file}."""',
         "    get = message.get",
-        "    changed = False",
+        "    fields.changed = False",
     ]
-    source = "\n".join([*head, *scope.lines, "    return changed", ""])
+    source = "\n".join([*head, *scope.lines, "    return fields.changed", ""])
     return CompiledStream(stream, source, _function(source, name, stream.file))
 
 
@@ -106,13 +114,6 @@ def look_up(message: Message, name: str) -> Any:
     return found
 
 
-def _write_group(scope: Scope, test: Expression, mappings: list[Mapping], layout: Layout) -> None:
-    code = condition(scope, test)
-    with scope.block(f"if {code[1:-1] if code.startswith('(') else code}:"):
-        for mapping in mappings:
-            write_fold(scope, mapping, layout.fields[mapping.field])
-
-
 def _read_early(groups: Dictionary[str, list[Mapping]]) -> list[Field]:
     """The fields that several groups or any condition need, in the order in which they are first named."""
     uses: dict[Field, set[str]] = {}
@@ -151,11 +152,11 @@ NAMES: dict[str, Any] = {
     for module, names in (
         (conditions, "any_of contains equal every first has_value member opposite ordered truth"),
         (kinds, "ms_to_date to_date to_int to_number to_text texts_of"),
-        (merge, "bump bump_all include include_all put put_all tally bounded"),
+        (unusual, "bump_all bump_any insert_any latest_of_any put_all"),
     )
     for name in names.split()
 }
-NAMES |= {"bisect_left": bisect_left, "look_up": look_up, "rfc3339": rfc3339, "domain_of": domain_of}
+NAMES |= {"look_up": look_up, "rfc3339": rfc3339, "domain_of": domain_of}
 NAMES |= {"call_" + name.replace(".", "_"): function.of for name, function in FUNCTIONS.items()}
 NAMES |= {
     f"call_{name.replace('.', '_')}_at": function.of_time for name, function in FUNCTIONS.items() if function.of_time

@@ -16,10 +16,10 @@ from streams.domain.mapping.compile import (
     uses_time,
 )
 from streams.domain.mapping.conditions import first, has_value
-from streams.domain.mapping.dates import rfc3339
+from streams.domain.mapping.dates import Millis, rfc3339
 from streams.domain.mapping.expressions import Call, Condition, Field, Mapping, StreamMapping
+from streams.domain.mapping.fields import Fields, Shape
 from streams.domain.mapping.functions import Reducer, Yields
-from streams.domain.mapping.instants import Instant
 from streams.domain.mapping.kinds import presentable, texts_of, to_number, to_text
 from streams.domain.mapping.layout import layout_of
 from streams.domain.mapping.parse import parse_mapping
@@ -35,7 +35,7 @@ class Dated:
     """A message with its time, and the id by which a repetition is known."""
 
     message: Dictionary[str, Any]
-    at: Instant | None
+    at: Millis | None
     event_id: str | None = None
 
 
@@ -47,11 +47,11 @@ class Evaluator:
     test: YieldOne | None
     yielded: tuple[YieldOne, ...]
     fold: FoldMessage | None
-    slots: int
+    shape: Shape | None
 
     def of_message(self, dated: Dated) -> Any:
         """Return what one message yields: a JSON value, True or False for a condition, or NO_VALUE."""
-        mapping, ms = self.mapping, dated.at and dated.at[0]
+        mapping, ms = self.mapping, dated.at
         if self.fold is None:
             return _decided(self.yielded[0](dated.message, ms)) if self._timed(dated) else NO_VALUE
         if not self._timed(dated) or (self.test is not None and self.test(dated.message, ms) is not True):
@@ -62,23 +62,21 @@ class Evaluator:
 
     def of_messages(self, messages: Sequence[Dated]) -> Any:
         """Return the field after folding the messages in this order; one whose event id came before is left out."""
-        if self.fold is None:
+        if self.fold is None or self.shape is None:
             return self.of_message(messages[-1]) if messages else NO_VALUE
         if self.mapping.kind is None and isinstance(self.mapping.expression, Field):
             return self._latest(_once(messages))
-        public: dict[str, Any] = {}
-        hidden: list[Any] = [None] * self.slots
+        fields = Fields(self.shape)
         for arrival, dated in enumerate(_once(messages)):
             if self._timed(dated):
-                ms, shown = dated.at or (0, "")
-                self.fold(public, hidden, dated.message, ms, shown, [ms, arrival], True, "", [])
-        return public.get(self.mapping.field, NO_VALUE)
+                self.fold(fields, dated.message, dated.at or 0, arrival, True, "", [])
+        return fields.public().get(self.mapping.field, NO_VALUE)
 
     def _latest(self, messages: Sequence[Dated]) -> Any:
         """A plain field without a kind: the latest value as it came."""
         newest, value = None, NO_VALUE
         for arrival, dated in enumerate(messages):
-            stamp, this = (dated.at[0] if dated.at else 0, arrival), self.of_message(dated)
+            stamp, this = (dated.at or 0, arrival), self.of_message(dated)
             if this is not NO_VALUE and (newest is None or stamp > newest):
                 newest, value = stamp, this
         return value
@@ -95,13 +93,13 @@ def evaluator(text: str, kind: str | None = None) -> Evaluator:
     mapping = parse_mapping(f"{text}\nKIND {kind}" if kind else text)
     if isinstance(mapping.expression, Condition):
         check_condition(mapping.expression, "<expression>")
-        return Evaluator(mapping, None, (compile_condition(mapping.expression),), None, 0)
+        return Evaluator(mapping, None, (compile_condition(mapping.expression),), None, None)
     check_mapping(mapping, "<expression>")
     test = None if mapping.condition is None else compile_condition(mapping.condition)
     stream = StreamMapping("expression", "user", Call("none", ()), (mapping,))
     layout = layout_of([stream])
     yielded = tuple(map(compile_value, reducer_of(mapping.expression)[1]))
-    return Evaluator(mapping, test, yielded, compile_stream(stream, layout).fold, layout.slots)
+    return Evaluator(mapping, test, yielded, compile_stream(stream, layout).fold, Shape(layout))
 
 
 def _once(messages: Sequence[Dated]) -> list[Dated]:

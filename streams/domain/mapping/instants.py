@@ -14,28 +14,18 @@ _MINUTES = {f"{m:02d}:{s:02d}": (m * 60 + s) * 1000 for m in range(60) for s in 
 _FRACTIONS = {"Z": 0} | {f".{ms:03d}Z": ms for ms in range(1000)}
 
 
-Instant = tuple[Millis, str]
-"""A point in time, twice: as milliseconds since 1970, and as the profile shows it."""
-
-
-def read_instant(text: str) -> Instant | None:
+def read_instant(text: str) -> Millis | None:
     """Return the instant that an RFC 3339 text names, cut to milliseconds; without an offset it is read as UTC.
 
     None when the text is no date and time.
     """
     try:
-        ms = _HOURS[text[:14]] + _MINUTES[text[14:19]] + _FRACTIONS[text[19:]]
+        return _HOURS[text[:14]] + _MINUTES[text[14:19]] + _FRACTIONS[text[19:]]
     except KeyError:
         return _slowly(text)
-    return ms, text if len(text) == 24 else text[:19] + ".000Z"
 
 
-def instant_at(ms: int) -> Instant | None:
-    """Return the instant of a Kafka timestamp, or None when RFC 3339 cannot spell it."""
-    return None if in_range(ms) is None else (ms, rfc3339(ms))
-
-
-def _slowly(text: str) -> Instant | None:
+def _slowly(text: str) -> Millis | None:
     if not text.isascii() or len(text) < 16 or text[10] not in "Tt ":
         return None
     try:
@@ -46,8 +36,7 @@ def _slowly(text: str) -> Instant | None:
     ms = in_range((moment - EPOCH) // MILLISECOND)
     if ms is None:
         return None
-    spelt = rfc3339(ms)
     if len(_HOURS) >= _HOURS_REMEMBERED:
         _HOURS.clear()
-    _HOURS[spelt[:14]] = ms - ms % 3_600_000
-    return ms, spelt
+    _HOURS[rfc3339(ms)[:14]] = ms - ms % 3_600_000
+    return ms

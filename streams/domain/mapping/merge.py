@@ -1,23 +1,208 @@
 """How a new value meets the old one. Each of these is a monoid: order, pieces and repetition do not matter.
 
-A profile is two parts: `public`, what the profile topic shows, and `hidden`, a list of what folding needs besides (by
-slot): for a latest value the stamp of the message it came from, for a set the latest time of each element in the order
-of the shown list, for a map the latest time or stamp of each key.
+The mapped fields of a profile are two parts: `public`, what the profile topic shows, and `hidden`, a list of what
+folding needs besides (by slot): for a latest value the stamp of the message it came from, for a set the latest time of
+each element in the order of the shown list, for a map the latest time or stamp of each key.
 
 A stamp is [message time, arrival]: on equal times the later arrival wins, and arrival is the record's place in its
 topic, so folding again in any order decides the same. Maps are kept in the order of their keys' times, oldest first:
 that is the order in which a full map gives them up, and it does not depend on the order of folding either.
+
+These are the rules, to be read; `compact` holds the same fields in a tenth of the memory, where it could be compiled
+(see `fields`), and tests prove that both give the same bytes.
 """
 
 from bisect import bisect_left
 from typing import Any
 
-from streams.domain.mapping.kinds import INT_MAX, INT_MIN, to_int, to_text
+import orjson
+
+from streams.domain.mapping.dates import Millis, rfc3339
+from streams.domain.mapping.kinds import INT_MAX, INT_MIN, Kind
+from streams.domain.mapping.layout import Fold, Layout, ProfileField
 
 Public = dict[str, Any]
 Hidden = list[Any]
-Stamp = list[int]
-"""[message time in milliseconds, arrival]."""
+Arrival = int
+"""A record's place in its topic, below its stream's rank."""
+
+
+class Shape:
+    """What all profiles of one layout have in common. Fields are named by their number in the layout."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.fields: list[ProfileField] = list(layout.fields.values())
+        self.slots = layout.slots
+
+
+class Fields:
+    """The mapped fields of one profile."""
+
+    __slots__ = ("_fields", "_hidden", "_in_order", "_public", "changed")
+
+    def __init__(self, shape: Shape, public: Public | None = None, hidden: Hidden | None = None) -> None:
+        """`public` and `hidden`: as `public()` and `hidden()` gave them once."""
+        self._fields = shape.fields
+        self._public = public or {}
+        self._hidden = hidden or [None] * shape.slots
+        self._in_order = len(self._public)
+        self.changed = False
+        """Set by whatever changes a field; taken back by whoever wants to know of the next change."""
+
+    def __bool__(self) -> bool:
+        return bool(self._public)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Fields):
+            return NotImplemented
+        return (self.public_json(), self.hidden_json()) == (other.public_json(), other.hidden_json())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def public(self) -> Public:
+        """Return what readers see, fields in the layout's order. A copy."""
+        shown: Public = orjson.loads(self.public_json() or b"{}")
+        return shown
+
+    def hidden(self) -> Hidden:
+        """Return what folding needs besides. A copy."""
+        known: Hidden = orjson.loads(self.hidden_json())
+        return known
+
+    def public_json(self) -> bytes | None:
+        """Return what readers see as JSON; None where there is nothing."""
+        if len(self._public) != self._in_order:
+            self._public = {each.name: self._public[each.name] for each in self._fields if each.name in self._public}
+            self._in_order = len(self._public)
+        # A copy, because orjson returns its whole work buffer: thousands of them wait to be written.
+        return bytes(memoryview(orjson.dumps(self._public))) if self._public else None
+
+    def hidden_json(self) -> bytes:
+        """Return what folding needs besides as JSON."""
+        return orjson.dumps(self._hidden)
+
+    def has(self, number: int) -> bool:
+        """Whether the field has a value."""
+        return self._fields[number].name in self._public
+
+    def identify(self, number: int, text: str) -> None:
+        """Set a field that follows from the profile's key."""
+        name = self._fields[number].name
+        if self._public.get(name) != text:
+            self._public[name] = text
+            self.changed = True
+
+    def latest(self, number: int, value: Any, ms: Millis, arrival: Arrival) -> None:
+        """Keep the value of the latest message."""
+        field, stamp = self._fields[number], [ms, arrival]
+        known = self._hidden[field.slot]
+        if known is None or stamp > known:
+            self._hidden[field.slot] = stamp
+            self._public[field.name] = value
+            self.changed = True
+
+    def latest_text(self, number: int, value: Any, ms: Millis, arrival: Arrival) -> bool:
+        """As `latest`, for a text that is not empty; False when it is no text at all."""
+        if value.__class__ is not str:
+            return False
+        if value:
+            self.latest(number, value, ms, arrival)
+        return True
+
+    def add(self, number: int, by: int = 1) -> None:
+        """Add to a count."""
+        name = self._fields[number].name
+        self._public[name] = bounded(self._public.get(name, 0) + by)
+        self.changed = True
+
+    def extreme(self, number: int, value: Any) -> None:
+        """Keep the least or the greatest value; a date's is in milliseconds."""
+        field = self._fields[number]
+        known = self._hidden[field.slot]
+        if known is None or (value < known if field.fold is Fold.MIN else value > known):
+            self._hidden[field.slot] = value
+            self._public[field.name] = rfc3339(value) if field.kind is Kind.DATE else value
+            self.changed = True
+
+    def insert(self, number: int, text: Any, ms: Millis) -> bool:
+        """Add a text that is not empty to a set; False when it is no text at all.
+
+        The one not seen for longest leaves a full set, and those older than the layout keeps leave any.
+        """
+        if text.__class__ is not str:
+            return False
+        if not text:
+            return True
+        field = self._fields[number]
+        texts = self._public.get(field.name)
+        if texts is None:
+            self._public[field.name], self._hidden[field.slot] = [shared(text)], [ms]
+            self.changed = True
+            return True
+        times = self._hidden[field.slot]
+        at = bisect_left(texts, text)
+        if at < len(texts) and texts[at] == text:
+            if ms <= times[at]:
+                return True
+            times[at] = ms
+        else:
+            texts.insert(at, shared(text))
+            times.insert(at, ms)
+        self.changed = True
+        if len(texts) > field.capacity or field.keep_ms:
+            _trim_set(texts, times, field.capacity, field.keep_ms)
+        return True
+
+    def put(self, number: int, key: str, text: str, ms: Millis, arrival: Arrival) -> None:
+        """Set a key of a map, unless a later message has set it."""
+        field, stamp = self._fields[number], [ms, arrival]
+        shown = self._public.setdefault(field.name, {})
+        stamps = self._hidden[field.slot] = self._hidden[field.slot] or {}
+        known = stamps.get(key)
+        if known is not None and stamp <= known:
+            return
+        _place(shown, stamps, shared(key), shared(text), stamp)
+        self.changed = True
+        keep = field.keep_ms
+        _trim_map(shown, stamps, field.capacity, [stamps[next(reversed(stamps))][0] - keep] if keep else None)
+
+    def bump(self, number: int, key: Any, ms: Millis, by: int = 1) -> bool:
+        """Add to a key, not empty, of a map of sums; False when it is no text at all.
+
+        A key that was given up starts anew when it comes again.
+        """
+        if key.__class__ is not str:
+            return False
+        if not key:
+            return True
+        field = self._fields[number]
+        sums = self._public.setdefault(field.name, {})
+        times = self._hidden[field.slot] = self._hidden[field.slot] or {}
+        known = times.get(key)
+        total = bounded(sums.get(key, 0) + by)
+        self.changed = True
+        if known is not None and ms <= known:
+            sums[key] = total
+            return True
+        _place(sums, times, shared(key), total, ms)
+        keep = field.keep_ms
+        _trim_map(sums, times, field.capacity, times[next(reversed(times))] - keep if keep else None)
+        return True
+
+    def tally(self, number: int, key: int, by: int = 1) -> None:
+        """Add to a key of a map that has few possible keys: it needs no times, and stands in the order of its keys."""
+        name, text = self._fields[number].name, str(key)
+        sums = self._public.setdefault(name, {})
+        is_last = text in sums or not sums or key > int(next(reversed(sums)))
+        sums[text] = bounded(sums.get(text, 0) + by)
+        if not is_last:
+            self._public[name] = {known: sums[known] for known in sorted(sums, key=int)}
+        self.changed = True
+
+
+def bounded(total: int) -> int:
+    """Return a sum, held at the ends of 64 bits."""
+    return total if INT_MIN <= total <= INT_MAX else INT_MIN if total < 0 else INT_MAX
 
 
 _SHARED: dict[str, str] = {}
@@ -32,145 +217,6 @@ def shared(text: str) -> str:
     if len(_SHARED) >= _MOST_SHARED:
         _SHARED.clear()
     return _SHARED.setdefault(text, text)
-
-
-def latest(public: Public, hidden: Hidden, slot: int, field: str, value: Any, stamp: Stamp) -> bool:
-    """Keep the value of the latest message."""
-    known = hidden[slot]
-    if known is not None and stamp <= known:
-        return False
-    hidden[slot] = stamp
-    public[field] = value
-    return True
-
-
-def include(
-    public: Public, hidden: Hidden, slot: int, field: str, text: str, ms: int, capacity: int, keep: int
-) -> bool:
-    """Add a text to a set; the one not seen for longest leaves a full set, and those older than `keep` ms leave any."""
-    texts = public.get(field)
-    if texts is None:
-        public[field], hidden[slot] = [shared(text)], [ms]
-        return True
-    times = hidden[slot]
-    at = bisect_left(texts, text)
-    if at < len(texts) and texts[at] == text:
-        if ms <= times[at]:
-            return False
-        times[at] = ms
-    else:
-        texts.insert(at, shared(text))
-        times.insert(at, ms)
-    if len(texts) > capacity or keep:
-        _trim_set(texts, times, capacity, keep)
-    return True
-
-
-def include_all(
-    public: Public, hidden: Hidden, slot: int, field: str, texts: list[str], ms: int, capacity: int, keep: int
-) -> bool:
-    """Add several texts to a set."""
-    changed = False
-    for text in texts:
-        changed = include(public, hidden, slot, field, text, ms, capacity, keep) or changed
-    return changed
-
-
-def put(
-    public: Public, hidden: Hidden, slot: int, field: str, key: str, text: str, stamp: Stamp, capacity: int, keep: int
-) -> bool:
-    """Set a key of a map, unless a later message has set it."""
-    shown = public.get(field)
-    if shown is None:
-        public[field], hidden[slot] = {key: text}, {key: stamp}
-        return True
-    stamps = hidden[slot]
-    known = stamps.get(key)
-    if known is not None and stamp <= known:
-        return False
-    _place(shown, stamps, key, text, stamp)
-    if len(shown) > capacity or keep:
-        _trim_map(shown, stamps, capacity, [stamps[next(reversed(stamps))][0] - keep] if keep else None)
-    return True
-
-
-def bump(
-    public: Public, hidden: Hidden, slot: int, field: str, key: str, ms: int, capacity: int, keep: int, by: int = 1
-) -> bool:
-    """Add to a key of a map of sums. A key that was given up starts anew when it comes again."""
-    sums = public.get(field)
-    if sums is None:
-        key = shared(key)
-        public[field], hidden[slot] = {key: by}, {key: ms}
-        return True
-    times = hidden[slot]
-    known = times.get(key)
-    if known is None:
-        _place(sums, times, shared(key), by, ms)
-        if len(sums) > capacity or keep:
-            _trim_map(sums, times, capacity, times[next(reversed(times))] - keep if keep else None)
-    elif ms <= known:
-        sums[key] = bounded(sums[key] + by)
-    else:
-        total, newest = bounded(sums[key] + by), next(reversed(times))
-        if newest != key and ms <= times[newest]:
-            _place(sums, times, key, total, ms)
-        else:  # nearly always: to the end
-            if newest != key:
-                del sums[key], times[key]
-            sums[key], times[key] = total, ms
-        if keep:
-            _trim_map(sums, times, capacity, times[next(reversed(times))] - keep)
-    return True
-
-
-def tally(public: Public, field: str, key: int) -> bool:
-    """Add 1 to a key of a map that has few possible keys: no times are needed, it stands in the order of its keys."""
-    sums = public.get(field)
-    text = str(key)
-    if sums is None:
-        public[field] = {text: 1}
-    elif text in sums:
-        sums[text] = bounded(sums[text] + 1)
-    else:
-        behind = key > int(next(reversed(sums)))
-        sums[text] = 1
-        if not behind:
-            public[field] = {known: sums[known] for known in sorted(sums, key=int)}
-    return True
-
-
-def put_all(
-    public: Public, hidden: Hidden, slot: int, field: str, entries: Any, stamp: Stamp, capacity: int, keep: int
-) -> tuple[bool, int]:
-    """Set every key of an object that has a text; whether anything changed, and how many entries had none."""
-    changed, refused = False, 0
-    for key, value in entries.items() if isinstance(entries, dict) else ():
-        text = to_text(value)
-        if text is None and value is not None:
-            refused += 1
-        if key and text:
-            changed = put(public, hidden, slot, field, key, text, stamp, capacity, keep) or changed
-    return changed, refused if isinstance(entries, dict) else 1
-
-
-def bump_all(
-    public: Public, hidden: Hidden, slot: int, field: str, entries: Any, ms: int, capacity: int, keep: int
-) -> tuple[bool, int]:
-    """Add each whole number of an object to the sum under its key; whether anything changed, how many were none."""
-    changed, refused = False, 0
-    for key, value in entries.items() if isinstance(entries, dict) else ():
-        number = to_int(value)
-        if number is None and value is not None:
-            refused += 1
-        if key and number is not None:
-            changed = bump(public, hidden, slot, field, key, ms, capacity, keep, number) or changed
-    return changed, refused if isinstance(entries, dict) else 1
-
-
-def bounded(total: int) -> int:
-    """Return a sum, held at the ends of 64 bits."""
-    return total if INT_MIN <= total <= INT_MAX else INT_MIN if total < 0 else INT_MAX
 
 
 def _place(shown: dict[str, Any], times: dict[str, Any], key: str, value: Any, time: Any) -> None:

@@ -201,7 +201,7 @@ async def rows(world: World, disk: str, ports: dict[str, int]) -> dict[bytes, An
 
 def public(found: dict[bytes, Any]) -> dict[str, dict[str, Any]]:
     """The profiles among the rows; the others are tombstones."""
-    return {key.decode(): profile.public for key, (profile, _) in found.items() if profile.public}
+    return {key.decode(): profile.fields.public() for key, (profile, _) in found.items() if profile.fields}
 
 
 def _drained(world: World, victims: list[Victim]) -> bool:

@@ -9,7 +9,9 @@ import orjson
 import pytest
 
 from streams.cli.mapping import answer
+from streams.domain.mapping.instants import read_instant
 from streams.mappings import load_catalog
+from tests.unit.mapping.kinds import KINDS
 
 CASES = Path(__file__).parent / "cases"
 EXAMPLES = json.loads((CASES / "examples.json").read_text(encoding="utf-8"))
@@ -48,32 +50,28 @@ def test_every_fold(machine_zone):
         assert evaluated({"expr": case["expr"], "messages": case["messages"]}) == wanted, case
 
 
-def fold_in_order(messages, order):
-    from streams.domain.mapping.instants import read_instant
-
+def fold_in_order(messages, kind):
     catalog = load_catalog()
-    public, hidden = {}, [None] * catalog.layout.slots
+    fields = kind.Fields(kind.Shape(catalog.layout))
     for arrival, stream, message in messages:
-        ms, shown = read_instant(message["at"])
-        catalog.streams[stream].fold(
-            public, hidden, message, ms, shown, [ms, arrival], True, "ann.lee+vip@example.com", []
-        )
-    return orjson.dumps({field: public[field] for field in order(catalog) if field in public})
+        ms = read_instant(message["at"])
+        catalog.streams[stream].fold(fields, message, ms, arrival, True, "ann.lee+vip@example.com", [])
+    return fields.public_json()
 
 
-def test_the_worked_profile_byte_for_byte(machine_zone):
+@KINDS
+def test_the_worked_profile_byte_for_byte(machine_zone, kind):
     messages = [(arrival, each["stream"], each["message"]) for arrival, each in enumerate(WORKED["messages"])]
 
-    made = fold_in_order(messages, lambda catalog: catalog.layout.fields)
-
-    assert made == orjson.dumps(WORKED["profile"])
+    assert fold_in_order(messages, kind) == orjson.dumps(WORKED["profile"])
 
 
-def test_the_worked_profile_in_any_order():
+@KINDS
+def test_the_worked_profile_in_any_order(kind):
     messages = [(arrival, each["stream"], each["message"]) for arrival, each in enumerate(WORKED["messages"])]
     for turn in range(len(messages)):
         for arranged in (messages[turn:] + messages[:turn], (messages[turn:] + messages[:turn])[::-1]):
-            assert fold_in_order(arranged, lambda catalog: catalog.layout.fields) == orjson.dumps(WORKED["profile"])
+            assert fold_in_order(arranged, kind) == orjson.dumps(WORKED["profile"])
 
 
 @pytest.mark.parametrize(

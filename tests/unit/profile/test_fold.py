@@ -92,7 +92,7 @@ def test_order_pieces_and_repetition_do_not_matter(history, rnd: random.Random, 
     got, profile = folded(fold, split(arranged, [rnd.randint(0, len(arranged)) for _ in range(pieces)]))
 
     assert got == wanted
-    assert profile.hidden == as_told.hidden
+    assert profile.fields.hidden() == as_told.fields.hidden()
 
 
 @settings(max_examples=100, deadline=None)
@@ -220,7 +220,7 @@ def test_a_run_of_many_events_on_a_row_with_many_ids_counts_each_once():
     for start, stop in ((0, 200), (150, 250), (240, 243), (200, 400), (0, 400)):
         run = events[start:stop]
         fold.events(profile, ADDRESS, stream, [*run, *run], tally)
-    assert profile.public["cm_openct"] == 400
+    assert profile.fields.public()["cm_openct"] == 400
     assert len(profile.ids) == 400 * 12
     assert tally.forgotten_early == 0
 

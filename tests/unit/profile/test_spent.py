@@ -11,34 +11,36 @@ import pytest
 from schemas.identity import key_of
 from streams.batches import Batch, Metrics, Source, StoredRecord
 from streams.domain.mapping.catalog import Catalog, read_catalog
+from streams.domain.mapping.fields import Fields
 from streams.profile.agent import ProfileAgent
 from streams.profile.fold import ProfileFold
-from streams.profile.row import Profile, ProfileCodec, Ways
+from streams.profile.row import Profile, Ways
 from streams.profile.tally import Topics
+from tests.unit.profile.test_row import CODEC, SHAPE, counted
 from tests.unit.profile.test_sabotage import LIMIT, Shelf
 from tests.unit.profile.worlds import ARRIVED, CATALOG, activity
 
-CODEC = ProfileCodec("0123456789abcdef", ("a", "b"), 2)
 A, B = "a@x.com", "b@x.com"
 COUNT_ALONE = read_catalog([("s.lql", "SELECT count(event) AS n FROM cm_activity INTO user BY email(email)")])
 """Its rows have nothing hidden, so that folding into a spent one raises nothing."""
 
 
-@pytest.mark.parametrize("profile", [Profile({"b": 1, "a": [2]}, [1, [2, 3]], b"i" * 12), Profile({}, [], b"", Ways())])
+@pytest.mark.parametrize("profile", [Profile(counted(1), b"i" * 12), Profile(Fields(SHAPE), b"", Ways())])
 def test_a_spent_profile_is_written_as_often_as_asked_and_comes_back_whole(profile: Profile) -> None:
     CODEC.encode_ahead(profile)
     whole = profile.encoded
     assert whole is not None
     CODEC.spend(profile)
-    assert (profile.public, profile.hidden) == ({}, [])
+    with pytest.raises(AttributeError):
+        profile.fields.changed = True
     assert CODEC.encode(profile) == CODEC.encode(profile) == whole
     assert CODEC.restored(b"k", profile) == CODEC.decode(b"k", *whole)
 
 
 def test_what_is_not_encoded_is_not_spent() -> None:
-    profile = Profile({"a": 1}, [1, 2])
+    profile = Profile(counted(1))
     CODEC.spend(profile)
-    assert (profile.public, profile.spent) == ({"a": 1}, False)
+    assert (profile.fields.public(), profile.spent) == ({"c": 1}, False)
 
 
 async def folded(

@@ -1,0 +1,2 @@
+from streams.domain.mapping.merge import Fields as Fields
+from streams.domain.mapping.merge import Shape as Shape
