@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from .batch import Batch, DeadLetter, Output, Record
 from .errors import BatchError, PoisonRecord, RowTooLarge
-from .rows import Codec, Row, encode_hidden
+from .rows import Codec, Row, decode_hidden, encode_hidden
 
 T = TypeVar("T")
 Fold = Callable[[Row[T], Sequence[Record]], Iterable[Output] | None]
@@ -137,3 +137,13 @@ def seal(row: Row[T], codec: Codec[T], max_row_bytes: int) -> ReadyRow[T]:
         raise RowTooLarge(size, max_row_bytes)
     row.size = size
     return ReadyRow(row, value, hidden)
+
+
+def unseal(ready: ReadyRow[T], codec: Codec[T]) -> Row[T]:
+    """The row once more, as it was sealed."""
+    sealed = ready.row
+    positions, state = decode_hidden(ready.hidden)
+    data = codec.decode(sealed.key, ready.value, state)
+    row = Row(sealed.key, data, positions, exists=sealed.exists, size=sealed.size)
+    row.index = sealed.index
+    return row

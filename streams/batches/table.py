@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from . import killpoints
 from .batch import Batch, DeadLetter, Output, Record
 from .errors import Revoked
-from .folding import Fold, Folded, ReadyRow, fold_keys, group_by_key, seal
+from .folding import Fold, Folded, ReadyRow, fold_keys, group_by_key, seal, unseal
 from .holding import Holding
 from .metrics import Metrics
 from .partitioning import partition_of
@@ -133,14 +133,11 @@ class BatchTable(Generic[T]):
         return rows
 
     def wants(self, partition: int) -> Callable[[bytes], bool]:
-        """Tells of a key whether its row will be kept in memory once it is written; if not, see `Row.spent`."""
+        """Tells of a key whether its row will be kept once it is written; if not, see `Row.spend`."""
         return self._holding(partition, None).wants
 
     def give_back(self, partition: int, rows: Iterable[Row[T]]) -> None:
-        """Rows that were read and are as they were read: the next one who asks for them need not decode them again.
-
-        Only inside of the partition's owner task. They are not the caller's any more. Raises Revoked.
-        """
+        """Rows that are as they were read, for the next one who asks; by the partition's owner. Raises Revoked."""
         self._host.assert_owner(partition)
         self._holding(partition, None).keep(row for row in rows if row.exists)
 
@@ -154,14 +151,24 @@ class BatchTable(Generic[T]):
 
         Positions advance to `batch.last`. Raises RowTooLarge before anything is sent, NotDelivered, Revoked.
         """
+        await self.write_sealed(batch, [self.seal(batch, row) for row in rows], outputs)
+
+    def seal(self, batch: Batch, row: Row[T]) -> ReadyRow[T]:
+        """Encode a row as it is to be written at the end of the batch, for `write_sealed`. Raises RowTooLarge.
+
+        Right after folding, its many small objects are still in the processor's cache.
+        """
+        row.advance(batch.source, batch.last)
+        return seal(row, self.codec, self._host.settings.max_record_bytes)
+
+    def unseal(self, ready: ReadyRow[T]) -> Row[T]:
+        """The row once more, as it was sealed: also of one that is spent."""
+        return unseal(ready, self.codec)
+
+    async def write_sealed(self, batch: Batch, ready: Sequence[ReadyRow[T]], outputs: Sequence[Output] = ()) -> None:
+        """As `write`, rows that are encoded already."""
         self._host.assert_owner(batch.partition)
-        holding = self._holding(batch.partition, batch.generation)
-        limit = self._host.settings.max_record_bytes
-        ready = []
-        for row in rows:
-            row.advance(batch.source, batch.last)
-            ready.append(seal(row, self.codec, limit))
-        await self._write(holding, ready, outputs, batch)
+        await self._write(self._holding(batch.partition, batch.generation), ready, outputs, batch)
 
     async def update(self, partition: int, generation: int, keys: Iterable[bytes], change: Change[T]) -> int:
         """Change rows outside of an event (the outcome of a delivery), as the owner, on the newest rows.

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import aiokafka
 import structlog
 from aiokafka.errors import KafkaError
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 from faust.transport.consumer import ensure_TPset
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport, server_list
@@ -127,6 +127,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
                     tp in active and (tp.topic not in runtime.batched or runtime.has_room(tp, taken))
                 ),
                 limits=lambda tp: bounds if tp.topic in runtime.batched else (100, settings.max_batch_bytes),
+                bare=lambda tp: tp.topic in runtime.batched,
                 keep_going=lambda: bool(self.consumer.flow_active),
                 wake=self.room_made,
                 timeout_seconds=timeout_seconds,
@@ -210,8 +211,8 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust is not typed
                 continue
             batch = self._runtime.make_batch(tp, fetched, generation)
             if batch is not None:
-                message = self._to_message(tp, fetched.records[-1])
-                message.key, message.value = None, batch
+                message = self._to_message(tp, _last_of(tp, fetched.records[-1]))
+                message.value = batch
                 self._read_offset[tp] = None  # Faust drops what is below it without a word
                 yield tp, message
 
@@ -261,6 +262,12 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust is not typed
 
     def verify_event_path(self, now: float, tp: Any) -> None:
         """See BatchConsumerThread."""
+
+
+def _last_of(tp: Any, last: Any) -> ConsumerRecord[None, None]:
+    """What Faust has to know of a batch's last record."""
+    when = last.timestamp, last.timestamp_type
+    return ConsumerRecord(tp.topic, tp.partition, last.offset, *when, None, None, last.checksum, -1, -1, ())
 
 
 class BatchTransport(Transport):  # type: ignore[misc]  # faust is not typed

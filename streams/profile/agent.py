@@ -12,13 +12,14 @@ on the rows know the records. Rows that did not change are not written: folding 
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
 from schemas.dead_letter import Stage
 from schemas.identity import key_of
 from streams.batches import Batch, BatchTable, Metrics, Output, Record, Row, RowTooLarge
-from streams.batches.folding import seal
+from streams.batches.folding import ReadyRow, seal
 from streams.batches.partitioning import partition_of
 from streams.profile.fold import ProfileFold, StreamFold
 from streams.profile.messages import ORIGIN_HEADER, Event, Refused
@@ -28,10 +29,27 @@ from streams.profile.tally import Tally
 
 log = structlog.get_logger(__name__)
 
-Rows = dict[bytes, Row[Profile]]
+Ready = dict[bytes, ReadyRow[Profile]]
+"""Profiles that changed, sealed, by key."""
 SHARE = 500
 """Profiles folded at a stretch, before others get their turn. Each is read, folded and encoded in one go: its many
 small objects and its messages are fetched into the processor's cache once."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One batch, and how far it is."""
+
+    batch: Batch
+    stream: StreamFold
+    tally: Tally
+    ready: Ready = field(default_factory=dict)
+    strays: dict[bytes, list[Event]] = field(default_factory=dict)
+    """Events under another key than their person's, by the person's."""
+    suspect: set[bytes] = field(default_factory=set)
+    """Profiles whose folding raised."""
+    folded_in: dict[bytes, int] = field(default_factory=dict)
+    """Of profiles that know records of this batch already: up to which offset."""
 
 
 class ProfileAgent:
@@ -48,42 +66,29 @@ class ProfileAgent:
 
     async def events(self, batch: Batch, stream: StreamFold) -> None:
         """Fold a batch of one stream."""
-        tally = Tally(batch.partition)
-        rows: Rows = {}
-        changed: Rows = {}
-        suspect: set[bytes] = set()
-        strays: dict[bytes, list[Event]] = {}  # under another key than their person's
+        work = _Work(batch, stream, Tally(batch.partition))
+        ready, strays = work.ready, work.strays
         by_key = _by_key(batch.records)
-        keys = list(by_key)
         wants = self._table.wants(batch.partition)
+        keys = list(by_key)
         for start in range(0, len(keys), SHARE):
-            part = keys[start : start + SHARE]
-            rows |= await self._table.read(batch.partition, part)
-            for key in part:
-                for owner, events in self._read(batch, stream, by_key[key]).items():
-                    if owner == key:
-                        self._fold_group(rows[key], batch, stream, events, tally, changed, suspect)
-                    else:
-                        strays.setdefault(owner, []).extend(events)
-                if not wants(key) and key in changed:
-                    self._spend(changed[key])
+            rows = await self._table.read(batch.partition, keys[start : start + SHARE])
+            for key, row in rows.items():
+                events = self._read(work, key, by_key[key])
+                if events:
+                    self._fold_group(work, row, events)
+                    if not wants(key) and key in ready:
+                        row.spend()
             await asyncio.sleep(0)
         if strays:
-            rows |= await self._table.read(batch.partition, [key for key in strays if key not in rows])
+            rows = await self._table.read(batch.partition, [key for key in strays if key not in ready])
             for key, events in strays.items():
-                self._unspend(rows[key])
-                self._fold_group(rows[key], batch, stream, events, tally, changed, suspect)
+                self._fold_group(work, self._table.unseal(ready[key]) if key in ready else rows[key], events)
         batch.refused.sort(key=lambda letter: letter.record.offset)
-        if suspect:
-            changed |= await self._one_by_one(batch, stream, suspect, tally)
-        try:
-            await self._table.write(batch, changed.values(), tally.outputs)
-        except RowTooLarge:
-            large = {key for key, row in changed.items() if self._is_too_large(row)}
-            changed = {key: row for key, row in changed.items() if key not in large}
-            changed |= await self._one_by_one(batch, stream, large, tally)
-            await self._table.write(batch, changed.values(), tally.outputs)
-        self._count(tally, batch)
+        if work.suspect:
+            await self._one_by_one(work)
+        await self._table.write_sealed(batch, list(ready.values()), work.tally.outputs)
+        self._count(work.tally, batch)
 
     async def moves(self, batch: Batch) -> None:
         """Apply a batch of moves."""
@@ -109,61 +114,45 @@ class ProfileAgent:
         await self._table.write(batch, changed, tally.outputs)
         self._count(tally, batch)
 
-    def _read(self, batch: Batch, stream: StreamFold, records: Sequence[Record]) -> dict[bytes, list[Event]]:
-        """Events by profile, in offset order; what cannot be used is refused."""
-        groups: dict[bytes, list[Event]] = {}
-        read, find = stream.reader.read, groups.get
+    def _read(self, work: _Work, key: bytes, records: Sequence[Record]) -> list[Event]:
+        """Events of the profile under this key, in offset order; what is somebody else's is a stray, and what cannot
+        be used is refused."""
+        events: list[Event] = []
+        read = work.stream.reader.read
         for record in records:
             try:
-                key, event = read(record)
+                owner, event = read(record)
             except Refused as refused:
-                batch.refuse(record, refused.reason, stage=refused.stage)
+                work.batch.refuse(record, refused.reason, stage=refused.stage)
                 continue
-            known = find(key)
-            if known is None:
-                groups[key] = [event]
+            if owner == key:
+                events.append(event)
             else:
-                known.append(event)
-        return groups
+                work.strays.setdefault(owner, []).append(event)
+        return events
 
-    def _fold_group(
-        self,
-        row: Row[Profile],
-        batch: Batch,
-        stream: StreamFold,
-        events: Sequence[Event],
-        tally: Tally,
-        changed: Rows,
-        suspect: set[bytes],
-    ) -> None:
-        """Fold one profile's events; when that raises, it is judged later, record by record."""
-        key = row.key
+    def _fold_group(self, work: _Work, row: Row[Profile], events: Sequence[Event]) -> None:
+        """Fold one profile's events and seal it; when that raises, it is judged later, record by record."""
+        key, batch = row.key, work.batch
         try:
-            if not self._is_here(row, batch):
-                self._send_home(batch, key, events, tally)
-            elif key not in suspect and self._fold_row(row, batch, stream, events, tally):
-                self._fold.codec.encode_ahead(row.data)
-                changed[key] = row
-        except Exception:
-            log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
-            suspect.add(key)
-            changed.pop(key, None)
-
-    def _spend(self, row: Row[Profile]) -> None:
-        self._fold.codec.spend(row.data)
-        row.spent = row.data.spent
-
-    def _unspend(self, row: Row[Profile]) -> None:
-        if row.spent:
-            row.data, row.spent = self._fold.codec.restored(row.key, row.data), False
-
-    def _fold_row(
-        self, row: Row[Profile], batch: Batch, stream: StreamFold, events: Sequence[Event], tally: Tally
-    ) -> bool:
-        position = row.position(batch.source)
-        if position >= batch.first:
-            events = [event for event in events if event.record.offset > position]
-        return self._fold.events(row.data, row.key.decode(), stream, events, tally)
+            if not row.exists and partition_of(key, self._partitions) != batch.partition:  # judged when it was made
+                self._send_home(batch, key, events, work.tally)
+                return
+            if key in work.suspect:
+                return
+            if key not in work.ready:
+                position = row.position(batch.source)
+                if position >= batch.first:
+                    work.folded_in[key] = position
+            if key in work.folded_in:
+                events = [event for event in events if event.record.offset > work.folded_in[key]]
+            if self._fold.events(row.data, key.decode(), work.stream, events, work.tally):
+                work.ready[key] = self._table.seal(batch, row)
+        except Exception as error:
+            if not isinstance(error, RowTooLarge):
+                log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
+            work.suspect.add(key)
+            work.ready.pop(key, None)
 
     def _move_row(self, row: Row[Profile], batch: Batch, record: Record, move: Move, tally: Tally) -> bool:
         value, state = self._fold.codec.encode(row.data)
@@ -178,10 +167,6 @@ class ProfileAgent:
             return False
         return changed
 
-    def _is_here(self, row: Row[Profile], batch: Batch) -> bool:
-        """Whether the profile lives in this partition; one that exists has been judged before."""
-        return row.exists or partition_of(row.key, self._partitions) == batch.partition
-
     def _send_home(self, batch: Batch, key: bytes, events: Sequence[Event], tally: Tally) -> None:
         """Publish records again whose person lives in another partition, under that person's key."""
         for record in (event.record for event in events):
@@ -189,36 +174,26 @@ class ProfileAgent:
             tally.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
         self._metrics.count("profiles_rekeyed_total", len(events), topic=batch.topic)
 
-    async def _one_by_one(self, batch: Batch, stream: StreamFold, keys: set[bytes], tally: Tally) -> Rows:
-        """Fold some profiles again from the store, a record at a time, so that only what fails is refused."""
-        codec = self._fold.codec
-        changed: Rows = {}
-        stored = await self._table.read(batch.partition, keys)
-        unread = {(letter.record.offset) for letter in batch.refused}
-        records = [record for record in batch.records if record.offset not in unread]
-        for key, events in self._read(batch, stream, records).items():
-            if key not in keys:
-                continue
-            row = stored[key]
-            for event in events:
+    async def _one_by_one(self, work: _Work) -> None:
+        """Fold the suspects again from the store, a record at a time, so that only what fails is refused."""
+        batch, codec, outputs = work.batch, self._fold.codec, work.tally.outputs
+        unread = {letter.record.offset for letter in batch.refused}
+        again = _Work(batch, work.stream, work.tally)
+        self._read(again, b"", [record for record in batch.records if record.offset not in unread])
+        for key, row in (await self._table.read(batch.partition, work.suspect)).items():
+            position = row.position(batch.source)
+            for event in again.strays[key]:
+                if event.record.offset <= position:
+                    continue
                 value, state = codec.encode(row.data)
-                outputs = len(tally.outputs)
+                told = len(outputs)
                 try:
-                    if self._fold_row(row, batch, stream, [event], tally):
-                        changed[key] = row
-                    seal(row, codec, self._max_row_bytes)
+                    if self._fold.events(row.data, key.decode(), work.stream, [event], work.tally):
+                        work.ready[key] = self._table.seal(batch, row)
                 except Exception as error:
                     row.data = codec.decode(key, value, state)
-                    del tally.outputs[outputs:]
+                    del outputs[told:]
                     batch.refuse(event.record, f"{type(error).__name__}: {error}", stage=Stage.FOLD)
-        return changed
-
-    def _is_too_large(self, row: Row[Profile]) -> bool:
-        try:
-            seal(row, self._fold.codec, self._max_row_bytes)
-        except RowTooLarge:
-            return True
-        return False
 
     def _count(self, tally: Tally, batch: Batch) -> None:
         count = self._metrics.count
@@ -230,8 +205,8 @@ class ProfileAgent:
         ):
             if amount:
                 count(name, amount, topic=batch.topic)
-        for field in tally.unconvertible:
-            count("profiles_conversion_errors_total", field=field)
+        for name in tally.unconvertible:
+            count("profiles_conversion_errors_total", field=name)
 
 
 def _by_key(records: Sequence[Record]) -> dict[bytes, list[Record]]:

@@ -66,7 +66,6 @@ class ProfileFold:
 
     def events(self, profile: Profile, address: str, stream: StreamFold, events: Sequence[Event], tally: Tally) -> bool:
         """Fold new events of one stream, in offset order; True when the row must be written."""
-        profile.encoded = None
         if self._erased and not profile.fields:
             self._recall_erasure(profile, address)
         if profile.ways is not None or self._topics.changes is not None:
@@ -77,7 +76,8 @@ class ProfileFold:
         base, ids = stream.rank * _RANK, profile.ids
         prints = prints_of(ids) if len(events) >= _MANY_EVENTS and len(ids) >= _LONG_IDS else None
         fresh: dict[bytes, bytes] = {}
-        for message, ms, event_id, counted, record in events:
+        for event in events:
+            message, ms, event_id, record = event.message, event.ms, event.event_id, event.record
             mark = None
             if event_id is not None:
                 mark = fingerprint(event_id)
@@ -86,18 +86,13 @@ class ProfileFold:
                     if fold(fields, message, ms, _BEFORE_ALL, False, address, refused):
                         changed_any = True
                     continue
-            if fold(fields, message, ms, base + record.offset, counted, address, refused):
+            if fold(fields, message, ms, base + record.offset, event.counted, address, refused):
                 changed_any = True
                 if mark is not None:
                     fresh[mark] = entry(mark, record.timestamp // MINUTE_MS)
-            if "old_email" in message:
-                self._leave(
-                    address,
-                    message["old_email"],
-                    ms,
-                    event_id or f"{stream.name}:{tally.partition}:{record.offset}",
-                    tally,
-                )
+            if event.old_email is not None:
+                known_as = event_id or f"{stream.name}:{tally.partition}:{record.offset}"
+                self._leave(address, event.old_email, ms, known_as, tally)
         if fresh:
             profile.ids, early = remember(ids, b"".join(fresh.values()), self._cap)
             tally.forgotten_early += early
@@ -115,7 +110,6 @@ class ProfileFold:
 
         `now_ms` is the record's timestamp, so that a replay decides as the first run did.
         """
-        profile.encoded = None
         return self._moves.apply(profile, move, tally, now_ms)
 
     def _event(self, profile: Profile, address: str, stream: StreamFold, event: Event, tally: Tally) -> bool:
@@ -173,10 +167,8 @@ class ProfileFold:
                 minute = event.record.timestamp // MINUTE_MS
                 profile.ids, early = remember(profile.ids, entry(mark, minute), self._cap)
                 tally.forgotten_early += early
-            old = event.message.get("old_email")
-            self._leave(
-                address, old, event.ms, event_id or f"{stream.name}:{tally.partition}:{event.record.offset}", tally
-            )
+            known_as = event_id or f"{stream.name}:{tally.partition}:{event.record.offset}"
+            self._leave(address, event.old_email, event.ms, known_as, tally)
         if changed and self._topics.changes:
             tally.outputs += self._told_changes(self._topics.changes, profile, before, address, stream, event, tally)
         return changed

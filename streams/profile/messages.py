@@ -5,25 +5,23 @@ unusual is put to the contract itself.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 
+import msgspec
 import orjson
 from pydantic import ValidationError
 
-from schemas.cm_activity import CmActivity
-from schemas.cm_user import CmUser
 from schemas.dead_letter import Stage
-from schemas.envelope import Message as Contract
 from schemas.identity import MAX_KEY_BYTES
 from streams.batches import Record
-from streams.domain.mapping.compile import CompiledStream, Message, compile_value, inputs_of, look_up
+from streams.domain.mapping.compile import CompiledStream, Message, YieldOne, compile_value, look_up
 from streams.domain.mapping.dates import EPOCH, MILLISECOND, Millis, in_range, parse_date
 from streams.domain.mapping.expressions import Call, Field
 from streams.domain.mapping.instants import read_instant
-from streams.profile.quick import UNUSUAL, quick_check, quick_decoder
+from streams.mappings import CONTRACTS
+from streams.profile.quick import UNUSUAL, quick_check, quick_decoder, quick_shape
 
-CONTRACTS: dict[str, type[Contract]] = {"cm_activity": CmActivity, "cm_user": CmUser}
-"""Streams whose messages have a contract; an added stream's are JSON objects."""
 LARGEST_MESSAGE = 1 << 18
 """Bytes; a larger one is no event of a person."""
 _ADDRESSES_REMEMBERED = 50_000
@@ -40,13 +38,14 @@ class Refused(Exception):  # noqa: N818 - a verdict, not an error
         self.reason = reason
 
 
-class Event(NamedTuple):
+class Event(msgspec.Struct, gc=False):
     """A message that can be folded."""
 
     message: Message
     ms: Millis
     event_id: str | None
     counted: bool
+    old_email: Any
     record: Record
 
 
@@ -55,14 +54,15 @@ class Reader:
 
     def __init__(self, stream: CompiledStream, future_tolerance_ms: int) -> None:
         self._contract = contract = CONTRACTS.get(stream.mapping.stream)
-        inputs = inputs_of(stream.mapping)
-        self._decode = quick_decoder(contract, inputs) if contract else None
+        self._shape = quick_shape(contract) if contract and stream.attributes else None
+        self._decode = quick_decoder(self._shape) if self._shape else None
         self._check = quick_check(contract) if contract else None
         self._tolerance = future_tolerance_ms
         self._keys: dict[str, bytes] = {}
         argument = stream.mapping.key.arguments[0] if isinstance(stream.mapping.key, Call) else None
-        self._field = argument.name if isinstance(argument, Field) else None
-        self._address: Callable[[Message, Millis | None], Any] = compile_value(stream.mapping.key)
+        self._field = argument.name if isinstance(argument, Field) else ""
+        self._address: YieldOne = compile_value(stream.mapping.key, attributes=stream.attributes)
+        self._spelt = self._get_spelt(attributes=stream.attributes)
 
     def read(self, record: Record) -> tuple[bytes, Event]:
         """Return the profile's key and the event. Raises Refused."""
@@ -75,22 +75,31 @@ class Reader:
         if self._decode is not None:
             try:
                 message = self._decode(value)
-                ms = read_instant(message["at"])
+                ms = read_instant(message.at)
             except UNUSUAL:
                 pass
         if ms is None:
             message, ms = self._unusual(value, record)
         if ms > record.timestamp + self._tolerance and record.timestamp > 0:
             ms = record.timestamp
-        get = message.get
-        text = get(self._field) if self._field is not None else None
-        key = (self._keys.get(text) if text.__class__ is str else None) or self._key_of(message, ms)
-        event_id = get("event_id")
+        spelt = self._spelt(message)
+        key = (self._keys.get(spelt) if spelt.__class__ is str else None) or self._key_of(message, ms)
+        if self._decode is not None:
+            event_id, old_email, echo = message.event_id, message.old_email, message.echo
+        else:
+            event_id, old_email, echo = message.get("event_id"), message.get("old_email"), message.get("echo")
         if event_id is None and record.headers:
             event_id = next((origin.decode() for name, origin in record.headers if name == ORIGIN_HEADER), None)
         elif event_id.__class__ is not str:
             event_id = None
-        return key, Event(message, ms, event_id, get("echo") is not True, record)
+        return key, Event(message, ms, event_id, echo is not True, old_email, record)
+
+    def _get_spelt(self, *, attributes: bool) -> Callable[[Message], Any]:
+        """A function that tells how a message spells the address, where one field holds it."""
+        field = self._field
+        if not field:
+            return lambda message: None
+        return attrgetter(field) if attributes else lambda message: look_up(message, field)
 
     def _unusual(self, value: bytes, record: Record) -> tuple[Message, Millis]:
         """A message that has to be seen as it was written, or whose contract has to be asked; and its time."""
@@ -114,7 +123,12 @@ class Reader:
                 at = in_range((checked.at - EPOCH) // MILLISECOND)
         if at is None:
             raise Refused(Stage.SCHEMA, "at: not a date and time")
-        return message, at
+        return message if self._shape is None else self._shaped(message), at
+
+    def _shaped(self, message: dict[str, Any]) -> Message:
+        """The message as an object, its values as they were written."""
+        shape: Any = self._shape
+        return shape(**{name: message.get(name) for name in shape.__struct_fields__})
 
     def _surely_valid(self, value: bytes) -> bool:
         """Whether a quick look shows that the contract is kept."""
@@ -127,19 +141,17 @@ class Reader:
         return True
 
     def _key_of(self, message: Message, ms: Millis) -> bytes:
-        address = self._address(message, ms)
+        address, spelt = self._address(message, ms), self._spelt(message)
         if address is None:
-            field = self._field or "the key"
-            found = look_up(message, self._field) if self._field else None
-            problem = "there is none" if found is None else "it is not one address"
-            raise Refused(Stage.IDENTITY, f"{field}: no valid e-mail address, {problem}")
+            problem = "there is none" if spelt is None else "it is not one address"
+            raise Refused(Stage.IDENTITY, f"{self._field or 'the key'}: no valid e-mail address, {problem}")
         key = address.encode()
         if len(key) > MAX_KEY_BYTES:
             raise Refused(Stage.IDENTITY, f"an address of {len(key)} bytes; the limit is {MAX_KEY_BYTES}")
-        if self._field is not None and message.get(self._field).__class__ is str:
+        if spelt.__class__ is str:
             if len(self._keys) >= _ADDRESSES_REMEMBERED:
                 self._keys.clear()
-            self._keys[message[self._field]] = key
+            self._keys[spelt] = key
         return bytes(key)
 
 

@@ -3,8 +3,8 @@
 What passes keeps the contract (tests prove it). What does not may keep it all the same: ask the contract itself.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal, Required, TypedDict, cast
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 import msgspec
 
@@ -32,15 +32,17 @@ _TYPES: dict[str, Any] = {
 """Types of fields that are not texts."""
 
 
-def quick_decoder(contract: type[Contract], inputs: Iterable[str]) -> Decode | None:
-    """Return a decoder that yields the contract's fields and drops unknown ones; it raises one of UNUSUAL.
+def quick_shape(contract: type[Contract]) -> type[msgspec.Struct]:
+    """Return the type of a contract's messages: an attribute for each field, None where a message has none.
 
-    None where `inputs` names a field that has to be seen as it was written: one that the contract does not know, or
-    one with parts.
+    It has `old_email` and `echo` beside them, whatever these hold.
     """
-    if not set(inputs) <= contract.model_fields.keys() - {"custom_fields"}:
-        return None
-    decode = msgspec.json.Decoder(_shape_of(contract, {"old_email": Any, "echo": Any})).decode
+    return _shape_of(contract, {"old_email": Any, "echo": Any})
+
+
+def quick_decoder(shape: type[msgspec.Struct]) -> Decode:
+    """Return a decoder that yields the contract's fields and drops unknown ones; it raises one of UNUSUAL."""
+    decode = msgspec.json.Decoder(shape).decode
 
     def decoded(value: bytes) -> Message:
         if not value.isascii():
@@ -55,11 +57,13 @@ def quick_check(contract: type[Contract]) -> Decode:
     return msgspec.json.Decoder(_shape_of(contract, {})).decode
 
 
-def _shape_of(contract: type[Contract], others: dict[str, Any]) -> type[Message]:
-    fields: dict[str, Any] = dict(others)
+def _shape_of(contract: type[Contract], others: dict[str, Any]) -> type[msgspec.Struct]:
+    fields: dict[str, tuple[Any, ...]] = {name: (kind, None) for name, kind in others.items()}
     for name, field in contract.model_fields.items():
         if field.is_required():
-            fields[name] = Required[_TYPES.get(name, str)]
+            fields[name] = (_TYPES.get(name, str),)
         else:
-            fields[name] = _TYPES.get(name, str | None)
-    return cast("type[Message]", TypedDict("Shape", fields, total=False))  # type: ignore[operator]
+            fields[name] = (_TYPES.get(name, str | None), None)
+    named = [(name, *rest) for name, rest in fields.items()]
+    # No cycles can come of JSON, so the collector need not know of the messages.
+    return msgspec.defstruct(contract.__name__, named, kw_only=True, gc=False)

@@ -64,10 +64,6 @@ class Profile:
     fields: Fields
     ids: bytes = b""
     ways: Ways | None = None
-    encoded: tuple[bytes | None, bytes] | None = None
-    """See `ProfileCodec.encode_ahead`."""
-    spent: bool = False
-    """Nothing but `encoded` is left; whoever asks for more gets an AttributeError."""
 
 
 class ProfileCodec:
@@ -92,37 +88,11 @@ class ProfileCodec:
 
     def encode(self, data: Profile) -> tuple[bytes | None, bytes]:
         """Return the public value, fields in order, and the hidden state."""
-        ahead = data.encoded
-        if ahead is not None:
-            if not data.spent:
-                data.encoded = None
-            return ahead
         public = data.fields.public_json()
         hidden = b"null" if public is None else data.fields.hidden_json()
         ways = b"null" if data.ways is None else orjson.dumps(_ways(data.ways))
         head = _HEAD.pack(self._version, len(hidden) + len(ways) + 3)
         return public, b"%b[%b,%b]%b" % (head, hidden, ways, data.ids)
-
-    def encode_ahead(self, data: Profile) -> None:
-        """Encode what was just folded, for the `encode` to come: its many small objects are in the processor's cache
-        now, and will not be when the batch is written. Whoever changes the profile again sets `encoded` to None.
-        """
-        data.encoded = None
-        data.encoded = self.encode(data)
-
-    def spend(self, data: Profile) -> None:
-        """Give up everything but the encoded form (see `encode_ahead`), while it is still in the processor's cache.
-
-        A batch of people who are not seen again soon is cheaper by a tenth so: its twenty thousand profiles never lie
-        side by side in memory, to be fetched once more when they are freed.
-        """
-        if data.encoded is not None:
-            del data.fields
-            data.ids, data.ways, data.spent = b"", None, True
-
-    def restored(self, key: bytes, data: Profile) -> Profile:
-        """Return a spent profile as it was."""
-        return self.decode(key, *self.encode(data))
 
     def empty(self) -> Profile:
         """Return a profile that nothing is known of."""

@@ -1,9 +1,10 @@
 """All mappings of a deployment together: streams, the fields of a profile, and the version of both."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from streams.domain.mapping.check import check_stream, kind_of
 from streams.domain.mapping.compile import CompiledStream, compile_stream
@@ -27,11 +28,16 @@ class Catalog:
 
 
 def read_catalog(
-    texts: Iterable[tuple[str, str]], *, order: Iterable[str] = (), capacity: int = DEFAULT_CAPACITY
+    texts: Iterable[tuple[str, str]],
+    *,
+    order: Iterable[str] = (),
+    capacity: int = DEFAULT_CAPACITY,
+    known: Dictionary[str, Collection[str]] = MappingProxyType({}),
 ) -> Catalog:
     """Return the catalog of (file name, text) pairs. Raises MappingError, also where two files disagree.
 
-    `order` names the fields that a profile shows first; the others follow as they are first mapped.
+    `order` names the fields that a profile shows first; the others follow as they are first mapped. `known` has, for
+    streams whose messages keep a contract, the names of their fields (see `compile_stream`).
     """
     streams: dict[str, StreamMapping] = {}
     for file, text in texts:
@@ -45,7 +51,7 @@ def read_catalog(
         raise MappingError("there is no mapping file", expected="at least one file that ends in .lql")
     ordered = [streams[name] for name in sorted(streams)]
     layout = layout_of(ordered, order, capacity)
-    compiled = {stream.stream: compile_stream(stream, layout) for stream in ordered}
+    compiled = {stream.stream: compile_stream(stream, layout, known.get(stream.stream, ())) for stream in ordered}
     return Catalog(compiled, layout, _version(ordered, layout))
 
 

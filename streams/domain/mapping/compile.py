@@ -5,7 +5,7 @@ message is read once; what an untouched branch needs is not computed at all.
 """
 
 import linecache
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,8 @@ from streams.domain.mapping.merge import Arrival
 from streams.domain.mapping.source import Scope, condition, value
 from streams.domain.mapping.unusual import Refused
 
-Message = Dictionary[str, Any]
+Message = Any
+"""A dict of fields; or, of streams whose fields are known beforehand, an object with an attribute for each of them."""
 FoldMessage = Callable[[Fields, Message, Millis, Arrival, bool, str, Refused], bool]
 """(fields, message, message time, arrival, counted, address, refused) -> anything changed.
 
@@ -41,12 +42,19 @@ class CompiledStream:
     mapping: StreamMapping
     source: str
     fold: FoldMessage
+    attributes: bool
+    """Messages are objects with attributes; else dicts."""
 
 
-def compile_stream(stream: StreamMapping, layout: Layout) -> CompiledStream:
-    """Return the stream's fold. The mappings are checked before (`check_stream`, `layout_of`)."""
+def compile_stream(stream: StreamMapping, layout: Layout, known: Collection[str] = ()) -> CompiledStream:
+    """Return the stream's fold. The mappings are checked before (`check_stream`, `layout_of`).
+
+    `known` are the fields of the stream's messages, where they are known beforehand: when the mappings ask for no
+    others, messages are objects with these attributes, which is quicker than a dict.
+    """
     name = f"fold_{stream.stream}" if stream.stream.isidentifier() else "fold_stream"
-    scope = Scope()
+    attributes = inputs_of(stream) <= set(known)
+    scope = Scope(attributes=attributes)
     numbers = {name: number for number, name in enumerate(layout.fields)}
 
     def write(mapping: Mapping) -> None:
@@ -68,11 +76,11 @@ def compile_stream(stream: StreamMapping, layout: Layout) -> CompiledStream:
     head = [
         f"def {name}(fields, message, ms, arrival, counted, address, refused):",
         f'    """Fold a message of {stream.stream} into a profile; True when it changed. Made from {stream.file}."""',
-        "    get = message.get",
+        *([] if attributes else ["    get = message.get"]),
         "    fields.changed = False",
     ]
     source = "\n".join([*head, *scope.lines, "    return fields.changed", ""])
-    return CompiledStream(stream, source, _function(source, name, stream.file))
+    return CompiledStream(stream, source, _function(source, name, stream.file), attributes)
 
 
 def compile_condition(node: Expression) -> YieldOne:
@@ -82,9 +90,9 @@ def compile_condition(node: Expression) -> YieldOne:
     return _single(scope, result)
 
 
-def compile_value(node: Expression) -> YieldOne:
+def compile_value(node: Expression, *, attributes: bool = False) -> YieldOne:
     """Return a function of (message, message time) that computes a value, None for no value."""
-    scope = Scope()
+    scope = Scope(attributes=attributes)
     result = value(scope, node)
     return _single(scope, result)
 
@@ -103,7 +111,7 @@ def inputs_of(stream: StreamMapping) -> set[str]:
     return {field.name for node in nodes for field in _fields(node)}
 
 
-def look_up(message: Message, name: str) -> Any:
+def look_up(message: Dictionary[str, Any], name: str) -> Any:
     """Return the field of that very name, else follow the name's dots into objects."""
     found: Any = message.get(name)
     if found is not None:
@@ -134,7 +142,8 @@ def _fields(node: Expression) -> list[Field]:
 
 
 def _single(scope: Scope, result: str) -> YieldOne:
-    lines = ["def yielded(message, ms):", "    get = message.get", *scope.lines, f"    return {result}", ""]
+    get = [] if scope.attributes else ["    get = message.get"]
+    lines = ["def yielded(message, ms):", *get, *scope.lines, f"    return {result}", ""]
     function: YieldOne = _function("\n".join(lines), "yielded", "expression")
     return function
 

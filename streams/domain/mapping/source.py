@@ -32,8 +32,10 @@ _COMPARE = {"==": "equal({}, {})", "!=": "not equal({}, {})", "contains": "conta
 class Scope:
     """Lines of a function body, indented, and what their variables hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, attributes: bool = False) -> None:
+        """`attributes`: a message's fields are an object's attributes, None where there is none; else a dict's keys."""
         self.lines: list[str] = []
+        self.attributes = attributes
         self._depth = 1
         self._known: list[dict[str, str]] = [{}]
         self._names: set[str] = set()
@@ -79,6 +81,8 @@ def value(scope: Scope, node: Expression) -> str:
         case Literal():
             return repr(node.value)
         case Field():
+            if scope.attributes:
+                return scope.keep(node, f"message.{node.name}", node.name)
             code = f"get({node.name!r})" if "." not in node.name else f"look_up(message, {node.name!r})"
             return scope.keep(node, code, node.name)
         case Call():

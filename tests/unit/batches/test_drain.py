@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
-from streams.batches.drain import Fetched, drain
+from aiokafka.consumer.fetcher import READ_COMMITTED
+from aiokafka.consumer.fetcher import PartitionRecords as AiokafkaRecords
+from aiokafka.record import MemoryRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from streams.batches.drain import Fetched, drain, take
 
 RECORD_BYTES = 10
 
@@ -27,7 +33,7 @@ class PartitionRecords:
             raise StopIteration
         self._left -= 1
         self.next_fetch_offset += 1
-        return SimpleNamespace(serialized_key_size=4, serialized_value_size=RECORD_BYTES - 4)
+        return SimpleNamespace(key=b"1234", value=b"5" * (RECORD_BYTES - 4))
 
 
 class Result:
@@ -68,6 +74,7 @@ async def taken(fetcher: Fetcher, *, room: int, most: int = 100) -> dict[str, Fe
         fetcher,
         wanted=lambda tp, size: size < room,
         limits=lambda tp: (most, 1 << 20),
+        bare=lambda tp: True,
         keep_going=lambda: True,
         wake=asyncio.Event(),
         timeout_seconds=0.01,
@@ -93,3 +100,27 @@ async def test_where_room_is_scarce_everybody_has_a_turn() -> None:
     fetcher = Fetcher(a=30, b=30, c=30)
     served = [name for _ in range(6) for name in await taken(fetcher, room=1, most=5)]
     assert served == ["a", "b", "c", "a", "b", "c"]
+
+
+def fetched(count: int, *, bare: bool) -> Fetched:
+    """Records that aiokafka itself parsed."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 16)
+    for offset in range(count):
+        builder.append(offset, 1000 + offset, None if offset % 2 else b"key", b"value", [("name", b"content")])
+    result = Result(0)
+    memory = MemoryRecords(bytes(builder.build()))
+    topic = TopicPartition("t", 3)
+    result._partition_records = AiokafkaRecords(topic, memory, [], 2, None, None, True, READ_COMMITTED)  # type: ignore[assignment]
+    return take(result, 100, 1 << 20, bare=bare)
+
+
+def test_bare_records_hold_what_aiokafka_s_own_do() -> None:
+    own, bare = fetched(7, bare=False), fetched(7, bare=True)
+    assert all(isinstance(record, ConsumerRecord) for record in own.records)
+    assert not any(isinstance(record, ConsumerRecord) for record in bare.records)
+    assert (own.position, own.size) == (bare.position, bare.size) == (7, 5 * 5 + 3 * 3)
+    for one, other in zip(own.records, bare.records, strict=True):
+        for name in ("offset", "timestamp", "key", "value"):
+            assert getattr(one, name) == getattr(other, name)
+        assert list(one.headers) == list(other.headers) == [("name", b"content")]
+    assert [record.offset for record in bare.records] == [2, 3, 4, 5, 6]

@@ -50,12 +50,19 @@ def test_every_fold(machine_zone):
         assert evaluated({"expr": case["expr"], "messages": case["messages"]}) == wanted, case
 
 
+class Attributes(dict):
+    """A message as it is folded where its fields are known beforehand."""
+
+    def __getattr__(self, name):
+        return self.get(name)
+
+
 def fold_in_order(messages, kind):
     catalog = load_catalog()
     fields = kind.Fields(kind.Shape(catalog.layout))
     for arrival, stream, message in messages:
         ms = read_instant(message["at"])
-        catalog.streams[stream].fold(fields, message, ms, arrival, True, "ann.lee+vip@example.com", [])
+        catalog.streams[stream].fold(fields, Attributes(message), ms, arrival, True, "ann.lee+vip@example.com", [])
     return fields.public_json()
 
 

@@ -223,17 +223,3 @@ def test_a_run_of_many_events_on_a_row_with_many_ids_counts_each_once():
     assert profile.fields.public()["cm_openct"] == 400
     assert len(profile.ids) == 400 * 12
     assert tally.forgotten_early == 0
-
-
-def test_what_was_encoded_ahead_is_not_written_after_another_event():
-    fold, tally = World().fold, Tally(0)
-    stream = fold.streams["cm_activity"]
-    first, second = (
-        stream.reader.read(record)[1]
-        for _, record in numbered([("cm_activity", activity(ADDRESS, n)) for n in range(2)])
-    )
-    profile = fold.codec.decode(key_of(ADDRESS), None, b"")
-    fold.events(profile, ADDRESS, stream, [first], tally)
-    fold.codec.encode_ahead(profile)
-    fold.events(profile, ADDRESS, stream, [second], tally)
-    assert json.loads(fold.codec.encode(profile)[0])["cm_openct"] == 2

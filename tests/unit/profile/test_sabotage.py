@@ -11,7 +11,7 @@ import pytest
 
 from schemas.identity import key_of
 from streams.batches import Batch, Metrics, Output, Row, Source, StoredRecord
-from streams.batches.folding import seal
+from streams.batches.folding import ReadyRow, seal, unseal
 from streams.batches.rows import decode_hidden
 from streams.domain.mapping.catalog import Catalog, read_catalog
 from streams.profile import fold, move_fold
@@ -50,11 +50,18 @@ class Shelf:
     def wants(self, _partition: int) -> Callable[[bytes], bool]:
         return lambda key: self._keeps
 
-    async def write(self, batch: Batch, rows: Iterable[Row[Profile]], _outputs: Sequence[Output] = ()) -> None:
-        for row in rows:
-            row.advance(batch.source, batch.last)
-            ready = seal(row, self._codec, self._limit)
-            self.rows[row.key] = (ready.value, ready.hidden)
+    def seal(self, batch: Batch, row: Row[Profile]) -> ReadyRow[Profile]:
+        row.advance(batch.source, batch.last)
+        return seal(row, self._codec, self._limit)
+
+    def unseal(self, ready: ReadyRow[Profile]) -> Row[Profile]:
+        return unseal(ready, self._codec)
+
+    async def write_sealed(
+        self, _batch: Batch, ready: Iterable[ReadyRow[Profile]], _outputs: Sequence[Output] = ()
+    ) -> None:
+        for each in ready:
+            self.rows[each.row.key] = (each.value, each.hidden)
         self._left -= 1
         if not self._left:
             raise KilledError

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from schemas.identity import key_of
-from streams.batches import Batch, Metrics, Source, StoredRecord
+from streams.batches import Batch, Metrics, Row, Source, StoredRecord
+from streams.batches.folding import seal, unseal
 from streams.domain.mapping.catalog import Catalog, read_catalog
 from streams.domain.mapping.fields import Fields
 from streams.profile.agent import ProfileAgent
@@ -26,21 +27,15 @@ COUNT_ALONE = read_catalog([("s.lql", "SELECT count(event) AS n FROM cm_activity
 
 
 @pytest.mark.parametrize("profile", [Profile(counted(1), b"i" * 12), Profile(Fields(SHAPE), b"", Ways())])
-def test_a_spent_profile_is_written_as_often_as_asked_and_comes_back_whole(profile: Profile) -> None:
-    CODEC.encode_ahead(profile)
-    whole = profile.encoded
-    assert whole is not None
-    CODEC.spend(profile)
-    with pytest.raises(AttributeError):
-        profile.fields.changed = True
-    assert CODEC.encode(profile) == CODEC.encode(profile) == whole
-    assert CODEC.restored(b"k", profile) == CODEC.decode(b"k", *whole)
-
-
-def test_what_is_not_encoded_is_not_spent() -> None:
-    profile = Profile(counted(1))
-    CODEC.spend(profile)
-    assert (profile.fields.public(), profile.spent) == ({"c": 1}, False)
+def test_a_spent_row_comes_back_as_it_was_sealed(profile: Profile) -> None:
+    row = Row(b"k", profile, {5: (6, 7)}, exists=True)
+    row.index = frozenset([b"i"])
+    sealed = seal(row, CODEC, LIMIT)
+    row.spend()
+    assert row.data is None
+    again = unseal(sealed, CODEC)
+    assert (again.data, again.positions, again.exists, again.index) == (profile, row.positions, True, row.index)
+    assert seal(again, CODEC, LIMIT)[1:] == sealed[1:]
 
 
 async def folded(
