@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 BUILT := $(VENV)/.built
-COMPILED := $(wildcard streams/domain/mapping/*.pyx streams/domain/mapping/*.pxd streams/domain/mapping/*.pxi)
+COMPILED := $(wildcard streams/*/*.pyx streams/*/*/*.p[yx][xdi])
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test faults bench lint format types lock generate clean
@@ -57,4 +57,5 @@ types: setup  ## mypy, strict
 	@$(BIN)/mypy
 
 clean:  ## everything that was made here, the environment included
-	rm -rf $(VENV) .cache .data build streams/domain/mapping/compact.c streams/domain/mapping/compact.*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache .data build *.egg-info
+	rm -f $(patsubst %.pyx,%.c,$(COMPILED)) $(patsubst %.pyx,%.*.so,$(COMPILED)) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from .batch import Batch, DeadLetter, Output, Record
 from .errors import BatchError, PoisonRecord, RowTooLarge
-from .rows import Codec, Row, decode_hidden, encode_hidden
+from .rows import Codec, Row, encode_hidden
 
 T = TypeVar("T")
 Fold = Callable[[Row[T], Sequence[Record]], Iterable[Output] | None]
@@ -128,22 +128,9 @@ def _fold_one_by_one(
 def seal(row: Row[T], codec: Codec[T], max_row_bytes: int) -> ReadyRow[T]:
     """Encode a row; RowTooLarge when it would not fit into a record (a broker's refusal comes too late)."""
     value, state = codec.encode(row.data)
-    if value is not None:
-        # orjson returns its whole work buffer, 8 to 16 KB for 1 KB of JSON: thousands of rows wait for the broker so.
-        value = bytes(memoryview(value))
     hidden = encode_hidden(row.positions, state)
     size = len(row.key) + len(hidden) + (len(value) if value is not None else 0)
     if size > max_row_bytes:
         raise RowTooLarge(size, max_row_bytes)
     row.size = size
     return ReadyRow(row, value, hidden)
-
-
-def unseal(ready: ReadyRow[T], codec: Codec[T]) -> Row[T]:
-    """The row once more, as it was sealed."""
-    sealed = ready.row
-    positions, state = decode_hidden(ready.hidden)
-    data = codec.decode(sealed.key, ready.value, state)
-    row = Row(sealed.key, data, positions, exists=sealed.exists, size=sealed.size)
-    row.index = sealed.index
-    return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
@@ -93,26 +94,30 @@ class Holding(Generic[T]):
         """Whether `keep` would keep the row."""
         return self._cache.wants(key)
 
-    def save(self, ready: Sequence[ReadyRow[T]], last_offset: int) -> None:
-        """Write rows whose changelog records are acknowledged up to `last_offset`."""
+    async def save(self, ready: Sequence[ReadyRow[T]], last_offset: int) -> None:
+        """Write rows whose changelog records are acknowledged up to `last_offset`. Raises Revoked.
+
+        Not in a thread: RocksDB's binding holds the interpreter's lock while it writes, so nothing else could run.
+        """
         for start in range(0, len(ready), STEP):
+            if start:
+                await asyncio.sleep(0)
             part = ready[start : start + STEP]
             checkpoint = Checkpoint(self.topic_id, last_offset + 1) if start + STEP >= len(ready) else None
             self.store.write(self._stored_rows(part), checkpoint)
         self.next_offset = last_offset + 1
 
     def _stored_rows(self, ready: Sequence[ReadyRow[T]]) -> list[StoredRow]:
-        writes: list[StoredRow] = []
         index = self._index
+        if index is None:
+            for row, _, _ in ready:
+                row.exists = True
+            return [StoredRow(row.key, encode_blob(value, hidden)) for row, value, hidden in ready]
+        writes: list[StoredRow] = []
         for row, value, hidden in ready:
-            blob = encode_blob(value, hidden)
-            if index is None:
-                writes.append(StoredRow(row.key, blob))
-            else:
-                now = frozenset(index(row))
-                writes.append(StoredRow(row.key, blob, row.index - now, now - row.index))
-                row.index = now
-            row.exists = True
+            now = frozenset(index(row))
+            writes.append(StoredRow(row.key, encode_blob(value, hidden), row.index - now, now - row.index))
+            row.index, row.exists = now, True
         return writes
 
     def index_changes(self, blobs: dict[bytes, bytes | None]) -> list[StoredRow]:

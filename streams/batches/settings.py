@@ -48,10 +48,10 @@ class BatchSettings(BaseModel):
     unsettled_bytes: int = Field(default=12 << 20, ge=1)
     """Keys and values of all batches in work or waiting, all partitions together; lenient by the last batch. Below two
     batches, a process with one busy partition waits for each fetch; more is only more memory."""
-    fetch_max_bytes: int = Field(default=16 << 20, ge=1 << 16)
+    fetch_max_bytes: int = Field(default=8 << 20, ge=1 << 16)
     """A partition's fetch. At Faust's default of 1 MiB a backlog idles half of the time between fetches."""
     fetch_max_wait_milliseconds: int = 500
-    fetch_buffer_bytes: int = Field(default=64 << 20, ge=1 << 20)
+    fetch_buffer_bytes: int = Field(default=32 << 20, ge=1 << 20)
     """All partitions' fetches of one answer, as they came (compressed)."""
 
     # Waits. message_timeout + heartbeat_interval < session_timeout: what a paused process left queued or on its way is

@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -44,8 +44,8 @@ class StoredRow(NamedTuple):
 
     key: bytes
     blob: bytes | None
-    removed: Iterable[bytes] = ()
-    added: Iterable[bytes] = ()
+    removed: Collection[bytes] = ()
+    added: Collection[bytes] = ()
 
 
 class PartitionStore:
@@ -113,10 +113,11 @@ class PartitionStore:
                 delete(key)
             else:
                 put(key, blob)
-            for entry in removed:
-                delete(_index_entry(entry, key), handle)
-            for entry in added:
-                put(_index_entry(entry, key), b"", handle)
+            if removed or added:
+                for entry in removed:
+                    delete(_index_entry(entry, key), handle)
+                for entry in added:
+                    put(_index_entry(entry, key), b"", handle)
         if checkpoint is not None:
             put(_CHECKPOINT_KEY, _CHECKPOINT.pack(LAYOUT, *checkpoint), self._meta_handle)
         with self._open():

@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from . import killpoints
 from .batch import Batch, DeadLetter, Output, Record
 from .errors import Revoked
-from .folding import Fold, Folded, ReadyRow, fold_keys, group_by_key, seal, unseal
+from .folding import Fold, Folded, ReadyRow, fold_keys, group_by_key, seal
 from .holding import Holding
 from .metrics import Metrics
 from .partitioning import partition_of
@@ -160,10 +160,6 @@ class BatchTable(Generic[T]):
         """
         row.advance(batch.source, batch.last)
         return seal(row, self.codec, self._host.settings.max_record_bytes)
-
-    def unseal(self, ready: ReadyRow[T]) -> Row[T]:
-        """The row once more, as it was sealed: also of one that is spent."""
-        return unseal(ready, self.codec)
 
     async def write_sealed(self, batch: Batch, ready: Sequence[ReadyRow[T]], outputs: Sequence[Output] = ()) -> None:
         """As `write`, rows that are encoded already."""

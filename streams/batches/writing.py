@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
@@ -20,8 +19,6 @@ T = TypeVar("T")
 PIECE = 5000
 """Rows in flight for one partition: each stands encoded in the producer's queue and in the store's write until it is
 acknowledged. Fewer and the wait for the broker shows; all of a batch's and the memory does (150 MB at 20,000)."""
-INLINE = 200
-"""Writes of up to so many rows are not worth a thread's hand-over."""
 
 
 class RowWriter(Generic[T]):
@@ -59,10 +56,7 @@ class RowWriter(Generic[T]):
         last = await self._publish(holding, ready)
         killpoints.reached("after-changelog")
         holding.check()
-        if len(ready) <= INLINE:
-            holding.save(ready, last)
-        else:
-            await asyncio.to_thread(holding.save, ready, last)
+        await holding.save(ready, last)
         killpoints.reached("after-store")
         holding.keep(each.row for each in ready)
         self._metrics.count("batches_rows_written_total", len(ready), table=self._table)

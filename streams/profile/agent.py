@@ -11,8 +11,7 @@ on the rows know the records. Rows that did not change are not written: folding 
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -29,27 +28,12 @@ from streams.profile.tally import Tally
 
 log = structlog.get_logger(__name__)
 
-Ready = dict[bytes, ReadyRow[Profile]]
-"""Profiles that changed, sealed, by key."""
 SHARE = 500
 """Profiles folded at a stretch, before others get their turn. Each is read, folded and encoded in one go: its many
 small objects and its messages are fetched into the processor's cache once."""
-
-
-@dataclass(slots=True)
-class _Work:
-    """One batch, and how far it is."""
-
-    batch: Batch
-    stream: StreamFold
-    tally: Tally
-    ready: Ready = field(default_factory=dict)
-    strays: dict[bytes, list[Event]] = field(default_factory=dict)
-    """Events under another key than their person's, by the person's."""
-    suspect: set[bytes] = field(default_factory=set)
-    """Profiles whose folding raised."""
-    folded_in: dict[bytes, int] = field(default_factory=dict)
-    """Of profiles that know records of this batch already: up to which offset."""
+WRITTEN_AT_ONCE = 1000
+"""Profiles from which on they are written, though the batch is not done: each stands encoded in memory until then, in
+every partition that is worked on. Fewer, and the wait for the broker shows."""
 
 
 class ProfileAgent:
@@ -66,29 +50,34 @@ class ProfileAgent:
 
     async def events(self, batch: Batch, stream: StreamFold) -> None:
         """Fold a batch of one stream."""
-        work = _Work(batch, stream, Tally(batch.partition))
-        ready, strays = work.ready, work.strays
+        tally = Tally(batch.partition)
         by_key = _by_key(batch.records)
-        wants = self._table.wants(batch.partition)
-        keys = list(by_key)
+        ready: list[ReadyRow[Profile]] = []
+        suspects: list[bytes] = []
+        keys, wants = list(by_key), self._table.wants(batch.partition)
         for start in range(0, len(keys), SHARE):
             rows = await self._table.read(batch.partition, keys[start : start + SHARE])
             for key, row in rows.items():
-                events = self._read(work, key, by_key[key])
-                if events:
-                    self._fold_group(work, row, events)
-                    if not wants(key) and key in ready:
-                        row.spend()
+                events = self._read(batch, stream, key, by_key[key], tally)
+                told = len(tally.outputs)
+                try:
+                    if self._fold_row(row, batch, stream, events, tally):
+                        ready.append(self._table.seal(batch, row))
+                        if not wants(key):
+                            row.spend()
+                except Exception as error:
+                    if not isinstance(error, RowTooLarge):
+                        log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
+                    del tally.outputs[told:]
+                    suspects.append(key)
+            if len(ready) >= WRITTEN_AT_ONCE:
+                await self._write(batch, ready, tally)
+                ready = []
             await asyncio.sleep(0)
-        if strays:
-            rows = await self._table.read(batch.partition, [key for key in strays if key not in ready])
-            for key, events in strays.items():
-                self._fold_group(work, self._table.unseal(ready[key]) if key in ready else rows[key], events)
-        batch.refused.sort(key=lambda letter: letter.record.offset)
-        if work.suspect:
-            await self._one_by_one(work)
-        await self._table.write_sealed(batch, list(ready.values()), work.tally.outputs)
-        self._count(work.tally, batch)
+        if suspects:
+            ready += await self._one_by_one(batch, stream, by_key, suspects, tally)
+        await self._write(batch, ready, tally)
+        self._count(tally, batch)
 
     async def moves(self, batch: Batch) -> None:
         """Apply a batch of moves."""
@@ -114,45 +103,44 @@ class ProfileAgent:
         await self._table.write(batch, changed, tally.outputs)
         self._count(tally, batch)
 
-    def _read(self, work: _Work, key: bytes, records: Sequence[Record]) -> list[Event]:
-        """Events of the profile under this key, in offset order; what is somebody else's is a stray, and what cannot
-        be used is refused."""
+    def _read(
+        self, batch: Batch, stream: StreamFold, key: bytes, records: Sequence[Record], tally: Tally
+    ) -> list[Event]:
+        """Events of the profile under this key, in offset order. What is another person's is published again under
+        that person's key, and what cannot be used is refused."""
         events: list[Event] = []
-        read = work.stream.reader.read
+        read = stream.reader.read
         for record in records:
             try:
                 owner, event = read(record)
             except Refused as refused:
-                work.batch.refuse(record, refused.reason, stage=refused.stage)
+                batch.refuse(record, refused.reason, stage=refused.stage)
                 continue
             if owner == key:
                 events.append(event)
             else:
-                work.strays.setdefault(owner, []).append(event)
+                self._send_home(batch, owner, record, tally)
         return events
 
-    def _fold_group(self, work: _Work, row: Row[Profile], events: Sequence[Event]) -> None:
-        """Fold one profile's events and seal it; when that raises, it is judged later, record by record."""
-        key, batch = row.key, work.batch
-        try:
-            if not row.exists and partition_of(key, self._partitions) != batch.partition:  # judged when it was made
-                self._send_home(batch, key, events, work.tally)
-                return
-            if key in work.suspect:
-                return
-            if key not in work.ready:
-                position = row.position(batch.source)
-                if position >= batch.first:
-                    work.folded_in[key] = position
-            if key in work.folded_in:
-                events = [event for event in events if event.record.offset > work.folded_in[key]]
-            if self._fold.events(row.data, key.decode(), work.stream, events, work.tally):
-                work.ready[key] = self._table.seal(batch, row)
-        except Exception as error:
-            if not isinstance(error, RowTooLarge):
-                log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
-            work.suspect.add(key)
-            work.ready.pop(key, None)
+    def _fold_row(
+        self, row: Row[Profile], batch: Batch, stream: StreamFold, events: Sequence[Event], tally: Tally
+    ) -> bool:
+        """Fold one profile's events; True when it changed."""
+        key = row.key
+        if not row.exists and partition_of(key, self._partitions) != batch.partition:  # else judged when it was made
+            for event in events:
+                self._send_home(batch, key, event.record, tally)
+            return False
+        position = row.position(batch.source)
+        if position >= batch.first:
+            events = [event for event in events if event.record.offset > position]
+        return bool(events) and self._fold.events(row.data, key.decode(), stream, events, tally)
+
+    async def _write(self, batch: Batch, ready: Sequence[ReadyRow[Profile]], tally: Tally) -> None:
+        """Write what was folded so far; after a crash these rows know their records, and the others' come again."""
+        batch.refused.sort(key=lambda letter: letter.record.offset)
+        await self._table.write_sealed(batch, ready, tally.outputs)
+        tally.outputs.clear()
 
     def _move_row(self, row: Row[Profile], batch: Batch, record: Record, move: Move, tally: Tally) -> bool:
         value, state = self._fold.codec.encode(row.data)
@@ -167,33 +155,39 @@ class ProfileAgent:
             return False
         return changed
 
-    def _send_home(self, batch: Batch, key: bytes, events: Sequence[Event], tally: Tally) -> None:
-        """Publish records again whose person lives in another partition, under that person's key."""
-        for record in (event.record for event in events):
-            origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
-            tally.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
-        self._metrics.count("profiles_rekeyed_total", len(events), topic=batch.topic)
+    def _send_home(self, batch: Batch, key: bytes, record: Record, tally: Tally) -> None:
+        """Publish a record again under its person's key, in that key's partition."""
+        origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
+        tally.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
+        self._metrics.count("profiles_rekeyed_total", topic=batch.topic)
 
-    async def _one_by_one(self, work: _Work) -> None:
-        """Fold the suspects again from the store, a record at a time, so that only what fails is refused."""
-        batch, codec, outputs = work.batch, self._fold.codec, work.tally.outputs
-        unread = {letter.record.offset for letter in batch.refused}
-        again = _Work(batch, work.stream, work.tally)
-        self._read(again, b"", [record for record in batch.records if record.offset not in unread])
-        for key, row in (await self._table.read(batch.partition, work.suspect)).items():
+    async def _one_by_one(
+        self,
+        batch: Batch,
+        stream: StreamFold,
+        by_key: Mapping[bytes, Sequence[Record]],
+        suspects: Sequence[bytes],
+        tally: Tally,
+    ) -> list[ReadyRow[Profile]]:
+        """Fold some profiles again from the store, a record at a time, so that only what fails is refused."""
+        codec = self._fold.codec
+        ready: dict[bytes, ReadyRow[Profile]] = {}
+        for key, row in (await self._table.read(batch.partition, suspects)).items():
             position = row.position(batch.source)
-            for event in again.strays[key]:
-                if event.record.offset <= position:
+            for record in by_key[key]:
+                event = _readable(stream, key, record)
+                if event is None or record.offset <= position:
                     continue
                 value, state = codec.encode(row.data)
-                told = len(outputs)
+                outputs = len(tally.outputs)
                 try:
-                    if self._fold.events(row.data, key.decode(), work.stream, [event], work.tally):
-                        work.ready[key] = self._table.seal(batch, row)
+                    if self._fold.events(row.data, key.decode(), stream, [event], tally):
+                        ready[key] = self._table.seal(batch, row)
                 except Exception as error:
                     row.data = codec.decode(key, value, state)
-                    del outputs[told:]
-                    batch.refuse(event.record, f"{type(error).__name__}: {error}", stage=Stage.FOLD)
+                    del tally.outputs[outputs:]
+                    batch.refuse(record, f"{type(error).__name__}: {error}", stage=Stage.FOLD)
+        return list(ready.values())
 
     def _count(self, tally: Tally, batch: Batch) -> None:
         count = self._metrics.count
@@ -207,6 +201,15 @@ class ProfileAgent:
                 count(name, amount, topic=batch.topic)
         for name in tally.unconvertible:
             count("profiles_conversion_errors_total", field=name)
+
+
+def _readable(stream: StreamFold, key: bytes, record: Record) -> Event | None:
+    """A record's event, when it is of the profile under this key."""
+    try:
+        owner, event = stream.reader.read(record)
+    except Refused:
+        return None
+    return event if owner == key else None
 
 
 def _by_key(records: Sequence[Record]) -> dict[bytes, list[Record]]:

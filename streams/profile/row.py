@@ -77,7 +77,7 @@ class ProfileCodec:
     def decode(self, key: bytes, value: bytes | None, state: bytes) -> Profile:
         """Return the profile; an empty one where there was none. Raises WrongMappingError."""
         if not state:
-            return self.empty()
+            return Profile(Fields(self._shape))
         version, length = _HEAD.unpack_from(state)
         if version != self._version:
             raise WrongMappingError(version.hex(), self._version.hex())
@@ -92,7 +92,7 @@ class ProfileCodec:
         hidden = b"null" if public is None else data.fields.hidden_json()
         ways = b"null" if data.ways is None else orjson.dumps(_ways(data.ways))
         head = _HEAD.pack(self._version, len(hidden) + len(ways) + 3)
-        return public, b"%b[%b,%b]%b" % (head, hidden, ways, data.ids)
+        return public, b"".join((head, b"[", hidden, b",", ways, b"]", data.ids))
 
     def empty(self) -> Profile:
         """Return a profile that nothing is known of."""

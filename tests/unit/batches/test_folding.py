@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.batches import Batch, JsonCodec, Output, PoisonRecord, Record, Row, Source, StoredRecord, TransientError
-from streams.batches.folding import Folded, fold_keys, group_by_key, seal
+from streams.batches.folding import Folded, fold_keys, group_by_key
 from streams.batches.rows import decode_hidden, encode_hidden
 from streams.batches.writing import even_piece
 
@@ -163,14 +163,6 @@ def test_any_cut_and_any_replay_gives_the_same_rows(log: list[tuple[bytes, bytes
         shelf.apply(Batch(SOURCE, 0, records[back:end]), add)
         at = end
     assert shelf.public() == expected
-
-
-def test_a_value_does_not_hold_its_encoders_buffer() -> None:
-    row: Row[Data] = Row(b"a", {str(n): "x" * 10 for n in range(60)}, {}, exists=True)
-    buffered = CODEC.encode(row.data)[0]
-    ready = seal(row, CODEC, 10_000)
-    assert ready.value == buffered
-    assert ready.value is not buffered, "orjson's bytes keep 8 to 16 KB of memory for 1 KB"
 
 
 def test_pieces_are_few_and_even() -> None:

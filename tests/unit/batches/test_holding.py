@@ -24,17 +24,17 @@ def holding_of(store: Any) -> Holding[Any]:
     return Holding(0, 1, store, 77, JsonCodec(), None, RowCache(10, 1000))
 
 
-def saved(count: int) -> Store:
+async def saved(count: int) -> Store:
     store: Any = Store()
     holding = holding_of(store)
-    holding.save([ReadyRow(Row(b"%d" % i, {}, {}, exists=False), b"{}", b"") for i in range(count)], 1000)
+    await holding.save([ReadyRow(Row(b"%d" % i, {}, {}, exists=False), b"{}", b"") for i in range(count)], 1000)
     assert holding.next_offset == 1001
     return store
 
 
-def test_a_checkpoint_is_never_written_before_a_row_that_it_covers() -> None:
+async def test_a_checkpoint_is_never_written_before_a_row_that_it_covers() -> None:
     for count in (1, STEP, STEP + 1, 3 * STEP):
-        writes = saved(count).writes
+        writes = (await saved(count)).writes
         assert [key for keys, _ in writes for key in keys] == [b"%d" % i for i in range(count)]
         assert max(len(keys) for keys, _ in writes) <= STEP
         assert [checkpoint for _, checkpoint in writes] == [None] * (len(writes) - 1) + [Checkpoint(77, 1001)]
@@ -43,7 +43,7 @@ def test_a_checkpoint_is_never_written_before_a_row_that_it_covers() -> None:
 def test_a_spent_row_is_not_kept() -> None:
     holding = holding_of(Store())
     rows: list[Row[Any]] = [Row(b"spent", {}, {}, exists=True), Row(b"whole", {}, {}, exists=True)]
-    rows[0].spent = True
+    rows[0].spend()
     holding.keep(rows)
     assert holding.cached() == 1
     assert list(holding.take([b"whole"])) == [b"whole"]

@@ -11,7 +11,7 @@ import pytest
 
 from schemas.identity import key_of
 from streams.batches import Batch, Metrics, Output, Row, Source, StoredRecord
-from streams.batches.folding import ReadyRow, seal, unseal
+from streams.batches.folding import ReadyRow, seal
 from streams.batches.rows import decode_hidden
 from streams.domain.mapping.catalog import Catalog, read_catalog
 from streams.profile import fold, move_fold
@@ -35,6 +35,7 @@ class Shelf:
 
     def __init__(self, codec: Any, killed_after: int = 0, *, limit: int = LIMIT, keeps: bool = False) -> None:
         self.rows: dict[bytes, tuple[bytes | None, bytes]] = {}
+        self.outputs: list[Output] = []
         self._codec = codec
         self._left = killed_after
         self._limit, self._keeps = limit, keeps
@@ -54,12 +55,10 @@ class Shelf:
         row.advance(batch.source, batch.last)
         return seal(row, self._codec, self._limit)
 
-    def unseal(self, ready: ReadyRow[Profile]) -> Row[Profile]:
-        return unseal(ready, self._codec)
-
     async def write_sealed(
-        self, _batch: Batch, ready: Iterable[ReadyRow[Profile]], _outputs: Sequence[Output] = ()
+        self, _batch: Batch, ready: Iterable[ReadyRow[Profile]], outputs: Sequence[Output] = ()
     ) -> None:
+        self.outputs += outputs
         for each in ready:
             self.rows[each.row.key] = (each.value, each.hidden)
         self._left -= 1

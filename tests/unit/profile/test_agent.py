@@ -1,0 +1,64 @@
+"""A batch that is written in pieces: whatever was written when the process dies is not counted again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from schemas.identity import key_of
+from streams.batches import Batch, Metrics, Row, Source, StoredRecord
+from streams.profile import agent as under_test
+from streams.profile.agent import ProfileAgent
+from streams.profile.fold import ProfileFold
+from streams.profile.tally import Topics
+from tests.unit.profile.test_sabotage import ADDED, LIMIT, KilledError, Shelf
+from tests.unit.profile.worlds import ARRIVED, activity
+
+PEOPLE, EVENTS = 10, 40
+
+
+def records() -> list[StoredRecord]:
+    """Events without ids: nothing but a row's offsets tells that they were counted."""
+    told = [activity(f"p{n % PEOPLE}@x.com", n) | {"event_id": None} for n in range(EVENTS)]
+    return [
+        StoredRecord(n, key_of(message["email"]), json.dumps(message).encode(), ARRIVED)
+        for n, message in enumerate(told)
+    ]
+
+
+async def killed_and_run_again(killed_after: int) -> tuple[Shelf, int]:
+    """What is written in the end, and how many people were at the time of death."""
+    profiles = ProfileFold(ADDED, Topics("moves", "erasures"))
+    shelf = Shelf(profiles.codec, killed_after=killed_after)
+    agent = ProfileAgent(shelf, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    stream = profiles.streams["cm_activity"]
+    with pytest.raises(KilledError):
+        await agent.events(Batch(Source("cm_activity", 7), 0, records(), generation=1), stream)
+    before = len(shelf.rows)
+    await agent.events(Batch(Source("cm_activity", 7), 0, records(), generation=1), stream)
+    return shelf, before
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "SHARE", 2)
+    monkeypatch.setattr(under_test, "WRITTEN_AT_ONCE", 3)
+
+
+@pytest.mark.usefixtures("small_pieces")
+async def test_a_death_between_two_pieces_counts_nothing_twice_and_loses_nothing() -> None:
+    whole = {f"p{n}@x.com": {"open": EVENTS // PEOPLE} for n in range(PEOPLE)}
+    seen = []
+    for killed_after in (1, 2, 3):
+        shelf, before = await killed_and_run_again(killed_after)
+        assert shelf.events() == whole
+        seen.append(before)
+    assert seen == [4, 8, 10]
+
+
+@pytest.mark.usefixtures("small_pieces")
+async def test_it_turns_red_when_rows_know_no_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Row, "position", lambda self, source: -1)
+    shelf, _ = await killed_and_run_again(1)
+    assert {events["open"] for events in shelf.events().values()} == {4, 8}
