@@ -4,8 +4,8 @@ Eight bytes of the id and four of its arrival, in order of arrival. Bytes are se
 decoded, and travel as they are: a row pays for its ids only when it is written.
 """
 
+from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
 
 ENTRY_BYTES = 12
 _PRINT_BYTES = 8
@@ -21,11 +21,8 @@ DEFAULT_CAP = 1000
 """More ids than this are not kept: 12 KB in every record of the row."""
 
 
-class Remembered(NamedTuple):
-    """Ids, and how many were forgotten inside of the window because of the cap: each could count twice now."""
-
-    ids: bytes
-    forgotten_early: int
+Remembered = tuple[bytes, int]
+"""Ids, and how many were forgotten inside of the window because of the cap: each could count twice now."""
 
 
 def fingerprint(event_id: str) -> bytes:
@@ -34,7 +31,11 @@ def fingerprint(event_id: str) -> bytes:
     Among a row's thousand ids a false match is as likely as a disk error. A quicker way than a real hash (the first
     bytes, a remainder) takes ids that only count up for one another.
     """
-    return blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=_PRINT_BYTES).digest()
+    try:
+        raw = event_id.encode()
+    except UnicodeEncodeError:
+        raw = event_id.encode("utf-8", "surrogatepass")
+    return blake2b(raw, digest_size=_PRINT_BYTES).digest()
 
 
 def seen(ids: bytes, mark: bytes) -> bool:
@@ -52,14 +53,19 @@ def prints_of(ids: bytes) -> set[bytes]:
 
 def entry(mark: bytes, arrival: Minutes) -> bytes:
     """Return the bytes that stand for one id among the ids."""
-    return mark + arrival.to_bytes(4, "big")
+    return mark + _arrival_bytes(arrival)
+
+
+@lru_cache(maxsize=64)
+def _arrival_bytes(arrival: Minutes) -> bytes:
+    return arrival.to_bytes(4, "big")
 
 
 def remember(ids: bytes, entries: bytes, cap: int = DEFAULT_CAP) -> Remembered:
     """Return the ids with more (see `entry`), in order of arrival; the oldest go, those out of the window first."""
     ids += entries
     if len(ids) <= KEPT_ANYWAY * ENTRY_BYTES:
-        return Remembered(ids, 0)
+        return ids, 0
     return _trimmed(ids, cap)
 
 
@@ -82,7 +88,7 @@ def _trimmed(ids: bytes, cap: int) -> Remembered:
     while drop < room and _arrival(ids, drop) < newest - WINDOW_MINUTES:
         drop += ENTRY_BYTES
     early = max(0, len(ids) - drop - cap * ENTRY_BYTES)
-    return Remembered(ids[drop + early :] if drop or early else ids, early // ENTRY_BYTES)
+    return ids[drop + early :] if drop or early else ids, early // ENTRY_BYTES
 
 
 def _arrival(ids: bytes, at: int) -> Minutes:

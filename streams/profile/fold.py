@@ -81,7 +81,7 @@ class ProfileFold:
             mark = None
             if event_id is not None:
                 mark = fingerprint(event_id)
-                if mark in fresh or (seen(ids, mark) if prints is None else mark in prints):
+                if mark in fresh or (mark in ids and seen(ids, mark) if prints is None else mark in prints):
                     tally.repeated += 1
                     if fold(fields, message, ms, _BEFORE_ALL, False, address, refused):
                         changed_any = True

@@ -74,6 +74,8 @@ class Reader:
         ms = None
         if self._decode is not None:
             try:
+                if not value.isascii():
+                    value.decode()
                 message = self._decode(value)
                 ms = read_instant(message.at)
             except UNUSUAL:

@@ -92,9 +92,9 @@ class MoveFold:
             return False
         public, hidden, ids, came_from = unpacked(move.profile or {})
         join(self._layout, profile.fields, public, hidden, move.email)
-        joined = both(profile.ids, ids, self._cap)
-        profile.ids, early = remember(joined.ids, entry(mark, now_ms // MINUTE_MS), self._cap)
-        tally.forgotten_early += early + joined.forgotten_early
+        joined, early = both(profile.ids, ids, self._cap)
+        profile.ids, early_too = remember(joined, entry(mark, now_ms // MINUTE_MS), self._cap)
+        tally.forgotten_early += early + early_too
         profile.ways = profile.ways or Ways()
         known = dict.fromkeys([*profile.ways.came_from, *came_from])
         known.pop(move.email, None)

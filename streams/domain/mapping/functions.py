@@ -7,6 +7,7 @@ beforehand, so that the compiler converts only where something has to be convert
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any
 
 from siphash24 import siphash24
@@ -16,6 +17,9 @@ from streams.domain.mapping.conditions import first, has_value
 from streams.domain.mapping.dates import Millis, hour_of_day, hour_of_week, year_and_month
 from streams.domain.mapping.kinds import to_int, to_number, to_text
 from streams.domain.mapping.urls import host_and_path, text_bytes
+
+_REMEMBERED, _LONGEST_REMEMBERED = 1024, 512
+"""Texts whose host and path, and whose hash, are kept: many people click on few links."""
 
 HASH_KEY = bytes(8) + b"\x01" + bytes(7)
 """Words 0 and 1, little-endian: the key in use where the stored hashes come from."""
@@ -66,7 +70,12 @@ def email_domain(value: Any) -> str | None:
 def url_main(value: Any) -> str | None:
     """Return host and path of a URL."""
     value = first(value)
-    return host_and_path(value) if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    return _host_and_path(value) if len(value) <= _LONGEST_REMEMBERED else host_and_path(value)
+
+
+_host_and_path = lru_cache(maxsize=_REMEMBERED)(host_and_path)
 
 
 def sip_hash(value: Any) -> int | None:
@@ -74,7 +83,12 @@ def sip_hash(value: Any) -> int | None:
     value = first(value)
     if not isinstance(value, str) or not value:
         return None
-    return int.from_bytes(siphash24(text_bytes(value), key=HASH_KEY).digest(), "little", signed=True)
+    return _sip_hash(value) if len(value) <= _LONGEST_REMEMBERED else _sip_hash.__wrapped__(value)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _sip_hash(text: str) -> int:
+    return int.from_bytes(siphash24(text_bytes(text), key=HASH_KEY).digest(), "little", signed=True)
 
 
 def one_of(*values: Any) -> Any:
