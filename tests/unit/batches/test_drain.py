@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.consumer.fetcher import PartitionRecords as AiokafkaRecords
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record import MemoryRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import ConsumerRecord, TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.batches.drain import Fetched, drain, take
 
@@ -24,6 +28,7 @@ class PartitionRecords:
     def __init__(self, count: int) -> None:
         self.next_fetch_offset = 0
         self._left = count
+        self._records_iterator = self
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -74,7 +79,7 @@ async def taken(fetcher: Fetcher, *, room: int, most: int = 100) -> dict[str, Fe
         fetcher,
         wanted=lambda tp, size: size < room,
         limits=lambda tp: (most, 1 << 20),
-        bare=lambda tp: True,
+        bare=lambda tp: False,
         keep_going=lambda: True,
         wake=asyncio.Event(),
         timeout_seconds=0.01,
@@ -102,25 +107,69 @@ async def test_where_room_is_scarce_everybody_has_a_turn() -> None:
     assert served == ["a", "b", "c", "a", "b", "c"]
 
 
-def fetched(count: int, *, bare: bool) -> Fetched:
-    """Records that aiokafka itself parsed."""
-    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, 0, 1 << 16)
-    for offset in range(count):
-        builder.append(offset, 1000 + offset, None if offset % 2 else b"key", b"value", [("name", b"content")])
-    result = Result(0)
-    memory = MemoryRecords(bytes(builder.build()))
+def batch_of(offset: int, count: int, *, producer: int = -1, marker: bytes = b"") -> bytes:
+    """A batch as a broker stores it; `marker` makes it the end of a transaction."""
+    builder = DefaultRecordBatchBuilder(2, 0, producer >= 0, producer, 0, 0, 1 << 16)
+    for n in range(count):
+        builder.append(n, 1000 + n, marker or (None if n % 2 else b"key"), b"value", [("name", b"content")])
+    raw = bytearray(builder.build())
+    raw[0:8] = offset.to_bytes(8, "big")
+    raw[22] |= 0x20 if marker else 0
+    return bytes(raw)
+
+
+def source_of(log: Sequence[bytes], aborted: Sequence[tuple[int, int]], start: int) -> AiokafkaRecords:
     topic = TopicPartition("t", 3)
-    result._partition_records = AiokafkaRecords(topic, memory, [], 2, None, None, True, READ_COMMITTED)  # type: ignore[assignment]
-    return take(result, 100, 1 << 20, bare=bare)
+    return AiokafkaRecords(topic, MemoryRecords(b"".join(log)), aborted, start, None, None, False, READ_COMMITTED)
 
 
-def test_bare_records_hold_what_aiokafka_s_own_do() -> None:
-    own, bare = fetched(7, bare=False), fetched(7, bare=True)
-    assert all(isinstance(record, ConsumerRecord) for record in own.records)
-    assert not any(isinstance(record, ConsumerRecord) for record in bare.records)
-    assert (own.position, own.size) == (bare.position, bare.size) == (7, 5 * 5 + 3 * 3)
-    for one, other in zip(own.records, bare.records, strict=True):
-        for name in ("offset", "timestamp", "key", "value"):
-            assert getattr(one, name) == getattr(other, name)
-        assert list(one.headers) == list(other.headers) == [("name", b"content")]
-    assert [record.offset for record in bare.records] == [2, 3, 4, 5, 6]
+def drained(source: AiokafkaRecords, steps: Sequence[int], *, bare: bool) -> list[Fetched]:
+    result, found = Result(0), []
+    result._partition_records = source  # type: ignore[assignment]
+    left = iter(steps)
+    while result.has_more() and (step := next(left, 0)):
+        found.append(take(result, step, 1 << 20, bare=bare))
+    return found
+
+
+ABORT, COMMIT = b"\x00\x00\x00\x00", b"\x00\x00\x00\x01"
+LOG = [
+    batch_of(0, 5),
+    batch_of(5, 3, producer=7),
+    batch_of(8, 2, producer=8),
+    batch_of(10, 1, producer=7, marker=ABORT),
+    batch_of(11, 1, producer=8, marker=COMMIT),
+    batch_of(15, 4, producer=7),
+    batch_of(19, 1, producer=7, marker=COMMIT),
+    batch_of(20, 600),
+    batch_of(620, 1, producer=9, marker=ABORT),
+]
+
+
+@given(st.lists(st.integers(1, 300), max_size=12), st.integers(0, 4))
+def test_bare_records_hold_what_aiokafka_s_own_do(steps: list[int], start: int) -> None:
+    steps = [*steps, 1000]
+    own = drained(source_of(LOG, [(7, 5)], start), steps, bare=False)
+    bare = drained(source_of(LOG, [(7, 5)], start), steps, bare=True)
+    assert [n for each in bare for n in each.records] != []
+    assert not any(isinstance(record, ConsumerRecord) for each in bare for record in each.records)
+    assert bare[-1].position == own[-1].position == 621
+    told = [record for each in own for record in each.records]
+    assert [r.offset for r in told] == [n for n in [*range(5), 8, 9, *range(15, 19), *range(20, 620)] if n >= start]
+    assert [facts(record) for each in bare for record in each.records] == [facts(record) for record in told]
+    for each in (each for each in bare if each.records):
+        size = sum(len(record.key or b"") + len(record.value) for record in each.records)
+        assert (each.size, each.position > each.records[-1].offset) == (size, True)
+
+
+def facts(record: Any) -> tuple[Any, ...]:
+    return record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+
+
+def test_a_broken_batch_is_not_handed_out() -> None:
+    broken = bytearray(batch_of(0, 5))
+    broken[-3] ^= 1
+    source = source_of([bytes(broken)], [], 0)
+    source._check_crcs = True
+    with pytest.raises(CorruptRecordException):
+        drained(source, [10], bare=True)
