@@ -179,4 +179,4 @@ async def test_trap_f11_g13_the_producer_is_idempotent_and_a_fetch_is_large(coun
     async with app.running():
         await app.settled()
         consumer = app.runtime.consumer._thread._consumer
-        assert consumer._fetcher._max_partition_fetch_bytes == 16 << 20
+        assert consumer._fetcher._max_partition_fetch_bytes == 8 << 20

@@ -224,7 +224,7 @@ async def test_a_defect_costs_only_the_records_it_strikes(world):
     stream = worker.fold.streams["cm_activity"]
 
     def raises(fields, message, *more):
-        if message.get("campaign_id") == "bad":
+        if message.campaign_id == "bad":
             stream.fold(fields, message, *more)
             raise ZeroDivisionError
         return stream.fold(fields, message, *more)

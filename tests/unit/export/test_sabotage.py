@@ -44,9 +44,14 @@ async def test_each_change_has_one_receipt_wherever_the_worker_is_killed(world: 
 
 async def test_sabotage_rows_before_receipts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Ledger.write
+    killed: list[int] = []
 
     async def rows_first(self: Ledger, changed: Any, accepted: int) -> None:
         await self._rows.write_rows(self.partition, self.account.generation, [row for row, _ in changed])
+        if not killed and world.worker is not None:  # once right here: where the others strike depends on the clock
+            process = world.worker.process
+            process.kill_at = process.effects + 1
+            killed.append(process.kill_at)
         await original(self, changed, accepted)
 
     monkeypatch.setattr(Ledger, "write", rows_first)
