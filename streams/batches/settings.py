@@ -43,11 +43,11 @@ class BatchSettings(BaseModel):
     # Batches. Bigger ones cost less for each event (one flush, one write, fewer duplicates of a key), but hold memory
     # (2 batches a partition at most) and delay other work of the same partition.
     max_batch_records: int = Field(default=20_000, ge=1)
-    max_batch_bytes: int = Field(default=8 << 20, ge=1)
+    max_batch_bytes: int = Field(default=6 << 20, ge=1)
     """Keys and values; lenient by the last few records."""
-    unsettled_bytes: int = Field(default=12 << 20, ge=1)
-    """Keys and values of all batches in work or waiting, all partitions together; lenient by the last batch. Below two
-    batches, a process with one busy partition waits for each fetch; more is only more memory."""
+    unsettled_bytes: int = Field(default=8 << 20, ge=1)
+    """Keys and values of all batches in work or waiting, all partitions together; lenient by the last batch. Below a
+    batch and some, a process with one busy partition waits for each fetch; more is only more memory."""
     fetch_max_bytes: int = Field(default=8 << 20, ge=1 << 16)
     """A partition's fetch. At Faust's default of 1 MiB a backlog idles half of the time between fetches."""
     fetch_max_wait_milliseconds: int = 500
@@ -94,9 +94,9 @@ class BatchSettings(BaseModel):
     """The same rows by their encoded size; a decoded row takes several times of that."""
     block_cache_bytes: int = 128 << 20
     """One cache for all stores of the process. Without it the default is 8 MiB a store, and absent keys cost reads."""
-    write_buffer_bytes: int = 16 << 20
+    write_buffer_bytes: int = 8 << 20
     """A memtable; at most two a store, and:"""
-    write_buffers_bytes: int = Field(default=24 << 20, ge=1 << 20)
+    write_buffers_bytes: int = Field(default=16 << 20, ge=1 << 20)
     """All memtables of the process, however many partitions it holds; beyond it the store that is written flushes."""
 
     # Topics that are ours.

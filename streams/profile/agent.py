@@ -1,7 +1,7 @@
 """`cm_user`, `cm_activity`, added streams and moves -> `cm_profile`: effects in an order that a crash cannot hurt.
 
     1 what cannot be used is kept as a dead letter                 \
-    2 records of other partitions' people, moves and changes go out | (by the table's write, in this order)
+    2 records under another key, moves and changes go out           | (by the table's write, in this order)
     3 changed rows are in the changelog, which is the profile topic |
     4 then in the store                                            /
     5 the range settles
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 SHARE = 500
 """Profiles folded at a stretch, before others get their turn. Each is read, folded and encoded in one go: its many
 small objects and its messages are fetched into the processor's cache once."""
-WRITTEN_AT_ONCE = 1000
+WRITTEN_AT_ONCE = 500
 """Profiles from which on they are written, though the batch is not done: each stands encoded in memory until then, in
 every partition that is worked on. Fewer, and the wait for the broker shows."""
 
