@@ -8,6 +8,7 @@ one RFC 5322 mailbox, with or without a display name, as strictly as Go's `net/m
 import hashlib
 import ipaddress
 import re
+import sys
 
 MAX_KEY_BYTES = 256
 """Longer keys belong to no profile (Lytics platform limits)."""
@@ -35,8 +36,8 @@ def normalise_email(text: str) -> str | None:
 
 
 def domain_of(email: str) -> str:
-    """Return the host of a normalised address: what stands behind its last @."""
-    return email.rpartition("@")[2]
+    """Return the host of a normalised address: what stands behind its last @. Equal hosts are one object."""
+    return sys.intern(email.rpartition("@")[2])
 
 
 def key_of(email: str) -> bytes:
