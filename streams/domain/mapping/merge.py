@@ -8,7 +8,7 @@ A stamp is [message time, arrival]: on equal times the later arrival wins, and a
 topic, so folding again in any order decides the same. Maps are kept in the order of their keys' times, oldest first:
 that is the order in which a full map gives them up, and it does not depend on the order of folding either.
 
-These are the rules, to be read; `compact` holds the same fields in a tenth of the memory, where it could be compiled
+These are the rules, to be read; `compact` holds the same fields in a third of the memory, where it could be compiled
 (see `fields`), and tests prove that both give the same bytes.
 """
 
