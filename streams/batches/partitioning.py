@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from aiokafka.partitioner import murmur2
-
-Partitioner = Callable[[bytes, int], int]
 
 
 def in_python(key: bytes, partitions: int) -> int:
