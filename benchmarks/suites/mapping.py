@@ -48,11 +48,11 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
     systems = bench.ready(SYSTEMS)
     results: list[Result] = []
     for workload in (ZIPF, MILLION) if bench.quick else (ROUND_ROBIN, ZIPF, MILLION):
-        results += _contest(bench, workload, systems)
+        results += measure(bench, workload, systems)
     return results
 
 
-def _contest(bench: Bench, workload: Workload, systems: list[System]) -> list[Result]:
+def measure(bench: Bench, workload: Workload, systems: list[System]) -> list[Result]:
     events = bench.scaled(EVENTS[workload], quick=QUICK_EVENTS)
     workload = bench.peopled(workload)
     is_sample = sampler(1 if workload.users <= ROUND_ROBIN.users else 20)

@@ -117,14 +117,14 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
     systems = bench.ready([*wanted, *(kafka_streams_others if extra else ())])
     results: list[Result] = []
     for workload in (ROUND_ROBIN, ZIPF, MILLION):
-        results += _contest(bench, workload, systems)
+        results += measure(bench, workload, systems)
     if extra and not bench.check_only:
-        results += _contest(bench, TEN_MILLION, bench.ready([ours]))
+        results += measure(bench, TEN_MILLION, bench.ready([ours]))
     results += at_rest(bench, SUITE, [system for system in systems if system.name == OURS])
     return results
 
 
-def _contest(bench: Bench, workload: Workload, systems: list[System]) -> list[Result]:
+def measure(bench: Bench, workload: Workload, systems: list[System]) -> list[Result]:
     events = bench.scaled(EVENTS[workload], quick=QUICK_EVENTS)
     workload = bench.peopled(workload)
     is_sample = sampler(1 if workload.users <= ROUND_ROBIN.users else 20 if workload.users <= MILLION.users else 500)
