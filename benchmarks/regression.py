@@ -23,7 +23,7 @@ from benchmarks.measure import ROOT
 from benchmarks.results import Result
 from benchmarks.suites import mapping, profile
 from benchmarks.systems import BUILD, System
-from benchmarks.topics import PREFIX, Topics
+from benchmarks.topics import Topics
 from benchmarks.workloads import MILLION, ROUND_ROBIN, ZIPF, Workload
 from connectors.kafka.embedded import EmbeddedKafka
 
