@@ -1,4 +1,4 @@
-"""Compares two sets of profiles one by one, as canonical JSON, and tells where they differ.
+"""Compares two sets of profiles one by one, as canonical JSON, and reports where they differ.
 
     python -m benchmarks.compare_profiles --bootstrap localhost:9092 cm_profile other_profile
     python -m benchmarks.compare_profiles left.jsonl right.jsonl
@@ -56,7 +56,7 @@ class Comparison:
             return f"{self.equal:,} profiles equal"
         counts = (self.equal, len(self.different), len(self.only_left), len(self.only_right))
         lines = ["{:,} profiles equal, {:,} differ, {:,} only left, {:,} only right".format(*counts)]
-        lines += [f"  {key}: {'; '.join(said)}" for key, said in list(self.different.items())[:10]]
+        lines += [f"  {key}: {'; '.join(differences)}" for key, differences in list(self.different.items())[:10]]
         lines += [f"  only left: {key}" for key in self.only_left[:5]]
         lines += [f"  only right: {key}" for key in self.only_right[:5]]
         return "\n".join(lines)

@@ -19,7 +19,7 @@ from benchmarks.topics import PREFIX, Message, Topics
 from benchmarks.workloads import Workload
 
 SLOWEST_EVENTS_PER_S = 6_000.0
-"""A program that is slower than this is given up; idiomatic Faust, at 2,500, is given few enough events."""
+"""A program that is slower than this is stopped; idiomatic Faust, at 2,500, is given few enough events."""
 START_SECONDS = 30.0
 LONGEST_SECONDS = 600.0
 
@@ -59,7 +59,7 @@ class Bench:
     java: bool
     check_only: bool
     """Small inputs, one run, no figures: does every program do its job?"""
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     failures: list[str] = field(default_factory=list)
     _number: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -75,10 +75,10 @@ class Bench:
         """Make the input topic and publish the messages to the topics that they name."""
         self.topics.create(name)
         count = self.topics.fill(messages)
-        self.say(f"input {name}: {count:,} events")
+        self.report(f"input {name}: {count:,} events")
 
     def ready(self, systems: Iterable[System]) -> list[System]:
-        """Return the systems that can run here, built; says why the others cannot."""
+        """Return the systems that can run here, built; reports why the others cannot."""
         found = []
         for system in systems:
             if system.java and not self.java:
@@ -87,7 +87,7 @@ class Bench:
                 system.prepare()
             except PeerUnavailableError as error:
                 self.failures.append(f"{system.name} was left out: {error}")
-                self.say(self.failures[-1])
+                self.report(self.failures[-1])
             else:
                 found.append(system)
         return found
@@ -103,17 +103,17 @@ class Bench:
                 if entry.runs is not None and number >= entry.runs:
                     continue
                 try:
-                    sample, said = self._run_one(entry, check=number == 0)
+                    sample, checks = self._run_one(entry, check=number == 0)
                 except (RunFailedError, WrongOutputError, TimeoutError) as error:
                     self.failures.append(f"{suite}, {workload}, {name}: {error}")
-                    self.say(self.failures[-1])
+                    self.report(self.failures[-1])
                     running.remove(entry)
                     continue
                 samples[name].append(sample)
-                checked.setdefault(name, said)
-                self.say(
+                checked.setdefault(name, checks)
+                self.report(
                     f"{suite}, {workload}, run {number + 1}: {name} {sample.events_per_s:,.0f}/s, "
-                    f"{sample.cpu_us_per_event:.1f} us, {sample.peak_rss_mb:.0f} MiB{', ' + said if said else ''}"
+                    f"{sample.cpu_us_per_event:.1f} us, {sample.peak_rss_mb:.0f} MiB{', ' + checks if checks else ''}"
                 )
         return [
             Result.of(
@@ -153,7 +153,7 @@ class Bench:
         shutil.rmtree(job.state.parent, ignore_errors=True)
 
     def verify(self, entry: Entry, job: Job) -> str:
-        """Compare the system's profiles with what they must be, and say how many there were.
+        """Compare the system's profiles with what they must be, and return how many there were.
 
         Raises:
             WrongOutputError: a profile differs or is missing; names the first ones and their fields.

@@ -1,4 +1,4 @@
-"""What a measured program is asked to do, and how it tells what it did.
+"""What a measured program is asked to do, and how it reports what it did.
 
 Every system is a program of its own: it gets a `Job` as arguments, does the work, and prints one line `BENCH {...}`.
 Standard library only, because the programs run in several virtual environments.
@@ -79,10 +79,10 @@ class Stopwatch:
             self._started = time.perf_counter(), time.process_time()
 
     def report(self, events: int, **figures: float) -> None:
-        """Mark the end, all outputs acknowledged, and tell the harness, with p50_ms and p99_ms where they are known."""
+        """Mark the end, all outputs acknowledged, and report; p50_ms and p99_ms where they are known."""
         if self._started is None:
             raise RuntimeError("the stopwatch was never started: no event came")
         seconds, cpu = time.perf_counter() - self._started[0], time.process_time() - self._started[1]
-        told = json.dumps({"events": events, "seconds": seconds, "cpu_seconds": cpu, **figures})
+        figures_of_run = json.dumps({"events": events, "seconds": seconds, "cpu_seconds": cpu, **figures})
         # Not sys.stdout: Faust's worker puts its log there.
-        print(f"\n{LINE}{told}", file=sys.__stdout__, flush=True)
+        print(f"\n{LINE}{figures_of_run}", file=sys.__stdout__, flush=True)

@@ -2,7 +2,7 @@
 
 A program of its own and small on purpose: on Linux a child's peak memory starts at its parent's size at the fork, so
 a harness that holds a million expected profiles would give its own size to a small child. Ends the command when it is
-ended itself, or when its parent is gone.
+ended itself, or when its parent has ended.
 """
 
 import ctypes

@@ -17,7 +17,7 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 
 
 class RunFailedError(RuntimeError):
-    """A program ended without figures; the message holds the end of what it said."""
+    """A program ended without figures; the message holds the end of its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,19 @@ class Sample:
 def running(
     command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a command under the launcher; it is ended when the block is left. `said` and `usage` lie in `directory`."""
+    """Start a command under the launcher; it is ended when the block is left.
+
+    Its output and usage are the files `output` and `usage` in `directory`.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     quiet = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONWARNINGS": "ignore", "PYTHONHASHSEED": "0"}
-    with (directory / "said").open("wb") as said:
+    with (directory / "output").open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(LAUNCHER), str(directory / "usage"), *command],
             cwd=ROOT,
             env=os.environ | quiet | dict(environment or {}),
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
@@ -77,18 +80,18 @@ def run(command: Sequence[str], directory: Path, *, timeout_seconds: float) -> S
         try:
             process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
-            raise RunFailedError(f"not done after {timeout_seconds:.0f} s: {said(directory)}") from None
+            raise RunFailedError(f"not done after {timeout_seconds:.0f} s: {output_tail(directory)}") from None
     usage = json.loads((directory / "usage").read_text())
-    lines = (directory / "said").read_text(errors="replace").splitlines()
-    told = [json.loads(line.removeprefix(LINE)) for line in lines if line.startswith(LINE)]
-    if usage["exit_code"] != 0 or len(told) != 1:
-        raise RunFailedError(f"exit code {usage['exit_code']}, {len(told)} results: {said(directory)}")
-    sample = Sample(peak_rss_mb=usage["peak_rss_mb"], whole_cpu_seconds=usage["cpu_seconds"], **told[0])
+    lines = (directory / "output").read_text(errors="replace").splitlines()
+    reports = [json.loads(line.removeprefix(LINE)) for line in lines if line.startswith(LINE)]
+    if usage["exit_code"] != 0 or len(reports) != 1:
+        raise RunFailedError(f"exit code {usage['exit_code']}, {len(reports)} results: {output_tail(directory)}")
+    sample = Sample(peak_rss_mb=usage["peak_rss_mb"], whole_cpu_seconds=usage["cpu_seconds"], **reports[0])
     if sample.cpu_seconds > usage["cpu_seconds"] * 1.01 + 0.05:
         raise RunFailedError(f"claims {sample.cpu_seconds:.2f} s of CPU, the system counted {usage['cpu_seconds']:.2f}")
     return sample
 
 
-def said(directory: Path) -> str:
-    """Return the end of what a program said."""
-    return (directory / "said").read_text(errors="replace")[-3000:]
+def output_tail(directory: Path) -> str:
+    """Return the end of what a program printed."""
+    return (directory / "output").read_text(errors="replace")[-3000:]

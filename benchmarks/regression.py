@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quick=False,
             java=False,
             check_only=False,
-            say=print,
+            report=print,
         )
         for suite in asked.suite or SUITES:
             ours, module, measure = SUITES[suite]

@@ -52,9 +52,9 @@ class Result:
             **rest,  # type: ignore[arg-type]  # the caller names the other fields
         )
 
-    def told(self) -> str:
+    def figures(self) -> str:
         """Return the row's figures in a line."""
-        figures = (
+        known = (
             (self.events_per_s, "{:,.0f}/s"),
             (self.limit_fraction, "{:.0%} of the limit"),
             (self.cpu_us_per_event, "{:,.1f} us"),
@@ -62,8 +62,8 @@ class Result:
             (self.p50_ms, "p50 {:,.1f} ms"),
             (self.p99_ms, "p99 {:,.1f} ms"),
         )
-        said = [form.format(value) for value, form in figures if value is not None]
-        return ", ".join([*said, *filter(None, (self.checked, self.note))])
+        texts = [form.format(value) for value, form in known if value is not None]
+        return ", ".join([*texts, *filter(None, (self.checked, self.note))])
 
     def to_json(self) -> dict[str, object]:
         """Return the row; what was not measured is left out."""
@@ -71,7 +71,7 @@ class Result:
 
 
 def save(results: Iterable[Result], path: Path = RESULTS) -> None:
-    """Write the rows to the file. What this run did not measure stays, and quick runs stand beside full ones."""
+    """Write the rows to the file. What this run did not measure stays, and quick runs are kept beside full ones."""
     new = [result.to_json() for result in results]
     replaced = {_identity(row) for row in new}
     kept = [row for row in load(path) if _identity(row) not in replaced]

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     started = time.monotonic()
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         console.print(f"[dim]{time.monotonic() - started:6.1f} s[/dim]  {line}", highlight=False, markup=True)
 
     # The product's own words about topics that are made would hide the figures.
@@ -64,13 +64,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             quick=asked.quick,
             java=not asked.quick or asked.check,
             check_only=asked.check,
-            say=say,
+            report=report,
         )
         bench.topics.delete(f"{PREFIX}-")
         pace = Pace([SUITES[name] for name in asked.suite or SUITES], quick=asked.quick)
         for name in asked.suite or SUITES:
             if not asked.check and not asked.extra:
-                say(f"suite {name}; all will be done in about {pace.left(bench.runs):.0f} min")
+                report(f"suite {name}; all will be done in about {pace.left(bench.runs):.0f} min")
             results += SUITES[name].run(bench, extra=asked.extra)
             pace.done(SUITES[name])
             if not asked.check:
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show(results, console)
     for failure in bench.failures:
         console.print(f"[red]FAILED[/red] {failure}", markup=True)
-    say("done" if not bench.failures else f"done, {len(bench.failures)} failed")
+    report("done" if not bench.failures else f"done, {len(bench.failures)} failed")
     return 1 if bench.failures else 0
 
 

@@ -19,7 +19,7 @@ from urllib.error import URLError
 
 import psutil
 
-from benchmarks.measure import RunFailedError, running, said
+from benchmarks.measure import RunFailedError, output_tail, running
 
 START_SECONDS = 60.0
 API_KEY = "benchmark-key"
@@ -57,10 +57,10 @@ class Account:
         """Carry out one of the simulator's verbs."""
         body = json.dumps(arguments).encode()
         with urllib.request.urlopen(f"{self.admin_url}/do/{verb}", body, timeout=120) as answer:
-            told = json.load(answer)
-        if "error" in told:
-            raise RuntimeError(f"{verb}: {told['error']}")
-        return told["result"]
+            response = json.load(answer)
+        if "error" in response:
+            raise RuntimeError(f"{verb}: {response['error']}")
+        return response["result"]
 
     def get(self, path: str) -> Any:
         """Return an answer of the API, as any client gets it."""
@@ -92,7 +92,7 @@ def simulator(directory: Path, *, latency_ms: float = 100.0, book_limit: int | N
     command += ["--latency-ms", str(latency_ms)] + (["--book-limit", str(book_limit)] if book_limit else [])
     with service("simulator", command, directory, {}) as it:
         deadline = time.monotonic() + START_SECONDS
-        while not (lines := said(it.directory).splitlines()) or "ready" not in lines:
+        while not (lines := output_tail(it.directory).splitlines()) or "ready" not in lines:
             _alive(it, deadline)
             time.sleep(0.02)
         urls = {words[0]: words[1] for line in lines if len(words := line.split()) > 1}
@@ -123,7 +123,7 @@ class Meter:
 
     def __init__(self, **processes: Service) -> None:
         self._processes = {name: it.process for name, it in processes.items()}
-        brokers = [it for it in psutil.Process().children(recursive=True) if it.name() == "java"]
+        brokers = [process for process in psutil.Process().children(recursive=True) if process.name() == "java"]
         if len(brokers) == 1:
             self._processes["broker"] = brokers[0]
         self._at = time.perf_counter()
@@ -161,11 +161,11 @@ def _is_ready(port: int) -> bool:
 
 def _alive(it: Service, deadline: float) -> None:
     if not it.process.is_running() or it.process.status() == psutil.STATUS_ZOMBIE:
-        raise RunFailedError(f"{it.name} ended: {said(it.directory)}")
+        raise RunFailedError(f"{it.name} ended: {output_tail(it.directory)}")
     if time.monotonic() > deadline:
-        raise RunFailedError(f"{it.name} was not ready in {START_SECONDS:.0f} s: {said(it.directory)}")
+        raise RunFailedError(f"{it.name} was not ready in {START_SECONDS:.0f} s: {output_tail(it.directory)}")
 
 
 def _not_over(launcher: "subprocess.Popen[bytes]", directory: Path, deadline: float) -> None:
     if launcher.poll() is not None or time.monotonic() > deadline:
-        raise RunFailedError(f"it did not start: {said(directory)}")
+        raise RunFailedError(f"it did not start: {output_tail(directory)}")

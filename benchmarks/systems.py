@@ -95,8 +95,8 @@ def _pinned(directory: Path, *names: str) -> Mapping[str, str]:
 @cache
 def java_versions() -> Mapping[str, str]:
     """Return the versions of Java and of the libraries that the peer was built with."""
-    said = subprocess.run([_java(), "-version"], capture_output=True, text=True, check=True).stderr
-    found = {"java": said.split('"')[1]}
+    output = subprocess.run([_java(), "-version"], capture_output=True, text=True, check=True).stderr
+    found = {"java": output.split('"')[1]}
     for jar in sorted((KSTREAMS / "target" / "lib").glob("*.jar")):
         name, _, version = jar.stem.rpartition("-")
         if name in {"kafka-streams", "rocksdbjni", "jackson-databind"}:
@@ -119,7 +119,7 @@ def prepare_java() -> None:
         raise PeerUnavailableError(
             "the Kafka Streams peer needs Java 17 and Maven (Debian: openjdk-17-jdk-headless maven)"
         )
-    _told(
+    _run(
         [shutil.which("mvn") or "mvn", "-q", "-B", "clean", "package"],
         KSTREAMS,
         "Maven build of the Kafka Streams peer",
@@ -144,13 +144,13 @@ def _prepare(peer: Path, name: str) -> None:
     stamp = directory / "installed.lock"
     if stamp.exists() and stamp.read_bytes() == lock.read_bytes():
         return
-    _told([sys.executable, "-m", "venv", "--clear", str(directory)], ROOT, f"environment for {name}")
+    _run([sys.executable, "-m", "venv", "--clear", str(directory)], ROOT, f"environment for {name}")
     pip = [str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input", "--no-deps"]
-    _told([*pip, "--require-hashes", "-r", str(lock)], ROOT, f"installation of {name}")
+    _run([*pip, "--require-hashes", "-r", str(lock)], ROOT, f"installation of {name}")
     stamp.write_bytes(lock.read_bytes())
 
 
-def _told(command: list[str], directory: Path, what: str) -> None:
+def _run(command: list[str], directory: Path, what: str) -> None:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise PeerUnavailableError(f"{what} failed: {(done.stdout + done.stderr)[-1500:]}")

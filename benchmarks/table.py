@@ -19,7 +19,7 @@ COLUMNS: Sequence[Column] = (
     ("of the limit", lambda row: row.limit_fraction, "{:.0%}"),
 )
 PEERS = (KAFKA_STREAMS, FAUST, ADD_CALL, TAP)
-"""Whom the others are compared with: the first of these that took part."""
+"""What the others are compared with: the first of these that took part."""
 
 
 def show(results: Iterable[Result], console: Console) -> None:

@@ -45,7 +45,7 @@ class Topics:
                     raise
 
     def delete(self, prefix: str) -> None:
-        """Remove every topic whose name starts so, and wait until they are gone."""
+        """Remove every topic whose name starts so, and wait until the broker no longer lists them."""
         names = [name for name in self._admin.list_topics(timeout=10).topics if name.startswith(prefix)]
         if not names:
             return

@@ -17,7 +17,7 @@ from benchmarks.job import Job, Stopwatch
 
 def body(list_id: str, first: int, events: int) -> bytes:
     """Return a post: people subscribe, one after the other."""
-    told = [
+    events = [
         {
             "Type": "Subscribe",
             "Date": f"2026-06-{1 + number // 86_400 % 28:02d} {number // 3_600 % 24:02d}:{number // 60 % 60:02d}:00",
@@ -29,7 +29,7 @@ def body(list_id: str, first: int, events: int) -> bytes:
         }
         for number in range(first, first + events)
     ]
-    return orjson.dumps({"ListID": list_id, "Events": told})
+    return orjson.dumps({"ListID": list_id, "Events": events})
 
 
 async def post_all(job: Job) -> None:

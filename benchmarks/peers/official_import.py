@@ -45,15 +45,15 @@ def main() -> None:
             page += 1
 
     client = Client(auth, client_id)
-    for one in client.lists():
+    for mailing_list in client.lists():
         for listing in LISTINGS:
-            pages(getattr(List(auth, one.ListID), listing), list_id=one.ListID, state=listing)
+            pages(getattr(List(auth, mailing_list.ListID), listing), list_id=mailing_list.ListID, state=listing)
     pages(client.suppressionlist, state="suppressed")
-    for one in client.campaigns().Results:
-        campaign = Campaign(auth, one.CampaignID)
-        pages(campaign.recipients, campaign_id=one.CampaignID, event="recipients")
+    for summary in client.campaigns().Results:
+        campaign = Campaign(auth, summary.CampaignID)
+        pages(campaign.recipients, campaign_id=summary.CampaignID, event="recipients")
         for report in REPORTS:
-            pages(getattr(campaign, report), campaign_id=one.CampaignID, event=report)
+            pages(getattr(campaign, report), campaign_id=summary.CampaignID, event=report)
     producer.flush()
     stopwatch.report(done)
 

@@ -35,10 +35,10 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
             found = scenario()
         except (RunFailedError, WrongOutputError, TimeoutError, OSError) as error:
             bench.failures.append(f"export: {error}")
-            bench.say(bench.failures[-1])
+            bench.report(bench.failures[-1])
             continue
-        for it in found:
-            bench.say(f"export, {it.workload}: {it.system} {it.told()}")
+        for result in found:
+            bench.report(f"export, {result.workload}: {result.system} {result.figures()}")
         results += found
     return results
 

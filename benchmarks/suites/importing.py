@@ -67,7 +67,7 @@ QUICK, CHECK = LOOPS, Size(1_500, 1_200, 300)
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """An account with data, and how many rows its own totals say that there are."""
+    """An account with data, and how many rows there are by its own totals."""
 
     account: Account
     client_id: str
@@ -97,9 +97,9 @@ def _try(bench: Bench, results: list[Result], measure: Callable[[], Result]) -> 
         result = measure()
     except (RunFailedError, WrongOutputError, PeerUnavailableError, TimeoutError, OSError) as error:
         bench.failures.append(f"import: {error}")
-        bench.say(bench.failures[-1])
+        bench.report(bench.failures[-1])
     else:
-        bench.say(f"import, {result.workload}: {result.system} {result.told()}")
+        bench.report(f"import, {result.workload}: {result.system} {result.figures()}")
         results.append(result)
 
 
@@ -126,7 +126,7 @@ def filled(directory: Path, size: Size, latency_ms: float = LATENCY_MS) -> Itera
 
 
 def ours(bench: Bench, in_flight: int, size: Size, workload: str, latency_ms: float = LATENCY_MS) -> Result:
-    """Import everything once, and compare what is in Kafka with what Campaign Monitor's own totals say."""
+    """Import everything once, and compare what is in Kafka with what Campaign Monitor's own totals require."""
     prefix, directory = bench.fresh(f"import{in_flight}")
     kafka = KafkaSettings(
         _env_file=None, bootstrap_servers=bench.topics.bootstrap, topic_prefix=prefix, partitions=PARTITIONS
@@ -175,7 +175,7 @@ def ours(bench: Bench, in_flight: int, size: Size, workload: str, latency_ms: fl
             peak_rss_mb=round(connector.peak_rss_mb, 1),
             limit_fraction=round(rate / (in_flight * PAGE_ROWS * 1000 / latency_ms), 3),
             checked="each row of Campaign Monitor's totals once",
-            note=f"{cores}; {memory.told()}" if size is LARGE else cores,
+            note=f"{cores}; {memory.summary()}" if size is LARGE else cores,
             quick=bench.quick,
         )
     finally:
@@ -209,7 +209,7 @@ def loop(bench: Bench, size: Size) -> Result:
         cpu_us_per_event=round(sample.cpu_us_per_event, 1),
         peak_rss_mb=round(sample.peak_rss_mb, 1),
         limit_fraction=round(sample.events_per_s / (PAGE_ROWS * 1000 / LATENCY_MS), 3),
-        checked="as many rows as Campaign Monitor's totals say",
+        checked="as many rows as Campaign Monitor's totals require",
         quick=bench.quick,
     )
 
@@ -283,8 +283,8 @@ class Memory:
             if share >= mark and mark not in self._seen:
                 self._seen[mark] = self._process.resident_mb
 
-    def told(self) -> str:
-        """Say what was noted."""
+    def summary(self) -> str:
+        """Return what was recorded, in a line."""
         return "resident " + ", ".join(f"{mb:.0f} MiB at {mark} %" for mark, mb in self._seen.items())
 
 

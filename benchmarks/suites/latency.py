@@ -49,7 +49,7 @@ def at_rest(bench: Bench, suite: str, systems: Sequence[System]) -> list[Result]
                 times = _probe(bench.topics.bootstrap, topic, system.result_topic(job), events, process)
         except LostEventError as error:
             bench.failures.append(f"{suite}, {WORKLOAD}, {system.name}: {error}")
-            bench.say(bench.failures[-1])
+            bench.report(bench.failures[-1])
         else:
             row = _row(suite, system.name, events, times, bench.quick, system.guarantee)
             results.append(row)
@@ -57,7 +57,7 @@ def at_rest(bench: Bench, suite: str, systems: Sequence[System]) -> list[Result]
             bench.tidy(job)
     bench.topics.delete(topic)
     for row in results:
-        bench.say(f"{suite}, {WORKLOAD}: {row.system} p50 {row.p50_ms} ms, p99 {row.p99_ms} ms")
+        bench.report(f"{suite}, {WORKLOAD}: {row.system} p50 {row.p50_ms} ms, p99 {row.p99_ms} ms")
     return results
 
 

@@ -79,7 +79,7 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
     bench.topics.create(EVENTS)
     bench.topics.create(CHANGELOG, compact=True)
     count = bench.topics.fill(changelog_rows(keys))
-    bench.say(f"changelog: {count:,} rows")
+    bench.report(f"changelog: {count:,} rows")
     entries = [
         Entry(system, (EVENTS, CHANGELOG), keys, app=APP)
         if system is kafka_streams

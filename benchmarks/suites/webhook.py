@@ -86,11 +86,11 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
                     )
     except (RunFailedError, WrongOutputError, TimeoutError, OSError) as error:
         bench.failures.append(f"webhook: {error}")
-        bench.say(bench.failures[-1])
+        bench.report(bench.failures[-1])
     finally:
         bench.topics.delete(prefix)
-    for it in results:
-        bench.say(f"webhook, {it.workload}: {it.told()}")
+    for result in results:
+        bench.report(f"webhook, {result.workload}: {result.figures()}")
     return results
 
 

@@ -52,9 +52,9 @@ from tap_campaign_monitor.streams import AVAILABLE_STREAMS  # noqa: E402
 with tempfile.TemporaryDirectory() as directory:
     entries = [entry for stream in AVAILABLE_STREAMS for entry in stream({}, {}, None, None).generate_catalog()]
     for entry in entries:
-        for said in entry["metadata"]:
-            if not said["breadcrumb"]:
-                said["metadata"]["selected"] = entry["stream"] in STREAMS
+        for metadata in entry["metadata"]:
+            if not metadata["breadcrumb"]:
+                metadata["metadata"]["selected"] = entry["stream"] in STREAMS
     config, catalog = Path(directory, "config.json"), Path(directory, "catalog.json")
     config.write_text(json.dumps({"client_id": CLIENT_ID, "refresh_token": REFRESH_TOKEN}))
     catalog.write_text(json.dumps({"streams": entries}))
