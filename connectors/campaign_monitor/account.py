@@ -5,14 +5,14 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import Credential
-from connectors.campaign_monitor.errors import ApiError, error_of
-from connectors.campaign_monitor.limiter import Lane, Limiter
-from connectors.campaign_monitor.limits import seen
-from connectors.campaign_monitor.requests import Budget, Request
+from connectors.campaign_monitor.client.requests import Budget, Request
+from connectors.campaign_monitor.client.transport import Answer, Transport
+from connectors.campaign_monitor.credentials import Credential
+from connectors.campaign_monitor.errors.exceptions import ApiError, error_of
+from connectors.campaign_monitor.errors.verdicts import Unauthorised
+from connectors.campaign_monitor.limits.allowance import seen
+from connectors.campaign_monitor.limits.limiter import Lane, Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.transport import Answer, Transport
-from connectors.campaign_monitor.verdicts import Unauthorised
 
 OnCall = Callable[[str, int | Literal["none"]], None]
 """Told of every attempt: the operation, and the status or `none`; for metrics."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from connectors.campaign_monitor.entities import CustomField, Subscriber
-from connectors.campaign_monitor.errors import FieldRejected
-from connectors.campaign_monitor.requests import FieldWrite
+from connectors.campaign_monitor.client.entities import CustomField, Subscriber
+from connectors.campaign_monitor.client.requests import FieldWrite
+from connectors.campaign_monitor.errors.exceptions import FieldRejected
 
 VALUE_LIMIT = 250
 """Characters that a value may have; what happens to longer ones is not documented."""

@@ -6,9 +6,9 @@ The rule is `EQUALS option` on the field's key: `vip` never matches `vip-eu`, as
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from connectors.campaign_monitor.endpoints.segments import RuleGroups
-from connectors.campaign_monitor.entities import SegmentDetails, SegmentRef
-from connectors.campaign_monitor.errors import ResourceMissing, SegmentRejected
+from connectors.campaign_monitor.client.entities import SegmentDetails, SegmentRef
+from connectors.campaign_monitor.client.list_endpoints import RuleGroups
+from connectors.campaign_monitor.errors.exceptions import ResourceMissing, SegmentRejected
 from connectors.campaign_monitor.fields import plain
 
 

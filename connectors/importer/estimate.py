@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from connectors.campaign_monitor.client import CampaignMonitor, pages
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.caller import pages
+from connectors.campaign_monitor.client.entities import Row
+from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.entities import Row
-from connectors.campaign_monitor.requests import Paging
 from connectors.importer.expand import SUMMARY_OF
 from schemas.control import ImportJob
 

@@ -11,13 +11,13 @@ from functools import partial
 
 import structlog
 
-from connectors.campaign_monitor.client import CampaignMonitor
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.entities import Page
+from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.dates import ClientDates, UnknownZone
-from connectors.campaign_monitor.entities import Page
-from connectors.campaign_monitor.errors import CampaignMonitorError
-from connectors.campaign_monitor.pace import backoff
-from connectors.campaign_monitor.requests import Paging
-from connectors.campaign_monitor.verdicts import Forbidden, Misconfigured, NotFound, RowRefused, Unauthorised
+from connectors.campaign_monitor.errors.backoff import backoff
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, RowRefused, Unauthorised
 from connectors.importer import expand, metrics, reading
 from connectors.importer.fetch import Fetcher
 from connectors.importer.outcome import Outcome, progress_of

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyRef, ListRef, Page, Row
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.entities import ClientDetails, Journey, JourneyRef, ListRef, Page, Row
 from connectors.importer import plan, reading, sources
 from connectors.importer.outcome import Outcome, progress_of
 from connectors.importer.settings import ImporterSettings

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from connectors.campaign_monitor.client.entities import ClientDetails, JourneyEmail, JourneyRef, ListRef, Row
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.entities import ClientDetails, JourneyEmail, JourneyRef, ListRef, Row
 from schemas.control import ImportJob
 from schemas.import_task import Report, Source, State
 

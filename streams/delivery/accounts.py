@@ -7,14 +7,14 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.account import Account, OnCall
-from connectors.campaign_monitor.auth import Credential
-from connectors.campaign_monitor.client import CampaignMonitor
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import Credential
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.errors import OAuthRefused
-from connectors.campaign_monitor.limiter import Lane, Limiter
+from connectors.campaign_monitor.errors.exceptions import OAuthRefused
+from connectors.campaign_monitor.errors.verdicts import Unauthorised
+from connectors.campaign_monitor.limits.limiter import Lane, Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.transport import Transport
-from connectors.campaign_monitor.verdicts import Unauthorised
 from schemas.control import ExportJob
 
 

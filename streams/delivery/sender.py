@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from connectors.campaign_monitor.errors import CampaignMonitorError
-from connectors.campaign_monitor.limiter import Lane, Limiter
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.limits.limiter import Lane, Limiter
 from streams.batches import BatchError
 from streams.delivery.choosing import choose
 from streams.delivery.courier import Answered, Courier

@@ -13,8 +13,8 @@ from dataclasses import asdict
 import orjson
 import structlog
 
-from connectors.campaign_monitor.limiter import Limiter
-from connectors.campaign_monitor.limits import Told
+from connectors.campaign_monitor.limits.allowance import Told
+from connectors.campaign_monitor.limits.limiter import Limiter
 from streams.batches import BatchError, Output
 from streams.delivery.ports import Publisher
 

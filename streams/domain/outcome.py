@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from connectors.campaign_monitor.verdicts import (
+from connectors.campaign_monitor.errors.verdicts import (
     Accepted,
     Forbidden,
     Malformed,

@@ -4,11 +4,10 @@ from collections import Counter
 
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.endpoints.campaigns import REPORTS
-from connectors.campaign_monitor.endpoints.journeys import JOURNEY_REPORTS
-from connectors.campaign_monitor.requests import Paging
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.client_endpoints import JOURNEY_REPORTS, REPORTS
+from connectors.campaign_monitor.client.requests import Paging
+from connectors.campaign_monitor.credentials import ApiKey
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from streams.up.machine import Machine
 

@@ -12,9 +12,12 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor import oauth
 from connectors.campaign_monitor.account import Account
-from connectors.campaign_monitor.auth import ApiKey, OAuth
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.errors import (
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.requests import SubscriberWrite
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import ApiKey, OAuth, Tokens
+from connectors.campaign_monitor.errors.backoff import persist
+from connectors.campaign_monitor.errors.exceptions import (
     AccessDenied,
     CampaignMonitorError,
     OAuthRefused,
@@ -25,14 +28,10 @@ from connectors.campaign_monitor.errors import (
     ResourceMissing,
     Unavailable,
 )
-from connectors.campaign_monitor.limiter import Limiter
-from connectors.campaign_monitor.requests import SubscriberWrite
-from connectors.campaign_monitor.retry import persist
+from connectors.campaign_monitor.errors.verdicts import Transient
+from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.tokens import Tokens
-from connectors.campaign_monitor.transport import Transport
-from connectors.campaign_monitor.verdicts import Transient
-from connectors.simulator import Simulator, SimulatorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 
 WRITE = SubscriberWrite("mara@example.net", "Mara")
 

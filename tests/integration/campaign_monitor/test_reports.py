@@ -2,11 +2,10 @@
 
 import pytest
 
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.endpoints.campaigns import REPORTS
-from connectors.campaign_monitor.endpoints.journeys import JOURNEY_REPORTS
-from connectors.campaign_monitor.errors import PagingRejected, ResourceMissing
-from connectors.simulator import Simulator
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.client_endpoints import JOURNEY_REPORTS, REPORTS
+from connectors.campaign_monitor.errors.exceptions import PagingRejected, ResourceMissing
+from connectors.devkit.simulator import Simulator
 
 
 async def test_campaigns(api: CampaignMonitor, sim: Simulator, client_id: str, list_id: str) -> None:

@@ -5,10 +5,9 @@ import asyncio
 import pytest
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey, OAuth
-from connectors.campaign_monitor.errors import NotSent, OAuthRefused, TokensNotStored
-from connectors.campaign_monitor.tokens import Tokens
-from connectors.campaign_monitor.verdicts import Transient, Unauthorised
+from connectors.campaign_monitor.credentials import ApiKey, OAuth, Tokens
+from connectors.campaign_monitor.errors.exceptions import NotSent, OAuthRefused, TokensNotStored
+from connectors.campaign_monitor.errors.verdicts import Transient, Unauthorised
 
 DAY = 86_400.0
 EXPIRED = Unauthorised(121, "refresh")

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from connectors.campaign_monitor.limiter import Lane, Limiter
-from connectors.campaign_monitor.limits import Seen
+from connectors.campaign_monitor.limits.allowance import Seen
+from connectors.campaign_monitor.limits.limiter import Lane, Limiter
 
 
 async def settle() -> None:

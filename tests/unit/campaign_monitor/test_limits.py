@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.campaign_monitor.limits import NOTHING_SEEN, Allowance, Seen, seen
-from connectors.campaign_monitor.pace import NO_PACE, Pace, backoff
+from connectors.campaign_monitor.errors.backoff import backoff
+from connectors.campaign_monitor.limits.allowance import NOTHING_SEEN, Allowance, Seen, seen
+from connectors.campaign_monitor.limits.pace import NO_PACE, Pace
 
 THROTTLED = Seen(throttled=True)
 ANNOUNCED = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.campaign_monitor.errors import ApiError, CampaignMonitorError, error_of
-from connectors.campaign_monitor.retry import Again, GiveUp, decide, persist
-from connectors.campaign_monitor.verdicts import (
+from connectors.campaign_monitor.errors.backoff import Again, GiveUp, decide, persist
+from connectors.campaign_monitor.errors.exceptions import ApiError, CampaignMonitorError, error_of
+from connectors.campaign_monitor.errors.verdicts import (
     Accepted,
     Forbidden,
     Malformed,
