@@ -5,7 +5,7 @@
             page = await api.lists.subscribers(list_id, "active", Paging(page=1))
 
 Every method makes one attempt (plus one replay after a token refresh) and raises `errors.CampaignMonitorError`, whose
-`.verdict` says what it means; `retry.persist` repeats a call where that is wanted.
+`.verdict` is what it means; `errors.retry.call_with_retries` retries a call where that is wanted.
 """
 
 from collections.abc import AsyncIterator

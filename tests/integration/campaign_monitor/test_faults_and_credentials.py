@@ -16,7 +16,6 @@ from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.requests import SubscriberWrite
 from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.credentials import ApiKey, OAuth, Tokens
-from connectors.campaign_monitor.errors.backoff import persist
 from connectors.campaign_monitor.errors.exceptions import (
     AccessDenied,
     CampaignMonitorError,
@@ -28,6 +27,7 @@ from connectors.campaign_monitor.errors.exceptions import (
     ResourceMissing,
     Unavailable,
 )
+from connectors.campaign_monitor.errors.retry import call_with_retries
 from connectors.campaign_monitor.errors.verdicts import Transient
 from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
@@ -79,7 +79,7 @@ async def test_a_fault_is_classed_and_a_repeat_succeeds(
             await api.subscribers.add(list_id, WRITE)
         assert caught.value.verdict == verdict
         sim.controls.clear_faults()
-        assert await persist(lambda: api.subscribers.add(list_id, WRITE), seconds=20) == WRITE.email
+        assert await call_with_retries(lambda: api.subscribers.add(list_id, WRITE), seconds=20) == WRITE.email
         assert sim.controls.list_state(list_id)["Active"] == 1
 
 
@@ -92,7 +92,7 @@ async def test_persisting_through_a_bad_half_minute() -> None:
         async def nap(seconds: float) -> None:
             naps.append(seconds)
 
-        await persist(lambda: api.subscribers.add(list_id, WRITE), sleep=nap)
+        await call_with_retries(lambda: api.subscribers.add(list_id, WRITE), sleep=nap)
         assert len(naps) == 3
         assert len(sim.controls.writes()) == 1
 
@@ -110,7 +110,7 @@ async def test_an_unannounced_limit_is_survived_by_persisting() -> None:
     limited = SimulatorSettings(rate_limit=5, rate_window_seconds=0.5, rate_limit_headers=False)
     async with connected(limited) as (api, _, __):
         async with asyncio.timeout(60):
-            await asyncio.gather(*(persist(api.systemdate) for _ in range(25)))
+            await asyncio.gather(*(call_with_retries(api.systemdate) for _ in range(25)))
 
 
 @pytest.mark.parametrize(
