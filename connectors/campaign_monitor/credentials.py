@@ -33,13 +33,13 @@ class Tokens:
         return self.expires_at - now < early
 
 
-Store = Callable[[Tokens], Awaitable[None]]
+StoreTokens = Callable[[Tokens], Awaitable[None]]
 """Keeps both tokens durably before they are used. Raises when it could not."""
 
-Load = Callable[[], Awaitable[Tokens | None]]
+LoadTokens = Callable[[], Awaitable[Tokens | None]]
 """Reads the tokens that are stored now: another process may have refreshed them."""
 
-Refresh = Callable[[Tokens, float], Awaitable[Tokens]]
+RefreshTokens = Callable[[Tokens, float], Awaitable[Tokens]]
 """Asks Campaign Monitor for newer tokens, given the old ones and the Unix time (`oauth.refresh`)."""
 
 # After a failed early refresh the old token still works for hours; without a pause every call would try again.
@@ -54,7 +54,7 @@ class Credential(Protocol):
         ...
 
     async def renewed(self, refused: SecretStr, verdict: Unauthorised) -> bool:
-        """Say whether the call may be replayed once, because the header is now another one than `refused`.
+        """Return True when the call may be replayed once, because the header is now another one than `refused`.
 
         Raises OAuthRefused when a person has to reconnect, TokensNotStored, or the error of the token call.
         """
@@ -97,9 +97,9 @@ class OAuth:
         self,
         tokens: Tokens,
         *,
-        refresh: Refresh,
-        store: Store,
-        load: Load | None = None,
+        refresh: RefreshTokens,
+        store: StoreTokens,
+        load: LoadTokens | None = None,
         refresh_early_seconds: float = 86_400,
         now: Callable[[], float] = time.time,
     ) -> None:

@@ -74,7 +74,7 @@ async def _token_request(
 
 
 def read_tokens(answer: Answer, now: float) -> Tokens:
-    """Read a token answer. Errors come as 400, and by some accounts as 200: the body decides.
+    """Read a token answer. Errors come as 400, and by some accounts as 200: the body counts.
 
     Raises OAuthRefused for an OAuth error, an ApiError for other error answers, MalformedAnswer for the rest.
     """

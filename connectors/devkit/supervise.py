@@ -2,10 +2,10 @@
 
 A program of its own (standard library only, started with `-I -S`), because every lighter way leaks: a signal handler
 does not run on SIGKILL, and PR_SET_PDEATHSIG fires when the *thread* that forked ends, which in a thread pool is any
-time. It watches a pipe instead: our standard input ends when the owner is gone, however it went. DIRECTORY is removed
+time. It watches a pipe instead: our standard input ends when the owner has ended, however it did. DIRECTORY is removed
 then, "-" for none. Should this program itself be killed, PR_SET_PDEATHSIG takes the child along (Linux).
 
-Prints the child's process id, then says nothing; exits with the child's status.
+Prints the child's process id, then nothing more; exits with the child's status.
 """
 
 import contextlib
@@ -29,11 +29,11 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def end_with_owner(child: "subprocess.Popen[bytes]", directory: str, owner_gone: threading.Event) -> None:
+def end_with_owner(child: "subprocess.Popen[bytes]", directory: str, owner_ended: threading.Event) -> None:
     """Wait for the end of standard input, then end the child and remove its directory."""
     while os.read(0, 1024):
         pass
-    owner_gone.set()
+    owner_ended.set()
     child.terminate()
     try:
         child.wait(GRACE_SECONDS)
@@ -49,13 +49,13 @@ def main() -> int:
     directory, *command = sys.argv[1:]
     # This program has one thread at this point, so that running Python between fork and exec is safe.
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, preexec_fn=die_with_parent)  # noqa: S603
-    owner_gone = threading.Event()
-    ending = threading.Thread(target=end_with_owner, args=(child, directory, owner_gone), daemon=True)
+    owner_ended = threading.Event()
+    ending = threading.Thread(target=end_with_owner, args=(child, directory, owner_ended), daemon=True)
     ending.start()
     sys.stdout.write(f"{child.pid}\n")
     sys.stdout.flush()
     status = child.wait()
-    if owner_gone.is_set():
+    if owner_ended.is_set():
         ending.join()
     return status
 

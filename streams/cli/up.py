@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from connectors.devkit.embedded_kafka.launch import free_ports
 from rich.console import Console
 
 from connectors import logs
 from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
+from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.devkit.simulator import SimulatorAdmin
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings

@@ -47,7 +47,7 @@ class CampaignMonitor:
 
         Where several accounts share a process, make one `Transport`, and per account one `Limiter` and
         `CampaignMonitor(Account(transport, credential, settings, limiter))`. For a backfill that must not delay live
-        changes, a second one on `account.in_lane("background")`.
+        changes, a second one on `account.with_priority("background")`.
         """
         async with Transport(settings) as transport:
             yield cls(Account(transport, credential, settings, limiter or Limiter.of(settings)))

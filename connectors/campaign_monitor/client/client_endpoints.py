@@ -6,14 +6,14 @@ from typing import Literal
 from connectors.campaign_monitor.client import responses
 from connectors.campaign_monitor.client.caller import Caller, done, read
 from connectors.campaign_monitor.client.entities import (
-    Audience,
+    CampaignAudience,
     ClientDetails,
     ClientRef,
     Journey,
     JourneyRef,
+    JsonObject,
     ListRef,
     Page,
-    Row,
     SegmentRef,
 )
 from connectors.campaign_monitor.client.requests import (
@@ -47,7 +47,7 @@ class Clients:
         request = Request("GET", "/clients/{}/lists", (client_id,))
         return await read(self._caller, request, responses.each(responses.list_ref))
 
-    async def lists_for_email(self, client_id: str, email: str) -> list[Row]:
+    async def lists_for_email(self, client_id: str, email: str) -> list[JsonObject]:
         """GET /clients/{id}/listsforemail: rows of ListID, ListName, SubscriberState, DateSubscriberAdded."""
         request = Request("GET", "/clients/{}/listsforemail", (client_id,), (("email", email),))
         return await read(self._caller, request, responses.rows)
@@ -77,7 +77,7 @@ class Clients:
         return await read(self._caller, Request("GET", "/clients/{}/campaigns", (client_id,), query), responses.page)
 
     async def journeys(self, client_id: str) -> list[JourneyRef]:
-        """GET /clients/{id}/journeys; the only place that says a journey's list."""
+        """GET /clients/{id}/journeys; the only call that names a journey's list."""
         request = Request("GET", "/clients/{}/journeys", (client_id,))
         return await read(self._caller, request, responses.each(responses.journey_ref))
 
@@ -100,8 +100,8 @@ class Clients:
         await done(self._caller, request)
 
 
-Report = Literal["recipients", "opens", "clicks", "unsubscribes", "spam", "bounces"]
-REPORTS: tuple[Report, ...] = ("recipients", "opens", "clicks", "unsubscribes", "spam", "bounces")
+CampaignReport = Literal["recipients", "opens", "clicks", "unsubscribes", "spam", "bounces"]
+CAMPAIGN_REPORTS: tuple[CampaignReport, ...] = ("recipients", "opens", "clicks", "unsubscribes", "spam", "bounces")
 
 
 class Campaigns:
@@ -110,16 +110,16 @@ class Campaigns:
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    async def summary(self, campaign_id: str) -> Row:
+    async def summary(self, campaign_id: str) -> JsonObject:
         """GET summary: Name, Recipients, TotalOpened, UniqueOpened, Clicks, Unsubscribed, Bounced, SpamComplaints..."""
         return await read(self._caller, Request("GET", "/campaigns/{}/summary", (campaign_id,)), responses.mapping)
 
-    async def email_client_usage(self, campaign_id: str) -> list[Row]:
+    async def email_client_usage(self, campaign_id: str) -> list[JsonObject]:
         """GET emailclientusage: rows of Client, Version, Percentage, Subscribers."""
         request = Request("GET", "/campaigns/{}/emailclientusage", (campaign_id,))
         return await read(self._caller, request, responses.rows)
 
-    async def lists_and_segments(self, campaign_id: str) -> Audience:
+    async def lists_and_segments(self, campaign_id: str) -> CampaignAudience:
         """GET listsandsegments: where it was sent."""
         request = Request("GET", "/campaigns/{}/listsandsegments", (campaign_id,))
         return await read(self._caller, request, responses.audience)
@@ -127,7 +127,7 @@ class Campaigns:
     async def report(
         self,
         campaign_id: str,
-        report: Report,
+        report: CampaignReport,
         paging: Paging = BY_DATE,
         *,
         date: str | datetime | None = None,

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Row = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of rows, with the eight keys of Campaign Monitor's paging."""
 
-    rows: list[Row]
+    rows: list[JsonObject]
     ordered_by: str
     direction: str
     number: int
@@ -46,7 +46,7 @@ class ClientDetails:
     company_name: str
     time_zone: str
     country: str
-    raw: Row = field(repr=False)
+    raw: JsonObject = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ListDetails:
     title: str
     unsubscribe_setting: str
     confirmed_opt_in: bool
-    raw: Row = field(repr=False)
+    raw: JsonObject = field(repr=False)
 
     @property
     def honours_suppression(self) -> bool:
@@ -86,7 +86,7 @@ class CustomField:
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """One subscriber of a list. Dates are local text in the client's zone; `state` is Campaign Monitor's word."""
+    """One subscriber of a list. Dates are local text in the client's zone; `state` is Campaign Monitor's text."""
 
     email: str
     name: str
@@ -97,12 +97,12 @@ class Subscriber:
     consent_to_track: str | None
     consent_to_send_sms: str | None
     mobile_number: str | None
-    raw: Row = field(repr=False)
+    raw: JsonObject = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ImportFailure:
-    """One refused row of an import; `verdicts.refusal(code)` says what it means."""
+    """One refused row of an import; `verdicts.refusal(code)` is what it means."""
 
     email: str
     code: int
@@ -141,7 +141,7 @@ class SegmentDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
+class CampaignAudience:
     """The lists and segments that a campaign was sent to."""
 
     lists: tuple[ListRef, ...]
@@ -169,7 +169,7 @@ class JourneyEmail:
 
 @dataclass(frozen=True, slots=True)
 class Journey:
-    """A journey with its e-mails. It does not say its list: that is in the client's journeys."""
+    """A journey with its e-mails. It does not name its list: that is in the client's journeys."""
 
     journey_id: str
     name: str

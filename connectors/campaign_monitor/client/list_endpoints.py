@@ -16,10 +16,10 @@ from connectors.campaign_monitor.client.entities import (
 )
 from connectors.campaign_monitor.client.requests import (
     BY_DATE,
+    ListState,
     Method,
     Paging,
     Request,
-    State,
     dump,
     flags,
     segment_body,
@@ -106,7 +106,7 @@ class Lists:
     async def subscribers(
         self,
         list_id: str,
-        state: State,
+        state: ListState,
         paging: Paging = BY_DATE,
         *,
         date: str | datetime | None = None,
@@ -151,7 +151,7 @@ class Segments:
         await done(self._caller, _segment(segment_id, "PUT", body=segment_body(title, rule_groups)))
 
     async def details(self, segment_id: str) -> SegmentDetails:
-        """GET /segments/{id}. Raises ResourceMissing (271) when it is gone."""
+        """GET /segments/{id}. Raises ResourceMissing (271) when it does not exist."""
         return await read(self._caller, _segment(segment_id, "GET"), responses.segment_details)
 
     async def delete(self, segment_id: str) -> None:
@@ -181,8 +181,8 @@ def _segment(
     return Request(method, f"/segments/{{}}{under}", (of_id,), query, body, "segment")
 
 
-Event = Literal["Subscribe", "Update", "Deactivate"]
-EVENTS: tuple[Event, ...] = ("Subscribe", "Update", "Deactivate")
+WebhookEvent = Literal["Subscribe", "Update", "Deactivate"]
+WEBHOOK_EVENTS: tuple[WebhookEvent, ...] = ("Subscribe", "Update", "Deactivate")
 
 
 class Webhooks:
@@ -195,14 +195,14 @@ class Webhooks:
         """GET: the list's webhooks; a list may have several."""
         return await read(self._caller, _webhook(list_id, "GET"), responses.each(responses.webhook))
 
-    async def create(self, list_id: str, url: str, events: Sequence[Event] = EVENTS) -> str:
+    async def create(self, list_id: str, url: str, events: Sequence[WebhookEvent] = WEBHOOK_EVENTS) -> str:
         """POST: register a hook (JSON) and return its id. Raises WebhookRejected: 601 address, 603 event."""
         body = dump({"Events": list(events), "Url": url, "PayloadFormat": "json"})
         request = Request("POST", "/lists/{}/webhooks", (list_id,), body=body, list_id=list_id, private=(url,))
         return await read(self._caller, request, responses.bare_string)
 
     async def test(self, list_id: str, webhook_id: str) -> None:
-        """GET test: sample events are sent while we wait. Raises WebhookRejected (610); `result_data` says why."""
+        """GET test: sample events are sent while we wait. Raises WebhookRejected (610, reason in `result_data`)."""
         await done(self._caller, _webhook(list_id, "GET", webhook_id, "/test"))
 
     async def activate(self, list_id: str, webhook_id: str) -> None:

@@ -1,6 +1,6 @@
 """What we ask of Campaign Monitor, as its JSON: pure translation, no HTTP.
 
-A `Request` says everything about one call except who makes it. Its `operation` names the call without ids or
+A `Request` is everything about one call except who makes it. Its `operation` names the call without ids or
 addresses and is what logs, metrics and exception texts show.
 """
 
@@ -15,10 +15,10 @@ import orjson
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Budget = Literal["read", "import", "segment"]
 Consent = Literal["Yes", "No", "Unchanged"]
-State = Literal["active", "unconfirmed", "unsubscribed", "bounced", "deleted"]
+ListState = Literal["active", "unconfirmed", "unsubscribed", "bounced", "deleted"]
 Direction = Literal["asc", "desc"]
 
-STATES: tuple[State, ...] = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
+STATES: tuple[ListState, ...] = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
 
 # Campaign Monitor's own limits: a longer import is refused as a whole (209), a larger page too (801).
 IMPORT_LIMIT = 1_000
@@ -29,7 +29,7 @@ PAGE_LIMIT = 1_000
 class Request:
     """One call. `path` holds placeholders (`/lists/{}/active`) for `ids`; `.json` is added when it is written.
 
-    `private` texts, such as a webhook's address, are blotted out should an error answer quote them.
+    `private` texts, such as a webhook's address, are masked should an error answer quote them.
     """
 
     method: Method
@@ -93,7 +93,7 @@ NEWEST_FIRST = Paging(direction="desc")
 class FieldWrite:
     """One custom field value. A select-many field repeats its key once per option and is replaced as a whole.
 
-    `key` is the bracketed key as the list's fields say it. `clear` empties the field (or removes that one option).
+    `key` is the bracketed key as the list's fields show it. `clear` empties the field (or removes that one option).
     """
 
     key: str
@@ -135,7 +135,7 @@ class SubscriberWrite:
 
 @dataclass(frozen=True, slots=True)
 class Autoresponders:
-    """What a write may set off. All off by default: nobody is resubscribed and no automated mail is sent again."""
+    """What a write may set off. All off by default: nobody is resubscribed and no automated mail is sent twice."""
 
     resubscribe: bool = False
     queue: bool = False
@@ -160,7 +160,7 @@ def import_body(subscribers: Sequence[SubscriberWrite], effects: Autoresponders 
     """Return the body of an import.
 
     Raises ValueError for none or more than 1,000 subscribers, and for an address that is there twice (without regard
-    to case): which of the two would win is not known, so the caller has to decide.
+    to case): which of the two would win is not known, so the caller must resolve it.
     """
     if not 0 < len(subscribers) <= IMPORT_LIMIT:
         raise ValueError(f"an import takes 1 to {IMPORT_LIMIT} subscribers, not {len(subscribers)}")

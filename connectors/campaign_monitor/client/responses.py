@@ -1,7 +1,7 @@
 """Campaign Monitor's JSON to our values: pure, and lenient where the field shows variety.
 
 Keys that we do not know are ignored, numbers may be text, `Tags` may be absent, consents may be `""`. What is
-missing that we cannot do without raises `ValueError` with a sentence; the client makes it a `MalformedAnswer`.
+missing that we cannot do without raises `ValueError` with a sentence, which the client turns into a `MalformedAnswer`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import orjson
 
 from connectors.campaign_monitor.client.entities import (
-    Audience,
+    CampaignAudience,
     ClientDetails,
     ClientRef,
     CustomField,
@@ -19,10 +19,10 @@ from connectors.campaign_monitor.client.entities import (
     Journey,
     JourneyEmail,
     JourneyRef,
+    JsonObject,
     ListDetails,
     ListRef,
     Page,
-    Row,
     SegmentDetails,
     SegmentRef,
     Subscriber,
@@ -40,14 +40,14 @@ def document(body: bytes) -> Any:
         raise ValueError(f"the answer of {len(body)} bytes is no JSON") from None
 
 
-def mapping(value: Any) -> Row:
+def mapping(value: Any) -> JsonObject:
     """Return a JSON object as it is; anything else raises ValueError."""
     if not isinstance(value, dict):
         raise ValueError(f"expected an object, got {type(value).__name__}")
     return value
 
 
-def rows(value: Any) -> list[Row]:
+def rows(value: Any) -> list[JsonObject]:
     """Return an array of objects; null counts as empty."""
     if value is None:
         return []
@@ -56,7 +56,7 @@ def rows(value: Any) -> list[Row]:
     return value
 
 
-def each(read: Callable[[Row], T]) -> Callable[[Any], list[T]]:
+def each(read: Callable[[JsonObject], T]) -> Callable[[Any], list[T]]:
     """Return a reader for an array from a reader for one row."""
     return lambda value: [read(row) for row in rows(value)]
 
@@ -75,7 +75,7 @@ def strings(value: Any) -> list[str]:
     return [str(item) for item in value]
 
 
-def text(row: Row, key: str, default: str = "") -> str:
+def text(row: JsonObject, key: str, default: str = "") -> str:
     """Return a text; numbers become text, null and absence the default."""
     value = row.get(key)
     if value is None:
@@ -83,7 +83,7 @@ def text(row: Row, key: str, default: str = "") -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def needed(row: Row, key: str) -> str:
+def needed(row: JsonObject, key: str) -> str:
     """Return a text that must be there and not empty."""
     value = text(row, key)
     if not value:
@@ -91,7 +91,7 @@ def needed(row: Row, key: str) -> str:
     return value
 
 
-def number(row: Row, key: str, default: int = 0) -> int:
+def number(row: JsonObject, key: str, default: int = 0) -> int:
     """Return a whole number, also one that came as text; the default when it is absent or unreadable."""
     value = row.get(key)
     try:
@@ -102,7 +102,7 @@ def number(row: Row, key: str, default: int = 0) -> int:
         return default
 
 
-def optional(row: Row, key: str) -> str | None:
+def optional(row: JsonObject, key: str) -> str | None:
     """Return a text, or None when it is absent or null; `""` stays `""` (a consent that was never asked)."""
     value = row.get(key)
     return None if value is None else str(value)
@@ -124,7 +124,7 @@ def page(value: Any) -> Page:
     )
 
 
-def client_ref(row: Row) -> ClientRef:
+def client_ref(row: JsonObject) -> ClientRef:
     """Read a client of the account."""
     return ClientRef(needed(row, "ClientID"), text(row, "Name"))
 
@@ -142,8 +142,8 @@ def client_details(value: Any) -> ClientDetails:
     )
 
 
-def list_ref(row: Row) -> ListRef:
-    """Read a list of a client; a campaign says `Name`, listsforemail `ListName`."""
+def list_ref(row: JsonObject) -> ListRef:
+    """Read a list of a client; a campaign has `Name`, listsforemail `ListName`."""
     return ListRef(needed(row, "ListID"), text(row, "Name") or text(row, "ListName"))
 
 
@@ -165,8 +165,8 @@ def counters(value: Any) -> dict[str, int]:
     return {key: number(row, key) for key in row}
 
 
-def custom_field(row: Row) -> CustomField:
-    """Read a custom field; the read side says `FieldOptions`, the write side `Options`."""
+def custom_field(row: JsonObject) -> CustomField:
+    """Read a custom field; it is `FieldOptions` when read, `Options` when written."""
     options = row.get("FieldOptions") or []
     return CustomField(
         name=text(row, "FieldName"),
@@ -194,7 +194,7 @@ def subscriber(value: Any) -> Subscriber:
     )
 
 
-def field_values(row: Row) -> tuple[tuple[str, str], ...]:
+def field_values(row: JsonObject) -> tuple[tuple[str, str], ...]:
     """Return a row's custom fields as (key as it came, value) pairs; select-many fields repeat their key."""
     entries = row.get("CustomFields")
     if not isinstance(entries, list):
@@ -220,7 +220,7 @@ def import_result(value: Any) -> ImportResult:
     )
 
 
-def segment_ref(row: Row) -> SegmentRef:
+def segment_ref(row: JsonObject) -> SegmentRef:
     """Read a segment of a list or client."""
     return SegmentRef(text(row, "ListID"), needed(row, "SegmentID"), text(row, "Title"))
 
@@ -237,16 +237,16 @@ def segment_details(value: Any) -> SegmentDetails:
     )
 
 
-def audience(value: Any) -> Audience:
+def audience(value: Any) -> CampaignAudience:
     """Read the lists and segments of a campaign."""
     row = mapping(value)
-    return Audience(
+    return CampaignAudience(
         tuple(list_ref(entry) for entry in rows(row.get("Lists"))),
         tuple(segment_ref(entry) for entry in rows(row.get("Segments"))),
     )
 
 
-def journey_ref(row: Row) -> JourneyRef:
+def journey_ref(row: JsonObject) -> JourneyRef:
     """Read a journey of a client."""
     return JourneyRef(text(row, "ListID"), needed(row, "JourneyID"), text(row, "Name"), text(row, "Status"))
 
@@ -265,7 +265,7 @@ def journey(value: Any) -> Journey:
     return Journey(needed(row, "JourneyID"), text(row, "Name"), text(row, "TriggerType"), text(row, "Status"), emails)
 
 
-def webhook(row: Row) -> Webhook:
+def webhook(row: JsonObject) -> Webhook:
     """Read a webhook; the format is written `json` and read back `Json`."""
     return Webhook(
         webhook_id=needed(row, "WebhookID"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from connectors.campaign_monitor.client import responses
 from connectors.campaign_monitor.client.caller import Caller, done, read
-from connectors.campaign_monitor.client.entities import ImportResult, Row, Subscriber
+from connectors.campaign_monitor.client.entities import ImportResult, JsonObject, Subscriber
 from connectors.campaign_monitor.client.requests import (
     NO_AUTORESPONDERS,
     Autoresponders,
@@ -32,7 +32,7 @@ class Subscribers:
         request = Request("GET", "/subscribers/{}", (list_id,), (("email", email), *query), list_id=list_id)
         return await read(self._caller, request, responses.subscriber)
 
-    async def history(self, list_id: str, email: str) -> list[Row]:
+    async def history(self, list_id: str, email: str) -> list[JsonObject]:
         """GET history: rows of ID, Type, Name, Actions [{Event, Date, IPAddress, Detail}]; capped at 60 a campaign."""
         request = Request("GET", "/subscribers/{}/history", (list_id,), (("email", email),), list_id=list_id)
         return await read(self._caller, request, responses.rows)
@@ -40,7 +40,7 @@ class Subscribers:
     async def add(self, list_id: str, subscriber: SubscriberWrite, effects: Autoresponders = NO_AUTORESPONDERS) -> str:
         """POST: add or update one subscriber; return the address. Queued there: not visible at once.
 
-        Raises SubscriberRefused for who is inactive (204-208, without `effects.resubscribe`), and RateLimited
+        Raises SubscriberRefused for inactive ones (204-208, without `effects.resubscribe`), and RateLimited
         (`subscriber_throttled`) when the same address is written too quickly.
         """
         request = _write(list_id, "POST", subscriber_body(subscriber, effects))
@@ -66,8 +66,8 @@ class Subscribers:
     ) -> ImportResult:
         """POST import: add or update 1 to 1,000 subscribers, visible on return.
 
-        Partial failure (400, code 210) is a result like any other: who is not in `failures` is stored. Addresses in
-        `failures` are as they were sent. Raises ValueError for duplicates or a wrong number of subscribers.
+        Partial failure (400, code 210) is a result: subscribers that are not in `failures` are
+        stored. Addresses in `failures` are as they were sent. Raises ValueError for duplicates or a wrong number.
         """
         request = _write(list_id, "POST", import_body(subscribers, effects), under="/import")
         try:
@@ -79,7 +79,7 @@ class Subscribers:
                 raise MalformedAnswer(request.operation, f"code 210, but {reason}") from None
 
     async def unsubscribe(self, list_id: str, email: str) -> None:
-        """POST unsubscribe: the person leaves this list, and all others where the list's setting says so."""
+        """POST unsubscribe: from this list, and from the client's other lists where the list's setting is so."""
         body = dump({"EmailAddress": email})
         await done(self._caller, Request("POST", "/subscribers/{}/unsubscribe", (list_id,), body=body, list_id=list_id))
 

@@ -4,7 +4,7 @@
     ├── NotSent                          no connection: a write was certainly not applied
     ├── OutcomeUnknown                   the request left, no whole answer came: a write may have been applied
     ├── MalformedAnswer                  an answer came that cannot be used: HTML, cut JSON, wrong shape, too long
-    ├── OAuthRefused                     the token endpoint said no (`error`, `description`)
+    ├── OAuthRefused                     the token endpoint refused (`error`, `description`)
     ├── TokensNotStored                  new tokens are here, but could not be stored; they are not used before
     └── ApiError                         an error answer: `.status`, `.code`, `.message`, `.result_data`
         ├── RateLimited                  429; `.verdict.after` when the server named a time
@@ -29,7 +29,7 @@
 No text holds a credential, a webhook URL or the body of an answer; only Campaign Monitor's own message, cut.
 """
 
-# ruff: noqa: N818  (the names say what happened; "Error" on each would only hide it)
+# ruff: noqa: N818  (the names are what happened; "Error" on each would only hide it)
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ MESSAGE_LIMIT = 500
 
 
 class CampaignMonitorError(Exception):
-    """A call did not do what was asked. `verdict` says what that means for the request."""
+    """A call did not do what was asked. `verdict` is what that means for the request."""
 
     def __init__(self, text: str, verdict: Verdict) -> None:
         super().__init__(text)
@@ -85,7 +85,7 @@ class MalformedAnswer(CampaignMonitorError):
 
 
 class OAuthRefused(CampaignMonitorError):
-    """The token endpoint refused: a person has to connect the account again."""
+    """The token endpoint refused: a person has to reconnect the account."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(f"OAuth token request refused: {error} ({description})", Unauthorised(None, "reconnect"))
@@ -192,7 +192,7 @@ class WebhookRejected(RequestRejected):
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What an error body says; everything is optional in practice."""
+    """What an error body holds; everything is optional in practice."""
 
     code: int | None
     message: str
@@ -234,7 +234,7 @@ def error_of(operation: str, status: int, body: bytes, headers: Mapping[str, str
 
 
 def leaf(verdict: Verdict, code: int | None) -> type[ApiError]:
-    """Return the exception class for a verdict; the code's area tells the kinds of rejected requests apart."""
+    """Return the exception class for a verdict; the code's area distinguishes the kinds of rejected requests."""
     match verdict:
         case Transient(cause="rate_limited" | "subscriber_throttled"):
             return RateLimited

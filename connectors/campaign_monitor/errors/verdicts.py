@@ -1,6 +1,6 @@
 """What an answer means for the request that was made: verdicts are values, and `classify` is the whole table.
 
-A verdict says what happened, never what to do next: the importer's and the exporter's retry tables match on it.
+A verdict is what happened, never what to do next: `backoff.retry_after` and the exporter's decisions match on it.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Transient:
-    """It may work later. `after`: seconds that the server asked to wait, 0 = it said nothing.
+    """It may work later. `after`: seconds that the server asked to wait, 0 = it named none.
 
-    `outcome_unknown`: a write may have been applied although no answer says so. Repeating an upsert is harmless;
+    `outcome_unknown`: a write may have been applied although no answer confirms it. Repeating an upsert is harmless;
     repeating one that restarts autoresponders is not: ask first, or repeat without the flag.
     `subscriber_throttled` concerns one address only; others may go on.
     """
@@ -70,7 +70,7 @@ class Forbidden:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The resource is gone, or never was."""
+    """The resource does not exist any more, or never did."""
 
     code: int | None
     what: Literal["resource", "list", "segment", "custom_field", "journey", "journey_email"]
@@ -112,19 +112,19 @@ REFUSALS: dict[int, Reason] = {
     220: "invalid",
     221: "invalid",
 }
-"""What a row's code says about the person."""
+"""What a row's code means for the subscriber."""
 
-# A throttle of one address answers 429 as well, with this text and without rate headers; nothing else tells it apart.
+# A throttle of one address answers 429 as well, with this text and without rate headers; nothing else distinguishes it.
 _SUBSCRIBER_THROTTLE = "added too many times"
 
 
 def classify(
     status: int, code: int | None = None, *, message: str = "", headers: Mapping[str, str] | None = None
 ) -> Verdict:
-    """Say what an answer means. The code decides; status and headers fill in where there is no known code.
+    """Return what an answer means. The code counts; status and headers fill in where there is no known code.
 
     `headers` may be any mapping with case-insensitive or canonical names. 5xx is always transient, whatever the
-    body says, and the outcome of a write is then unknown. Unknown codes with 4xx are permanent.
+    body holds, and the outcome of a write is then unknown. Unknown codes with 4xx are permanent.
     """
     if 200 <= status < 300:
         return Accepted()
@@ -184,7 +184,7 @@ def _permanent(status: int, code: int | None) -> Verdict:
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float:
-    """Return the seconds that `X-RateLimit-Reset` or `Retry-After` asks for; 0 when neither says a number."""
+    """Return the seconds that `X-RateLimit-Reset` or `Retry-After` asks for; 0 when neither is a number."""
     for name in ("X-RateLimit-Reset", "Retry-After"):
         try:
             seconds = float(headers.get(name, ""))

@@ -9,7 +9,7 @@ Two sources of knowledge, because Campaign Monitor announces its limit on some e
   quickly to the rate of the last refusal, slowly beside it, quickly beyond it. Repeated refusals wait longer each
   time, with jitter.
 
-Other processes on the same account show in both. They may also tell each other what they saw (`told`, `heard`).
+Other processes on the same account show in both. They may also share what they saw (`report`, `merge_report`).
 Times are seconds of one monotonic clock.
 """
 
@@ -25,8 +25,8 @@ RESET_MARGIN_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What one answer says about the limit. `reset`: seconds from now; None where nothing was said."""
+class RateLimitSignal:
+    """What one answer shows about the limit. `reset`: seconds from now; None where the answer had no such header."""
 
     throttled: bool = False
     limit: int | None = None
@@ -34,18 +34,18 @@ class Seen:
     reset: float | None = None
 
 
-NOTHING_SEEN = Seen()
+NO_SIGNAL = RateLimitSignal()
 
 
-def seen(status: int, headers: Mapping[str, str], body: bytes = b"") -> Seen:
-    """Read an answer for its limiter. The throttle of one address is no word about the account."""
+def read_signal(status: int, headers: Mapping[str, str], body: bytes = b"") -> RateLimitSignal:
+    """Read an answer for its limiter. The throttle of one address shows nothing about the account."""
     throttled = False
     if status == 429:
         content = read_error(status, body)
         verdict = classify(status, content.code, message=content.message, headers=headers)
         throttled = isinstance(verdict, Transient) and verdict.cause == "rate_limited"
     named = "X-RateLimit-Reset" in headers or "Retry-After" in headers
-    return Seen(
+    return RateLimitSignal(
         throttled,
         limit=_count(headers, "X-RateLimit-Limit"),
         remaining=_count(headers, "X-RateLimit-Remaining"),
@@ -62,8 +62,8 @@ def _count(headers: Mapping[str, str], name: str) -> int | None:
 class Window:
     """What is announced: `remaining` until `resets_at`.
 
-    After that a like window is assumed, `announced` false, until an answer says more: same limit, same length (the
-    longest reset that was announced).
+    After that a like window is assumed, `announced` false, until an answer announces another: same limit, same
+    length (the longest reset that was announced).
     """
 
     began: float
@@ -75,8 +75,8 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What one process tells the others, as durations: their monotonic clocks differ. `at` is a Unix time."""
+class RateLimitReport:
+    """What one process reports to the others, as durations: their monotonic clocks differ. `at` is a Unix time."""
 
     at: float
     limit: int | None
@@ -111,8 +111,8 @@ class Allowance:
         """Count a request that starts now."""
         return replace(self, in_flight=self.in_flight + 1, window=self._current(now), pace=self.pace.started(now))
 
-    def answered(self, what: Seen, started_at: float, now: float, jitter: float = 1.0) -> "Allowance":
-        """Take in one answer, or `NOTHING_SEEN` when none came. `jitter`: 0 to 1, spreads workers that wait."""
+    def answered(self, what: RateLimitSignal, started_at: float, now: float, jitter: float = 1.0) -> "Allowance":
+        """Record one answer, or `NO_SIGNAL` when none came. `jitter`: 0 to 1, spreads workers that wait."""
         known = replace(self, in_flight=self.in_flight - 1, window=self._learned(what, started_at, now))
         if not what.throttled:
             return replace(known, probing=False, pace=self.pace.accepted(now))
@@ -124,11 +124,11 @@ class Allowance:
         pace, pause = self.pace.refused(now, jitter)
         return replace(known, pace=pace, paused_until=max(self.paused_until, now + pause), struck_at=now)
 
-    def told(self, now: float, unix_now: float) -> Told:
+    def report(self, now: float, unix_now: float) -> RateLimitReport:
         """Return what other processes on this account should know."""
         window = self._current(now)
         known = window if window is not None and window.announced else None
-        return Told(
+        return RateLimitReport(
             at=unix_now,
             limit=known.limit if known else None,
             remaining=known.remaining if known else None,
@@ -137,15 +137,18 @@ class Allowance:
             interval=self.pace.interval,
         )
 
-    def heard(self, told: Told, now: float, unix_now: float) -> "Allowance":
-        """Merge what another process told; the stricter word counts, and old words count for nothing."""
-        age = max(unix_now - told.at, 0.0)
-        paused = max(self.paused_until, now + told.pause - age) if told.pause > age else self.paused_until
-        merged = replace(self, paused_until=paused, pace=self.pace.not_faster_than(told.interval))
-        if told.remaining is None or told.resets_in is None or told.resets_in <= age:
+    def merge_report(self, report: RateLimitReport, now: float, unix_now: float) -> "Allowance":
+        """Merge a rate-limit report from another process of the account.
+
+        The stricter limit counts; what has expired since the report is ignored.
+        """
+        age = max(unix_now - report.at, 0.0)
+        paused = max(self.paused_until, now + report.pause - age) if report.pause > age else self.paused_until
+        merged = replace(self, paused_until=paused, pace=self.pace.not_faster_than(report.interval))
+        if report.remaining is None or report.resets_in is None or report.resets_in <= age:
             return merged
-        left = told.resets_in - age
-        theirs = Window(now, now + left, told.limit, told.remaining, left)
+        left = report.resets_in - age
+        theirs = Window(now, now + left, report.limit, report.remaining, left)
         ours = self._current(now)
         if ours is None or not ours.announced:
             return replace(merged, window=theirs)
@@ -161,7 +164,7 @@ class Allowance:
         began = window.resets_at + (now - window.resets_at) // length * length
         return Window(began, began + length, window.limit, max(window.limit, 1), length, announced=False)
 
-    def _learned(self, what: Seen, started_at: float, now: float) -> Window | None:
+    def _learned(self, what: RateLimitSignal, started_at: float, now: float) -> Window | None:
         window = self._current(now)
         if what.remaining is None or what.reset is None:
             return window and replace(window, remaining=max(window.remaining - 1, 0))  # counted, as far as we know

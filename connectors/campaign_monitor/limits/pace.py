@@ -12,7 +12,7 @@ from connectors.campaign_monitor.errors.backoff import backoff
 # How long accepted requests are remembered to measure the rate that was good. Shorter: a burst within a minute's
 # allowance looks like a rate. Longer: the first pace after an idle hour is far too slow.
 MEMORY_SECONDS = 30.0
-# One request a minute always goes out: something has to find out that the limit is gone.
+# One request a minute always goes out: something has to find out that the limit was lifted.
 SLOWEST_INTERVAL = 60.0
 FASTEST_INTERVAL = 0.001
 # Nothing was measured when the first call after an idle hour is refused; a lone refusal should not cost a minute.

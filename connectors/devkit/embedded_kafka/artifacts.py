@@ -26,12 +26,12 @@ JAVA_NEEDED = 17
 
 POM = Path(__file__).with_name("pom.xml")
 
-Progress = Callable[[str], None]
-"""Told one line of progress at a time, without a line end."""
+ReportProgress = Callable[[str], None]
+"""Called with one line of progress at a time, without a line end."""
 
 
 class BrokerUnavailableError(RuntimeError):
-    """The embedded broker cannot be had; the message says in one sentence what is missing and what to install."""
+    """The embedded broker cannot be had; the message names in one sentence what is missing and what to install."""
 
 
 class Distribution(NamedTuple):
@@ -86,7 +86,7 @@ def find_java() -> Path:
     return java
 
 
-def distribution(progress: Progress = to_stderr) -> Distribution:
+def distribution(progress: ReportProgress = to_stderr) -> Distribution:
     """Return a complete distribution, fetching it first where that was never done.
 
     Safe for several processes at once: one fetches, the others wait for it.
@@ -123,7 +123,7 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(java: Path, jars: Path, progress: Progress) -> None:
+def _fetch(java: Path, jars: Path, progress: ReportProgress) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise BrokerUnavailableError(

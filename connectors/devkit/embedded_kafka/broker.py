@@ -26,7 +26,7 @@ import structlog
 from connectors.devkit.embedded_kafka.artifacts import (
     BrokerUnavailableError,
     Distribution,
-    Progress,
+    ReportProgress,
     distribution,
     locked,
     to_stderr,
@@ -51,7 +51,7 @@ class EmbeddedKafka:
         port: the clients' port; without it a free one.
         properties: broker properties that go before ours.
         quick_jit: compile less. Starts 0.4 s faster and costs the broker about a third more CPU under load: for tests.
-        progress: told what takes long: fetching and preparing, each once per user.
+        progress: called with what takes long: fetching and preparing, each once per user.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class EmbeddedKafka:
         *,
         properties: Mapping[str, str] | None = None,
         quick_jit: bool = False,
-        progress: Progress = to_stderr,
+        progress: ReportProgress = to_stderr,
     ) -> None:
         self._temporary = None if data_dir else tempfile.TemporaryDirectory(prefix="cm-streams-kafka-")
         self._directory = Path(data_dir or (self._temporary.name if self._temporary else "")).absolute()
@@ -82,7 +82,7 @@ class EmbeddedKafka:
 
     @property
     def directory(self) -> Path:
-        """Where the broker keeps its logs (data/), its properties and what it says (kafka.log)."""
+        """Where the broker keeps its logs (data/), its properties and its log (kafka.log)."""
         return self._directory
 
     @property
@@ -99,7 +99,7 @@ class EmbeddedKafka:
         """Start the broker and return when it answers; on the same data and port when it ran before.
 
         Raises:
-            BrokerUnavailableError: Java or Maven is missing, or the broker did not come up; says why.
+            BrokerUnavailableError: Java or Maven is missing, or the broker did not come up; the message has the reason.
         """
         if self.running:
             return self
@@ -122,12 +122,12 @@ class EmbeddedKafka:
         self._await_end(STOP_SECONDS)
 
     def restart(self, *, deadline_seconds: float = START_SECONDS) -> None:
-        """Start again on the same data and port, after an orderly stop where it still runs."""
+        """Restart on the same data and port, after an orderly stop where it still runs."""
         self.stop()
         self.start(deadline_seconds=deadline_seconds)
 
     def pause(self) -> None:
-        """Stop the process where it stands (SIGSTOP): connections stay open and nothing is answered."""
+        """Suspend the process (SIGSTOP): connections stay open and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -186,7 +186,7 @@ class EmbeddedKafka:
             try:
                 self._await_answer(port, time.monotonic() + deadline_seconds)
             except BrokerUnavailableError:
-                if self._port_given or attempt == 2 or "BindException" not in self._said():
+                if self._port_given or attempt == 2 or "BindException" not in self._last_error():
                     raise
                 self._port = None
                 continue
@@ -213,14 +213,14 @@ class EmbeddedKafka:
 
     def _spawn(self, command: list[str]) -> None:
         removed_with_us = self._temporary.name if self._temporary else "-"
-        with (self._directory / "kafka.log").open("ab") as said:
+        with (self._directory / "kafka.log").open("ab") as log_file:
             # A session of its own: Ctrl-C in a terminal reaches us, and we end the broker when its clients are done.
             self._supervisor = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-I", "-S", str(SUPERVISOR), removed_with_us, *command],
                 text=True,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=log_file,
                 start_new_session=True,
             )
         line = self._supervisor.stdout.readline() if self._supervisor.stdout else ""
@@ -236,10 +236,10 @@ class EmbeddedKafka:
         self.kill()
         fault = "did not answer in time" if ran else "ended"
         raise BrokerUnavailableError(
-            f"The embedded broker {fault}; its last words in {self._directory}: {self._said()}"
+            f"The embedded broker {fault}; the last error in its log in {self._directory}: {self._last_error()}"
         )
 
-    def _said(self) -> str:
+    def _last_error(self) -> str:
         lines = (self._directory / "kafka.log").read_text(errors="replace").strip().splitlines()
         return next((line for line in reversed(lines) if "Exception" in line or "ERROR" in line), "nothing")
 

@@ -27,7 +27,7 @@ PROPERTIES: Mapping[str, str] = {
     "group.initial.rebalance.delay.ms": "0",
     # Tests of lost members ask for short sessions; 6 s is the broker's default floor.
     "group.min.session.timeout.ms": "1000",
-    # Looked at every 10 s by default, which would make every transaction timeout up to 10 s longer than it says.
+    # Looked at every 10 s by default, which would make every transaction timeout up to 10 s longer than configured.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # After SIGKILL the controller waits for the dead broker's session before it takes the new one: 9 s by default.
     # Shorter than 3 s, a busy two-core machine would fence a broker that lives.
@@ -54,7 +54,7 @@ def broker_properties(
     """Return all properties of one broker.
 
     `listeners` maps a listener's name to host:port, `advertised` and `controller` are host:port as clients and the
-    controller's voters see them. `extra` has the last word.
+    controller's voters see them. `extra` overrides all others.
     """
     addresses = {
         "listeners": ",".join(f"{name}://{address}" for name, address in listeners.items()),

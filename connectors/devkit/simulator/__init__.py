@@ -10,11 +10,11 @@ In the same process::
         ...                                   # talk to sim.base_url with sim.api_key
         sim.controls.unsubscribe(list_id, "someone@example.net")      # what a person does
         sim.controls.inject(kind="reset", after=True, path="/subscribers/*/import.json")
-        assert sim.controls.writes()[-1]["after"] == "Active"         # the books
+        assert sim.controls.writes()[-1]["after"] == "Active"         # the request log
 
 `sim.base_url` ends in `/api/v3.3`, `sim.oauth_url` in `/oauth`; `sim.state` is everything it holds, `sim.controls` all
-verbs (`Controls`), `sim.state.books` the logs. From another process: `SimulatorAdmin(admin_url)` has the same verbs, as
-coroutines. In a thread, for a blocking client: `with SimulatorThread(SimulatorSettings(...)) as sim`.
+verbs (`Controls`), `sim.state.request_log` the logs. From another process: `SimulatorAdmin(admin_url)` has the same
+verbs, as coroutines. In a thread, for a blocking client: `with SimulatorThread(SimulatorSettings(...)) as sim`.
 
 As a process: `cm-streams simulator --port 8900 --api-key KEY` with a demo account in which everything exists
 (`SimulatorSettings(demo=True)` here). `GET /simulator/health` answers when it serves, `GET /simulator/verbs` lists the

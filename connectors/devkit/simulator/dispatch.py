@@ -13,12 +13,12 @@ from aiohttp import web
 from connectors.devkit.simulator.account import accounts, custom_fields, lists, segments, webhooks
 from connectors.devkit.simulator.campaigns import campaigns, report_pages
 from connectors.devkit.simulator.data.entities import Json
-from connectors.devkit.simulator.data.roster import fold
-from connectors.devkit.simulator.protocol.call import Call, Route, Router
+from connectors.devkit.simulator.data.subscriber_store import fold
+from connectors.devkit.simulator.protocol.call import ApiCall, Endpoint, EndpointRouter
 from connectors.devkit.simulator.protocol.credentials import Identity
-from connectors.devkit.simulator.protocol.errors import ApiError
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError
 from connectors.devkit.simulator.protocol.faults import Fault
-from connectors.devkit.simulator.protocol.responses import Reply, carry_out, error_reply, reply_of, web_response
+from connectors.devkit.simulator.protocol.responses import Reply, apply_fault, error_reply, reply_of, web_response
 from connectors.devkit.simulator.state import SimulatorState
 from connectors.devkit.simulator.subscribers import listings, subscribers
 
@@ -48,21 +48,21 @@ class Dispatcher:
 
     def __init__(self, state: SimulatorState, do: Do) -> None:
         self._state = state
-        self._router = Router(ROUTES)
+        self._router = EndpointRouter(ROUTES)
         self._do = do
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         state, settings = self._state, self._state.settings
-        state.settle()
+        state.run_due()
         segments, wants_json = split_path(request)
         if len(segments) < 2 or not segments[1].startswith("v3."):
-            return web_response(request, error_reply(ApiError(404)), True)
+            return web_response(request, error_reply(SimulatedApiError(404)), True)
         try:
-            identity: Identity | ApiError = state.keyring.identify(
+            identity: Identity | SimulatedApiError = state.keyring.identify(
                 request.headers.get("Authorization"), state.clock.time()
             )
-        except ApiError as error:
+        except SimulatedApiError as error:
             identity = error
         found = self._router.find(request.method, segments[2:])
         raw = await request.read()
@@ -70,71 +70,73 @@ class Dispatcher:
         if found is not None and isinstance(identity, Identity):
             route, path = found
             query = {name.lower(): value for name, value in request.query.items()}
-            call = Call(state, identity, path, query, raw, route.argument)
+            call = ApiCall(state, identity, path, query, raw, route.argument)
             addresses = written_addresses(route, call)
-            state.books.calls[route.name] += 1
-        state.books.enter(addresses or [])
+            state.request_log.calls[route.name] += 1
+        state.request_log.begin_call(addresses or [])
         try:
             fault = self._fault(request.method, segments, found[0] if found else None, addresses)
             if settings.latency_ms:
                 await asyncio.sleep(settings.latency_ms / 1_000)
             return await self._answer(request, identity, found[0] if found else None, call, fault, wants_json)
         finally:
-            state.books.leave(addresses or [])
+            state.request_log.end_call(addresses or [])
 
     async def _answer(
         self,
         request: web.Request,
-        identity: Identity | ApiError,
-        route: Route | None,
-        call: Call | None,
+        identity: Identity | SimulatedApiError,
+        route: Endpoint | None,
+        call: ApiCall | None,
         fault: Fault | None,
         wants_json: bool,
     ) -> web.StreamResponse:
-        books = self._state.books
+        log = self._state.request_log
         if fault is not None and not fault.after:
             if fault.kind == "mutate":
                 for verb, arguments in fault.acts:
                     self._do(verb, arguments)
             else:
-                cut_short = await carry_out(request, fault)
+                cut_short = await apply_fault(request, fault)
                 if cut_short is not None:
                     return cut_short
         reply = await self._reply(identity, route, call)
-        books.answers[f"{reply.status}/{reply.code}" if reply.code else str(reply.status)] += 1
+        log.answers[f"{reply.status}/{reply.code}" if reply.code else str(reply.status)] += 1
         if fault is not None and (fault.after or fault.kind in ("truncate", "slow")):
-            cut_short = await carry_out(request, fault, reply)
+            cut_short = await apply_fault(request, fault, reply)
             if cut_short is not None:
                 return cut_short
         pretty = call is not None and call.wants("pretty")
         return web_response(request, reply, wants_json, gzip=self._state.settings.gzip, pretty=pretty)
 
-    async def _reply(self, identity: Identity | ApiError, route: Route | None, call: Call | None) -> Reply:
-        if isinstance(identity, ApiError):
+    async def _reply(
+        self, identity: Identity | SimulatedApiError, route: Endpoint | None, call: ApiCall | None
+    ) -> Reply:
+        if isinstance(identity, SimulatedApiError):
             return error_reply(identity)
         passes, headers = self._state.limits.call(self._state.clock.time())
         if not passes:
-            return error_reply(ApiError(429), headers)
+            return error_reply(SimulatedApiError(429), headers)
         try:
             if route is None or call is None:
-                raise ApiError(404)
+                raise SimulatedApiError(404)
             if identity.scopes is not None and route.scope is not None and route.scope not in identity.scopes:
-                raise ApiError(60)
+                raise SimulatedApiError(60)
             answer = route.handler(call)
             return reply_of(await answer if isinstance(answer, Awaitable) else answer, headers)
-        except ApiError as error:
+        except SimulatedApiError as error:
             return error_reply(error, headers)
 
     def _fault(
-        self, method: str, segments: list[str], route: Route | None, addresses: list[str] | None
+        self, method: str, segments: list[str], route: Endpoint | None, addresses: list[str] | None
     ) -> Fault | None:
         if not self._state.faults:
             return None
         path = "/" + "/".join(segments[2:])
         paths = [path, f"{path}.json"] + ([route.pattern] if route else [])
-        fault = self._state.faults.pick(method, paths, {one.partition("/")[2] for one in addresses or ()})
+        fault = self._state.faults.next_for(method, paths, {address.partition("/")[2] for address in addresses or ()})
         if fault is not None:
-            self._state.books.faults[fault.kind] += 1
+            self._state.request_log.faults[fault.kind] += 1
         return fault
 
 
@@ -150,7 +152,7 @@ def split_path(request: web.Request) -> tuple[list[str], bool]:
     return parts, "application/json" in request.headers.get("Accept", "")
 
 
-def written_addresses(route: Route, call: Call) -> list[str]:
+def written_addresses(route: Endpoint, call: ApiCall) -> list[str]:
     """Return `list id/address` of everybody whom a call writes; [] for reads and for bodies that cannot be read."""
     if route.scope != "ImportSubscribers":
         return []
@@ -161,6 +163,6 @@ def written_addresses(route: Route, call: Call) -> list[str]:
             email = call.query.get("email") or call.body().get("emailaddress") or ""
             return [f"{list_id}/{fold(str(email))}"]
         folded = {fold(str(row.get("EmailAddress") or row.get("emailaddress") or "")) for row in rows}
-    except (ApiError, AttributeError, TypeError, orjson.JSONDecodeError):
+    except (SimulatedApiError, AttributeError, TypeError, orjson.JSONDecodeError):
         return []
     return [f"{list_id}/{email}" for email in folded]

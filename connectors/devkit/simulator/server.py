@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from connectors.devkit.simulator.account.webhooks import WebhookSender
-from connectors.devkit.simulator.controls.admin import Admin
+from connectors.devkit.simulator.controls.admin import AdminApi
 from connectors.devkit.simulator.controls.controls import Controls
 from connectors.devkit.simulator.controls.demo import seed_demo
 from connectors.devkit.simulator.dispatch import Dispatcher
@@ -53,12 +53,12 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """What stands for `https://api.createsend.com/api/v3.3`."""
+        """The simulator's `https://api.createsend.com/api/v3.3`."""
         return f"{self.url}/api/v3.3"
 
     @property
     def oauth_url(self) -> str:
-        """What stands for `https://api.createsend.com/oauth`; `/token` is below it."""
+        """The simulator's `https://api.createsend.com/oauth`; `/token` is below it."""
         return f"{self.url}/oauth"
 
     @property
@@ -75,7 +75,7 @@ class Simulator:
         """Listen. Raises OSError when the port is taken."""
         app = web.Application(client_max_size=_LARGEST_BODY)
         OAuthPages(self.state).add_to(app)
-        Admin(self.controls).add_to(app)
+        AdminApi(self.controls).add_to(app)
         app.router.add_route("*", "/api/{path:.*}", Dispatcher(self.state, self.controls.do).handle)
         self._sender = WebhookSender(self.state)
         await self._sender.start()
@@ -103,7 +103,7 @@ class Simulator:
             await self._runner.cleanup()
 
     async def webhooks_sent(self, timeout_seconds: float = 10.0) -> None:
-        """Wait until every emitted event was answered 2xx, dropped on purpose or given up. Raises TimeoutError."""
+        """Wait until every emitted event was answered 2xx, dropped on purpose or abandoned. Raises TimeoutError."""
         if self._sender is not None:
             async with asyncio.timeout(timeout_seconds):
                 await self._sender.sent()
@@ -111,11 +111,11 @@ class Simulator:
     def retry_webhooks_now(self) -> None:
         """End the pause before the next attempt of a webhook that is being repeated."""
         if self._sender is not None:
-            self._sender.hurry.set()
+            self._sender.skip_pause.set()
 
     async def _tick(self) -> None:
         while True:
-            self.state.settle()
+            self.state.run_due()
             await asyncio.sleep(_TICK_SECONDS)
 
     async def __aenter__(self) -> Self:

@@ -10,14 +10,14 @@ class SimulatorSettings(BaseModel):
     """What the simulated Campaign Monitor holds at the start and how it behaves.
 
     Times carry their unit in the name. Where Campaign Monitor's behaviour is not established there is a switch, and
-    its default is what most sources say.
+    its default is what most sources report.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     # Where it listens
     host: str = "127.0.0.1"
-    port: int = 0  # 0 takes a free port; `Simulator.base_url` says which
+    port: int = 0  # 0 takes a free port; `Simulator.base_url` has it
     # What it holds at the start
     api_key: str = "simulator-key"
     account_name: str = "Simulated account"
@@ -28,7 +28,7 @@ class SimulatorSettings(BaseModel):
     subscribers: int = Field(default=2_000, ge=0)  # of the demo account, on its first list
     activity: int = Field(default=5_000, ge=0)  # report rows of the demo account, over all sent campaigns
     now: datetime | None = None  # the clock's start; None is the real time
-    frozen: bool = False  # the clock stands still until it is moved
+    frozen: bool = False  # the clock does not run until it is moved
     # How it answers
     latency_ms: float = Field(default=0.0, ge=0)
     gzip: bool = False
@@ -68,5 +68,5 @@ class SimulatorSettings(BaseModel):
     webhook_drop_probability: float = Field(default=0.0, ge=0, le=1)
     webhook_reorder_probability: float = Field(default=0.0, ge=0, le=1)
     webhook_max_batch: int = Field(default=1_000, ge=1, le=1_000)
-    # Books
+    # Request log
     book_limit: int | None = None  # entries kept in each log; None keeps all

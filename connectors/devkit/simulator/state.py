@@ -11,18 +11,25 @@ from hashlib import blake2b
 from itertools import count
 from zoneinfo import ZoneInfo
 
-from connectors.devkit.simulator.campaigns.mailings import Campaign, Journey, JourneyEmail
-from connectors.devkit.simulator.data.entities import Account, Client, Json, Segment, SubscriberList, Webhook
-from connectors.devkit.simulator.data.request_log import Books, Dropped
+from connectors.devkit.simulator.campaigns.mailings import SimulatedCampaign, SimulatedJourney, SimulatedJourneyEmail
+from connectors.devkit.simulator.data.entities import (
+    Json,
+    SimulatedAccount,
+    SimulatedClient,
+    SimulatedSegment,
+    SimulatedWebhook,
+    SubscriberList,
+)
+from connectors.devkit.simulator.data.request_log import DroppedValue, RequestLog
 from connectors.devkit.simulator.data.transitions import WebhookType
 from connectors.devkit.simulator.data.zones import local_text
 from connectors.devkit.simulator.protocol.credentials import Keyring
-from connectors.devkit.simulator.protocol.faults import Faults
-from connectors.devkit.simulator.protocol.limits import Limits
+from connectors.devkit.simulator.protocol.faults import FaultPlan
+from connectors.devkit.simulator.protocol.limits import SimulatedLimits
 from connectors.devkit.simulator.settings import SimulatorSettings
 
 
-class Clock:
+class SimulatedClock:
     """Seconds since 1970 (UTC). Only `Clock` reads the machine's time; everything else asks it."""
 
     def __init__(self, start: datetime | None = None, *, frozen: bool = False) -> None:
@@ -48,7 +55,7 @@ class Clock:
         self._frozen_at = self.time() if at is None else at
 
     def resume(self) -> None:
-        """Let the clock run on from where it stands."""
+        """Let the clock run on from its present time."""
         if self._frozen_at is not None:
             self._offset = self._frozen_at - time.time()
             self._frozen_at = None
@@ -74,44 +81,44 @@ class Identifiers:
         return blake2b(f"{self._seed}/{kind}/{number}".encode(), digest_size=16).hexdigest()
 
 
-Emit = Callable[[SubscriberList, WebhookType, Json], None]
-Test = Callable[[SubscriberList, Webhook, list[Json]], Awaitable[None]]
+EmitEvent = Callable[[SubscriberList, WebhookType, Json], None]
+SendTestEvents = Callable[[SubscriberList, SimulatedWebhook, list[Json]], Awaitable[None]]
 
 
 class SimulatorState:
-    """One simulated Campaign Monitor: accounts and all below them, the clock, the books.
+    """One simulated Campaign Monitor: accounts and all below them, the clock, the request log.
 
     Only the server's event loop changes it; code of the same process may read it between awaits.
     """
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
-        self.clock = Clock(settings.now, frozen=settings.frozen)
+        self.clock = SimulatedClock(settings.now, frozen=settings.frozen)
         # Seeded history ends with the day before, so that it is the same for whoever starts on one day.
         self.history_end = self.clock.now() // 86_400 * 86_400
         self.identifiers = Identifiers(settings.seed)
         self.random = random.Random(settings.seed)
-        self.books = Books(settings.book_limit)
-        self.limits = Limits(settings)
+        self.request_log = RequestLog(settings.book_limit)
+        self.limits = SimulatedLimits(settings)
         self.keyring = Keyring({}, {}, {}, {}, {})
-        self.accounts: list[Account] = []
-        self.clients: dict[str, Client] = {}
+        self.accounts: list[SimulatedAccount] = []
+        self.clients: dict[str, SimulatedClient] = {}
         self.lists: dict[str, SubscriberList] = {}
-        self.segments: dict[str, Segment] = {}
-        self.campaigns: dict[str, Campaign] = {}
-        self.journeys: dict[str, Journey] = {}
-        self.journey_emails: dict[str, JourneyEmail] = {}
+        self.segments: dict[str, SimulatedSegment] = {}
+        self.campaigns: dict[str, SimulatedCampaign] = {}
+        self.journeys: dict[str, SimulatedJourney] = {}
+        self.journey_emails: dict[str, SimulatedJourneyEmail] = {}
         self.row_refusals: dict[str, int] = {}  # folded address -> the code that an import answers for it
-        self.faults = Faults()
-        self.emit: Emit = _emit_nothing
-        self.test_webhook: Test = _test_nothing
+        self.faults = FaultPlan()
+        self.emit: EmitEvent = _emit_nothing
+        self.test_webhook: SendTestEvents = _test_nothing
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
         self.account = self.add_account(settings.account_name, settings.api_key, settings.account_zone, settings.agency)
 
-    def add_account(self, name: str, api_key: str, zone_label: str, agency: bool = True) -> Account:
+    def add_account(self, name: str, api_key: str, zone_label: str, agency: bool = True) -> SimulatedAccount:
         """Add an account with its key."""
-        account = Account(name, api_key, zone_label, agency)
+        account = SimulatedAccount(name, api_key, zone_label, agency)
         account.admins.append({"EmailAddress": account.primary_contact, "Name": "Account Owner", "Status": "Active"})
         self.accounts.append(account)
         self.keyring.accounts[api_key] = account
@@ -123,44 +130,44 @@ class SimulatorState:
         zone_label: str = "(GMT) Coordinated Universal Time",
         country: str = "Belgium",
         api_key: str | None = None,
-        account: Account | None = None,
-    ) -> Client:
+        account: SimulatedAccount | None = None,
+    ) -> SimulatedClient:
         """Add a client; without `api_key` it gets one of its own."""
         client_id = self.identifiers.new("client")
         key = api_key or self.identifiers.new("client key")
-        client = Client(client_id, account or self.account, name, key, zone_label, country)
+        client = SimulatedClient(client_id, account or self.account, name, key, zone_label, country)
         self.clients[client_id] = client
         self.keyring.clients[key] = client
         return client
 
-    def add_list(self, client: Client, title: str) -> SubscriberList:
+    def add_list(self, client: SimulatedClient, title: str) -> SubscriberList:
         """Add an empty list."""
         made = SubscriberList(self.identifiers.new("list"), client, title)
         self.lists[made.list_id] = client.lists[made.list_id] = made
         return made
 
-    def remove_list(self, gone: SubscriberList) -> None:
-        """Take a list away, and its segments."""
-        del self.lists[gone.list_id], gone.client.lists[gone.list_id]
-        for segment in [one for one in self.segments.values() if one.parent is gone]:
+    def remove_list(self, removed: SubscriberList) -> None:
+        """Remove a list, and its segments."""
+        del self.lists[removed.list_id], removed.client.lists[removed.list_id]
+        for segment in [segment for segment in self.segments.values() if segment.parent is removed]:
             del self.segments[segment.segment_id]
 
-    def later(self, delay: float, act: Callable[[], None]) -> None:
-        """Do something when the clock is `delay` seconds further; at once without a delay."""
+    def schedule(self, delay: float, act: Callable[[], None]) -> None:
+        """Schedule an act for when the clock is `delay` seconds further; without a delay it runs at once."""
         if delay <= 0:
             act()
         else:
             heapq.heappush(self._queue, (self.clock.time() + delay, next(self._numbers), act))
 
-    def settle(self) -> None:
-        """Do what is due. Called before each answer and by the server's timer."""
+    def run_due(self) -> None:
+        """Run the scheduled acts whose time has come. Called before each answer and by the server's timer."""
         now = self.clock.time()
         while self._queue and self._queue[0][0] <= now:
             heapq.heappop(self._queue)[2]()
 
-    def drop(self, target: SubscriberList, email: str, key: str, value: str, reason: str) -> None:
-        """Write down a value that was ignored without an error."""
-        self.books.dropped.append(Dropped(self.clock.time(), target.list_id, email, key, value, reason))
+    def record_dropped(self, target: SubscriberList, email: str, key: str, value: str, reason: str) -> None:
+        """Record a value that was ignored without an error."""
+        self.request_log.dropped.append(DroppedValue(self.clock.time(), target.list_id, email, key, value, reason))
 
     def subscriber_date(self, at: int, zone: ZoneInfo) -> str:
         """Return a subscriber's date as a read shows it."""
@@ -173,8 +180,8 @@ class SimulatorState:
 
 
 def _emit_nothing(_list: SubscriberList, _type: WebhookType, _event: Json) -> None:
-    """Stand in until the server's webhook sender is there."""
+    """Used until the server's webhook sender has started."""
 
 
-async def _test_nothing(_list: SubscriberList, _hook: Webhook, _events: list[Json]) -> None:
-    """Stand in until the server's webhook sender is there."""
+async def _test_nothing(_list: SubscriberList, _hook: SimulatedWebhook, _events: list[Json]) -> None:
+    """Used until the server's webhook sender has started."""

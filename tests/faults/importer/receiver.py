@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from connectors.devkit.embedded_kafka.launch import free_ports
-
 from connectors.devkit.simulator.server import Simulator
 from connectors.kafka.settings import KafkaSettings
 from tests.faults.importer.processes import ROOT

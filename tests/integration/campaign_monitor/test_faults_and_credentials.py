@@ -130,7 +130,7 @@ async def test_credential_codes_end_after_one_attempt(code: int, error: type[Cam
         with pytest.raises(error) as caught:
             await api.lists.details(list_id)
         assert caught.value.code == code
-        assert sum(sim.state.books.answers.values()) == 1
+        assert sum(sim.state.request_log.answers.values()) == 1
 
 
 async def test_an_id_of_somebody_else() -> None:
@@ -163,7 +163,7 @@ class TokenWorld:
 
     @property
     def refreshes(self) -> int:
-        return self.sim.state.books.calls["POST /oauth/token"]
+        return self.sim.state.request_log.calls["POST /oauth/token"]
 
 
 @asynccontextmanager

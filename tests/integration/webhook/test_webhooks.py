@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from connectors.devkit.embedded_kafka.launch import free_ports
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.jobs import Jobs
 from connectors.control.settings import ControlSettings
+from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer

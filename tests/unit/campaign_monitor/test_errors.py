@@ -138,7 +138,7 @@ def test_verdicts(status: int, code: int | None, verdict: object) -> None:
     assert classify(status, code) == verdict
 
 
-def test_the_throttle_of_one_address_is_told_apart() -> None:
+def test_the_throttle_of_one_address_is_distinguished() -> None:
     text = "Subscriber was added too many times too quickly, try again later."
     assert classify(429, 429, message=text) == Transient("subscriber_throttled")
 

@@ -18,6 +18,7 @@ from connectors.campaign_monitor.errors.verdicts import (
     Unauthorised,
     Verdict,
 )
+from streams.domain.outcome import decide
 
 PERMANENT: list[Verdict] = [
     Accepted(),
@@ -94,3 +95,15 @@ async def test_a_deadline_ends_it_with_the_last_error() -> None:
 async def test_a_permanent_error_ends_it_at_once() -> None:
     with pytest.raises(ApiError):
         await run([error_of("GET /x", 400, b'{"Code":206}'), "never"])
+
+
+@pytest.mark.parametrize("verdict", [Transient("rate_limited", 20), Transient("gateway", 20, outcome_unknown=True)])
+def test_the_exporter_spreads_the_wait_that_the_server_names(verdict: Verdict) -> None:
+    """All workers of an account get the same answer: without a spread they would come back in the same instant."""
+    early, late = decide(verdict, 1, 0.0), decide(verdict, 1, 1.0)
+    assert (early.after, late.after) == (20, 22)
+
+
+def test_the_bounds_are_the_callers() -> None:
+    waits = [retry_after(Transient("network"), attempt, 1.0, first=0.5, longest=30.0) for attempt in (1, 2, 99)]
+    assert waits == [0.5, 1.0, 30.0]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from connectors.devkit.simulator.data.fields import SELECTS, CustomField, as_date, bare, is_number
+from connectors.devkit.simulator.data.fields import SELECTS, SimulatedField, as_date, bare, is_number
 
 RULE_MESSAGES = {
     2703: "Invalid Segment Clauses",
@@ -83,14 +83,14 @@ class Subject:
 def parse_rule(
     rule_type: str,
     clause: str,
-    fields: Mapping[str, CustomField],
+    fields: Mapping[str, SimulatedField],
     year: int,
     check_campaign: Callable[[str, tuple[str, ...]], int | None],
 ) -> Clause:
     """Return a rule's clause. Raises RuleError.
 
-    `fields` are the list's by bare key, `year` is the current one, `check_campaign` tells what is wrong with the
-    operands of a campaign rule.
+    `fields` are the list's by bare key, `year` is the current one, `check_campaign` returns the error code
+    of a campaign rule's operands, None when they are right.
     """
     if not rule_type:
         raise RuleError(2704, whole=True)
@@ -121,7 +121,7 @@ def parse_rule(
     return parsed
 
 
-def _field_clause(field: CustomField, verb: str, operand: str) -> Clause:
+def _field_clause(field: SimulatedField, verb: str, operand: str) -> Clause:
     if field.data_type == "Number":
         return _checked("number", verb, operand, (*_NUMBERS, *_PRESENCE), 2716, field.number)
     if field.data_type == "Date":
@@ -168,7 +168,7 @@ def _any_date(text: str) -> str | None:
 
 
 def holds(clause: Clause, subject: Subject, campaign: Callable[[str, tuple[str, ...], str], bool]) -> bool:
-    """Tell whether a subscriber meets a clause; texts compare without case. `campaign` answers for campaign rules."""
+    """Return True when a subscriber meets a clause; texts compare without case. `campaign` evaluates campaign rules."""
     kind, verb = clause.kind, clause.verb
     if kind == "campaign":
         return campaign(clause.rule_type, clause.operands, subject.email)

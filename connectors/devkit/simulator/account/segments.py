@@ -13,12 +13,12 @@ from connectors.devkit.simulator.account.segment_rules import (
     parse_rule,
     rule_texts,
 )
-from connectors.devkit.simulator.data.entities import Json, Segment, SubscriberList
-from connectors.devkit.simulator.data.fields import Values
-from connectors.devkit.simulator.data.transitions import State
+from connectors.devkit.simulator.data.entities import Json, SimulatedSegment, SubscriberList
+from connectors.devkit.simulator.data.fields import FieldValues
+from connectors.devkit.simulator.data.transitions import SimulatedState
 from connectors.devkit.simulator.data.zones import local_text
-from connectors.devkit.simulator.protocol.call import EMPTY, Answer, Call, Route
-from connectors.devkit.simulator.protocol.errors import MESSAGES, ApiError, undeserialisable
+from connectors.devkit.simulator.protocol.call import NO_BODY, ApiCall, Endpoint, EndpointResult
+from connectors.devkit.simulator.protocol.errors import MESSAGES, SimulatedApiError, undeserialisable
 from connectors.devkit.simulator.protocol.paging import envelope, read_page
 from connectors.devkit.simulator.state import SimulatorState
 from connectors.devkit.simulator.subscribers.listings import ORDER_FIELDS, listed, since_date
@@ -26,99 +26,104 @@ from connectors.devkit.simulator.subscribers.listings import ORDER_FIELDS, liste
 _REMEMBERED_VERDICTS = 100_000
 
 
-def of_client(call: Call) -> Answer:
+def of_client(call: ApiCall) -> EndpointResult:
     """Answer the segments of a client's lists."""
     client = call.client()
-    return Answer([_title(one) for one in call.state.segments.values() if one.parent.client is client])
+    return EndpointResult(
+        [_title(segment) for segment in call.state.segments.values() if segment.parent.client is client]
+    )
 
 
-def of_list(call: Call) -> Answer:
+def of_list(call: ApiCall) -> EndpointResult:
     """Answer the segments of a list."""
     target = call.list()
-    return Answer([_title(one) for one in call.state.segments.values() if one.parent is target])
+    return EndpointResult([_title(segment) for segment in call.state.segments.values() if segment.parent is target])
 
 
-def create(call: Call) -> Answer:
+def create(call: ApiCall) -> EndpointResult:
     """Create a segment and answer its id as a bare string."""
     target, body = call.list(), call.body()
     title = _checked_title(call.state, target, body)
     groups = checked_groups(call.state, target, body.get("rulegroups"))
     limit = call.state.settings.max_segments
-    if limit is not None and sum(one.parent.client is target.client for one in call.state.segments.values()) >= limit:
-        raise ApiError(283)
-    made = Segment(call.state.identifiers.new("segment"), target, title, groups, call.state.clock.time())
+    if (
+        limit is not None
+        and sum(segment.parent.client is target.client for segment in call.state.segments.values()) >= limit
+    ):
+        raise SimulatedApiError(283)
+    made = SimulatedSegment(call.state.identifiers.new("segment"), target, title, groups, call.state.clock.time())
     call.state.segments[made.segment_id] = made
-    return Answer(made.segment_id, 201)
+    return EndpointResult(made.segment_id, 201)
 
 
-def update(call: Call) -> Answer:
+def update(call: ApiCall) -> EndpointResult:
     """Replace title and rules."""
-    one, body = call.segment(), call.body()
-    title = _checked_title(call.state, one.parent, body, one)
-    groups = checked_groups(call.state, one.parent, body.get("rulegroups"))
-    one.title = title
-    _replace(call.state, one, groups)
-    return EMPTY
+    segment, body = call.segment(), call.body()
+    title = _checked_title(call.state, segment.parent, body, segment)
+    groups = checked_groups(call.state, segment.parent, body.get("rulegroups"))
+    segment.title = title
+    _replace(call.state, segment, groups)
+    return NO_BODY
 
 
-def add_rules(call: Call) -> Answer:
+def add_rules(call: ApiCall) -> EndpointResult:
     """Add one group of rules."""
-    one, body = call.segment(), call.body()
-    groups = checked_groups(call.state, one.parent, [{"Rules": body.get("rules")}])
-    _replace(call.state, one, one.groups + groups)
-    return EMPTY
+    segment, body = call.segment(), call.body()
+    groups = checked_groups(call.state, segment.parent, [{"Rules": body.get("rules")}])
+    _replace(call.state, segment, segment.groups + groups)
+    return NO_BODY
 
 
-def clear_rules(call: Call) -> Answer:
+def clear_rules(call: ApiCall) -> EndpointResult:
     """Take all rules away: every active subscriber is in the segment then."""
     _replace(call.state, call.segment(), [])
-    return EMPTY
+    return NO_BODY
 
 
-def delete(call: Call) -> Answer:
+def delete(call: ApiCall) -> EndpointResult:
     """Delete a segment; 272 while a draft is to be sent to it."""
-    one = call.segment()
-    if any(one.segment_id in draft.segment_ids for draft in call.state.campaigns.values() if not draft.sent):
-        raise ApiError(272)
-    del call.state.segments[one.segment_id]
-    return EMPTY
+    segment = call.segment()
+    if any(segment.segment_id in draft.segment_ids for draft in call.state.campaigns.values() if not draft.sent):
+        raise SimulatedApiError(272)
+    del call.state.segments[segment.segment_id]
+    return NO_BODY
 
 
-def details(call: Call) -> Answer:
+def details(call: ApiCall) -> EndpointResult:
     """Answer title, rules and the number of members."""
-    one = call.segment()
-    shown = [{"Rules": [dict(rule) for rule in group]} for group in one.groups]
-    count = len(members(call.state, one, allow_stale=True))
-    return Answer({"ActiveSubscribers": count, "RuleGroups": shown, **_title(one)})
+    segment = call.segment()
+    shown = [{"Rules": [dict(rule) for rule in group]} for group in segment.groups]
+    count = len(members(call.state, segment, allow_stale=True))
+    return EndpointResult({"ActiveSubscribers": count, "RuleGroups": shown, **_title(segment)})
 
 
-def active(call: Call) -> Answer:
+def active(call: ApiCall) -> EndpointResult:
     """Answer a page of the active subscribers that meet the rules."""
-    one = call.segment()
-    since = since_date(call, one.parent)
+    segment = call.segment()
+    since = since_date(call, segment.parent)
     request = read_page(call.query, ORDER_FIELDS)
-    rows = members(call.state, one)
+    rows = members(call.state, segment)
     if since is not None:
-        rows = [row for row in rows if one.parent.roster.changed[row] >= since]
-    rows = sorted(rows, key=one.parent.roster.sort_key(request.field))
+        rows = [row for row in rows if segment.parent.subscribers.changed[row] >= since]
+    rows = sorted(rows, key=segment.parent.subscribers.sort_key(request.field))
     start, stop = request.window(len(rows))
     page = rows[start:stop]
     if request.descending:
         page.reverse()
-    return Answer(envelope(listed(call, one.parent, page, mail_client=False), request, len(rows)))
+    return EndpointResult(envelope(listed(call, segment.parent, page, mail_client=False), request, len(rows)))
 
 
-def members(state: SimulatorState, one: Segment, *, allow_stale: bool = False) -> list[int]:
+def members(state: SimulatorState, segment: SimulatedSegment, *, allow_stale: bool = False) -> list[int]:
     """Return the rows of a segment. Raises ApiError 278 while it is being calculated, unless old ones will do."""
-    if state.clock.time() < one.rules_at + state.settings.segment_delay_seconds:
+    if state.clock.time() < segment.rules_at + state.settings.segment_delay_seconds:
         if state.settings.segment_delay_answer == "278" and not allow_stale:
-            raise ApiError(278)
-        return one.members
-    version = (one.parent.roster.version, one.revision)
-    if one.cached_for != version or _has_campaign_rule(one):
-        one.members = list(_evaluated(state, one))
-        one.cached_for = version
-    return one.members
+            raise SimulatedApiError(278)
+        return segment.members
+    version = (segment.parent.subscribers.version, segment.revision)
+    if segment.cached_for != version or _has_campaign_rule(segment):
+        segment.members = list(_evaluated(state, segment))
+        segment.cached_for = version
+    return segment.members
 
 
 def checked_groups(state: SimulatorState, target: SubscriberList, raw: Any) -> list[list[Json]]:
@@ -143,7 +148,7 @@ def checked_groups(state: SimulatorState, target: SubscriberList, raw: Any) -> l
             checked.append({"RuleType": rule_type, "Clause": clause})
         groups.append(checked)
     if failures:
-        raise ApiError(277, MESSAGES[277], failures)
+        raise SimulatedApiError(277, MESSAGES[277], failures)
     return groups
 
 
@@ -170,16 +175,16 @@ def _parsed(state: SimulatorState, target: SubscriberList, rule_type: str, claus
     return parse_rule(rule_type, clause, target.field_lookup, year, check)
 
 
-def _evaluated(state: SimulatorState, one: Segment) -> list[int]:
-    roster, zone = one.parent.roster, one.parent.client.zone
+def _evaluated(state: SimulatorState, segment: SimulatedSegment) -> list[int]:
+    subscribers, zone = segment.parent.subscribers, segment.parent.client.zone
     groups: list[list[Clause]] = []
-    for group in one.groups:
+    for group in segment.groups:
         clauses = []
         for rule in group:
             try:
-                clauses.append(_parsed(state, one.parent, rule["RuleType"], rule["Clause"]))
+                clauses.append(_parsed(state, segment.parent, rule["RuleType"], rule["Clause"]))
             except RuleError:
-                continue  # the field or the option behind the rule is gone: nobody meets it
+                continue  # the field or the option behind the rule does not exist any more: nobody meets it
         groups.append(clauses)
     campaign = _campaign_answer(state)
 
@@ -189,20 +194,20 @@ def _evaluated(state: SimulatorState, one: Segment) -> list[int]:
 
     def meets(row: int) -> bool:
         subject = Subject(
-            roster.email(row) if by_email else "",
-            roster.name(row) if by_name else "",
-            local_text(roster.joined[row], zone)[:10] if by_date else "",
-            roster.values(row),
+            subscribers.email(row) if by_email else "",
+            subscribers.name(row) if by_name else "",
+            local_text(subscribers.joined[row], zone)[:10] if by_date else "",
+            subscribers.values(row),
         )
         return all(any(holds(clause, subject, campaign) for clause in group) for group in groups)
 
-    rows = roster.rows(State.ACTIVE)
+    rows = subscribers.rows(SimulatedState.ACTIVE)
     if groups and not (by_email or by_name or by_date):
-        # Then the values decide alone, and most subscribers share theirs with others.
-        verdicts: dict[Values, bool] = {}
+        # Then only the values count, and most subscribers share theirs with others.
+        verdicts: dict[FieldValues, bool] = {}
         found = []
         for row in rows:
-            values = roster.values(row)
+            values = subscribers.values(row)
             verdict = verdicts.get(values)
             if verdict is None:
                 verdict = meets(row)
@@ -239,40 +244,42 @@ def _campaign_answer(state: SimulatorState) -> Callable[[str, tuple[str, ...], s
     return answer
 
 
-def _has_campaign_rule(one: Segment) -> bool:
-    return any(rule["RuleType"].lower().startswith("campaign") for group in one.groups for rule in group)
+def _has_campaign_rule(segment: SimulatedSegment) -> bool:
+    return any(rule["RuleType"].lower().startswith("campaign") for group in segment.groups for rule in group)
 
 
-def _replace(state: SimulatorState, one: Segment, groups: list[list[Json]]) -> None:
-    one.groups = groups
-    one.rules_at = state.clock.time()
-    one.revision += 1
+def _replace(state: SimulatorState, segment: SimulatedSegment, groups: list[list[Json]]) -> None:
+    segment.groups = groups
+    segment.rules_at = state.clock.time()
+    segment.revision += 1
 
 
-def _title(one: Segment) -> Json:
-    return {"ListID": one.parent.list_id, "SegmentID": one.segment_id, "Title": one.title}
+def _title(segment: SimulatedSegment) -> Json:
+    return {"ListID": segment.parent.list_id, "SegmentID": segment.segment_id, "Title": segment.title}
 
 
-def _checked_title(state: SimulatorState, target: SubscriberList, body: Json, own: Segment | None = None) -> str:
+def _checked_title(
+    state: SimulatorState, target: SubscriberList, body: Json, own: SimulatedSegment | None = None
+) -> str:
     title = body.get("title")
     if title is not None and not isinstance(title, str):
         raise undeserialisable("segment")
     if not title or not title.strip():
-        raise ApiError(273)
-    for one in state.segments.values():
-        if one is not own and one.parent is target and one.title.lower() == title.lower():
-            raise ApiError(275)
+        raise SimulatedApiError(273)
+    for segment in state.segments.values():
+        if segment is not own and segment.parent is target and segment.title.lower() == title.lower():
+            raise SimulatedApiError(275)
     return title
 
 
 ROUTES = (
-    Route("GET", "/clients/{clientid}/segments", of_client),
-    Route("GET", "/lists/{listid}/segments", of_list),
-    Route("POST", "/segments/{listid}", create, "ManageLists", "segment"),
-    Route("GET", "/segments/{segmentid}", details),
-    Route("PUT", "/segments/{segmentid}", update, "ManageLists", "segment"),
-    Route("DELETE", "/segments/{segmentid}", delete, "ManageLists"),
-    Route("POST", "/segments/{segmentid}/rules", add_rules, "ManageLists", "segment"),
-    Route("DELETE", "/segments/{segmentid}/rules", clear_rules, "ManageLists"),
-    Route("GET", "/segments/{segmentid}/active", active),
+    Endpoint("GET", "/clients/{clientid}/segments", of_client),
+    Endpoint("GET", "/lists/{listid}/segments", of_list),
+    Endpoint("POST", "/segments/{listid}", create, "ManageLists", "segment"),
+    Endpoint("GET", "/segments/{segmentid}", details),
+    Endpoint("PUT", "/segments/{segmentid}", update, "ManageLists", "segment"),
+    Endpoint("DELETE", "/segments/{segmentid}", delete, "ManageLists"),
+    Endpoint("POST", "/segments/{segmentid}/rules", add_rules, "ManageLists", "segment"),
+    Endpoint("DELETE", "/segments/{segmentid}/rules", clear_rules, "ManageLists"),
+    Endpoint("GET", "/segments/{segmentid}/active", active),
 )

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from connectors.devkit.simulator.data.entities import SubscriberList
 from connectors.devkit.simulator.data.population import mix
-from connectors.devkit.simulator.data.roster import fold
+from connectors.devkit.simulator.data.subscriber_store import fold
 
 _MINUTE = 60
 # One row in fifty repeats the row before it: the same person, link and minute, as Campaign Monitor's reports have it.
@@ -22,7 +22,7 @@ _HARD_REASONS = ("Hard Bounce ", "Mailbox does not exist", "Domain not found ")
 _SOFT_REASONS = ("Soft Bounce - Mailbox Full ", "Soft Bounce - Server busy", "")
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where an IP address is."""
 
     latitude: float
@@ -33,15 +33,15 @@ class Place(NamedTuple):
     country: str
 
 
-PLACES = (
-    Place(51.05, 3.7167, "Ghent", "East Flanders", "BE", "Belgium"),
-    Place(-33.8678, 151.2073, "Sydney", "New South Wales", "AU", "Australia"),
-    Place(40.7143, -74.006, "New York", "New York", "US", "United States"),
-    Place(-36.8485, 174.7633, "Auckland", "Auckland", "NZ", "New Zealand"),
-    Place(48.8534, 2.3488, "Paris", "Île-de-France", "FR", "France"),
-    Place(-23.5475, -46.6361, "São Paulo", "São Paulo", "BR", "Brazil"),
-    Place(35.0211, 135.7538, "Kyoto", "Kyoto", "JP", "Japan"),
-    Place(55.6059, 13.0007, "Malmö", "Skåne", "SE", "Sweden"),
+LOCATIONS = (
+    Location(51.05, 3.7167, "Ghent", "East Flanders", "BE", "Belgium"),
+    Location(-33.8678, 151.2073, "Sydney", "New South Wales", "AU", "Australia"),
+    Location(40.7143, -74.006, "New York", "New York", "US", "United States"),
+    Location(-36.8485, 174.7633, "Auckland", "Auckland", "NZ", "New Zealand"),
+    Location(48.8534, 2.3488, "Paris", "Île-de-France", "FR", "France"),
+    Location(-23.5475, -46.6361, "São Paulo", "São Paulo", "BR", "Brazil"),
+    Location(35.0211, 135.7538, "Kyoto", "Kyoto", "JP", "Japan"),
+    Location(55.6059, 13.0007, "Malmö", "Skåne", "SE", "Sweden"),
 )
 
 
@@ -53,18 +53,18 @@ class ReportRow(NamedTuple):
     at: int
     url: str = ""
     ip: str = ""
-    place: Place | None = None
+    place: Location | None = None
     bounce_type: str = ""
     reason: str = ""
 
 
-Rows = Sequence[int]
+RowNumbers = Sequence[int]
 
 
 class Recipients:
     """Rows of lists, numbered through; a range of seeded rows costs nothing, others four bytes each."""
 
-    def __init__(self, parts: Sequence[tuple[SubscriberList, Rows]]) -> None:
+    def __init__(self, parts: Sequence[tuple[SubscriberList, RowNumbers]]) -> None:
         self._parts = tuple(parts)
         self._starts = list(accumulate((len(rows) for _, rows in self._parts), initial=0))
 
@@ -80,13 +80,13 @@ class Recipients:
     def email(self, number: int) -> str:
         """Return the address that the recipient has now."""
         target, row = self[number]
-        return target.roster.email(row)
+        return target.subscribers.email(row)
 
     def find(self, email: str) -> int | None:
         """Return the number of a recipient, None when nothing was sent there."""
         folded = fold(email)
         for start, (target, rows) in zip(self._starts, self._parts, strict=False):
-            row = target.roster.find(folded)
+            row = target.subscribers.find(folded)
             if row is None:
                 continue
             place = row - rows.start if isinstance(rows, range) else bisect_left(rows, row)
@@ -95,28 +95,28 @@ class Recipients:
         return None
 
 
-def everybody(lists: Sequence[SubscriberList], limit: int | None = None) -> Recipients:
-    """Return the first `limit` subscribers of lists, in whatever state: whom an old campaign went to."""
-    parts: list[tuple[SubscriberList, Rows]] = []
-    left = sum(len(one.roster) for one in lists) if limit is None else limit
-    for one in lists:
-        rows = range(min(left, len(one.roster)))
+def first_subscribers(lists: Sequence[SubscriberList], limit: int | None = None) -> Recipients:
+    """Return the first `limit` subscribers of lists, in whatever state: the recipients of an old campaign."""
+    parts: list[tuple[SubscriberList, RowNumbers]] = []
+    left = sum(len(target.subscribers) for target in lists) if limit is None else limit
+    for target in lists:
+        rows = range(min(left, len(target.subscribers)))
         left -= len(rows)
-        parts.append((one, rows))
+        parts.append((target, rows))
     return Recipients(parts)
 
 
-def chosen(parts: Sequence[tuple[SubscriberList, Sequence[int]]]) -> Recipients:
-    """Return the given rows; an address on several lists is taken once."""
+def unique_recipients(parts: Sequence[tuple[SubscriberList, Sequence[int]]]) -> Recipients:
+    """Return the given rows; an address on several lists counts once."""
     if len(parts) == 1:
         target, rows = parts[0]
         return Recipients([(target, array("I", sorted(rows)))])
     seen: set[str] = set()
-    unique: list[tuple[SubscriberList, Rows]] = []
+    unique: list[tuple[SubscriberList, RowNumbers]] = []
     for target, rows in parts:
         kept = array("I")
         for row in sorted(rows):
-            folded = fold(target.roster.email(row))
+            folded = fold(target.subscribers.email(row))
             if folded not in seen:
                 seen.add(folded)
                 kept.append(row)
@@ -138,9 +138,9 @@ class SeededActivity:
         span: int,
         links: Sequence[str] = (),
     ) -> None:
-        everybody = len(recipients)
-        self.count = count if everybody else 0
-        self.people = max(1, min(people, everybody, count)) if self.count else 0
+        first_subscribers = len(recipients)
+        self.count = count if first_subscribers else 0
+        self.people = max(1, min(people, first_subscribers, count)) if self.count else 0
         self._seed = mix(seed)
         self._kind_seed = mix(seed ^ int.from_bytes(kind.encode()[:7], "big"))
         self._kind = kind
@@ -148,8 +148,8 @@ class SeededActivity:
         self._start = start - start % _MINUTE
         self._span = max(_MINUTE, span)
         self._links = tuple(links)
-        self._stride = _coprime(everybody)
-        self._inverse = pow(self._stride, -1, everybody) if everybody > 1 else 0
+        self._stride = _coprime(first_subscribers)
+        self._inverse = pow(self._stride, -1, first_subscribers) if first_subscribers > 1 else 0
 
     def at(self, row: int) -> int:
         """Return when a row happened (seconds since 1970, whole minutes); it never falls."""
@@ -169,7 +169,7 @@ class SeededActivity:
         """Return a row."""
         number -= self._repeats(number)
         target, place_on_list = self._recipients[self._person(number % self.people)]
-        email, list_id, at = target.roster.email(place_on_list), target.list_id, self.at(number)
+        email, list_id, at = target.subscribers.email(place_on_list), target.list_id, self.at(number)
         if self._kind == "spam":
             return ReportRow(email, list_id, at)
         bits = mix(self._kind_seed + number)
@@ -186,7 +186,7 @@ class SeededActivity:
         # A person mostly acts from one place: address and place follow from the person, not from the row.
         home = mix(self._seed ^ place_on_list)
         ip = f"{('203.0.113', '198.51.100', '192.0.2')[home % 3]}.{1 + (home >> 8) % 254}"
-        place = None if home % 20 == 0 else PLACES[(home >> 16) % len(PLACES)]
+        place = None if home % 20 == 0 else LOCATIONS[(home >> 16) % len(LOCATIONS)]
         url = self._links[(bits >> 8) % len(self._links)] if self._kind == "clicks" and self._links else ""
         return ReportRow(email, list_id, at, url, ip, place)
 
@@ -218,15 +218,15 @@ class SeededActivity:
 
     def _person(self, number: int) -> int:
         """Return the recipient that is number `number` in the order of acting; bounces take the other end."""
-        everybody = len(self._recipients)
+        first_subscribers = len(self._recipients)
         if self._kind == "bounces":
-            number = everybody - 1 - number
-        return (number * self._stride + self._seed) % everybody
+            number = first_subscribers - 1 - number
+        return (number * self._stride + self._seed) % first_subscribers
 
     def _number(self, recipient: int) -> int:
-        everybody = len(self._recipients)
-        number = (recipient - self._seed) * self._inverse % everybody if everybody > 1 else 0
-        return everybody - 1 - number if self._kind == "bounces" else number
+        first_subscribers = len(self._recipients)
+        number = (recipient - self._seed) * self._inverse % first_subscribers if first_subscribers > 1 else 0
+        return first_subscribers - 1 - number if self._kind == "bounces" else number
 
 
 def _coprime(count: int) -> int:

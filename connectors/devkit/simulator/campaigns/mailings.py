@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.devkit.simulator.campaigns.activity import Recipients, ReportRow, SeededActivity
-from connectors.devkit.simulator.data.entities import Client, SubscriberList
-from connectors.devkit.simulator.data.roster import fold
+from connectors.devkit.simulator.data.entities import SimulatedClient, SubscriberList
+from connectors.devkit.simulator.data.subscriber_store import fold
 from connectors.devkit.simulator.protocol.paging import PageRequest
 
 
-class Report:
+class ActivityReport:
     """Rows are numbered in the order of their dates, the computed ones first within a minute."""
 
     def __init__(self, seeded: SeededActivity | None = None) -> None:
@@ -23,7 +23,7 @@ class Report:
         self._orders: dict[tuple[str, int, int, int], array[int]] = {}
 
     def add(self, row: ReportRow) -> None:
-        """Note an act, on its whole minute."""
+        """Add an act, on its whole minute."""
         insort(self._acts, row._replace(at=row.at - row.at % 60), key=_at)
         self._orders.clear()
 
@@ -110,22 +110,22 @@ def _sort_key(field: str) -> Callable[[ReportRow], Any]:
 
 
 @dataclass(slots=True)
-class JourneyEmail:
+class SimulatedJourneyEmail:
     """One mail of a journey."""
 
     email_id: str
-    journey: Journey
+    journey: SimulatedJourney
     name: str
     links: list[str] = field(default_factory=list)
-    reports: dict[str, Report] = field(default_factory=dict)
+    reports: dict[str, ActivityReport] = field(default_factory=dict)
 
-    def report(self, kind: str) -> Report:
+    def report(self, kind: str) -> ActivityReport:
         """Return a report, empty when nothing happened."""
-        return self.reports.setdefault(kind, Report())
+        return self.reports.setdefault(kind, ActivityReport())
 
 
 @dataclass(slots=True)
-class Journey:
+class SimulatedJourney:
     """`status` is Not started, Active or Paused; `trigger` a text for people."""
 
     journey_id: str
@@ -133,15 +133,15 @@ class Journey:
     name: str
     trigger: str = "On Subscription"
     status: str = "Active"
-    emails: list[JourneyEmail] = field(default_factory=list)
+    emails: list[SimulatedJourneyEmail] = field(default_factory=list)
 
 
 @dataclass(slots=True)
-class Campaign:
+class SimulatedCampaign:
     """Times are seconds since 1970. `sent_at` None and `scheduled_at` None: a draft."""
 
     campaign_id: str
-    client: Client
+    client: SimulatedClient
     name: str
     subject: str
     created_at: int
@@ -156,7 +156,7 @@ class Campaign:
     scheduled_at: int | None = None
     sent_at: int | None = None
     recipients: Recipients = field(default_factory=lambda: Recipients([]))
-    reports: dict[str, Report] = field(default_factory=dict)
+    reports: dict[str, ActivityReport] = field(default_factory=dict)
     _orders: dict[str, Sequence[int]] | None = None
     social: dict[str, int] = field(default_factory=lambda: {"Forwards": 0, "Likes": 0, "Mentions": 0})
 
@@ -166,7 +166,7 @@ class Campaign:
         return self.sent_at is not None
 
     def uses_list(self, list_id: str) -> bool:
-        """Tell whether it goes to a list."""
+        """Return True when it goes to a list."""
         return list_id in self.list_ids
 
     def recipient_order(self, field: str) -> Sequence[int]:
@@ -188,9 +188,9 @@ class Campaign:
     def _list_key(self, number: int) -> tuple[str, int]:
         return self.recipients[number][0].list_id, number
 
-    def report(self, kind: str) -> Report:
+    def report(self, kind: str) -> ActivityReport:
         """Return a report, empty when nothing happened."""
-        return self.reports.setdefault(kind, Report())
+        return self.reports.setdefault(kind, ActivityReport())
 
     def actions(self, email: str, kind: str, now: int) -> list[ReportRow]:
         """Return what one person had done by `now`, oldest first."""

@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 from connectors.devkit.simulator.campaigns.activity import ReportRow
 from connectors.devkit.simulator.campaigns.campaigns import web_versions
-from connectors.devkit.simulator.campaigns.mailings import Campaign
-from connectors.devkit.simulator.data.entities import Client
+from connectors.devkit.simulator.campaigns.mailings import SimulatedCampaign
+from connectors.devkit.simulator.data.entities import SimulatedClient
 from connectors.devkit.simulator.data.zones import instant, local_text
-from connectors.devkit.simulator.protocol.call import Answer, Call, Route
-from connectors.devkit.simulator.protocol.errors import ApiError
+from connectors.devkit.simulator.protocol.call import ApiCall, Endpoint, EndpointResult
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError
 from connectors.devkit.simulator.protocol.paging import envelope, read_page
 
 KINDS = ("opens", "clicks", "unsubscribes", "spam", "bounces")
@@ -46,7 +46,7 @@ def row_json(row: ReportRow, kind: str, zone: ZoneInfo, *, list_id: bool) -> dic
     return shown
 
 
-def since_date(call: Call, client: Client) -> int:
+def since_date(call: ApiCall, client: SimulatedClient) -> int:
     """Return the `date` of a query in the client's zone, 0 without one. Raises ApiError 5."""
     text = call.query.get("date", "").strip()
     if not text:
@@ -54,36 +54,41 @@ def since_date(call: Call, client: Client) -> int:
     try:
         return max(0, instant(text, client.zone))
     except ValueError:
-        raise ApiError(5) from None
+        raise SimulatedApiError(5) from None
 
 
 _YEAR = 365 * 86_400
 
 
-def client_journeys(call: Call) -> Answer:
+def client_journeys(call: ApiCall) -> EndpointResult:
     """Answer a client's journeys."""
     client = call.client()
-    return Answer(
+    return EndpointResult(
         [
-            {"ListID": one.target.list_id, "JourneyID": one.journey_id, "Name": one.name, "Status": one.status}
-            for one in call.state.journeys.values()
-            if one.target.client is client
+            {
+                "ListID": journey.target.list_id,
+                "JourneyID": journey.journey_id,
+                "Name": journey.name,
+                "Status": journey.status,
+            }
+            for journey in call.state.journeys.values()
+            if journey.target.client is client
         ]
     )
 
 
-def journey_summary(call: Call) -> Answer:
+def journey_summary(call: ApiCall) -> EndpointResult:
     """Answer a journey with the counters of its mails."""
-    one, now = call.state.journeys.get(call.path["journeyid"]), call.state.clock.now()
-    if one is None:
-        raise ApiError(3000)
-    call.require(one.target.client)
-    return Answer(
+    journey, now = call.state.journeys.get(call.path["journeyid"]), call.state.clock.now()
+    if journey is None:
+        raise SimulatedApiError(3000)
+    call.require(journey.target.client)
+    return EndpointResult(
         {
-            "JourneyID": one.journey_id,
-            "Name": one.name,
-            "TriggerType": one.trigger,
-            "Status": one.status,
+            "JourneyID": journey.journey_id,
+            "Name": journey.name,
+            "TriggerType": journey.trigger,
+            "Status": journey.status,
             "Emails": [
                 {
                     "EmailID": mail.email_id,
@@ -95,17 +100,17 @@ def journey_summary(call: Call) -> Answer:
                     "UniqueOpened": mail.report("opens").unique(now),
                     "Unsubscribed": mail.report("unsubscribes").total(now),
                 }
-                for mail in one.emails
+                for mail in journey.emails
             ],
         }
     )
 
 
-def journey_report(call: Call, kind: str) -> Answer:
+def journey_report(call: ApiCall, kind: str) -> EndpointResult:
     """Answer a page of one kind of activity, of the last twelve months only."""
     mail, now = call.state.journey_emails.get(call.path["emailid"]), call.state.clock.now()
     if mail is None:
-        raise ApiError(3002)
+        raise SimulatedApiError(3002)
     client = mail.journey.target.client
     call.require(client)
     since = max(since_date(call, client), now - _YEAR)
@@ -114,14 +119,14 @@ def journey_report(call: Call, kind: str) -> Answer:
     rows, total = mail.report(kind).page(request, now, since)
     shown = [row_json(row, kind, client.zone, list_id=False) for row in rows]
     field = "SentDate" if kind == "recipients" else "Date"
-    return Answer(envelope(shown, request, total, field=field, upper=True))
+    return EndpointResult(envelope(shown, request, total, field=field, upper=True))
 
 
 JOURNEY_ROUTES = (
-    Route("GET", "/clients/{clientid}/journeys", client_journeys, "Automation"),
-    Route("GET", "/journeys/{journeyid}", journey_summary, "Automation"),
+    Endpoint("GET", "/clients/{clientid}/journeys", client_journeys, "Automation"),
+    Endpoint("GET", "/journeys/{journeyid}", journey_summary, "Automation"),
     *(
-        Route("GET", f"/journeys/email/{{emailid}}/{kind}", partial(journey_report, kind=kind), "Automation")
+        Endpoint("GET", f"/journeys/email/{{emailid}}/{kind}", partial(journey_report, kind=kind), "Automation")
         for kind in JOURNEY_KINDS
     ),
 )
@@ -136,32 +141,32 @@ _MAIL_CLIENTS = (
 )
 
 
-def campaign_summary(call: Call) -> Answer:
+def campaign_summary(call: ApiCall) -> EndpointResult:
     """Answer the counters: opens and clicks count events, unique opens count people."""
-    one, now = _campaign(call), call.state.clock.now()
-    totals = {kind: one.report(kind).total(now) for kind in KINDS}
-    return Answer(
+    campaign, now = _campaign(call), call.state.clock.now()
+    totals = {kind: campaign.report(kind).total(now) for kind in KINDS}
+    return EndpointResult(
         {
-            "Name": one.name,
-            "Recipients": len(one.recipients),
+            "Name": campaign.name,
+            "Recipients": len(campaign.recipients),
             "TotalOpened": totals["opens"],
             "Clicks": totals["clicks"],
             "Unsubscribed": totals["unsubscribes"],
             "Bounced": totals["bounces"],
-            "UniqueOpened": one.report("opens").unique(now),
+            "UniqueOpened": campaign.report("opens").unique(now),
             "SpamComplaints": totals["spam"],
-            **one.social,
-            **web_versions(one),
-            "WorldviewURL": f"https://acme.createsend.example/reports/wv/{one.campaign_id[:16]}",
+            **campaign.social,
+            **web_versions(campaign),
+            "WorldviewURL": f"https://acme.createsend.example/reports/wv/{campaign.campaign_id[:16]}",
         }
     )
 
 
-def email_client_usage(call: Call) -> Answer:
+def email_client_usage(call: ApiCall) -> EndpointResult:
     """Answer what the campaign was opened with."""
-    one = _campaign(call)
-    opened = one.report("opens").unique(call.state.clock.now())
-    return Answer(
+    campaign = _campaign(call)
+    opened = campaign.report("opens").unique(call.state.clock.now())
+    return EndpointResult(
         [
             {"Client": client, "Version": version, "Percentage": share, "Subscribers": round(opened * share / 100)}
             for client, version, share in _MAIL_CLIENTS
@@ -171,13 +176,13 @@ def email_client_usage(call: Call) -> Answer:
     )
 
 
-def lists_and_segments(call: Call) -> Answer:
+def lists_and_segments(call: ApiCall) -> EndpointResult:
     """Answer where the campaign went to."""
-    one, state = _campaign(call, unsent=True), call.state
-    segments = [state.segments[name] for name in one.segment_ids if name in state.segments]
-    return Answer(
+    campaign, state = _campaign(call, unsent=True), call.state
+    segments = [state.segments[name] for name in campaign.segment_ids if name in state.segments]
+    return EndpointResult(
         {
-            "Lists": [{"ListID": name, "Name": one.list_titles.get(name, "")} for name in one.list_ids],
+            "Lists": [{"ListID": name, "Name": campaign.list_titles.get(name, "")} for name in campaign.list_ids],
             "Segments": [
                 {"ListID": part.parent.list_id, "SegmentID": part.segment_id, "Title": part.title} for part in segments
             ],
@@ -185,48 +190,48 @@ def lists_and_segments(call: Call) -> Answer:
     )
 
 
-def recipients(call: Call) -> Answer:
+def recipients(call: ApiCall) -> EndpointResult:
     """Answer a page of the people it was sent to; no dates here."""
-    one = _campaign(call)
+    campaign = _campaign(call)
     request = read_page(call.query, ("email", "list"))
-    total = len(one.recipients)
+    total = len(campaign.recipients)
     start, stop = request.window(total)
     rows = []
-    for number in one.recipient_order(request.field)[start:stop]:
-        target, row = one.recipients[number]
-        rows.append({"EmailAddress": target.roster.email(row), "ListID": target.list_id})
+    for number in campaign.recipient_order(request.field)[start:stop]:
+        target, row = campaign.recipients[number]
+        rows.append({"EmailAddress": target.subscribers.email(row), "ListID": target.list_id})
     if request.descending:
         rows.reverse()
-    return Answer(envelope(rows, request, total))
+    return EndpointResult(envelope(rows, request, total))
 
 
-def campaign_report(call: Call, kind: str) -> Answer:
+def campaign_report(call: ApiCall, kind: str) -> EndpointResult:
     """Answer a page of one kind of activity."""
-    one, now = _campaign(call), call.state.clock.now()
-    since = since_date(call, one.client)
+    campaign, now = _campaign(call), call.state.clock.now()
+    since = since_date(call, campaign.client)
     request = read_page(call.query, ("date", "email", "list"))
-    rows, total = one.report(kind).page(request, now, since)
-    shown = [row_json(row, kind, one.client.zone, list_id=True) for row in rows]
-    return Answer(envelope(shown, request, total))
+    rows, total = campaign.report(kind).page(request, now, since)
+    shown = [row_json(row, kind, campaign.client.zone, list_id=True) for row in rows]
+    return EndpointResult(envelope(shown, request, total))
 
 
-def _campaign(call: Call, *, unsent: bool = False) -> Campaign:
+def _campaign(call: ApiCall, *, unsent: bool = False) -> SimulatedCampaign:
     found = call.state.campaigns.get(call.path["campaignid"])
     if found is None:
-        raise ApiError(404)
+        raise SimulatedApiError(404)
     call.require(found.client)
     if not found.sent and not unsent:
-        raise ApiError(404)
+        raise SimulatedApiError(404)
     return found
 
 
 CAMPAIGN_REPORT_ROUTES = (
-    Route("GET", "/campaigns/{campaignid}/summary", campaign_summary, "ViewReports"),
-    Route("GET", "/campaigns/{campaignid}/emailclientusage", email_client_usage, "ViewReports"),
-    Route("GET", "/campaigns/{campaignid}/listsandsegments", lists_and_segments, "ViewReports"),
-    Route("GET", "/campaigns/{campaignid}/recipients", recipients, "ViewReports"),
+    Endpoint("GET", "/campaigns/{campaignid}/summary", campaign_summary, "ViewReports"),
+    Endpoint("GET", "/campaigns/{campaignid}/emailclientusage", email_client_usage, "ViewReports"),
+    Endpoint("GET", "/campaigns/{campaignid}/listsandsegments", lists_and_segments, "ViewReports"),
+    Endpoint("GET", "/campaigns/{campaignid}/recipients", recipients, "ViewReports"),
     *(
-        Route("GET", f"/campaigns/{{campaignid}}/{kind}", partial(campaign_report, kind=kind), "ViewReports")
+        Endpoint("GET", f"/campaigns/{{campaignid}}/{kind}", partial(campaign_report, kind=kind), "ViewReports")
         for kind in KINDS
     ),
 )

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from connectors.devkit.simulator.controls.controls import VERBS, Controls
 
 
-class Admin:
+class AdminApi:
     """`POST /simulator/do/{verb}` with a JSON object of arguments answers `{"result": ...}`."""
 
     def __init__(self, controls: Controls) -> None:
@@ -54,12 +54,12 @@ def _json(body: object, status: int = 200) -> web.Response:
     )
 
 
-# Reading a whole list out of the books takes seconds.
+# Reading a whole list takes seconds.
 _TIMEOUT_SECONDS = 120.0
 
 
 class SimulatorError(Exception):
-    """The simulator did not carry out a verb; the text says why."""
+    """The simulator did not carry out a verb; the text has the reason."""
 
 
 class SimulatorAdmin:
@@ -82,7 +82,7 @@ class SimulatorAdmin:
         return body["result"]
 
     async def healthy(self) -> bool:
-        """Tell whether the simulator serves."""
+        """Return True when the simulator serves."""
         try:
             async with self._open().get(f"{self._url}/health") as answer:
                 return answer.status == 200

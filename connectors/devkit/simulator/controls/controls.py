@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from connectors.devkit.simulator.controls.people import PeopleActs
-from connectors.devkit.simulator.controls.seeding import Seeding
+from connectors.devkit.simulator.controls.people import PersonVerbs
+from connectors.devkit.simulator.controls.seeding import SeedingVerbs
 from connectors.devkit.simulator.data.entities import Json
-from connectors.devkit.simulator.data.request_log import Write
-from connectors.devkit.simulator.data.roster import fold
+from connectors.devkit.simulator.data.request_log import AppliedWrite
+from connectors.devkit.simulator.data.subscriber_store import fold
 from connectors.devkit.simulator.data.transitions import STATE_OF_TEXT, STATE_TEXTS
 from connectors.devkit.simulator.protocol.errors import MESSAGES
 from connectors.devkit.simulator.protocol.faults import Fault
@@ -18,7 +18,7 @@ from connectors.devkit.simulator.state import SimulatorState
 from connectors.devkit.simulator.subscribers.listings import subscriber_json
 
 
-class Operations:
+class OperatorVerbs:
     """Verbs for whoever runs the tests."""
 
     state: SimulatorState
@@ -56,7 +56,7 @@ class Operations:
         elif freeze is False:
             self.state.clock.resume()
         self.state.clock.advance(advance)
-        self.state.settle()
+        self.state.run_due()
         return self.state.clock.time()
 
     def answer_credential(self, credential: str, code: int | None) -> None:
@@ -88,54 +88,59 @@ class Operations:
         self.state.clients[client_id].suppress(email, reason, self.state.clock.now())
 
 
-class BookReading:
-    """Everything is returned as JSON values, so that it reads the same in this process and from another one."""
+class LogVerbs:
+    """Verbs that read the request log and the subscribers: what the oracle of a test asks.
+
+    Everything is returned as JSON values, so that it is the same in this process and from another one.
+    """
 
     state: SimulatorState
 
     def summary(self) -> Json:
         """Return the counters: writes, calls per endpoint, answers, most calls in flight, webhooks."""
-        return {**self.state.books.summary(), "queued_adds": self.state.queued, "time": self.state.clock.time()}
+        return {**self.state.request_log.summary(), "queued_adds": self.state.queued, "time": self.state.clock.time()}
 
     def writes(self, after: int = 0, limit: int | None = None, list_id: str | None = None) -> list[Json]:
         """Return the applied writes with a sequence number above `after`, oldest first."""
-        found = (one for one in self.state.books.writes if one.seq > after and list_id in (None, one.list_id))
-        return [self._write(one) for one in islice(found, limit)]
+        found = (
+            entry for entry in self.state.request_log.writes if entry.seq > after and list_id in (None, entry.list_id)
+        )
+        return [self._write(entry) for entry in islice(found, limit)]
 
     def dropped(self) -> list[Json]:
         """Return the values that were ignored without an error."""
-        return [one._asdict() for one in self.state.books.dropped]
+        return [entry._asdict() for entry in self.state.request_log.dropped]
 
     def automations(self, list_id: str | None = None) -> dict[str, Json]:
         """Return by `list id/address` how often subscription-based automations were queued and restarted."""
         return {
             f"{owner}/{email}": triggered._asdict()
-            for (owner, email), triggered in self.state.books.automations.items()
+            for (owner, email), triggered in self.state.request_log.automations.items()
             if list_id in (None, owner)
         }
 
     def shared_addresses(self) -> dict[str, int]:
         """Return each `list id/address` that was in more than one open write call at once, with the most."""
-        return dict(self.state.books.shared_addresses)
+        return dict(self.state.request_log.shared_addresses)
 
     def deliveries(self, *, payloads: bool = False) -> list[Json]:
         """Return every attempt to deliver a webhook batch, with the body as text when asked."""
         rows = []
-        for one in self.state.books.deliveries:
-            row = one._asdict()
-            row["payload"] = one.payload.decode() if payloads and one.payload is not None else None
+        for entry in self.state.request_log.deliveries:
+            row = entry._asdict()
+            row["payload"] = entry.payload.decode() if payloads and entry.payload is not None else None
             rows.append(row)
         return rows
 
     def list_state(self, list_id: str) -> Json:
         """Return the counts by state of a list."""
         target = self.state.lists[list_id]
-        return dict(zip(STATE_TEXTS, target.roster.counts, strict=True))
+        return dict(zip(STATE_TEXTS, target.subscribers.counts, strict=True))
 
     def subscriber(self, list_id: str, email: str) -> Json | None:
         """Return a subscriber as the API shows it, in whatever state, None when it never was on the list."""
         target = self.state.lists[list_id]
-        row = target.roster.find(fold(email))
+        row = target.subscribers.find(fold(email))
         return None if row is None else subscriber_json(self.state, target, row, tracking=True, sms=True)
 
     def subscribers(
@@ -148,34 +153,34 @@ class BookReading:
         """Yield the subscribers of a list, of one state or all."""
         target = self.state.lists[list_id]
         wanted = None if state is None else STATE_OF_TEXT[state]
-        for row, current in enumerate(target.roster.states):
+        for row, current in enumerate(target.subscribers.states):
             if wanted is None or current == wanted:
                 yield subscriber_json(self.state, target, row, tracking=True, sms=True)
 
     def forget(self) -> None:
         """Empty the logs and counters, as if nothing had happened before."""
-        books = self.state.books
-        books.writes.clear()
-        books.dropped.clear()
-        books.deliveries.clear()
-        for counter in (books.calls, books.answers, books.faults, books.webhook_events):
+        log = self.state.request_log
+        log.writes.clear()
+        log.dropped.clear()
+        log.deliveries.clear()
+        for counter in (log.calls, log.answers, log.faults, log.webhook_events):
             counter.clear()
-        books.automations.clear()
-        books.shared_addresses.clear()
-        books.write_count = books.resurrections = books.max_in_flight = books.max_writes_at_once = 0
+        log.automations.clear()
+        log.shared_addresses.clear()
+        log.write_count = log.resurrections = log.max_in_flight = log.max_writes_at_once = 0
 
-    def _write(self, one: Write) -> dict[str, Any]:
-        row = one._asdict()
-        target = self.state.lists.get(one.list_id)
-        row["before"] = None if one.before is None else one.before.text
-        row["after"] = one.after.text
-        back = one.resurrected_from
+    def _write(self, entry: AppliedWrite) -> dict[str, Any]:
+        row = entry._asdict()
+        target = self.state.lists.get(entry.list_id)
+        row["before"] = None if entry.before is None else entry.before.text
+        row["after"] = entry.after.text
+        back = entry.resurrected_from
         row["resurrected_from"] = None if back is None else back.text
-        row["values"] = target.custom_fields(one.values, keys="key") if target else []
+        row["values"] = target.custom_fields(entry.values, keys="key") if target else []
         return row
 
 
-class Controls(Seeding, PeopleActs, Operations, BookReading):
+class Controls(SeedingVerbs, PersonVerbs, OperatorVerbs, LogVerbs):
     """Synchronous: an act is done when the call returns."""
 
     def do(self, verb: str, arguments: Mapping[str, Any]) -> Any:

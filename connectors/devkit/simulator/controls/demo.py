@@ -1,7 +1,7 @@
 """The demo account: every kind of resource exists in it, the same for the same seed and day."""
 
 from connectors.devkit.simulator.controls.controls import Controls
-from connectors.devkit.simulator.data.entities import Json, Webhook
+from connectors.devkit.simulator.data.entities import Json, SimulatedWebhook
 
 SYDNEY = "(GMT+10:00) Canberra, Melbourne, Sydney"
 NEW_YORK = "(GMT-05:00) Eastern Time (US & Canada)"
@@ -93,10 +93,10 @@ def _others(controls: Controls, ids: Json) -> None:
         controls.add_subscriber(ids["events"], email, name, state=state, mobile="+32470000000" if number == 0 else None)
     news = controls.list(ids["newsletter"])
     for row in (3, 7, 20):
-        if row < len(news.roster):
-            controls.suppress(acme.client_id, news.roster.email(row), ("Unsubscribed", "Bounced")[row % 2])
+        if row < len(news.subscribers):
+            controls.suppress(acme.client_id, news.subscribers.email(row), ("Unsubscribed", "Bounced")[row % 2])
     controls.suppress(acme.client_id, "complainer@elsewhere.example")
-    hook = Webhook(
+    hook = SimulatedWebhook(
         controls.state.identifiers.new("webhook"), ("Subscribe", "Update", "Deactivate"), _WEBHOOK_URL, "json", False
     )
     news.webhooks[hook.webhook_id] = hook

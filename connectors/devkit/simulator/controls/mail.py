@@ -5,17 +5,22 @@ from datetime import datetime
 
 from connectors.devkit.simulator.account.segments import checked_groups, members
 from connectors.devkit.simulator.campaigns.activity import (
-    PLACES,
+    LOCATIONS,
     Recipients,
     ReportRow,
     SeededActivity,
-    chosen,
-    everybody,
+    first_subscribers,
+    unique_recipients,
 )
-from connectors.devkit.simulator.campaigns.mailings import Campaign, Journey, JourneyEmail, Report
-from connectors.devkit.simulator.data.entities import Segment, SubscriberList
+from connectors.devkit.simulator.campaigns.mailings import (
+    ActivityReport,
+    SimulatedCampaign,
+    SimulatedJourney,
+    SimulatedJourneyEmail,
+)
+from connectors.devkit.simulator.data.entities import SimulatedSegment, SubscriberList
 from connectors.devkit.simulator.data.population import mix
-from connectors.devkit.simulator.data.transitions import State
+from connectors.devkit.simulator.data.transitions import SimulatedState
 from connectors.devkit.simulator.state import SimulatorState
 
 LINKS = (
@@ -28,7 +33,7 @@ _DAY = 86_400
 _DAYS_AGO = 14
 
 
-class Sending:
+class MailVerbs:
     """Activity is given in rows; how many people are behind them follows: two of three opens are first ones."""
 
     state: SimulatorState
@@ -38,7 +43,7 @@ class Sending:
         target = self.state.lists[list_id]
         raw = [{"Rules": [{"RuleType": kind, "Clause": clause} for kind, clause in group]} for group in rules]
         groups = checked_groups(self.state, target, raw)
-        made = Segment(self.state.identifiers.new("segment"), target, title, groups, self.state.clock.time())
+        made = SimulatedSegment(self.state.identifiers.new("segment"), target, title, groups, self.state.clock.time())
         self.state.segments[made.segment_id] = made
         return made.segment_id
 
@@ -68,7 +73,7 @@ class Sending:
         at = int(datetime.fromisoformat(sent).timestamp()) if sent else self.state.history_end - int(days_ago * _DAY)
         made = self._campaign(lists, name, tags, segment_ids)
         made.created_at, made.sent_at = at - _DAY, at
-        made.recipients = everybody(lists, recipients)
+        made.recipients = first_subscribers(lists, recipients)
         counts = {"opens": opens, "clicks": clicks, "unsubscribes": unsubscribes, "spam": spam, "bounces": bounces}
         made.reports = self._seeded(made.recipients, counts, at, int(days * _DAY), made.links)
         made.social = {"Forwards": opens // 400, "Likes": opens // 300, "Mentions": opens // 1_000}
@@ -76,15 +81,15 @@ class Sending:
 
     def add_draft(self, list_ids: Sequence[str], name: str, *, tags: Sequence[str] = ()) -> str:
         """Add a draft; return its id."""
-        return self._campaign([self.state.lists[one] for one in list_ids], name, tags, ()).campaign_id
+        return self._campaign([self.state.lists[list_id] for list_id in list_ids], name, tags, ()).campaign_id
 
     def schedule_campaign(
         self, list_ids: Sequence[str], name: str, *, in_seconds: float, tags: Sequence[str] = ()
     ) -> str:
         """Add a campaign that is sent to the then Active subscribers when its time has come; return its id."""
-        made = self._campaign([self.state.lists[one] for one in list_ids], name, tags, ())
+        made = self._campaign([self.state.lists[list_id] for list_id in list_ids], name, tags, ())
         made.scheduled_at = int(self.state.clock.time() + in_seconds)
-        self.state.later(in_seconds, lambda: self._send(made))
+        self.state.schedule(in_seconds, lambda: self._send(made))
         return made.campaign_id
 
     def send_campaign(
@@ -103,7 +108,7 @@ class Sending:
 
         Computed activity, if asked for, shows as the clock goes on for `hours`.
         """
-        made = self._campaign([self.state.lists[one] for one in list_ids], name, tags, segment_ids)
+        made = self._campaign([self.state.lists[list_id] for list_id in list_ids], name, tags, segment_ids)
         self._send(made)
         counts = {"opens": opens, "clicks": clicks, "bounces": bounces}
         made.reports = self._seeded(made.recipients, counts, made.sent_at or 0, int(hours * 3_600), made.links)
@@ -126,14 +131,16 @@ class Sending:
     ) -> list[str]:
         """Add a journey; the activity is that of each mail, over the last `days`. Return its id and the mails' ids."""
         target = self.state.lists[list_id]
-        made = Journey(self.state.identifiers.new("journey"), target, name, trigger, status)
+        made = SimulatedJourney(self.state.identifiers.new("journey"), target, name, trigger, status)
         self.state.journeys[made.journey_id] = made
-        people = everybody([target], sent)
+        people = first_subscribers([target], sent)
         start = self.state.history_end - int(days * _DAY)
         counts = {"recipients": sent, "opens": opens, "clicks": clicks, "bounces": bounces}
         counts["unsubscribes"] = unsubscribes
         for number in range(1, mails + 1):
-            mail = JourneyEmail(self.state.identifiers.new("journey mail"), made, f"{name} {number}", list(LINKS))
+            mail = SimulatedJourneyEmail(
+                self.state.identifiers.new("journey mail"), made, f"{name} {number}", list(LINKS)
+            )
             mail.reports = self._seeded(people, counts, start, int(days * _DAY) - 3_600, mail.links)
             made.emails.append(mail)
             self.state.journey_emails[mail.email_id] = mail
@@ -166,7 +173,9 @@ class Sending:
         reason: str = "Hard Bounce ",
     ) -> None:
         """Put a row into a report (opens, clicks, unsubscribes, spam, bounces); `at` may lie in the past."""
-        mail: Campaign | JourneyEmail = self.state.campaigns.get(mail_id) or self.state.journey_emails[mail_id]
+        mail: SimulatedCampaign | SimulatedJourneyEmail = (
+            self.state.campaigns.get(mail_id) or self.state.journey_emails[mail_id]
+        )
         bits = mix(sum(email.encode()))
         bounced = kind == "bounces"
         mail.report(kind).add(
@@ -176,14 +185,14 @@ class Sending:
                 int(self.state.clock.time() if at is None else at),
                 (url or next(iter(mail.links), "")) if kind == "clicks" else "",
                 ip or f"203.0.113.{1 + bits % 254}",
-                PLACES[bits % len(PLACES)],
+                LOCATIONS[bits % len(LOCATIONS)],
                 bounce_type if bounced else "",
                 reason if bounced else "",
             )
         )
 
-    def _list_of(self, mail: Campaign | JourneyEmail, email: str) -> str:
-        if isinstance(mail, JourneyEmail):
+    def _list_of(self, mail: SimulatedCampaign | SimulatedJourneyEmail, email: str) -> str:
+        if isinstance(mail, SimulatedJourneyEmail):
             return mail.journey.target.list_id
         number = mail.recipients.find(email)
         if number is not None:
@@ -192,34 +201,36 @@ class Sending:
 
     def _campaign(
         self, lists: Sequence[SubscriberList], name: str, tags: Sequence[str], segment_ids: Sequence[str]
-    ) -> Campaign:
-        titles = {one.list_id: one.title for one in lists}
-        segments = [self.state.segments[one] for one in segment_ids]
+    ) -> SimulatedCampaign:
+        titles = {target.list_id: target.title for target in lists}
+        segments = [self.state.segments[segment_id] for segment_id in segment_ids]
         client = lists[0].client if lists else segments[0].parent.client
-        made = Campaign(self.state.identifiers.new("campaign"), client, name, f"{name} is here", self.state.clock.now())
+        made = SimulatedCampaign(
+            self.state.identifiers.new("campaign"), client, name, f"{name} is here", self.state.clock.now()
+        )
         made.list_ids, made.list_titles = list(titles), titles
         made.segment_ids, made.tags, made.links = list(segment_ids), list(tags), list(LINKS)
         self.state.campaigns[made.campaign_id] = made
         return made
 
-    def _send(self, made: Campaign) -> None:
-        lists = [self.state.lists[one] for one in made.list_ids if one in self.state.lists]
-        parts = [(one, list(one.roster.rows(State.ACTIVE))) for one in lists]
+    def _send(self, made: SimulatedCampaign) -> None:
+        lists = [self.state.lists[list_id] for list_id in made.list_ids if list_id in self.state.lists]
+        parts = [(target, list(target.subscribers.rows(SimulatedState.ACTIVE))) for target in lists]
         for segment_id in made.segment_ids:
             segment = self.state.segments[segment_id]
             parts.append((segment.parent, members(self.state, segment, allow_stale=True)))
             made.list_titles.setdefault(segment.parent.list_id, segment.parent.title)
-        made.recipients = chosen(parts)
+        made.recipients = unique_recipients(parts)
         made.sent_at = self.state.clock.now()
 
     def _seeded(
         self, people: Recipients, counts: dict[str, int], start: int, span: int, links: Sequence[str]
-    ) -> dict[str, Report]:
+    ) -> dict[str, ActivityReport]:
         seed = self.state.settings.seed + start
         reports = {}
         for kind, rows in counts.items():
             if rows:
                 acting = rows if kind in ("recipients", "unsubscribes", "spam", "bounces") else max(1, rows * 2 // 3)
                 rows = min(rows, len(people)) if acting == rows and kind != "opens" else rows
-                reports[kind] = Report(SeededActivity(seed, kind, people, rows, acting, start, span, links))
+                reports[kind] = ActivityReport(SeededActivity(seed, kind, people, rows, acting, start, span, links))
         return reports

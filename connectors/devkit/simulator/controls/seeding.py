@@ -1,14 +1,14 @@
-"""Making accounts, clients, lists and subscribers without calls of the API: nothing here is announced or booked."""
+"""Making accounts, clients, lists and subscribers without calls of the API: nothing is sent to webhooks or recorded."""
 
 import builtins
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from connectors.devkit.simulator.data.entities import ALL_CLIENT_LISTS, Client, Json, SubscriberList
-from connectors.devkit.simulator.data.fields import Entry, written
+from connectors.devkit.simulator.data.entities import ALL_CLIENT_LISTS, Json, SimulatedClient, SubscriberList
+from connectors.devkit.simulator.data.fields import FieldEntry, apply_entries
 from connectors.devkit.simulator.data.population import Population
-from connectors.devkit.simulator.data.roster import Roster, fold
+from connectors.devkit.simulator.data.subscriber_store import SubscriberStore, fold
 from connectors.devkit.simulator.data.transitions import STATE_OF_TEXT
 from connectors.devkit.simulator.state import SimulatorState
 from connectors.devkit.simulator.subscribers.submission import CONSENTS
@@ -16,7 +16,7 @@ from connectors.devkit.simulator.subscribers.submission import CONSENTS
 _HISTORY_SECONDS = 400 * 86_400  # more than a year: every zone with daylight saving changes twice in it
 
 
-class Seeding:
+class SeedingVerbs:
     """Verbs that put data in place."""
 
     def __init__(self, state: SimulatorState) -> None:
@@ -70,8 +70,8 @@ class Seeding:
     def delete_client(self, client_id: str) -> None:
         """Delete a client with its lists."""
         client = self.client(client_id)
-        for one in [*client.lists.values()]:
-            self.state.remove_list(one)
+        for target in [*client.lists.values()]:
+            self.state.remove_list(target)
         client.deleted = True
 
     def add_field(self, list_id: str, name: str, data_type: str = "Text", options: Sequence[str] | None = None) -> str:
@@ -115,7 +115,7 @@ class Seeding:
         in the fields that exist now.
         """
         target = self.list(list_id)
-        if len(target.roster):
+        if len(target.subscribers):
             raise ValueError("seed_subscribers needs an empty list")
         end = self.state.history_end
         people = Population(
@@ -127,8 +127,8 @@ class Seeding:
             first_person=first_person,
             all_active=all_active,
         )
-        target.roster = Roster(people)
-        return target.roster.counts[0]
+        target.subscribers = SubscriberStore(people)
+        return target.subscribers.counts[0]
 
     def add_subscriber(
         self,
@@ -145,22 +145,22 @@ class Seeding:
     ) -> None:
         """Put one subscriber on a list. `fields`: key or name to text or list of texts; dates ISO with offset."""
         target = self.list(list_id)
-        if target.roster.find(fold(email)) is not None:
+        if target.subscribers.find(fold(email)) is not None:
             raise ValueError(f"{email} is on the list already")
         entries = [
-            Entry(key, str(text), False)
+            FieldEntry(key, str(text), False)
             for key, value in (fields or {}).items()
             for text in (value if isinstance(value, (tuple, builtins.list)) else [value])
         ]
-        values = written(target.field_lookup, (), entries, _refuse)
+        values = apply_entries(target.field_lookup, (), entries, _refuse)
         at = _instant(joined, self.state.clock.now())
-        row = target.roster.add(email, fold(email), name, values, STATE_OF_TEXT[state], at)
-        target.roster.move(row, STATE_OF_TEXT[state], _instant(changed, at))
-        target.roster.consents[row] = CONSENTS[consent.lower()]
+        row = target.subscribers.add(email, fold(email), name, values, STATE_OF_TEXT[state], at)
+        target.subscribers.move(row, STATE_OF_TEXT[state], _instant(changed, at))
+        target.subscribers.consents[row] = CONSENTS[consent.lower()]
         if mobile:
-            target.roster.set_phone(row, mobile, "")
+            target.subscribers.set_phone(row, mobile, "")
 
-    def client(self, client_id: str) -> Client:
+    def client(self, client_id: str) -> SimulatedClient:
         """Return a client. Raises KeyError."""
         return self.state.clients[client_id]
 
@@ -172,12 +172,12 @@ class Seeding:
         """Return every list with its client: ids, titles and counts by state."""
         return [
             {
-                "ClientID": one.client.client_id,
-                "ListID": one.list_id,
-                "Title": one.title,
-                "Counts": dict(zip(STATE_OF_TEXT, one.roster.counts, strict=True)),
+                "ClientID": target.client.client_id,
+                "ListID": target.list_id,
+                "Title": target.title,
+                "Counts": dict(zip(STATE_OF_TEXT, target.subscribers.counts, strict=True)),
             }
-            for one in self.state.lists.values()
+            for target in self.state.lists.values()
         ]
 
 

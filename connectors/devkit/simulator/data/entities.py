@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.devkit.simulator.data.fields import CustomField, Entries, Values, lookup
-from connectors.devkit.simulator.data.roster import Roster, fold
-from connectors.devkit.simulator.data.transitions import State
+from connectors.devkit.simulator.data.fields import FieldEntries, FieldValues, SimulatedField, fields_by_name
+from connectors.devkit.simulator.data.subscriber_store import SubscriberStore, fold
+from connectors.devkit.simulator.data.transitions import SimulatedState
 from connectors.devkit.simulator.data.zones import zone_of
 
 Json = dict[str, Any]
@@ -18,8 +18,8 @@ UNSUBSCRIBE_SETTINGS = (ALL_CLIENT_LISTS, "OnlyThisList")
 
 
 @dataclass(slots=True)
-class Account:
-    """Whom an account-level key belongs to."""
+class SimulatedAccount:
+    """What an account-level key belongs to."""
 
     name: str
     api_key: str
@@ -36,7 +36,7 @@ class Account:
 
 
 @dataclass(slots=True)
-class Suppressed:
+class SuppressedAddress:
     """An entry of a client's suppression list; `reason` as the API writes it."""
 
     email: str
@@ -45,11 +45,11 @@ class Suppressed:
 
 
 @dataclass(slots=True)
-class Client:
+class SimulatedClient:
     """A client of an account; its zone rules every date of its data."""
 
     client_id: str
-    account: Account
+    account: SimulatedAccount
     name: str
     api_key: str
     zone_label: str
@@ -60,7 +60,7 @@ class Client:
     templates: list[Json] = field(default_factory=list)
     billing: Json = field(default_factory=dict)
     lists: dict[str, "SubscriberList"] = field(default_factory=dict)
-    suppressed: dict[str, Suppressed] = field(default_factory=dict)
+    suppressed: dict[str, SuppressedAddress] = field(default_factory=dict)
     deleted: bool = False
 
     def __post_init__(self) -> None:
@@ -68,11 +68,11 @@ class Client:
 
     def suppress(self, email: str, reason: str, at: int) -> None:
         """Put an address on the suppression list; an earlier reason stays."""
-        self.suppressed.setdefault(fold(email), Suppressed(email, reason, at))
+        self.suppressed.setdefault(fold(email), SuppressedAddress(email, reason, at))
 
 
 @dataclass(slots=True)
-class Webhook:
+class SimulatedWebhook:
     """A registered receiver; `failing_since` is when its errors began, None while it works."""
 
     webhook_id: str
@@ -88,19 +88,19 @@ class SubscriberList:
     """A list with its subscribers, fields and webhooks."""
 
     list_id: str
-    client: Client
+    client: SimulatedClient
     title: str
     unsubscribe_page: str = ""
     confirmed_opt_in: bool = False
     confirmation_success_page: str = ""
     unsubscribe_setting: str = ALL_CLIENT_LISTS
-    roster: Roster = field(default_factory=Roster)
-    fields: dict[int, CustomField] = field(default_factory=dict)
-    webhooks: dict[str, Webhook] = field(default_factory=dict)
+    subscribers: SubscriberStore = field(default_factory=SubscriberStore)
+    fields: dict[int, SimulatedField] = field(default_factory=dict)
+    webhooks: dict[str, SimulatedWebhook] = field(default_factory=dict)
     next_field: int = 1
     # What a write of these entries makes of those values: the same for most members of an audience. Bounded.
-    written: dict[tuple[Values, Entries], Values] = field(default_factory=dict)
-    _lookup: Mapping[str, CustomField] | None = None
+    written: dict[tuple[FieldValues, FieldEntries], FieldValues] = field(default_factory=dict)
+    _lookup: Mapping[str, SimulatedField] | None = None
     _shown: dict[str, dict[tuple[int, str], Json]] = field(default_factory=dict)
 
     @property
@@ -109,28 +109,28 @@ class SubscriberList:
         return self.unsubscribe_setting == ALL_CLIENT_LISTS
 
     @property
-    def field_lookup(self) -> Mapping[str, CustomField]:
+    def field_lookup(self) -> Mapping[str, SimulatedField]:
         """The fields by everything that names them in a request."""
         if self._lookup is None:
-            self._lookup = lookup(self.fields.values())
+            self._lookup = fields_by_name(self.fields.values())
         return self._lookup
 
     def fields_changed(self) -> None:
-        """Forget what was derived from the fields."""
+        """Clear what was derived from the fields."""
         self._lookup = None
         self.written.clear()
         self._shown.clear()
-        self.roster.version += 1
+        self.subscribers.version += 1
 
-    def add_field(self, name: str, data_type: str, options: list[str], visible: bool = True) -> CustomField:
+    def add_field(self, name: str, data_type: str, options: list[str], visible: bool = True) -> SimulatedField:
         """Add a custom field without checks."""
-        made = CustomField(self.next_field, name, data_type, list(options), visible)
+        made = SimulatedField(self.next_field, name, data_type, list(options), visible)
         self.fields[made.number] = made
         self.next_field += 1
         self.fields_changed()
         return made
 
-    def custom_fields(self, values: Values, *, keys: str) -> list[Json]:
+    def custom_fields(self, values: FieldValues, *, keys: str) -> list[Json]:
         """Return `CustomFields` of a read. `keys`: "name", "key" (with brackets) or "bare" (without).
 
         The elements are shared between answers: they must not be changed.
@@ -148,20 +148,23 @@ class SubscriberList:
         return rows
 
     def _entry(self, pair: tuple[int, str], keys: str) -> Json:
-        """Return one element of `CustomFields`, {} when its field or its option is gone."""
-        one = self.fields.get(pair[0])
-        if one is None or (one.options and pair[1] not in one.options):
+        """Return one element of `CustomFields`, {} when its field or its option does not exist any more."""
+        known = self.fields.get(pair[0])
+        if known is None or (known.options and pair[1] not in known.options):
             return {}
-        return {"Key": one.name if keys == "name" else one.key if keys == "key" else one.key[1:-1], "Value": pair[1]}
+        return {
+            "Key": known.name if keys == "name" else known.key if keys == "key" else known.key[1:-1],
+            "Value": pair[1],
+        }
 
-    def find(self, email: str, *states: State) -> int | None:
+    def find(self, email: str, *states: SimulatedState) -> int | None:
         """Return the row of an address, in any of the states when some are given."""
-        row = self.roster.find(fold(email))
-        return row if row is None or not states or self.roster.states[row] in states else None
+        row = self.subscribers.find(fold(email))
+        return row if row is None or not states or self.subscribers.states[row] in states else None
 
 
 @dataclass(slots=True)
-class Segment:
+class SimulatedSegment:
     """A segment of a list; `rules_at` is when its rules were last changed."""
 
     segment_id: str

@@ -1,7 +1,7 @@
 """A custom field of a list, and what a write does to the values that a subscriber has in it.
 
 Values are a tuple of (field number, text) pairs, in the order of the field numbers; a MultiSelectMany has one pair for
-each chosen option. Equal tuples are shared between subscribers: a million members of the same audiences cost eight
+each selected option. Equal tuples are shared between subscribers: a million members of the same audiences cost eight
 bytes each.
 """
 
@@ -59,7 +59,7 @@ _SYSTEM_OPTIONS = {"Country": COUNTRIES, "USState": US_STATES}
 
 
 @dataclass(slots=True)
-class CustomField:
+class SimulatedField:
     """`number` stays when a rename gives another key: values are kept under it."""
 
     number: int
@@ -88,7 +88,7 @@ class CustomField:
         return self.options if self.data_type in SELECTS else _SYSTEM_OPTIONS.get(self.data_type)
 
     def shown_options(self) -> list[str]:
-        """Return what `FieldOptions` says."""
+        """Return the value of `FieldOptions`."""
         return list(self.options)
 
     def accept(self, text: str) -> str | None:
@@ -113,18 +113,18 @@ def bare(key: str) -> str:
     return key.strip().removeprefix("[").removesuffix("]").replace(" ", "").casefold()
 
 
-def lookup(fields: Iterable[CustomField]) -> Mapping[str, CustomField]:
+def fields_by_name(fields: Iterable[SimulatedField]) -> Mapping[str, SimulatedField]:
     """Return the fields by everything that names them in a subscriber's `Key`."""
-    by_name: dict[str, CustomField] = {}
-    for one in fields:
-        by_name.setdefault(bare(one.name), one)
-    for one in fields:
-        by_name[bare(one.key)] = one
+    by_name: dict[str, SimulatedField] = {}
+    for custom_field in fields:
+        by_name.setdefault(bare(custom_field.name), custom_field)
+    for custom_field in fields:
+        by_name[bare(custom_field.key)] = custom_field
     return by_name
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a Number field takes a text."""
+    """Return True when a Number field accepts a text."""
     try:
         return float(text) not in (float("inf"), float("-inf")) and text.strip().lower() != "nan"
     except ValueError:
@@ -143,14 +143,14 @@ def as_date(text: str) -> str | None:
     return day.isoformat() if _FIRST_DATE <= day <= _LAST_DATE else None
 
 
-Values = tuple[tuple[int, str], ...]
-Drop = Callable[[str, str, str], None]
+FieldValues = tuple[tuple[int, str], ...]
+OnDropped = Callable[[str, str, str], None]
 """Called with key, value and reason for everything that the API ignores without an error."""
 
 MAX_VALUE = 250
 
 
-class Entry(NamedTuple):
+class FieldEntry(NamedTuple):
     """One element of `CustomFields` in a request."""
 
     key: str
@@ -158,10 +158,10 @@ class Entry(NamedTuple):
     clear: bool
 
 
-Entries = tuple[Entry, ...]
+FieldEntries = tuple[FieldEntry, ...]
 
 
-def read_entries(raw: Any) -> Entries:
+def read_entries(raw: Any) -> FieldEntries:
     """Return the entries of a `CustomFields` array. Raises ValueError for a shape that cannot be deserialised."""
     if raw is None:
         return ()
@@ -171,12 +171,12 @@ def read_entries(raw: Any) -> Entries:
 
 
 @lru_cache(maxsize=4_096)
-def _shared_entry(key: str, value: str) -> Entry:
+def _shared_entry(key: str, value: str) -> FieldEntry:
     """Imports name the same few keys and options a thousand times: looking one up is cheaper than making it."""
-    return Entry(key, value, False)
+    return FieldEntry(key, value, False)
 
 
-def _entry(item: Any) -> Entry:
+def _entry(item: Any) -> FieldEntry:
     if type(item) is not dict:
         raise ValueError("CustomFields")
     key, value = item.get("Key"), item.get("Value")
@@ -186,16 +186,16 @@ def _entry(item: Any) -> Entry:
     key, value, clear = folded.get("key"), folded.get("value"), folded.get("clear", False)
     if not isinstance(key, str) or isinstance(value, (bool, list, dict)):
         raise ValueError("CustomFields")
-    return Entry(key, "" if value is None else str(value), clear in (True, "true", "True"))
+    return FieldEntry(key, "" if value is None else str(value), clear in (True, "true", "True"))
 
 
-def written(
-    fields: Mapping[str, CustomField],
-    old: Values,
-    entries: Sequence[Entry],
-    drop: Drop,
+def apply_entries(
+    fields: Mapping[str, SimulatedField],
+    old: FieldValues,
+    entries: Sequence[FieldEntry],
+    drop: OnDropped,
     limit: Literal["cut", "refuse", "keep"] = "cut",
-) -> Values:
+) -> FieldValues:
     """Return the values after a write.
 
     A field that is not named stays. A MultiSelectMany that is named holds exactly the options sent with it. `Clear`
@@ -204,7 +204,7 @@ def written(
     if not entries:
         return old
     single: dict[int, str] = {}
-    chosen: dict[int, list[str]] = {}
+    selected: dict[int, list[str]] = {}
     cleared: dict[int, set[str]] = {}
     for key, value, clear in entries:
         field = fields.get(key) or fields.get(bare(key))
@@ -214,28 +214,28 @@ def written(
             if field.many and value:
                 cleared.setdefault(field.number, set()).add(value)
             elif field.many:
-                chosen.setdefault(field.number, [])
+                selected.setdefault(field.number, [])
             else:
                 single[field.number] = ""
         elif field.many:
             if value in field.options:
-                options = chosen.setdefault(field.number, [])
+                options = selected.setdefault(field.number, [])
                 if value not in options:
                     options.append(value)
             else:
                 drop(key, value, "unknown option")
         elif (accepted := _accepted(field, value, limit, drop)) is not None:
             single[field.number] = accepted
-    if not (single or chosen or cleared):
+    if not (single or selected or cleared):
         return old
-    for number, gone in cleared.items():
-        current = chosen.get(number)
+    for number, removed in cleared.items():
+        current = selected.get(number)
         if current is None:
             current = [text for owner, text in old if owner == number]
-        chosen[number] = [text for text in current if text not in gone]
-    kept = [pair for pair in old if pair[0] not in single and pair[0] not in chosen]
+        selected[number] = [text for text in current if text not in removed]
+    kept = [pair for pair in old if pair[0] not in single and pair[0] not in selected]
     kept += [(number, text) for number, text in single.items() if text]
-    kept += [(number, text) for number, texts in chosen.items() for text in texts]
+    kept += [(number, text) for number, texts in selected.items() for text in texts]
     kept.sort(key=_number)
     return tuple(kept)
 
@@ -244,7 +244,7 @@ def _number(pair: tuple[int, str]) -> int:
     return pair[0]
 
 
-def _accepted(field: CustomField, value: str, limit: str, drop: Drop) -> str | None:
+def _accepted(field: SimulatedField, value: str, limit: str, drop: OnDropped) -> str | None:
     """Return the text to store, "" for nothing, None to leave the field as it is."""
     if value == "" or (field.data_type == "Date" and value.startswith("0000-00-00")):
         return ""

@@ -3,8 +3,8 @@
 from array import array
 from collections.abc import Iterable, Sequence
 
-from connectors.devkit.simulator.data.fields import CustomField, Values
-from connectors.devkit.simulator.data.transitions import State
+from connectors.devkit.simulator.data.fields import FieldValues, SimulatedField
+from connectors.devkit.simulator.data.transitions import SimulatedState
 
 GIVEN = tuple(
     """Mara|Liam|Nora|Emil|Zoë|Jonas|Freya|Amir|Chloé|Hugo|Ines|Tariq|Sofía|Wei|Yuki|Kwame|Leila|Oskar|Priya|Mateo
@@ -21,11 +21,11 @@ MAIL_CLIENTS = ("", "Apple Mail", "Gmail", "Outlook", "Thunderbird", "Android")
 
 # Of a hundred people: 84 Active, 6 Unsubscribed, 5 Bounced, 3 Deleted, 2 Unconfirmed, spread out.
 _STATES = bytes(
-    State.UNSUBSCRIBED if n % 17 == 3 else
-    State.BOUNCED if n % 20 == 7 else
-    State.DELETED if n in (11, 48, 86) else
-    State.UNCONFIRMED if n in (29, 65) else
-    State.ACTIVE
+    SimulatedState.UNSUBSCRIBED if n % 17 == 3 else
+    SimulatedState.BOUNCED if n % 20 == 7 else
+    SimulatedState.DELETED if n in (11, 48, 86) else
+    SimulatedState.UNCONFIRMED if n in (29, 65) else
+    SimulatedState.ACTIVE
     for n in range(100)
 )  # fmt: skip
 _CONSENTS = bytes(0 if n % 5 == 0 else 2 if n % 7 == 0 else 1 for n in range(35))
@@ -59,7 +59,7 @@ class Population:
         count: int,
         since: int,
         until: int,
-        fields: Sequence[CustomField] = (),
+        fields: Sequence[SimulatedField] = (),
         *,
         first_person: int = 0,
         all_active: bool = False,
@@ -102,14 +102,14 @@ class Population:
         person = row + self._first
         return f"+3247{person % 10_000_000:07d}" if person % 25 == 4 else None
 
-    def values(self, row: int) -> Values:
+    def values(self, row: int) -> FieldValues:
         """Return the custom field values: about two of three fields are filled."""
         bits = mix(self._seed ^ (row + self._first))
         values: list[tuple[int, str]] = []
         for multiplier, choices in self._choices:
-            pick = bits * multiplier >> 32 & 0xFFFFFF
-            if pick % 3:
-                values += choices[pick // 3 % len(choices)]
+            draw = bits * multiplier >> 32 & 0xFFFFFF
+            if draw % 3:
+                values += choices[draw // 3 % len(choices)]
         return tuple(values)
 
     def states(self) -> bytearray:
@@ -130,20 +130,20 @@ class Population:
         changed = joined[:]
         if not self._all_active:
             for row, state in enumerate(states):
-                if state > State.UNCONFIRMED:
+                if state > SimulatedState.UNCONFIRMED:
                     stay = min(_LONGEST_STAY, self.until - joined[row])
                     changed[row] += mix(self._seed ^ row) % (stay // _MINUTE + 1) * _MINUTE
         return changed
 
 
-def _choices(field: CustomField) -> tuple[Values, ...]:
+def _choices(field: SimulatedField) -> tuple[FieldValues, ...]:
     """Return everything that the people of a list hold in a field, as it was when they were made."""
     if field.many:
         options = field.options[:_COMBINED_OPTIONS]
         subsets = range(1 << len(options))
         return tuple(
-            tuple((field.number, text) for place, text in enumerate(options) if chosen >> place & 1)
-            for chosen in subsets
+            tuple((field.number, text) for place, text in enumerate(options) if subset >> place & 1)
+            for subset in subsets
         )
     match field.data_type:
         case "Number":

@@ -6,11 +6,11 @@ Seeding is not recorded. With `limit` each log keeps its newest entries only; th
 from collections import Counter, deque
 from typing import Any, NamedTuple
 
-from connectors.devkit.simulator.data.fields import Values
-from connectors.devkit.simulator.data.transitions import State
+from connectors.devkit.simulator.data.fields import FieldValues
+from connectors.devkit.simulator.data.transitions import SimulatedState
 
 
-class Write(NamedTuple):
+class AppliedWrite(NamedTuple):
     """One applied act on one subscriber, in the order in which they were applied (`seq` has no gaps)."""
 
     seq: int
@@ -19,20 +19,22 @@ class Write(NamedTuple):
     act: str  # add, import, update, unsubscribe, delete, suppress, or what a person did
     list_id: str
     email: str
-    before: State | None  # None: was not on the list
-    after: State
+    before: SimulatedState | None  # None: was not on the list
+    after: SimulatedState
     old_email: str | None  # where the act changed the address
-    values: Values  # custom fields after the act, by field number
+    values: FieldValues  # custom fields after the act, by field number
 
     @property
-    def resurrected_from(self) -> State | None:
+    def resurrected_from(self) -> SimulatedState | None:
         """The inactive state out of which the act brought the subscriber back, else None."""
-        back = self.before is not None and self.before is not State.ACTIVE and self.after is State.ACTIVE
+        back = (
+            self.before is not None and self.before is not SimulatedState.ACTIVE and self.after is SimulatedState.ACTIVE
+        )
         return self.before if back else None
 
 
-class Dropped(NamedTuple):
-    """A value that the API ignored without telling the caller."""
+class DroppedValue(NamedTuple):
+    """A value that the API ignored without an error."""
 
     at: float
     list_id: str
@@ -42,14 +44,14 @@ class Dropped(NamedTuple):
     reason: str
 
 
-class Triggered(NamedTuple):
-    """Subscription-based automations of one subscriber: started as new, started again."""
+class AutomationCount(NamedTuple):
+    """Subscription-based automations of one subscriber: started as new, restarted."""
 
     queued: int = 0
     restarted: int = 0
 
 
-class Delivery(NamedTuple):
+class WebhookAttempt(NamedTuple):
     """One attempt to POST a batch. `status` is None when no answer came; `copy` marks a deliberate duplicate."""
 
     at: float
@@ -63,13 +65,13 @@ class Delivery(NamedTuple):
     payload: bytes | None
 
 
-class Books:
+class RequestLog:
     """The logs and counters. Everything is appended on the server's loop, so a reader sees whole entries."""
 
     def __init__(self, limit: int | None = None) -> None:
-        self.writes: deque[Write] = deque(maxlen=limit)
-        self.dropped: deque[Dropped] = deque(maxlen=limit)
-        self.deliveries: deque[Delivery] = deque(maxlen=limit)
+        self.writes: deque[AppliedWrite] = deque(maxlen=limit)
+        self.dropped: deque[DroppedValue] = deque(maxlen=limit)
+        self.deliveries: deque[WebhookAttempt] = deque(maxlen=limit)
         self.webhook_events: Counter[str] = Counter()  # emitted, delivered, lost and unsent, per outcome
         self.write_count = 0
         self.resurrections = 0
@@ -78,37 +80,37 @@ class Books:
         self.faults: Counter[str] = Counter()  # injected, by kind
         self.in_flight = 0
         self.max_in_flight = 0
-        self.automations: dict[tuple[str, str], Triggered] = {}  # by list id and folded address
+        self.automations: dict[tuple[str, str], AutomationCount] = {}  # by list id and folded address
         self.max_writes_at_once = 0  # of any one (list, address)
         self.shared_addresses: dict[str, int] = {}  # "list id/address" -> most writes in flight, where above one
         self._open: dict[str, int] = {}
 
-    def wrote(
+    def record_write(
         self,
         at: float,
         who: str,
         act: str,
         list_id: str,
         email: str,
-        before: State | None,
-        after: State,
-        values: Values,
+        before: SimulatedState | None,
+        after: SimulatedState,
+        values: FieldValues,
         old_email: str | None = None,
     ) -> None:
-        """Write down an applied act."""
+        """Record an applied act."""
         self.write_count += 1
-        entry = Write(self.write_count, at, who, act, list_id, email, before, after, old_email, values)
+        entry = AppliedWrite(self.write_count, at, who, act, list_id, email, before, after, old_email, values)
         if entry.resurrected_from is not None:
             self.resurrections += 1
         self.writes.append(entry)
 
-    def automation(self, list_id: str, folded: str, *, restarted: bool) -> None:
+    def count_automation(self, list_id: str, folded: str, *, restarted: bool) -> None:
         """Count a start or a restart of the list's subscription-based automations for a subscriber."""
-        queued, again = self.automations.get((list_id, folded), Triggered())
-        self.automations[list_id, folded] = Triggered(queued + (not restarted), again + restarted)
+        queued, restarts = self.automations.get((list_id, folded), AutomationCount())
+        self.automations[list_id, folded] = AutomationCount(queued + (not restarted), restarts + restarted)
 
-    def enter(self, addresses: list[str]) -> None:
-        """Note that a call is being served, and which `list id/address` it writes."""
+    def begin_call(self, addresses: list[str]) -> None:
+        """Record that a call is being served, and which `list id/address` it writes."""
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         opened = self._open
@@ -120,8 +122,8 @@ class Books:
             if count > 1:
                 self.shared_addresses[address] = max(count, self.shared_addresses.get(address, 0))
 
-    def leave(self, addresses: list[str]) -> None:
-        """Undo `enter`."""
+    def end_call(self, addresses: list[str]) -> None:
+        """Undo `begin_call`."""
         self.in_flight -= 1
         for address in addresses:
             count = self._open[address] - 1

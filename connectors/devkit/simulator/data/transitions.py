@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 WebhookType = Literal["Subscribe", "Update", "Deactivate"]
 
 
-class State(IntEnum):
+class SimulatedState(IntEnum):
     """A subscriber's state on one list; the names are Campaign Monitor's."""
 
     ACTIVE = 0
@@ -22,49 +22,58 @@ class State(IntEnum):
 
 
 STATE_TEXTS = ("Active", "Unconfirmed", "Unsubscribed", "Bounced", "Deleted")
-STATE_OF_TEXT = {text: State(number) for number, text in enumerate(STATE_TEXTS)}
+STATE_OF_TEXT = {text: SimulatedState(number) for number, text in enumerate(STATE_TEXTS)}
 
-REFUSALS = {State.UNCONFIRMED: 208, State.UNSUBSCRIBED: 206, State.BOUNCED: 207, State.DELETED: 205}
+REFUSALS = {
+    SimulatedState.UNCONFIRMED: 208,
+    SimulatedState.UNSUBSCRIBED: 206,
+    SimulatedState.BOUNCED: 207,
+    SimulatedState.DELETED: 205,
+}
 IN_SUPPRESSION_LIST = 204
 
 
-class Outcome(NamedTuple):
+class SubmissionOutcome(NamedTuple):
     """What an add or a row of an import does: a new state and an event, or a refusal with its code."""
 
-    state: State | None
+    state: SimulatedState | None
     webhook: WebhookType | None
     refusal: int | None = None
 
 
-_CREATED = Outcome(State.ACTIVE, "Subscribe")
-_TO_CONFIRM = Outcome(State.UNCONFIRMED, None)
-_EDITED = Outcome(State.ACTIVE, "Update")
-_SUPPRESSED = Outcome(None, None, IN_SUPPRESSION_LIST)
-_REFUSED = {state: Outcome(None, None, code) for state, code in REFUSALS.items()}
+_CREATED = SubmissionOutcome(SimulatedState.ACTIVE, "Subscribe")
+_TO_CONFIRM = SubmissionOutcome(SimulatedState.UNCONFIRMED, None)
+_EDITED = SubmissionOutcome(SimulatedState.ACTIVE, "Update")
+_SUPPRESSED = SubmissionOutcome(None, None, IN_SUPPRESSION_LIST)
+_REFUSED = {state: SubmissionOutcome(None, None, code) for state, code in REFUSALS.items()}
 
 
-def submit(
-    current: State | None, *, suppressed: bool, by_suppression: bool, resubscribe: bool, confirmed_opt_in: bool
-) -> Outcome:
-    """Decide what adding or importing an address does.
+def outcome_of_submission(
+    current: SimulatedState | None, *, suppressed: bool, by_suppression: bool, resubscribe: bool, confirmed_opt_in: bool
+) -> SubmissionOutcome:
+    """Return what adding or importing an address does.
 
-    `suppressed` counts only where the list honours the suppression list. `by_suppression` says that it was the
-    suppression list, not an act on this list, that took the subscriber off: the refusal is then 204 and not 206.
+    `suppressed` counts only where the list honours the suppression list. `by_suppression`: it was the
+    suppression list, not an act on this list, that removed the subscriber: the refusal is then 204 and not 206.
     """
-    if not resubscribe and suppressed and (current is None or current is State.ACTIVE or by_suppression):
+    if not resubscribe and suppressed and (current is None or current is SimulatedState.ACTIVE or by_suppression):
         return _SUPPRESSED
-    if current is State.ACTIVE:
+    if current is SimulatedState.ACTIVE:
         return _EDITED
     if current is not None and not resubscribe:
         return _REFUSED[current]
     return _TO_CONFIRM if confirmed_opt_in else _CREATED
 
 
-def leave(current: State, to: State) -> tuple[State, WebhookType | None] | None:
-    """Decide what unsubscribing, deleting, bouncing or complaining does; None when there is nobody to take off.
+def outcome_of_removal(current: SimulatedState, to: SimulatedState) -> tuple[SimulatedState, WebhookType | None] | None:
+    """Return state and event after unsubscribing, deleting, bouncing or complaining; None when nothing changes.
 
     Only an Active subscriber's leaving is announced by a webhook.
     """
-    if current is to or current is State.DELETED or (to is not State.DELETED and current > State.UNCONFIRMED):
+    if (
+        current is to
+        or current is SimulatedState.DELETED
+        or (to is not SimulatedState.DELETED and current > SimulatedState.UNCONFIRMED)
+    ):
         return None
-    return to, "Deactivate" if current is State.ACTIVE else None
+    return to, "Deactivate" if current is SimulatedState.ACTIVE else None

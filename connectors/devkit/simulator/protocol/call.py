@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from connectors.devkit.simulator.data.entities import Client, Segment, SubscriberList
-from connectors.devkit.simulator.data.roster import fold
+from connectors.devkit.simulator.data.entities import SimulatedClient, SimulatedSegment, SubscriberList
+from connectors.devkit.simulator.data.subscriber_store import fold
 from connectors.devkit.simulator.protocol.credentials import Identity
-from connectors.devkit.simulator.protocol.errors import ApiError, undeserialisable
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError, undeserialisable
 from connectors.devkit.simulator.state import SimulatorState
 
 
-class Answer(NamedTuple):
+class EndpointResult(NamedTuple):
     """A successful answer. `empty` sends no body at all; otherwise `body` is sent as JSON, a bare string too."""
 
     body: Any = None
@@ -21,11 +21,11 @@ class Answer(NamedTuple):
     empty: bool = False
 
 
-EMPTY = Answer(empty=True)
+NO_BODY = EndpointResult(empty=True)
 
 
 @dataclass(slots=True)
-class Call:
+class ApiCall:
     """What arrived: path parameters decoded, query names in lower case, the body as bytes until it is asked for."""
 
     state: SimulatorState
@@ -53,11 +53,11 @@ class Call:
             raise undeserialisable(self.argument)
         return lower_keys(parsed)
 
-    def client(self) -> Client:
+    def client(self) -> SimulatedClient:
         """Return the client of the path. Raises ApiError 102 for a foreign or unknown id."""
         client = self.state.clients.get(self.path["clientid"])
         if client is None or client.deleted or not self.identity.may_see(client):
-            raise ApiError(102)
+            raise SimulatedApiError(102)
         return client
 
     def list(self) -> SubscriberList:
@@ -68,28 +68,28 @@ class Call:
         """Return a list by its id, as `list` does."""
         found = self.state.lists.get(list_id)
         if found is None:
-            raise ApiError(404)
+            raise SimulatedApiError(404)
         self.require(found.client)
         return found
 
-    def segment(self) -> Segment:
+    def segment(self) -> SimulatedSegment:
         """Return the segment of the path. Raises ApiError 271 for an unknown one."""
         found = self.state.segments.get(self.path["segmentid"])
         if found is None:
-            raise ApiError(271)
+            raise SimulatedApiError(271)
         self.require(found.parent.client)
         return found
 
-    def require(self, client: Client) -> None:
+    def require(self, client: SimulatedClient) -> None:
         """Raise ApiError 102 for another account's or client's data."""
         if client.deleted or not self.identity.may_see(client):
-            raise ApiError(102)
+            raise SimulatedApiError(102)
 
     def row(self, target: SubscriberList, email: str | None) -> int:
         """Return the row of an address on a list. Raises ApiError 203."""
-        row = target.roster.find(fold(email or ""))
+        row = target.subscribers.find(fold(email or ""))
         if row is None:
-            raise ApiError(203)
+            raise SimulatedApiError(203)
         return row
 
     def wants(self, name: str) -> bool:
@@ -97,36 +97,36 @@ class Call:
         return self.query.get(name, "").lower() == "true"
 
 
-Handler = Callable[[Call], Answer | Awaitable[Answer]]
+EndpointHandler = Callable[[ApiCall], EndpointResult | Awaitable[EndpointResult]]
 
 
-class Route(NamedTuple):
+class Endpoint(NamedTuple):
     """An endpoint: `pattern` without the suffix, `scope` what an OAuth token needs for it."""
 
     method: str
     pattern: str
-    handler: Handler
+    handler: EndpointHandler
     scope: str | None = None
     argument: str = "request"
 
     @property
     def name(self) -> str:
-        """How books and faults name it, e.g. `GET /lists/{listid}/active`."""
+        """How the request log and faults name it, e.g. `GET /lists/{listid}/active`."""
         return f"{self.method} {self.pattern}"
 
 
-class Router:
+class EndpointRouter:
     """Finds the route of a path; literal segments win over parameters."""
 
-    def __init__(self, routes: tuple[Route, ...]) -> None:
-        self._routes: dict[tuple[str, int], list[tuple[tuple[str, ...], Route]]] = {}
+    def __init__(self, routes: tuple[Endpoint, ...]) -> None:
+        self._routes: dict[tuple[str, int], list[tuple[tuple[str, ...], Endpoint]]] = {}
         for route in routes:
             parts = tuple(route.pattern.strip("/").split("/"))
             self._routes.setdefault((route.method, len(parts)), []).append((parts, route))
         for found in self._routes.values():
             found.sort(key=lambda entry: [part.startswith("{") for part in entry[0]])
 
-    def find(self, method: str, segments: list[str]) -> tuple[Route, dict[str, str]] | None:
+    def find(self, method: str, segments: list[str]) -> tuple[Endpoint, dict[str, str]] | None:
         """Return the route and its parameters for decoded path segments, suffix already off."""
         for parts, route in self._routes.get((method, len(segments)), ()):
             parameters = {}

@@ -4,8 +4,8 @@ import base64
 import binascii
 from dataclasses import dataclass
 
-from connectors.devkit.simulator.data.entities import Account, Client
-from connectors.devkit.simulator.protocol.errors import ApiError
+from connectors.devkit.simulator.data.entities import SimulatedAccount, SimulatedClient
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError
 
 SCOPES = (
     "ViewReports",
@@ -27,21 +27,21 @@ SCOPES = (
 class Identity:
     """A credential that was accepted. `client` limits it to one client, `scopes` (None: all) to some calls."""
 
-    account: Account
+    account: SimulatedAccount
     label: str
-    client: Client | None = None
+    client: SimulatedClient | None = None
     scopes: frozenset[str] | None = None
 
-    def may_see(self, client: Client) -> bool:
-        """Tell whether the client belongs to this credential."""
+    def may_see(self, client: SimulatedClient) -> bool:
+        """Return True when the client belongs to this credential."""
         return client.account is self.account and (self.client is None or self.client is client)
 
 
 @dataclass(slots=True)
-class Token:
+class OAuthToken:
     """An OAuth access token with its refresh token."""
 
-    account: Account
+    account: SimulatedAccount
     app: str
     scopes: frozenset[str]
     refresh_token: str
@@ -53,9 +53,9 @@ class Token:
 class Keyring:
     """Every credential that exists. `override` maps a key or token to an error code that it answers from now on."""
 
-    accounts: dict[str, Account]
-    clients: dict[str, Client]
-    tokens: dict[str, Token]
+    accounts: dict[str, SimulatedAccount]
+    clients: dict[str, SimulatedClient]
+    tokens: dict[str, OAuthToken]
     refresh_tokens: dict[str, str]  # refresh token -> access token
     override: dict[str, int]
 
@@ -66,30 +66,30 @@ class Keyring:
             return self._bearer(rest.strip(), now)
         if scheme.lower() == "basic":
             return self._basic(rest.strip())
-        raise ApiError(100)
+        raise SimulatedApiError(100)
 
     def _basic(self, encoded: str) -> Identity:
         try:
             key = base64.b64decode(encoded, validate=True).decode().partition(":")[0]
         except (binascii.Error, UnicodeDecodeError):
-            raise ApiError(100) from None
+            raise SimulatedApiError(100) from None
         if key in self.override:
-            raise ApiError(self.override[key])
+            raise SimulatedApiError(self.override[key])
         if key in self.accounts:
             return Identity(self.accounts[key], f"account {self.accounts[key].name}")
         client = self.clients.get(key)
         if client is None or client.deleted:
-            raise ApiError(100)
+            raise SimulatedApiError(100)
         return Identity(client.account, f"client {client.name}", client)
 
     def _bearer(self, text: str, now: float) -> Identity:
         if text in self.override:
-            raise ApiError(self.override[text])
+            raise SimulatedApiError(self.override[text])
         token = self.tokens.get(text)
         if token is None:
-            raise ApiError(120)
+            raise SimulatedApiError(120)
         if token.revoked:
-            raise ApiError(122)
+            raise SimulatedApiError(122)
         if now >= token.expires_at:
-            raise ApiError(121)
+            raise SimulatedApiError(121)
         return Identity(token.account, f"oauth {token.app}", scopes=token.scopes)

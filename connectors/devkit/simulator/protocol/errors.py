@@ -68,7 +68,7 @@ MESSAGES: dict[int, str] = {
 _STATUS = {60: 401, 100: 401, 102: 401, 120: 401, 121: 401, 122: 401, 403: 403, 404: 404, 429: 429, 500: 500}
 
 
-class ApiError(Exception):
+class SimulatedApiError(Exception):
     """An error answer. The HTTP status follows from the code; most are 400."""
 
     def __init__(self, code: int, message: str | None = None, result: Any = None) -> None:
@@ -86,6 +86,6 @@ class ApiError(Exception):
         return answer
 
 
-def undeserialisable(argument: str) -> ApiError:
+def undeserialisable(argument: str) -> SimulatedApiError:
     """Return the error for a body that is no JSON or has a wrong type, naming the argument as the API does."""
-    return ApiError(400, MESSAGES[400] + argument)
+    return SimulatedApiError(400, MESSAGES[400] + argument)

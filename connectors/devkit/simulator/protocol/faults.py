@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Kind = Literal["status", "delay", "hang", "reset", "truncate", "slow", "mutate"]
+FaultKind = Literal["status", "delay", "hang", "reset", "truncate", "slow", "mutate"]
 
 
 class Fault(BaseModel):
@@ -30,7 +30,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Kind
+    kind: FaultKind
     method: str = "*"
     path: str = "*"
     address: str | None = None  # only calls that write this address
@@ -61,7 +61,7 @@ class _Active:
         self.chance = random.Random(fault.seed)
 
 
-class Faults:
+class FaultPlan:
     """The faults in force."""
 
     def __init__(self) -> None:
@@ -76,31 +76,31 @@ class Faults:
 
     def clear(self, number: int | None = None) -> None:
         """Take one fault, or all, out of force."""
-        self._active = [one for one in self._active if number is not None and one.number != number]
+        self._active = [active for active in self._active if number is not None and active.number != number]
 
     def __bool__(self) -> bool:
         return bool(self._active)
 
-    def pick(self, method: str, paths: Iterable[str], addresses: Iterable[str] = ()) -> Fault | None:
+    def next_for(self, method: str, paths: Iterable[str], addresses: Iterable[str] = ()) -> Fault | None:
         """Return the fault that meets this call, and count it."""
         paths = tuple(paths)
-        for one in self._active:
-            fault = one.fault
+        for active in self._active:
+            fault = active.fault
             if not fnmatchcase(method, fault.method.upper()):
                 continue
             if not any(fnmatchcase(path, fault.path) for path in paths):
                 continue
             if fault.address is not None and fault.address.lower() not in addresses:
                 continue
-            one.seen += 1
-            if one.seen <= fault.skip or (fault.probability < 1 and one.chance.random() >= fault.probability):
+            active.seen += 1
+            if active.seen <= fault.skip or (fault.probability < 1 and active.chance.random() >= fault.probability):
                 continue
-            one.met += 1
-            if fault.count is not None and one.met >= fault.count:
-                self._active.remove(one)
+            active.met += 1
+            if fault.count is not None and active.met >= fault.count:
+                self._active.remove(active)
             return fault
         return None
 
     def shown(self) -> list[dict[str, Any]]:
         """Return what is in force and how often each fault has acted."""
-        return [{"number": one.number, "met": one.met, **one.fault.model_dump()} for one in self._active]
+        return [{"number": active.number, "met": active.met, **active.fault.model_dump()} for active in self._active]

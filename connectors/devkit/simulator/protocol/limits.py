@@ -2,14 +2,14 @@
 
 from collections import deque
 
-from connectors.devkit.simulator.data.roster import fold
-from connectors.devkit.simulator.protocol.errors import ApiError
+from connectors.devkit.simulator.data.subscriber_store import fold
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError
 from connectors.devkit.simulator.settings import SimulatorSettings
 
 TOO_QUICK = "Subscriber was added too many times too quickly, try again later."
 
 
-class Limits:
+class SimulatedLimits:
     """Counts in sliding (addresses) and fixed (everybody) windows; `now` is an argument."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
@@ -27,11 +27,11 @@ class Limits:
         while times and times[0] <= now - self._settings.address_window_seconds:
             times.popleft()
         if len(times) >= limit:
-            raise ApiError(429, TOO_QUICK)
+            raise SimulatedApiError(429, TOO_QUICK)
         times.append(now)
 
     def call(self, now: float) -> tuple[bool, dict[str, str]]:
-        """Count a call; return whether it may pass, and the headers that tell about the limit."""
+        """Count a call; return whether it may pass (False: answer 429), and the headers that announce the limit."""
         limit, window = self._settings.rate_limit, self._settings.rate_window_seconds
         if not limit:
             return True, {}

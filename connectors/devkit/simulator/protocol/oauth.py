@@ -10,16 +10,16 @@ from urllib.parse import urlencode
 import orjson
 from aiohttp import web
 
-from connectors.devkit.simulator.data.entities import Account
-from connectors.devkit.simulator.protocol.credentials import SCOPES, Token
-from connectors.devkit.simulator.protocol.responses import carry_out
+from connectors.devkit.simulator.data.entities import SimulatedAccount
+from connectors.devkit.simulator.protocol.credentials import SCOPES, OAuthToken
+from connectors.devkit.simulator.protocol.responses import apply_fault
 from connectors.devkit.simulator.state import SimulatorState
 
 _CODE_SECONDS = 600
 
 
 class OAuthPages:
-    """`GET /oauth`, `POST /oauth` (the decision) and `POST /oauth/token`."""
+    """`GET /oauth`, `POST /oauth` (consent or refusal) and `POST /oauth/token`."""
 
     def __init__(self, state: SimulatorState) -> None:
         self._state = state
@@ -27,12 +27,12 @@ class OAuthPages:
 
     def add_to(self, app: web.Application) -> None:
         """Mount the routes."""
-        app.router.add_get("/oauth", self.ask)
-        app.router.add_post("/oauth", self.decide)
+        app.router.add_get("/oauth", self.show_consent)
+        app.router.add_post("/oauth", self.consent)
         app.router.add_post("/oauth/token", self.token)
 
-    async def ask(self, request: web.Request) -> web.Response:
-        """Answer a page with two buttons; what is wrong with the request is said on the page or to the caller."""
+    async def show_consent(self, request: web.Request) -> web.Response:
+        """Answer a page with two buttons; errors in the request are shown on the page or returned to the caller."""
         query = dict(request.query)
         problem = self._problem(query)
         if problem is not None:
@@ -50,7 +50,7 @@ class OAuthPages:
             '<button name="decision" value="deny">Deny</button></form>',
         )
 
-    async def decide(self, request: web.Request) -> web.Response:
+    async def consent(self, request: web.Request) -> web.Response:
         """Redirect to the caller with a code, a token (implicit flow) or a refusal."""
         form = {name: str(value) for name, value in (await request.post()).items()}
         problem = self._problem(form)
@@ -70,11 +70,11 @@ class OAuthPages:
 
     async def token(self, request: web.Request) -> web.Response:
         """Exchange a code, or refresh. The body is form-encoded: a bare `+` in it is a blank."""
-        self._state.settle()
-        self._state.books.calls["POST /oauth/token"] += 1
-        fault = self._state.faults.pick("POST", ("/oauth/token",)) if self._state.faults else None
-        if fault is not None and not fault.after and (broken := await carry_out(request, fault)) is not None:
-            self._state.books.faults[fault.kind] += 1
+        self._state.run_due()
+        self._state.request_log.calls["POST /oauth/token"] += 1
+        fault = self._state.faults.next_for("POST", ("/oauth/token",)) if self._state.faults else None
+        if fault is not None and not fault.after and (broken := await apply_fault(request, fault)) is not None:
+            self._state.request_log.faults[fault.kind] += 1
             return broken if isinstance(broken, web.Response) else web.Response(status=500)
         form = {name: str(value) for name, value in (await request.post()).items()}
         match form.get("grant_type"):
@@ -84,8 +84,8 @@ class OAuthPages:
                 answer = self._refresh(form)
             case _:
                 answer = self._refused("unsupported_grant_type", "Specified grant_type was invalid")
-        if fault is not None and fault.after and (broken := await carry_out(request, fault)) is not None:
-            self._state.books.faults[fault.kind] += 1
+        if fault is not None and fault.after and (broken := await apply_fault(request, fault)) is not None:
+            self._state.request_log.faults[fault.kind] += 1
             return broken if isinstance(broken, web.Response) else web.Response(status=500)
         return answer
 
@@ -156,7 +156,7 @@ def new_secret(state: SimulatorState, kind: str) -> str:
 
 def grant(
     state: SimulatorState,
-    account: Account,
+    account: SimulatedAccount,
     app: str,
     scopes: Iterable[str] | None = None,
     expires_in: float | None = None,
@@ -167,6 +167,6 @@ def grant(
     access = new_secret(state, "access token")
     refresh = refresh_token or new_secret(state, "refresh token")
     granted = frozenset(SCOPES if scopes is None else scopes)
-    state.keyring.tokens[access] = Token(account, app, granted, refresh, state.clock.time() + seconds)
+    state.keyring.tokens[access] = OAuthToken(account, app, granted, refresh, state.clock.time() + seconds)
     state.keyring.refresh_tokens[refresh] = access
     return {"access_token": access, "expires_in": int(seconds), "refresh_token": refresh}

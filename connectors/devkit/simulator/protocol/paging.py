@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from connectors.devkit.simulator.protocol.errors import ApiError
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError
 
 MIN_PAGE_SIZE, MAX_PAGE_SIZE = 10, 1_000
 
@@ -37,16 +37,16 @@ def read_page(
     """
     page = _whole(query.get("page", "") or "1")
     if page is None or page < 1:
-        raise ApiError(800)
+        raise SimulatedApiError(800)
     size = _whole(query.get("pagesize", "") or str(MAX_PAGE_SIZE))
     if size is None or not MIN_PAGE_SIZE <= size <= MAX_PAGE_SIZE:
-        raise ApiError(801)
+        raise SimulatedApiError(801)
     field = (query.get("orderfield", "") or default or fields[0]).lower()
     if field not in fields:
-        raise ApiError(802)
+        raise SimulatedApiError(802)
     direction = (query.get("orderdirection", "") or ("desc" if descending else "asc")).lower()
     if direction not in ("asc", "desc"):
-        raise ApiError(803)
+        raise SimulatedApiError(803)
     return PageRequest(page, size, field, direction == "desc")
 
 

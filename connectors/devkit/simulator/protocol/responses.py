@@ -7,8 +7,8 @@ from xml.sax.saxutils import escape
 import orjson
 from aiohttp import web
 
-from connectors.devkit.simulator.protocol.call import Answer
-from connectors.devkit.simulator.protocol.errors import ApiError
+from connectors.devkit.simulator.protocol.call import EndpointResult
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError
 from connectors.devkit.simulator.protocol.faults import Fault
 
 _JSON = "application/json; charset=utf-8"
@@ -25,12 +25,12 @@ class Reply(NamedTuple):
     code: int | None = None
 
 
-def reply_of(answer: Answer, headers: dict[str, str]) -> Reply:
+def reply_of(answer: EndpointResult, headers: dict[str, str]) -> Reply:
     """Return the reply of a call that worked."""
     return Reply(answer.status, answer.body, answer.empty, headers)
 
 
-def error_reply(error: ApiError, headers: dict[str, str] | None = None) -> Reply:
+def error_reply(error: SimulatedApiError, headers: dict[str, str] | None = None) -> Reply:
     """Return the reply of a call that was refused."""
     return Reply(error.status, error.body(), False, headers or {}, error.code)
 
@@ -46,8 +46,8 @@ def web_response(
     return response
 
 
-async def carry_out(request: web.Request, fault: Fault, reply: Reply | None = None) -> web.StreamResponse | None:
-    """Do what a fault asks. None: go on and answer as always. `reply` is there when the write has been applied."""
+async def apply_fault(request: web.Request, fault: Fault, reply: Reply | None = None) -> web.StreamResponse | None:
+    """Apply a fault. None: go on and answer as always. `reply` is given when the write has been applied."""
     if fault.kind == "delay":
         await asyncio.sleep(fault.seconds)
         return None
@@ -90,7 +90,7 @@ def _broken_status(fault: Fault) -> web.Response:
 def _cut(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=500)  # goes nowhere: the connection is gone
+    return web.Response(status=500)  # goes nowhere: the connection was cut
 
 
 async def _partly(request: web.Request, reply: Reply, fault: Fault) -> web.StreamResponse:

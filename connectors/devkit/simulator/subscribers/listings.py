@@ -4,11 +4,11 @@ from functools import partial
 from typing import Any
 
 from connectors.devkit.simulator.data.entities import Json, SubscriberList
-from connectors.devkit.simulator.data.roster import fold
-from connectors.devkit.simulator.data.transitions import STATE_TEXTS, State
+from connectors.devkit.simulator.data.subscriber_store import fold
+from connectors.devkit.simulator.data.transitions import STATE_TEXTS, SimulatedState
 from connectors.devkit.simulator.data.zones import instant, local_text
-from connectors.devkit.simulator.protocol.call import EMPTY, Answer, Call, Route
-from connectors.devkit.simulator.protocol.errors import ApiError, undeserialisable
+from connectors.devkit.simulator.protocol.call import NO_BODY, ApiCall, Endpoint, EndpointResult
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError, undeserialisable
 from connectors.devkit.simulator.protocol.paging import envelope, read_page
 from connectors.devkit.simulator.state import SimulatorState
 from connectors.devkit.simulator.subscribers.submission import CONSENT_TEXTS, is_email
@@ -17,26 +17,26 @@ from connectors.devkit.simulator.subscribers.subscriptions import suppress as ta
 ORDER_FIELDS = ("date", "email", "name")
 
 
-def listing(call: Call, state: State) -> Answer:
+def listing(call: ApiCall, state: SimulatedState) -> EndpointResult:
     """Answer a page of the subscribers in a state; `date` asks for those who came to it since then."""
     target = call.list()
     since = since_date(call, target)
     request = read_page(call.query, ORDER_FIELDS)
-    roster = target.roster
-    first = 0 if since is None else roster.since(state, since)
-    total = roster.counts[state] - first
+    subscribers = target.subscribers
+    first = 0 if since is None else subscribers.since(state, since)
+    total = subscribers.counts[state] - first
     start, stop = request.window(total)
     if request.field == "date" or not first:
-        rows = roster.ordered(state, request.field).slice(start + first, stop + first)
+        rows = subscribers.ordered(state, request.field).slice(start + first, stop + first)
     else:
-        found = roster.ordered(state, "date").slice(first, first + total)
-        rows = sorted(found, key=roster.sort_key(request.field))[start:stop]
+        found = subscribers.ordered(state, "date").slice(first, first + total)
+        rows = sorted(found, key=subscribers.sort_key(request.field))[start:stop]
     if request.descending:
         rows.reverse()
-    return Answer(envelope(listed(call, target, rows), request, total))
+    return EndpointResult(envelope(listed(call, target, rows), request, total))
 
 
-def since_date(call: Call, target: SubscriberList) -> int | None:
+def since_date(call: ApiCall, target: SubscriberList) -> int | None:
     """Return the `date` of a query, None without one. Raises ApiError 5."""
     text = call.query.get("date", "")
     if not text.strip():
@@ -44,10 +44,10 @@ def since_date(call: Call, target: SubscriberList) -> int | None:
     try:
         return max(0, instant(text, target.client.zone))
     except ValueError:
-        raise ApiError(5) from None
+        raise SimulatedApiError(5) from None
 
 
-def listed(call: Call, target: SubscriberList, rows: list[int], *, mail_client: bool = True) -> list[dict[str, Any]]:
+def listed(call: ApiCall, target: SubscriberList, rows: list[int], *, mail_client: bool = True) -> list[dict[str, Any]]:
     """Return subscribers as a listing shows them, with the preferences that the query asks for."""
     tracking = call.wants("includetrackingpreference") or call.wants("includetrackinginformation")
     sms = call.wants("includesmspreference")
@@ -66,65 +66,66 @@ def subscriber_json(
     mail_client: bool = True,
 ) -> dict[str, Any]:
     """Return a subscriber as the API writes it."""
-    roster, zone = target.roster, target.client.zone
-    changed, joined = roster.changed[row], roster.joined[row]
+    subscribers, zone = target.subscribers, target.client.zone
+    changed, joined = subscribers.changed[row], subscribers.joined[row]
     date = state.subscriber_date(changed, zone)
     shown: dict[str, Any] = {
-        "EmailAddress": roster.email(row),
-        "Name": roster.name(row),
+        "EmailAddress": subscribers.email(row),
+        "Name": subscribers.name(row),
         "Date": date,
         "ListJoinedDate": date if joined == changed else state.subscriber_date(joined, zone),
-        "State": STATE_TEXTS[roster.states[row]],
-        "CustomFields": target.custom_fields(roster.values(row), keys=state.settings.read_keys),
+        "State": STATE_TEXTS[subscribers.states[row]],
+        "CustomFields": target.custom_fields(subscribers.values(row), keys=state.settings.read_keys),
     }
     if mail_client:
-        shown["ReadsEmailWith"] = roster.mail_client(row)
-    phone = roster.phone(row)
+        shown["ReadsEmailWith"] = subscribers.mail_client(row)
+    phone = subscribers.phone(row)
     if phone is not None:
         shown["MobileNumber"] = phone[0]
     if tracking:
-        shown["ConsentToTrack"] = CONSENT_TEXTS[roster.consents[row]]
+        shown["ConsentToTrack"] = CONSENT_TEXTS[subscribers.consents[row]]
     if sms and phone is not None:
         shown["ConsentToSendSms"] = phone[1]
     return shown
 
 
 LISTING_ROUTES = tuple(
-    Route("GET", f"/lists/{{listid}}/{STATE_TEXTS[state].lower()}", partial(listing, state=state)) for state in State
+    Endpoint("GET", f"/lists/{{listid}}/{STATE_TEXTS[state].lower()}", partial(listing, state=state))
+    for state in SimulatedState
 )
 
 
 _NAMES = {"opens": "Open", "clicks": "Click", "unsubscribes": "Unsubscribe", "spam": "Spam", "bounces": "Bounce"}
-MOST_ACTIONS = 60
+MAX_ACTIONS = 60
 """Opens and clicks of one campaign that the history shows: it is no lossless source."""
 
 
-def history(call: Call) -> Answer:
+def history(call: ApiCall) -> EndpointResult:
     """Answer the campaigns that a subscriber got, each with the acts."""
     target = call.list()
     row = call.row(target, call.query.get("email"))
-    email, now = target.roster.email(row), call.state.clock.now()
+    email, now = target.subscribers.email(row), call.state.clock.now()
     shown: list[Json] = []
-    for one in call.state.campaigns.values():
-        if not one.sent or target.list_id not in one.list_ids or one.recipients.find(email) is None:
+    for campaign in call.state.campaigns.values():
+        if not campaign.sent or target.list_id not in campaign.list_ids or campaign.recipients.find(email) is None:
             continue
         acts: list[tuple[int, Json]] = []
         for kind, name in _NAMES.items():
-            rows = [act for act in one.report(kind).of(email, now) if act.list_id == target.list_id]
-            for act in rows[:MOST_ACTIONS]:
+            rows = [act for act in campaign.report(kind).of(email, now) if act.list_id == target.list_id]
+            for act in rows[:MAX_ACTIONS]:
                 date = local_text(act.at, target.client.zone)
                 detail = act.url if kind == "clicks" else ""
                 acts.append((act.at, {"Event": name, "Date": date, "IPAddress": act.ip, "Detail": detail}))
         acts.sort(key=lambda entry: entry[0])
         actions = [act for _, act in acts]
-        shown.append({"ID": one.campaign_id, "Type": "Campaign", "Name": one.name, "Actions": actions})
-    return Answer(shown)
+        shown.append({"ID": campaign.campaign_id, "Type": "Campaign", "Name": campaign.name, "Actions": actions})
+    return EndpointResult(shown)
 
 
-HISTORY_ROUTES = (Route("GET", "/subscribers/{listid}/history", history, "ViewSubscribersInReports"),)
+HISTORY_ROUTES = (Endpoint("GET", "/subscribers/{listid}/history", history, "ViewSubscribersInReports"),)
 
 
-def suppression_list(call: Call) -> Answer:
+def suppression_list(call: ApiCall) -> EndpointResult:
     """Answer a page of the suppressed addresses; these dates have seconds."""
     client = call.client()
     request = read_page(call.query, ("email", "date"))
@@ -143,30 +144,30 @@ def suppression_list(call: Call) -> Answer:
         }
         for entry in entries[first : first + request.size]
     ]
-    return Answer(envelope(rows, request, len(entries)))
+    return EndpointResult(envelope(rows, request, len(entries)))
 
 
-def suppress(call: Call) -> Answer:
+def suppress(call: ApiCall) -> EndpointResult:
     """Suppress addresses; nothing happens when one of them is no address."""
     client, emails = call.client(), call.body().get("emailaddresses")
     if not isinstance(emails, list) or not all(isinstance(email, str) for email in emails):
         raise undeserialisable("emailAddresses")
     if not all(is_email(email.strip()) for email in emails):
-        raise ApiError(1)
+        raise SimulatedApiError(1)
     for email in emails:
         take_off_everywhere(call.state, client, email.strip(), "Reason Unavailable", call.identity.label)
-    return EMPTY
+    return NO_BODY
 
 
-def unsuppress(call: Call) -> Answer:
+def unsuppress(call: ApiCall) -> EndpointResult:
     """Take an address off the suppression list; its state on lists stays. 176 when it is not there."""
     if call.client().suppressed.pop(fold(call.query.get("email", "")), None) is None:
-        raise ApiError(176)
-    return EMPTY
+        raise SimulatedApiError(176)
+    return NO_BODY
 
 
 SUPPRESSION_ROUTES = (
-    Route("GET", "/clients/{clientid}/suppressionlist", suppression_list),
-    Route("POST", "/clients/{clientid}/suppress", suppress, "ImportSubscribers", "emailAddresses"),
-    Route("PUT", "/clients/{clientid}/unsuppress", unsuppress, "ImportSubscribers"),
+    Endpoint("GET", "/clients/{clientid}/suppressionlist", suppression_list),
+    Endpoint("POST", "/clients/{clientid}/suppress", suppress, "ImportSubscribers", "emailAddresses"),
+    Endpoint("PUT", "/clients/{clientid}/unsuppress", unsuppress, "ImportSubscribers"),
 )

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from connectors.devkit.simulator.data.fields import Entries, read_entries
-from connectors.devkit.simulator.protocol.errors import ApiError, undeserialisable
+from connectors.devkit.simulator.data.fields import FieldEntries, read_entries
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError, undeserialisable
 
 UNCHANGED, YES, NO = 0, 1, 2
 CONSENTS = {"unchanged": UNCHANGED, "yes": YES, "no": NO}
@@ -24,14 +24,14 @@ class Submission(NamedTuple):
 
     email: str
     name: str | None
-    entries: Entries
+    entries: FieldEntries
     mobile: str | None
     consent: int
     sms: int
 
 
 def is_email(text: str) -> bool:
-    """Tell whether the API takes a text as an address."""
+    """Return True when the API accepts a text as an address."""
     return len(text) <= 254 and _EMAIL.fullmatch(text) is not None
 
 
@@ -77,9 +77,9 @@ def read_submission(raw: Mapping[str, Any], *, wrong_email: int = 1, argument: s
         raise undeserialisable(argument) from None
     email_right = is_email(email)
     if mobile and not _MOBILE.fullmatch(mobile):
-        raise ApiError(220 if email_right else 221)
+        raise SimulatedApiError(220 if email_right else 221)
     if not email_right:
-        raise ApiError(wrong_email)
+        raise SimulatedApiError(wrong_email)
     return Submission(
         email,
         name,
@@ -93,9 +93,9 @@ def read_submission(raw: Mapping[str, Any], *, wrong_email: int = 1, argument: s
 def _consent(text: str | None, *, required: bool) -> int:
     if not text:
         if required:
-            raise ApiError(214)
+            raise SimulatedApiError(214)
         return UNCHANGED
     code = CONSENTS.get(text.lower())
     if code is None:
-        raise ApiError(215)
+        raise SimulatedApiError(215)
     return code

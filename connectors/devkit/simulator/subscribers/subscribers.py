@@ -3,28 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.devkit.simulator.data.roster import fold
-from connectors.devkit.simulator.data.transitions import State
-from connectors.devkit.simulator.protocol.call import EMPTY, Answer, Call, Route
-from connectors.devkit.simulator.protocol.errors import MESSAGES, ApiError, undeserialisable
+from connectors.devkit.simulator.data.subscriber_store import fold
+from connectors.devkit.simulator.data.transitions import SimulatedState
+from connectors.devkit.simulator.protocol.call import NO_BODY, ApiCall, Endpoint, EndpointResult
+from connectors.devkit.simulator.protocol.errors import MESSAGES, SimulatedApiError, undeserialisable
 from connectors.devkit.simulator.subscribers.listings import subscriber_json
 from connectors.devkit.simulator.subscribers.submission import as_named, email_of, flag, read_submission
 from connectors.devkit.simulator.subscribers.subscriptions import (
-    Manner,
+    WriteOptions,
     check_submission,
     opt_out,
     put_on_list,
+    remove_from_list,
     rewrite,
-    take_off,
 )
 
 
-def add(call: Call) -> Answer:
+def add(call: ApiCall) -> EndpointResult:
     """Add or edit a subscriber; it may have to wait in the queue before it shows."""
     target, body = call.list(), call.body()
     submission = read_submission(as_named(body))
     call.state.limits.write(call.state.clock.time(), target.list_id, submission.email)
-    manner = Manner(
+    manner = WriteOptions(
         call.identity.label,
         "add",
         resubscribe=flag(body, "resubscribe"),
@@ -36,35 +36,35 @@ def add(call: Call) -> Answer:
     def apply() -> None:
         try:
             put_on_list(call.state, target, submission, manner)
-        except ApiError as error:  # refused by what happened while it waited; nobody is there to be told
-            call.state.drop(target, submission.email, "", "", f"queued add refused: {error}")
+        except SimulatedApiError as error:  # refused by what happened while it waited: there is no caller to answer
+            call.state.record_dropped(target, submission.email, "", "", f"queued add refused: {error}")
 
-    call.state.later(call.state.settings.add_delay_seconds, apply)
-    return Answer(submission.email, 201)
+    call.state.schedule(call.state.settings.add_delay_seconds, apply)
+    return EndpointResult(submission.email, 201)
 
 
-def update(call: Call) -> Answer:
+def update(call: ApiCall) -> EndpointResult:
     """Change a subscriber in whatever state, the address too; never creates one."""
     target, body = call.list(), call.body()
     row = call.row(target, call.query.get("email"))
     body.setdefault("emailaddress", call.query.get("email"))
     submission = read_submission(as_named(body), wrong_email=211)
-    call.state.limits.write(call.state.clock.time(), target.list_id, target.roster.email(row))
-    manner = Manner(
+    call.state.limits.write(call.state.clock.time(), target.list_id, target.subscribers.email(row))
+    manner = WriteOptions(
         call.identity.label,
         "update",
         resubscribe=flag(body, "resubscribe"),
         restart=flag(body, "restartsubscriptionbasedautoresponders"),
     )
     rewrite(call.state, target, row, submission, manner)
-    return EMPTY
+    return NO_BODY
 
 
-def read(call: Call) -> Answer:
+def read(call: ApiCall) -> EndpointResult:
     """Answer a subscriber in whatever state."""
     target = call.list()
     row = call.row(target, call.query.get("email"))
-    return Answer(
+    return EndpointResult(
         subscriber_json(
             call.state,
             target,
@@ -75,38 +75,40 @@ def read(call: Call) -> Answer:
     )
 
 
-def unsubscribe(call: Call) -> Answer:
-    """Unsubscribe; 203 when the address is not there to leave."""
+def unsubscribe(call: ApiCall) -> EndpointResult:
+    """Unsubscribe; 203 when the address is not on the list."""
     target = call.list()
     row = call.row(target, email_of(as_named(call.body())))
     if not opt_out(call.state, target, row, call.identity.label, "unsubscribe"):
-        raise ApiError(203)
-    return EMPTY
+        raise SimulatedApiError(203)
+    return NO_BODY
 
 
-def delete(call: Call) -> Answer:
+def delete(call: ApiCall) -> EndpointResult:
     """Move a subscriber to the deleted ones; 203 when it is there already."""
     target = call.list()
     row = call.row(target, call.query.get("email"))
     quiet = not call.state.settings.delete_sends_deactivate
-    if not take_off(call.state, target, row, State.DELETED, call.identity.label, "delete", quiet=quiet):
-        raise ApiError(203)
-    return EMPTY
+    if not remove_from_list(
+        call.state, target, row, SimulatedState.DELETED, call.identity.label, "delete", quiet=quiet
+    ):
+        raise SimulatedApiError(203)
+    return NO_BODY
 
 
 SUBSCRIBER_ROUTES = (
-    Route("POST", "/subscribers/{listid}", add, "ImportSubscribers", "subscriber"),
-    Route("PUT", "/subscribers/{listid}", update, "ImportSubscribers", "subscriber"),
-    Route("GET", "/subscribers/{listid}", read),
-    Route("DELETE", "/subscribers/{listid}", delete, "ImportSubscribers"),
-    Route("POST", "/subscribers/{listid}/unsubscribe", unsubscribe, "ImportSubscribers", "subscriber"),
+    Endpoint("POST", "/subscribers/{listid}", add, "ImportSubscribers", "subscriber"),
+    Endpoint("PUT", "/subscribers/{listid}", update, "ImportSubscribers", "subscriber"),
+    Endpoint("GET", "/subscribers/{listid}", read),
+    Endpoint("DELETE", "/subscribers/{listid}", delete, "ImportSubscribers"),
+    Endpoint("POST", "/subscribers/{listid}/unsubscribe", unsubscribe, "ImportSubscribers", "subscriber"),
 )
 
 
 MAX_IMPORT = 1_000
 
 
-def import_subscribers(call: Call) -> Answer:
+def import_subscribers(call: ApiCall) -> EndpointResult:
     """Store every good row and answer what became of all; with a failure among them the answer is 400, code 210."""
     target, body = call.list(), call.body()
     rows = body.get("subscribers")
@@ -115,10 +117,10 @@ def import_subscribers(call: Call) -> Answer:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise undeserialisable("subscribers")
     if not rows:
-        raise ApiError(212)
+        raise SimulatedApiError(212)
     if len(rows) > MAX_IMPORT:
-        raise ApiError(209)
-    manner = Manner(
+        raise SimulatedApiError(209)
+    manner = WriteOptions(
         call.identity.label,
         "import",
         resubscribe=flag(body, "resubscribe", "subscribers"),
@@ -130,7 +132,7 @@ def import_subscribers(call: Call) -> Answer:
     for folded, row in unique.items():
         try:
             submissions.append((folded, read_submission(row, argument="subscribers")))
-        except ApiError as error:
+        except SimulatedApiError as error:
             if error.code == 400:
                 raise
             submissions.append((folded, error))
@@ -138,12 +140,12 @@ def import_subscribers(call: Call) -> Answer:
     refusals = call.state.row_refusals
     for folded, submission in submissions:
         try:
-            if isinstance(submission, ApiError):
+            if isinstance(submission, SimulatedApiError):
                 raise submission
             if refusals and folded in refusals:
-                raise ApiError(refusals[folded])
+                raise SimulatedApiError(refusals[folded])
             new += put_on_list(call.state, target, submission, manner)
-        except ApiError as error:
+        except SimulatedApiError as error:
             shown = email_of(unique[folded])
             failures.append({"EmailAddress": shown, "Code": error.code, "Message": error.message})
     result = {
@@ -154,8 +156,8 @@ def import_subscribers(call: Call) -> Answer:
         "DuplicateEmailsInSubmission": duplicates,
     }
     if failures:
-        raise ApiError(210, MESSAGES[210], result)
-    return Answer(result, 201)
+        raise SimulatedApiError(210, MESSAGES[210], result)
+    return EndpointResult(result, 201)
 
 
 def _unique(rows: list[dict[str, Any]], *, last_wins: bool) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
@@ -174,4 +176,6 @@ def _unique(rows: list[dict[str, Any]], *, last_wins: bool) -> tuple[dict[str, M
     return unique, list(duplicates)
 
 
-IMPORT_ROUTES = (Route("POST", "/subscribers/{listid}/import", import_subscribers, "ImportSubscribers", "subscribers"),)
+IMPORT_ROUTES = (
+    Endpoint("POST", "/subscribers/{listid}/import", import_subscribers, "ImportSubscribers", "subscribers"),
+)

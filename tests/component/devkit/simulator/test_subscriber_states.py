@@ -1,4 +1,4 @@
-"""The state machine over HTTP, with the books as witness."""
+"""The state machine over HTTP, checked against the request log."""
 
 import pytest
 
@@ -176,7 +176,7 @@ async def test_refused_rows(api, list_id, more, code):
     assert (await api.add(list_id, "a@example.net", **more)).code == code
 
 
-async def test_books_keep_the_order_of_writes(api, sim, list_id):
+async def test_the_request_log_keeps_the_order_of_writes(api, sim, list_id):
     await api.add(list_id, "a@example.net")
     sim.controls.unsubscribe(list_id, "a@example.net")
     await api.add(list_id, "a@example.net", Resubscribe=True)

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
-from connectors.devkit.embedded_kafka.launch import answers
 
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
+from connectors.devkit.embedded_kafka.launch import answers
 from tests.deadline import within
 from tests.kafka_io import create_topic, produce, read_all
 

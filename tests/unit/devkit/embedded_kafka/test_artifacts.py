@@ -1,4 +1,4 @@
-"""What a person is told when the embedded broker cannot be had."""
+"""The message when the embedded broker cannot be started."""
 
 from pathlib import Path
 

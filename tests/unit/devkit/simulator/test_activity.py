@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.devkit.simulator.campaigns.activity import ReportRow, SeededActivity, chosen, everybody
-from connectors.devkit.simulator.campaigns.mailings import Report
-from connectors.devkit.simulator.data.entities import Account, Client, SubscriberList
+from connectors.devkit.simulator.campaigns.activity import (
+    ReportRow,
+    SeededActivity,
+    first_subscribers,
+    unique_recipients,
+)
+from connectors.devkit.simulator.campaigns.mailings import ActivityReport
+from connectors.devkit.simulator.data.entities import SimulatedAccount, SimulatedClient, SubscriberList
 from connectors.devkit.simulator.data.population import Population
-from connectors.devkit.simulator.data.roster import Roster
+from connectors.devkit.simulator.data.subscriber_store import SubscriberStore
 from connectors.devkit.simulator.protocol.paging import PageRequest
 
 UTC_LABEL = "(GMT) Coordinated Universal Time"
@@ -18,9 +23,9 @@ START = 1_750_000_000
 
 
 def list_of(count, first_person=0):
-    client = Client("c", Account("a", "k", UTC_LABEL), "C", "ck", UTC_LABEL, "Fiji")
+    client = SimulatedClient("c", SimulatedAccount("a", "k", UTC_LABEL), "C", "ck", UTC_LABEL, "Fiji")
     people = Population(1, count, START - 10**7, START, first_person=first_person)
-    return SubscriberList(f"list{first_person}", client, "L", roster=Roster(people))
+    return SubscriberList(f"list{first_person}", client, "L", subscribers=SubscriberStore(people))
 
 
 SHAPES = st.tuples(st.integers(1, 80), st.integers(0, 300), st.integers(1, 100), st.integers(1, 999))
@@ -30,7 +35,7 @@ SHAPES = st.tuples(st.integers(1, 80), st.integers(0, 300), st.integers(1, 100),
 @settings(max_examples=60)
 def test_rows_by_person_are_exactly_the_rows(shape, kind):
     people, count, acting, seed = shape
-    recipients = everybody([list_of(people)])
+    recipients = first_subscribers([list_of(people)])
     activity = SeededActivity(seed, kind, recipients, count, acting, START, 10**6, ("http://a", "http://b"))
     rows = [activity.row(number) for number in range(activity.count)]
     assert [row.at for row in rows] == sorted(row.at for row in rows)
@@ -47,7 +52,7 @@ def test_rows_by_person_are_exactly_the_rows(shape, kind):
 
 def test_the_same_seed_gives_the_same_rows_and_another_does_not():
     def made(seed):
-        activity = SeededActivity(seed, "opens", everybody([list_of(200)]), 500, 150, START, 10**6)
+        activity = SeededActivity(seed, "opens", first_subscribers([list_of(200)]), 500, 150, START, 10**6)
         return [activity.row(number) for number in range(500)]
 
     assert made(3) == made(3)
@@ -61,9 +66,9 @@ ACTS = st.lists(st.tuples(st.integers(-3_000, 90_000), st.sampled_from(["p000000
 @given(st.integers(0, 60), ACTS, st.integers(-4_000, 100_000))
 @settings(max_examples=60)
 def test_acts_take_their_place_among_computed_rows(count, acts, since):
-    recipients = everybody([list_of(30)])
+    recipients = first_subscribers([list_of(30)])
     seeded = SeededActivity(1, "opens", recipients, count, 20, START, 80_000) if count else None
-    report, now = Report(seeded), START + 60_000
+    report, now = ActivityReport(seeded), START + 60_000
     for offset, email in acts:
         report.add(ReportRow(email, "list0", START + offset))
     rows = list(report.rows(now))
@@ -86,14 +91,14 @@ def test_acts_take_their_place_among_computed_rows(count, acts, since):
 
 def test_recipients_are_found_back():
     first, second = list_of(50), list_of(40, first_person=30)
-    both = everybody([first, second], 70)
+    both = first_subscribers([first, second], 70)
     assert len(both) == 70
     assert [both.email(number) for number in (0, 49, 50)] == [
-        first.roster.email(0), first.roster.email(49), second.roster.email(0)
+        first.subscribers.email(0), first.subscribers.email(49), second.subscribers.email(0)
     ]  # fmt: skip
-    assert all(both.find(first.roster.email(row)) == row for row in range(50))
+    assert all(both.find(first.subscribers.email(row)) == row for row in range(50))
     assert both.find("nobody@people.example") is None
-    unique = chosen([(first, [3, 1, 40]), (second, [10, 2, 5])])  # person 40 is on both
+    unique = unique_recipients([(first, [3, 1, 40]), (second, [10, 2, 5])])  # person 40 is on both
     assert [unique.email(number)[1:8] for number in range(len(unique))] == [
         "0000001", "0000003", "0000040", "0000032", "0000035"
     ]  # fmt: skip
@@ -101,5 +106,5 @@ def test_recipients_are_found_back():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 12, 1_000])
 def test_everybody_opens_when_there_are_as_many_opens_as_people(count):
-    activity = SeededActivity(9, "opens", everybody([list_of(count)]), count, count, START, 10**5)
+    activity = SeededActivity(9, "opens", first_subscribers([list_of(count)]), count, count, START, 10**5)
     assert len({activity.row(number).email for number in range(count)}) == count

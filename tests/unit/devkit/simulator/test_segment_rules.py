@@ -3,15 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.devkit.simulator.account.segment_rules import RuleError, Subject, holds, parse_rule
-from connectors.devkit.simulator.data.fields import CustomField, lookup
+from connectors.devkit.simulator.data.fields import SimulatedField, fields_by_name
 
-FIELDS = lookup(
+FIELDS = fields_by_name(
     [
-        CustomField(1, "City", "Text"),
-        CustomField(2, "Size", "Number"),
-        CustomField(3, "Audiences", "MultiSelectMany", ["buyers", "high value"]),
-        CustomField(4, "Birthday", "Date"),
-        CustomField(5, "Country", "Country"),
+        SimulatedField(1, "City", "Text"),
+        SimulatedField(2, "Size", "Number"),
+        SimulatedField(3, "Audiences", "MultiSelectMany", ["buyers", "high value"]),
+        SimulatedField(4, "Birthday", "Date"),
+        SimulatedField(5, "Country", "Country"),
     ]
 )
 VALUES = ((1, "Ghent"), (2, "42"), (3, "buyers"), (3, "high value"), (4, "2000-02-29"), (5, "Belgium"))

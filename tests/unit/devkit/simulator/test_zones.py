@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.devkit.simulator.data.zones import LABELS, day_start, instant, local_text, zone_of
-from connectors.devkit.simulator.state import Clock
+from connectors.devkit.simulator.state import SimulatedClock
 
 SYDNEY, NEW_YORK = ZoneInfo("Australia/Sydney"), ZoneInfo("America/New_York")
 
@@ -49,8 +49,8 @@ def test_every_label_has_a_zone():
         zone_of("(GMT) Atlantis")
 
 
-def test_the_clock_runs_stands_and_jumps():
-    clock = Clock(datetime(2026, 3, 1, tzinfo=UTC), frozen=True)
+def test_the_clock_runs_freezes_and_jumps():
+    clock = SimulatedClock(datetime(2026, 3, 1, tzinfo=UTC), frozen=True)
     assert clock.now() == at(2026, 3, 1)
     before = clock.time()
     clock.advance(90)
@@ -60,4 +60,4 @@ def test_the_clock_runs_stands_and_jumps():
     clock.freeze(at=5.0)
     assert clock.time() == 5.0
     with pytest.raises(ValueError, match="time zone"):
-        Clock(datetime(2026, 3, 1))
+        SimulatedClock(datetime(2026, 3, 1))

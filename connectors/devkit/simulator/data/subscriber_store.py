@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Any
 
-from connectors.devkit.simulator.data.fields import Values
+from connectors.devkit.simulator.data.fields import FieldValues
 from connectors.devkit.simulator.data.population import Population
-from connectors.devkit.simulator.data.transitions import State
+from connectors.devkit.simulator.data.transitions import SimulatedState
 
-_STATES = tuple(State)
+_STATES = tuple(SimulatedState)
 # More distinct value tuples than this are not worth sharing: most are met once.
 _SHARED_VALUES = 100_000
 
@@ -47,7 +47,7 @@ class OrderedRows:
         return self._length
 
     def add(self, row: int) -> None:
-        """Put a row where its key says."""
+        """Insert a row at the position of its key."""
         key = self._key(row)
         self._starts = None
         self._length += 1
@@ -64,7 +64,7 @@ class OrderedRows:
             self._last.insert(number, self._key(chunk[_CHUNK - 1]))
 
     def remove(self, row: int) -> None:
-        """Take a row out. Raises ValueError when it is not there."""
+        """Remove a row. Raises ValueError when it is not there."""
         key = self._key(row)
         number = bisect_left(self._last, key)
         chunk = self._chunks[number] if number < len(self._chunks) else array("I")
@@ -106,7 +106,7 @@ class OrderedRows:
         return self._starts
 
 
-class Roster:
+class SubscriberStore:
     """Rows are numbered in the order of joining and never move. `version` grows with every change."""
 
     def __init__(self, population: Population | None = None) -> None:
@@ -119,14 +119,14 @@ class Roster:
         self.changed = population.changed(self.joined, self.states) if population else array("q")
         self._emails: list[str | None] = [None] * seeded
         self._names: list[str | None] = [None] * seeded
-        self._values: list[Values | None] = [None] * seeded
+        self._values: list[FieldValues | None] = [None] * seeded
         self._rows: dict[str, int] = {}
         self._phones: dict[int, tuple[str, str]] = {}
         self._mail_clients: dict[int, str] = {}
         self.by_suppression: set[int] = set()
-        self._orders: dict[tuple[State, str], OrderedRows] = {}
-        self._shared: dict[Values, Values] = {}
-        self.counts = [self.states.count(state) for state in State]
+        self._orders: dict[tuple[SimulatedState, str], OrderedRows] = {}
+        self._shared: dict[FieldValues, FieldValues] = {}
+        self.counts = [self.states.count(state) for state in SimulatedState]
 
     def __len__(self) -> int:
         return len(self.states)
@@ -149,12 +149,12 @@ class Roster:
         name = self._names[row]
         return self._seeded().name(row) if name is None else name
 
-    def values(self, row: int) -> Values:
+    def values(self, row: int) -> FieldValues:
         """Return the custom field values, of deleted fields too."""
         values = self._values[row]
         return self._seeded().values(row) if values is None else values
 
-    def state(self, row: int) -> State:
+    def state(self, row: int) -> SimulatedState:
         """Return the state."""
         return _STATES[self.states[row]]
 
@@ -172,7 +172,7 @@ class Roster:
             return self._mail_clients[row]
         return self._people.mail_client(row) if self._people and row < self._people.count else ""
 
-    def add(self, email: str, folded: str, name: str, values: Values, state: State, at: int) -> int:
+    def add(self, email: str, folded: str, name: str, values: FieldValues, state: SimulatedState, at: int) -> int:
         """Put a new subscriber on the list and return the row."""
         row = len(self.states)
         self.version += 1
@@ -188,7 +188,7 @@ class Roster:
         self._attach(row)
         return row
 
-    def move(self, row: int, state: State, at: int) -> None:
+    def move(self, row: int, state: SimulatedState, at: int) -> None:
         """Change the state; `Date` becomes `at`, `ListJoinedDate` stays."""
         self.version += 1
         self._detach(row)
@@ -199,7 +199,7 @@ class Roster:
         self.by_suppression.discard(row)
         self._attach(row)
 
-    def set_values(self, row: int, values: Values) -> None:
+    def set_values(self, row: int, values: FieldValues) -> None:
         """Replace the custom field values."""
         self.version += 1
         self._values[row] = self._share(values)
@@ -226,14 +226,14 @@ class Roster:
         self._phones[row] = (number, consent)
 
     def set_mail_client(self, row: int, client: str) -> None:
-        """Say what the person reads e-mail with."""
+        """Set what the person reads e-mail with."""
         self._mail_clients[row] = client
 
-    def rows(self, state: State) -> Iterator[int]:
+    def rows(self, state: SimulatedState) -> Iterator[int]:
         """Yield the rows of a state in the order of joining."""
         return (row for row, current in enumerate(self.states) if current == state)
 
-    def ordered(self, state: State, field: str) -> OrderedRows:
+    def ordered(self, state: SimulatedState, field: str) -> OrderedRows:
         """Return the rows of a state by `email`, `name` or `date`."""
         order = self._orders.get((state, field))
         if order is None:
@@ -248,7 +248,7 @@ class Roster:
             return lambda row: (self.name(row).casefold(), row)
         return lambda row: fold(self.email(row))
 
-    def since(self, state: State, at: int) -> int:
+    def since(self, state: SimulatedState, at: int) -> int:
         """Return how many rows of a state came to it before `at`."""
         return self.ordered(state, "date").position(at << 32)
 
@@ -262,7 +262,7 @@ class Roster:
             if state == self.states[row]:
                 order.add(row)
 
-    def _share(self, values: Values) -> Values:
+    def _share(self, values: FieldValues) -> FieldValues:
         if len(self._shared) < _SHARED_VALUES:
             return self._shared.setdefault(values, values)
         return self._shared.get(values, values)

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor.errors.backoff import backoff
-from connectors.campaign_monitor.limits.allowance import NOTHING_SEEN, Allowance, Seen, seen
+from connectors.campaign_monitor.limits.allowance import NO_SIGNAL, Allowance, RateLimitSignal, read_signal
 from connectors.campaign_monitor.limits.pace import NO_PACE, Pace
 
-THROTTLED = Seen(throttled=True)
+THROTTLED = RateLimitSignal(throttled=True)
 ANNOUNCED = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}
 
 
@@ -28,7 +28,7 @@ class Server:
     accepted: list[float] = field(default_factory=list)
     others: Callable[[int], int] = lambda _number: 0
 
-    def answer(self, now: float) -> Seen:
+    def answer(self, now: float) -> RateLimitSignal:
         number = int(now // self.window)
         used = self.taken.get(number, self.others(number)) + 1
         self.taken[number] = used
@@ -39,15 +39,15 @@ class Server:
         else:
             self.accepted.append(now)
         if not self.headers:
-            return Seen(throttled=refused)
-        return Seen(refused, self.limit, max(self.limit - used, 0), reset)
+            return RateLimitSignal(throttled=refused)
+        return RateLimitSignal(refused, self.limit, max(self.limit - used, 0), reset)
 
 
 def drive(server: Server, *, seconds: float, in_flight: int, latency: Callable[[int], float]) -> Allowance:
     """Send as fast as the allowance lets us. The server counts a request half-way through its latency."""
     allowance, now, number = Allowance(), 0.0, 0
     arriving: list[tuple[float, int, float, float]] = []
-    answering: list[tuple[float, int, float, Seen]] = []
+    answering: list[tuple[float, int, float, RateLimitSignal]] = []
     while now < seconds:
         while arriving and arriving[0][0] <= now:
             at, serial, started, taken = heapq.heappop(arriving)
@@ -133,7 +133,7 @@ def test_it_recovers_when_the_limit_is_gone() -> None:
     free = Server(10_000, 1.0, headers=False)
 
     class Both(Server):
-        def answer(self, now: float) -> Seen:
+        def answer(self, now: float) -> RateLimitSignal:
             return (server if now < 300 else free).answer(now)
 
     drive(Both(0, 1.0, headers=False), seconds=700, in_flight=4, latency=lambda _: 0.1)
@@ -142,11 +142,11 @@ def test_it_recovers_when_the_limit_is_gone() -> None:
 
 def test_one_stray_refusal_costs_seconds_not_minutes() -> None:
     class Stray(Server):
-        def answer(self, now: float) -> Seen:
+        def answer(self, now: float) -> RateLimitSignal:
             stray = not self.taken
             self.taken[0] = 1
             self.accepted += [] if stray else [now]
-            return Seen(throttled=stray)
+            return RateLimitSignal(throttled=stray)
 
     server = Stray(10_000, 1.0, headers=False)
     drive(server, seconds=20, in_flight=4, latency=lambda _: 0.1)
@@ -171,30 +171,30 @@ def test_refusals_of_one_burst_count_once() -> None:
 
 def test_a_stale_answer_does_not_open_a_window_again() -> None:
     """An answer about the window before, with `reset` 0, comes late; the new window must not look fresh after it."""
-    allowance = Allowance().started(0.0).answered(Seen(False, 10, 9, 10.0), 0.0, 0.1).started(9.5)
+    allowance = Allowance().started(0.0).answered(RateLimitSignal(False, 10, 9, 10.0), 0.0, 0.1).started(9.5)
     sent, now = 0, 10.5
     while now < 19:
         if allowance.wait(now) <= 0:
             sent += 1
-            allowance = allowance.started(now).answered(NOTHING_SEEN, now, now)
+            allowance = allowance.started(now).answered(NO_SIGNAL, now, now)
         if sent == 5 and allowance.in_flight:
-            allowance = allowance.answered(Seen(False, 10, 8, 0.0), 9.5, now)
+            allowance = allowance.answered(RateLimitSignal(False, 10, 8, 0.0), 9.5, now)
         now += 0.1
     assert 9 <= sent <= 10
 
 
 def test_the_stricter_word_of_two_processes_counts() -> None:
-    ours = Allowance().started(0.0).answered(Seen(False, 60, 30, 20.0), 0.0, 0.0)
-    theirs = Allowance().started(500.0).answered(Seen(False, 60, 10, 20.0), 500.0, 500.0)
-    merged = ours.heard(theirs.told(500.0, 1_000_000.0), 1.0, 1_000_001.0)
+    ours = Allowance().started(0.0).answered(RateLimitSignal(False, 60, 30, 20.0), 0.0, 0.0)
+    theirs = Allowance().started(500.0).answered(RateLimitSignal(False, 60, 10, 20.0), 500.0, 500.0)
+    merged = ours.merge_report(theirs.report(500.0, 1_000_000.0), 1.0, 1_000_001.0)
     assert merged.window is not None
     assert merged.window.remaining == 10
-    assert theirs.heard(ours.told(0.0, 1.0), 501.0, 2.0).window == theirs.window
-    paused = Allowance().started(0.0).answered(Seen(True, 60, 0, 30.0), 0.0, 0.0)
-    assert 25 <= Allowance().heard(paused.told(0.0, 100.0), 7.0, 102.0).wait(7.0) <= 30
-    old = Allowance().heard(paused.told(0.0, 100.0), 7.0, 200.0)
+    assert theirs.merge_report(ours.report(0.0, 1.0), 501.0, 2.0).window == theirs.window
+    paused = Allowance().started(0.0).answered(RateLimitSignal(True, 60, 0, 30.0), 0.0, 0.0)
+    assert 25 <= Allowance().merge_report(paused.report(0.0, 100.0), 7.0, 102.0).wait(7.0) <= 30
+    old = Allowance().merge_report(paused.report(0.0, 100.0), 7.0, 200.0)
     assert old.wait(7.0) == 0, "old news"
-    slower = Allowance().heard(Allowance(pace=Pace(interval=2.0)).told(0.0, 0.0), 0.0, 0.0)
+    slower = Allowance().merge_report(Allowance(pace=Pace(interval=2.0)).report(0.0, 0.0), 0.0, 0.0)
     assert slower.pace.interval == 2.0
 
 
@@ -204,34 +204,34 @@ def test_the_stricter_word_of_two_processes_counts() -> None:
     )
 )
 def test_hearing_twice_is_hearing_once(tells: list[tuple[int, float, float, float]]) -> None:
-    told = [
+    reports = [
         Allowance(pace=Pace(interval=interval), paused_until=pause)
         .started(0.0)
-        .answered(Seen(False, 60, remaining, reset), 0.0, 0.0)
-        .told(0.0, 50.0)
+        .answered(RateLimitSignal(False, 60, remaining, reset), 0.0, 0.0)
+        .report(0.0, 50.0)
         for remaining, reset, pause, interval in tells
     ]
     once = twice = Allowance()
-    for what in told:
-        once = once.heard(what, 5.0, 51.0)
-        twice = twice.heard(what, 5.0, 51.0).heard(what, 5.0, 51.0)
+    for what in reports:
+        once = once.merge_report(what, 5.0, 51.0)
+        twice = twice.merge_report(what, 5.0, 51.0).merge_report(what, 5.0, 51.0)
     assert once == twice
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "body", "expected"),
     [
-        (200, {}, b"", NOTHING_SEEN),
-        (200, ANNOUNCED, b"", Seen(False, 60, 5, 9)),
-        (200, {"X-RateLimit-Remaining": "many"}, b"", NOTHING_SEEN),
+        (200, {}, b"", NO_SIGNAL),
+        (200, ANNOUNCED, b"", RateLimitSignal(False, 60, 5, 9)),
+        (200, {"X-RateLimit-Remaining": "many"}, b"", NO_SIGNAL),
         (429, {}, b"", THROTTLED),
-        (429, {"Retry-After": "4"}, b"<html>", Seen(True, None, None, 4)),
-        (429, {}, b'{"Code":429,"Message":"Subscriber was added too many times too quickly"}', NOTHING_SEEN),
-        (503, {}, b"", NOTHING_SEEN),
+        (429, {"Retry-After": "4"}, b"<html>", RateLimitSignal(True, None, None, 4)),
+        (429, {}, b'{"Code":429,"Message":"Subscriber was added too many times too quickly"}', NO_SIGNAL),
+        (503, {}, b"", NO_SIGNAL),
     ],
 )
-def test_what_an_answer_says(status: int, headers: dict[str, str], body: bytes, expected: Seen) -> None:
-    assert seen(status, headers, body) == expected
+def test_what_an_answer_says(status: int, headers: dict[str, str], body: bytes, expected: RateLimitSignal) -> None:
+    assert read_signal(status, headers, body) == expected
 
 
 @given(attempt=st.integers(-3, 10_000), jitter=st.floats(0, 1))

@@ -3,32 +3,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.devkit.simulator.data.fields import (
-    CustomField,
-    Entry,
+    FieldEntry,
+    SimulatedField,
+    apply_entries,
     as_date,
     bare,
+    fields_by_name,
     key_of,
-    lookup,
     read_entries,
-    written,
 )
 
 FIELDS = [
-    CustomField(1, "City", "Text"),
-    CustomField(2, "Shoe Size", "Number"),
-    CustomField(3, "Plan", "MultiSelectOne", ["Free", "Pro €"]),
-    CustomField(4, "Lytics Audiences", "MultiSelectMany", ["a", "b", "c"]),
-    CustomField(5, "Birthday", "Date"),
-    CustomField(6, "Country", "Country"),
-    CustomField(7, "State", "USState"),
+    SimulatedField(1, "City", "Text"),
+    SimulatedField(2, "Shoe Size", "Number"),
+    SimulatedField(3, "Plan", "MultiSelectOne", ["Free", "Pro €"]),
+    SimulatedField(4, "Lytics Audiences", "MultiSelectMany", ["a", "b", "c"]),
+    SimulatedField(5, "Birthday", "Date"),
+    SimulatedField(6, "Country", "Country"),
+    SimulatedField(7, "State", "USState"),
 ]
-LOOKUP = lookup(FIELDS)
+LOOKUP = fields_by_name(FIELDS)
 
 
 def write(old, *entries, limit="cut"):
     dropped = []
-    raw = [Entry(*entry, *([False] if len(entry) == 2 else [])) for entry in entries]
-    values = written(LOOKUP, old, raw, lambda *what: dropped.append(what), limit)
+    raw = [FieldEntry(*entry, *([False] if len(entry) == 2 else [])) for entry in entries]
+    values = apply_entries(LOOKUP, old, raw, lambda *what: dropped.append(what), limit)
     return values, dropped
 
 
@@ -113,8 +113,8 @@ def test_writing_is_idempotent_and_leaves_other_fields_alone(first, second):
 
 def test_reading_entries():
     assert read_entries(None) == ()
-    assert read_entries([{"key": "k", "VALUE": 3}]) == (Entry("k", "3", False),)
-    assert read_entries([{"Key": "k", "Value": None, "Clear": True}]) == (Entry("k", "", True),)
+    assert read_entries([{"key": "k", "VALUE": 3}]) == (FieldEntry("k", "3", False),)
+    assert read_entries([{"Key": "k", "Value": None, "Clear": True}]) == (FieldEntry("k", "", True),)
     for wrong in (False, {}, ["x"], [{"Value": "v"}], [{"Key": "k", "Value": True}], [{"Key": "k", "Value": ["v"]}]):
         with pytest.raises(ValueError, match="CustomFields"):
             read_entries(wrong)
@@ -124,7 +124,7 @@ def test_keys():
     assert key_of("Shoe Size") == "[ShoeSize]"
     assert key_of("Prix (€)") == "[Prix]"
     assert key_of("ключ") == "[]"
-    field = CustomField(9, "Old", "Text")
+    field = SimulatedField(9, "Old", "Text")
     field.rename("New Name")
     assert (field.name, field.key, field.number) == ("New Name", "[NewName]", 9)
 
