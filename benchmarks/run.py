@@ -20,7 +20,7 @@ from benchmarks.suites import export, importing, mapping, profile, rebuild, webh
 from benchmarks.systems import BUILD
 from benchmarks.table import show
 from benchmarks.topics import PREFIX, Topics
-from connectors.kafka.embedded import EmbeddedKafka
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from connectors.kafka.broker_properties import as_environment, broker_properties
-from connectors.kafka.embedded import EmbeddedKafka
-from connectors.kafka.loopback import answers, free_ports
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
+from connectors.devkit.embedded_kafka.broker_properties import as_environment, broker_properties
+from connectors.devkit.embedded_kafka.launch import answers, free_ports
 from tests.deadline import within
 
 IMAGE = "apache/kafka:4.1.1"

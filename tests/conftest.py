@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from connectors.kafka.embedded import EmbeddedKafka
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from schemas.topics import TopicNames
 from tests.broker import Broker, BrokerKeeper, ask
 

@@ -5,17 +5,17 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import Credential
-from connectors.campaign_monitor.errors import ApiError, error_of
-from connectors.campaign_monitor.limiter import Lane, Limiter
-from connectors.campaign_monitor.limits import seen
-from connectors.campaign_monitor.requests import Budget, Request
+from connectors.campaign_monitor.client.requests import Budget, Request
+from connectors.campaign_monitor.client.transport import Answer, Transport
+from connectors.campaign_monitor.credentials import Credential
+from connectors.campaign_monitor.errors.exceptions import ApiError, error_of
+from connectors.campaign_monitor.errors.verdicts import Unauthorised
+from connectors.campaign_monitor.limits.allowance import read_signal
+from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.transport import Answer, Transport
-from connectors.campaign_monitor.verdicts import Unauthorised
 
 OnCall = Callable[[str, int | Literal["none"]], None]
-"""Told of every attempt: the operation, and the status or `none`; for metrics."""
+"""Called with every attempt: the operation, and the status or `none`; for metrics."""
 
 
 class Account:
@@ -28,20 +28,20 @@ class Account:
         settings: CampaignMonitorSettings,
         limiter: Limiter,
         *,
-        lane: Lane = "live",
+        priority: Priority = "live",
         on_call: OnCall | None = None,
     ) -> None:
         self._transport = transport
         self._credential = credential
         self._settings = settings
         self.limiter = limiter
-        self._lane = lane
+        self._priority = priority
         self._on_call = on_call
 
-    def in_lane(self, lane: Lane) -> "Account":
-        """The same account, waiting in another lane of the same limiter."""
+    def with_priority(self, priority: Priority) -> "Account":
+        """Return the same account, waiting with another priority at the same limiter."""
         return Account(
-            self._transport, self._credential, self._settings, self.limiter, lane=lane, on_call=self._on_call
+            self._transport, self._credential, self._settings, self.limiter, priority=priority, on_call=self._on_call
         )
 
     async def call(self, request: Request) -> bytes:
@@ -63,7 +63,7 @@ class Account:
         return answer.body
 
     async def _turn(self, request: Request) -> tuple[SecretStr, Answer]:
-        async with self.limiter.slot(request.list_id, self._lane) as slot:
+        async with self.limiter.slot(request.list_id, self._priority) as slot:
             header = await self._credential.header()
             status: int | Literal["none"] = "none"
             try:
@@ -76,7 +76,7 @@ class Account:
                     body=request.body,
                 )
                 status = answer.status
-                slot.answered(seen(answer.status, answer.headers, answer.body))
+                slot.answered(read_signal(answer.status, answer.headers, answer.body))
             finally:
                 if self._on_call is not None:
                     self._on_call(request.operation, status)

@@ -13,18 +13,18 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from connectors.campaign_monitor.zones import ZONES
 
 # Two and a half years of hours; more would be memory for nothing, as reports are mostly read in order.
-_MOST_HOURS = 20_000
+_MAX_HOURS = 20_000
 # Event dates have whole minutes, so a page of a report repeats them: two weeks of minutes take about 4 MB.
-_MOST_TEXTS = 20_000
+_MAX_TEXTS = 20_000
 
 
-class UnknownZone(ValueError):  # noqa: N818 - says what happened
+class UnknownZone(ValueError):  # noqa: N818 - named after what happened
     """A time-zone label that this release does not know. Every date would be wrong, so nothing is guessed."""
 
     def __init__(self, label: str) -> None:
         super().__init__(
             f"unknown Campaign Monitor time zone {label!r}: set CM_ZONE_OVERRIDES to "
-            f'{{"{label}": "Area/City"}} with the IANA zone it stands for, and please report it'
+            f'{{"{label}": "Area/City"}} with the IANA zone that it means, and please report it'
         )
         self.label = label
 
@@ -78,7 +78,7 @@ class ClientDates:
     def utc(self, text: str) -> datetime:
         """Return the instant of `YYYY-MM-DD HH:MM:SS` (seconds, or the whole time, may be missing; `T` will do).
 
-        A text with an offset of its own is taken at its word. Raises ValueError for anything else, `""` included.
+        A text with an offset of its own keeps it. Raises ValueError for anything else, `""` included.
         """
         hour = text[:13]
         try:
@@ -94,7 +94,7 @@ class ClientDates:
         """Return the same as RFC 3339 in UTC with milliseconds, as all topics carry it: `2026-02-03T04:05:00.000Z`."""
         known = self._texts.get(text)
         if known is None:
-            if len(self._texts) >= _MOST_TEXTS:
+            if len(self._texts) >= _MAX_TEXTS:
                 self._texts.clear()
             instant = self.utc(text)
             self._texts[text] = known = f"{instant.isoformat()[:19]}.{instant.microsecond // 1000:03d}Z"
@@ -125,7 +125,7 @@ class ClientDates:
         return (local if local.tzinfo else local.replace(tzinfo=self.zone)).astimezone(UTC)
 
     def _remember(self, hour: str) -> timedelta | None:
-        if len(self._offsets) >= _MOST_HOURS:
+        if len(self._offsets) >= _MAX_HOURS:
             self._offsets.clear()
         try:
             begin = datetime.fromisoformat(f"{hour}:00:00" if len(hour) == 13 else hour).replace(tzinfo=self.zone)

@@ -1,4 +1,4 @@
-"""Custom fields of a list: find leniently, make strictly, and say before sending what would be lost in silence.
+"""Custom fields of a list: find leniently, create strictly, and report before sending what would be dropped silently.
 
 Campaign Monitor reports success and drops the value when a key or an option is unknown, or a date is out of range.
 So keys are read back and never computed, options are made before values use them, and a value is checked first.
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-from connectors.campaign_monitor.entities import CustomField, Subscriber
-from connectors.campaign_monitor.errors import FieldRejected
-from connectors.campaign_monitor.requests import FieldWrite
+from connectors.campaign_monitor.client.entities import CustomField, Subscriber
+from connectors.campaign_monitor.client.requests import FieldWrite
+from connectors.campaign_monitor.errors.exceptions import FieldRejected
 
 VALUE_LIMIT = 250
 """Characters that a value may have; what happens to longer ones is not documented."""
@@ -22,8 +22,8 @@ FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2076, 6, 6)
 SELECTS = frozenset({"MultiSelectOne", "MultiSelectMany"})
 
 
-class FieldConflict(ValueError):  # noqa: N818 - says what happened
-    """The list's fields are not what a job needs; the text says what to change."""
+class FieldConflict(ValueError):  # noqa: N818 - named after what happened
+    """The list's fields are not what a job needs; the message names what to change."""
 
 
 class FieldApi(Protocol):
@@ -63,7 +63,7 @@ async def ensure_field(
 ) -> CustomField:
     """Return the list's field of this name and type, with at least these options; create what is missing.
 
-    Whoever creates it at the same time is fine (255). The answer is what the list says afterwards, never what we
+    Whoever creates it at the same time is fine (255). The result is what the list shows afterwards, never what we
     asked for. Raises FieldConflict when a field of this name has another type, or is not there after all.
     """
     field = find(await api.custom_fields(list_id), name)

@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import SecretBytes, SecretStr
 
-from connectors.campaign_monitor.errors import MalformedAnswer, OAuthRefused, error_of
+from connectors.campaign_monitor.client.transport import Answer, Transport
+from connectors.campaign_monitor.credentials import Tokens
+from connectors.campaign_monitor.errors.exceptions import MalformedAnswer, OAuthRefused, error_of
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.tokens import Tokens
-from connectors.campaign_monitor.transport import Answer, Transport
 
 SCOPES = ("ManageLists", "ImportSubscribers", "ViewReports", "ViewSubscribersInReports", "Automation")
 """What export and import need: lists and segments, subscribers, reports with the people in them, journeys."""
@@ -74,7 +74,7 @@ async def _token_request(
 
 
 def read_tokens(answer: Answer, now: float) -> Tokens:
-    """Read a token answer. Errors come as 400, and by some accounts as 200: the body decides.
+    """Read a token answer. Errors come as 400, and by some accounts as 200: the body counts.
 
     Raises OAuthRefused for an OAuth error, an ApiError for other error answers, MalformedAnswer for the rest.
     """

@@ -1,4 +1,4 @@
-"""One segment per option of a custom field: found, made, renamed, and its rule compared exactly.
+"""One segment per option of a custom field: found, created, renamed, and its rule compared exactly.
 
 The rule is `EQUALS option` on the field's key: `vip` never matches `vip-eu`, as CONTAINS would.
 """
@@ -6,14 +6,14 @@ The rule is `EQUALS option` on the field's key: `vip` never matches `vip-eu`, as
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from connectors.campaign_monitor.endpoints.segments import RuleGroups
-from connectors.campaign_monitor.entities import SegmentDetails, SegmentRef
-from connectors.campaign_monitor.errors import ResourceMissing, SegmentRejected
+from connectors.campaign_monitor.client.entities import SegmentDetails, SegmentRef
+from connectors.campaign_monitor.client.list_endpoints import RuleGroups
+from connectors.campaign_monitor.errors.exceptions import ResourceMissing, SegmentRejected
 from connectors.campaign_monitor.fields import plain
 
 
-class SegmentConflict(ValueError):  # noqa: N818 - says what happened
-    """A segment of this title exists and does something else; the text says what to change."""
+class SegmentConflict(ValueError):  # noqa: N818 - named after what happened
+    """A segment of this title exists and does something else; the message names what to change."""
 
 
 class SegmentApi(Protocol):
@@ -73,7 +73,7 @@ async def ensure_segment(
 ) -> EnsuredSegment:
     """Return the segment with this title and these rules; create, rename or repair it.
 
-    `known_id` is the segment that we made earlier: it is ours, so it is renamed and repaired at will, and made again
+    `known_id` is the segment that we made earlier: it is ours, so it is renamed and repaired at will, and recreated
     when somebody deleted it. A segment that merely has the title is taken over only when its rules are the same.
     Raises SegmentConflict for one with other rules, SegmentBusy (278, 287: try later), SegmentRejected (277 with the
     reasons in `result_data`, such as 2722 for an option that does not exist yet; 283 when the account is full).
@@ -81,8 +81,8 @@ async def ensure_segment(
     if known_id is not None:
         try:
             return await _as_wanted(segments, await segments.details(known_id), title, rules)
-        except ResourceMissing as gone:
-            if gone.code not in (271, 404, None):
+        except ResourceMissing as missing:
+            if missing.code not in (271, 404, None):
                 raise
     existing = await _titled(lists, list_id, title)
     if existing is None:
@@ -95,7 +95,7 @@ async def ensure_segment(
     details = await segments.details(existing.segment_id)
     if not same_rules(details.rule_groups, rules):
         raise SegmentConflict(
-            f"the list has a segment {title!r} with other rules: rename it, or choose another segment name in the job"
+            f"the list has a segment {title!r} with other rules: rename it, or give the job another segment name"
         )
     return EnsuredSegment(existing.segment_id, "unchanged")
 
@@ -117,7 +117,7 @@ async def _titled(lists: ListSegmentsApi, list_id: str, title: str) -> SegmentRe
 
 
 def broken_rules(rejected: SegmentRejected) -> list[int]:
-    """Return the codes of the rules that were refused with 277; empty when the answer did not say."""
+    """Return the codes of the rules that were refused with 277; empty when the answer did not list them."""
     details = rejected.result_data if isinstance(rejected.result_data, list) else []
     entries = [entry for entry in details if isinstance(entry, dict)]
     clauses = [clause for entry in entries for clause in entry.get("ClauseResults") or () if isinstance(clause, dict)]

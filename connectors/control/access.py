@@ -3,7 +3,7 @@
 import orjson
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.tokens import Tokens
+from connectors.campaign_monitor.credentials import Tokens
 
 Access = SecretStr | Tokens
 """An API key, or a pair of OAuth tokens."""

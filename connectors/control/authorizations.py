@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import structlog
 
-from connectors.campaign_monitor.tokens import Tokens
+from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.access import Access, from_secret, to_bytes
 from connectors.control.seal import Sealed, Sealer, SealError
 from connectors.control.table import ControlTable

@@ -1,10 +1,9 @@
 """From a stored authorization to a credential that calls can be made with, kept current as tokens are refreshed."""
 
 from connectors.campaign_monitor import oauth
-from connectors.campaign_monitor.auth import ApiKey, Credential, OAuth
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import ApiKey, Credential, OAuth, Tokens
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.tokens import Tokens
-from connectors.campaign_monitor.transport import Transport
 from connectors.control.authorizations import Authorizations
 from connectors.control.seal import SealError
 from schemas.control import Authorization

@@ -4,11 +4,11 @@ from types import TracebackType
 from typing import Self
 
 from connectors.campaign_monitor.account import Account
-from connectors.campaign_monitor.auth import Credential
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.limiter import Limiter
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import Credential
+from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.transport import Transport
 from connectors.control.authorizations import Authorizations
 from connectors.control.credentials import Credentials
 from connectors.control.seal import SealError

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from connectors import event_ids
-from connectors.campaign_monitor.entities import Page
+from connectors.campaign_monitor.client.entities import Page
 from connectors.importer.packed import OVERLAP, Newest, at, pack, text_of, unpack
 from connectors.importer.step import Kept, Step, Wanted, parts
 from connectors.importer.translate import Identified

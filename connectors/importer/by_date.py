@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from math import ceil
 
 from connectors import event_ids
-from connectors.campaign_monitor.entities import Page
+from connectors.campaign_monitor.client.entities import Page
 from connectors.importer.packed import MAX_REMEMBERED, Newest, Window, minute_before, pack, unpack
 from connectors.importer.step import PROBE_SIZE, Kept, Step, Wanted, parts
 from connectors.importer.translate import Identified

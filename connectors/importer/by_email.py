@@ -9,7 +9,7 @@ page before is read again.
 from collections.abc import Iterator
 
 from connectors import event_ids
-from connectors.campaign_monitor.entities import Page
+from connectors.campaign_monitor.client.entities import Page
 from connectors.importer.packed import MAX_REMEMBERED, Window, pack, unpack
 from connectors.importer.step import PROBE_SIZE, Kept, Step, Wanted, parts
 from connectors.importer.translate import Identified

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
-from connectors.campaign_monitor.client import CampaignMonitor, pages
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.caller import pages
+from connectors.campaign_monitor.client.entities import JsonObject
+from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.entities import Row
-from connectors.campaign_monitor.requests import Paging
 from connectors.importer.expand import SUMMARY_OF
 from schemas.control import ImportJob
 
@@ -58,7 +59,7 @@ async def estimate(
     suppressed = await api.clients.suppression_list(job.client_id, Paging(page_size=10))
     found.asked += 1
     found.add("suppressed", suppressed.total, page_size)
-    campaigns: list[Row] = []
+    campaigns: list[JsonObject] = []
     if job.activities:
         paging = Paging(direction="desc")
         async for page in pages(lambda paging: api.clients.campaigns(job.client_id, paging), paging):
@@ -77,7 +78,7 @@ async def estimate(
 
 
 async def _campaigns(
-    api: CampaignMonitor, job: ImportJob, campaigns: Sequence[Row], size: int, found: Estimate
+    api: CampaignMonitor, job: ImportJob, campaigns: Sequence[JsonObject], size: int, found: Estimate
 ) -> None:
     recipients, told = 0, dict.fromkeys(job.activities, 0)
     for row in campaigns[:MOST_ASKED]:

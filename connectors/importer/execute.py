@@ -11,13 +11,13 @@ from functools import partial
 
 import structlog
 
-from connectors.campaign_monitor.client import CampaignMonitor
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.entities import Page
+from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.dates import ClientDates, UnknownZone
-from connectors.campaign_monitor.entities import Page
-from connectors.campaign_monitor.errors import CampaignMonitorError
-from connectors.campaign_monitor.pace import backoff
-from connectors.campaign_monitor.requests import Paging
-from connectors.campaign_monitor.verdicts import Forbidden, Misconfigured, NotFound, RowRefused, Unauthorised
+from connectors.campaign_monitor.errors.backoff import retry_after
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, RowRefused, Unauthorised
 from connectors.importer import expand, metrics, reading
 from connectors.importer.fetch import Fetcher
 from connectors.importer.outcome import Outcome, progress_of
@@ -78,7 +78,7 @@ class Executor:
                     case NotFound() | Forbidden() | Misconfigured() | RowRefused():
                         return self._failed(task, f"cannot be read: {error}")
                     case verdict:
-                        after = max(backoff(attempt, random.random()), getattr(verdict, "after", 0.0))
+                        after = retry_after(verdict, attempt, random.random()) or 0.0
                 if attempt == self.settings.retry_attempts or after > self.settings.park_seconds:
                     return self._parked(task, str(error), max(after, self.settings.park_seconds))
                 log.info("page asked for again", chain=task.chain, reason=str(error), after_seconds=round(after, 2))

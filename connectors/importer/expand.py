@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyRef, JsonObject, ListRef, Page
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.entities import ClientDetails, Journey, JourneyRef, ListRef, Page, Row
 from connectors.importer import plan, reading, sources
 from connectors.importer.outcome import Outcome, progress_of
 from connectors.importer.settings import ImporterSettings
@@ -129,7 +129,7 @@ def _lists(context: Context, outcome: Outcome, client: ClientDetails, lists: lis
         outcome.progress.append(progress_of(task, failed))
 
 
-def _is_due(context: Context, row: Row, dates: ClientDates) -> bool:
+def _is_due(context: Context, row: JsonObject, dates: ClientDates) -> bool:
     job, settings = context.job, context.settings
     try:
         sent = dates.utc(str(row.get("SentDate") or ""))
@@ -152,7 +152,7 @@ def _is_due(context: Context, row: Row, dates: ClientDates) -> bool:
     )
 
 
-def campaign(context: Context, summary: Row, list_names: dict[str, str], dates: ClientDates) -> Outcome:
+def campaign(context: Context, summary: JsonObject, list_names: dict[str, str], dates: ClientDates) -> Outcome:
     """Begin to read the reports of a campaign whose counters have changed since they were last read."""
     job, task = context.job, context.task
     outcome = Outcome()

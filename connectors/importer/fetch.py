@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.entities import Page
-from connectors.campaign_monitor.requests import Paging
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.entities import Page
+from connectors.campaign_monitor.client.requests import Paging
 from connectors.importer import metrics, reading
 from connectors.importer.step import Wanted
 from schemas.import_task import ImportTask, Source

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from connectors.campaign_monitor.entities import Page
+from connectors.campaign_monitor.client.entities import Page
 from connectors.importer import reading
 from connectors.importer.outcome import Outcome, progress_of
 from connectors.importer.sources import whole

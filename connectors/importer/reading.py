@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from connectors.campaign_monitor.entities import Page
+from connectors.campaign_monitor.client.entities import Page
 from connectors.importer import backward, by_date, by_email
 from connectors.importer.step import Step, Wanted
 from connectors.importer.translate import Identified

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from connectors.campaign_monitor.client.entities import ClientDetails, JourneyEmail, JourneyRef, JsonObject, ListRef
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.entities import ClientDetails, JourneyEmail, JourneyRef, ListRef, Row
 from schemas.control import ImportJob
 from schemas.import_task import Report, Source, State
 
@@ -49,7 +49,7 @@ def suppression(client: ClientDetails) -> tuple[str, Source]:
     return f"suppression/{client.client_id}", source
 
 
-def campaign(job: ImportJob, client: ClientDetails, row: Row, dates: ClientDates) -> Source:
+def campaign(job: ImportJob, client: ClientDetails, row: JsonObject, dates: ClientDates) -> Source:
     """Return what the reports of a campaign have in common; `report` and the lists' names come later."""
     return Source(
         resource="report",

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connectors.campaign_monitor.endpoints.webhooks import EVENTS
-from connectors.campaign_monitor.entities import Webhook
+from connectors.campaign_monitor.client.entities import Webhook
+from connectors.campaign_monitor.client.list_endpoints import WEBHOOK_EVENTS
 from connectors.webhook.verify import ROOT
 from schemas.control import ExportJob, ImportJob
 from schemas.webhook_registration import WebhookRegistration
@@ -85,4 +85,4 @@ def exported_lists(jobs: Iterable[ExportJob]) -> set[str]:
     return {job.list_id for job in jobs}
 
 
-_EVENTS = {event.casefold() for event in EVENTS}
+_EVENTS = {event.casefold() for event in WEBHOOK_EVENTS}

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import structlog
 
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.entities import ClientDetails, ListRef, Webhook
-from connectors.campaign_monitor.errors import CampaignMonitorError
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.entities import ClientDetails, ListRef, Webhook
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.importer.execute import OpenApi
 from connectors.importer.outcome import task_key
 from connectors.kafka.producer import AsyncProducer

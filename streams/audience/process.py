@@ -2,9 +2,9 @@
 
 import structlog
 
-from connectors.campaign_monitor.auth import Credential
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import Credential
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.transport import Transport
 from connectors.control.authorizations import Authorizations
 from connectors.control.credentials import Credentials
 from connectors.control.jobs import Jobs, UnknownJobError

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from connectors.campaign_monitor.tokens import Tokens
+from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.access import Access
 from connectors.control.seal import Sealer
 from connectors.control.seal import new_key as make_key

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.errors import CampaignMonitorError
-from connectors.campaign_monitor.limiter import Limiter
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.transport import Transport
 from connectors.control.credentials import Credentials
 from connectors.control.jobs import Jobs
 from connectors.control.seal import Sealer, SealError

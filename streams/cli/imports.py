@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.campaign_monitor.dates import UnknownZone
-from connectors.campaign_monitor.errors import CampaignMonitorError
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.seal import Sealer
 from connectors.control.settings import ControlSettings

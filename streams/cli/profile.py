@@ -69,11 +69,11 @@ def erase(
 
 
 async def _delete_subscriber(list_id: str, email: str, authorization_id: str) -> None:
-    from connectors.campaign_monitor.client import CampaignMonitor
-    from connectors.campaign_monitor.errors import CampaignMonitorError, SubscriberRefused
-    from connectors.campaign_monitor.limiter import Limiter
+    from connectors.campaign_monitor.client.api import CampaignMonitor
+    from connectors.campaign_monitor.client.transport import Transport
+    from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, SubscriberRefused
+    from connectors.campaign_monitor.limits.limiter import Limiter
     from connectors.campaign_monitor.settings import CampaignMonitorSettings
-    from connectors.campaign_monitor.transport import Transport
     from connectors.control.credentials import Credentials
     from connectors.control.seal import Sealer
     from connectors.control.settings import ControlSettings

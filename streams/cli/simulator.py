@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from connectors.simulator import Simulator, SimulatorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 
 
 def simulator(

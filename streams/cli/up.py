@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 
 from connectors import logs
+from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
+from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.simulator import SimulatorAdmin
 from connectors.kafka.admin import ensure_topics
-from connectors.kafka.artifacts import BrokerUnavailableError
-from connectors.kafka.embedded import EmbeddedKafka
-from connectors.kafka.loopback import free_ports
 from connectors.kafka.settings import KafkaSettings
-from connectors.simulator import SimulatorAdmin
 from streams.settings import StreamsSettings
 from streams.up.demonstration import Demonstration
 from streams.up.machine import PORTS_NEEDED, PROCESSES, Machine, machine

@@ -7,14 +7,14 @@ from datetime import datetime
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.account import Account, OnCall
-from connectors.campaign_monitor.auth import Credential
-from connectors.campaign_monitor.client import CampaignMonitor
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import Credential
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.errors import OAuthRefused
-from connectors.campaign_monitor.limiter import Lane, Limiter
+from connectors.campaign_monitor.errors.exceptions import OAuthRefused
+from connectors.campaign_monitor.errors.verdicts import Unauthorised
+from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.transport import Transport
-from connectors.campaign_monitor.verdicts import Unauthorised
 from schemas.control import ExportJob
 
 
@@ -22,7 +22,7 @@ from schemas.control import ExportJob
 class Access:
     """One account, as the senders use it."""
 
-    apis: Mapping[Lane, CampaignMonitor]
+    apis: Mapping[Priority, CampaignMonitor]
     limiter: Limiter
     requests: int = 4
     """Requests at the same time per list."""
@@ -94,9 +94,9 @@ class Accounts:
             credential = CurrentCredential(job.authorization_id, self._credential_of)
             limiter = Limiter.of(self._settings)
             live = Account(self._transport, credential, self._settings, limiter, on_call=self._on_call)
-            apis: dict[Lane, CampaignMonitor] = {
+            apis: dict[Priority, CampaignMonitor] = {
                 "live": CampaignMonitor(live),
-                "background": CampaignMonitor(live.in_lane("background")),
+                "background": CampaignMonitor(live.with_priority("background")),
             }
             known = self._open[job.authorization_id] = Access(
                 apis, limiter, self._settings.requests_in_flight_per_list, dict(self._settings.zone_overrides)

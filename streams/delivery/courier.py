@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.entities import Subscriber
-from connectors.campaign_monitor.errors import CampaignMonitorError
-from connectors.campaign_monitor.requests import NO_AUTORESPONDERS, Autoresponders
-from connectors.campaign_monitor.verdicts import refusal
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.entities import Subscriber
+from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.errors.verdicts import refusal
 from streams.delivery.parcel import Parcel
 from streams.delivery.writes import effects_of, holds, subscriber_of, taken_away
 from streams.domain.desired import Wanted

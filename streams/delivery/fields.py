@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.entities import CustomField
-from connectors.campaign_monitor.errors import FieldRejected
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.entities import CustomField
+from connectors.campaign_monitor.errors.exceptions import FieldRejected
 from streams.delivery.writes import field_name
 from streams.domain.desired import Wanted
 from streams.domain.values import DataType

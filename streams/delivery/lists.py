@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from connectors.campaign_monitor.errors import CampaignMonitorError
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.delivery.accounts import Access, Accounts, NoCredentialError
 from streams.delivery.courier import Courier
 from streams.delivery.fields import ListFields

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from connectors.campaign_monitor.limiter import Limiter
+from connectors.campaign_monitor.limits.limiter import Limiter
 from streams.delivery.gate import Gate
 from streams.delivery.wire import Passage, Wire
 from streams.domain.sending import Pick, Queue

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.errors import SegmentRejected
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.errors.exceptions import SegmentRejected
 from streams.domain.catalogue import Catalogue
 from streams.domain.exports import ListView
 from streams.domain.values import option_text

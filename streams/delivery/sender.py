@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from connectors.campaign_monitor.errors import CampaignMonitorError
-from connectors.campaign_monitor.limiter import Lane, Limiter
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 from streams.batches import BatchError
 from streams.delivery.choosing import choose
 from streams.delivery.courier import Answered, Courier
@@ -56,7 +56,7 @@ class ListSender:
         self,
         list_id: str,
         shop: Shop,
-        couriers: Mapping[Lane, Courier],
+        couriers: Mapping[Priority, Courier],
         fields: ListFields,
         limiter: Limiter,
         guard: Guard,
@@ -186,7 +186,7 @@ class ListSender:
             if self._stale(people, listed):
                 self._later(people, 0.0)
                 return
-            lane: Lane = "live" if passage.live else "background"
+            lane: Priority = "live" if passage.live else "background"
             answers = await self._couriers[lane].carry(route, chosen, keys)
             accepted = self._wall()
         self._wake.set()

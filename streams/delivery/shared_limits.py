@@ -13,8 +13,8 @@ from dataclasses import asdict
 import orjson
 import structlog
 
-from connectors.campaign_monitor.limiter import Limiter
-from connectors.campaign_monitor.limits import Told
+from connectors.campaign_monitor.limits.allowance import RateLimitReport
+from connectors.campaign_monitor.limits.limiter import Limiter
 from streams.batches import BatchError, Output
 from streams.delivery.ports import Publisher
 
@@ -58,7 +58,7 @@ class SharedLimits:
         """Tell what is known now, if it matters and the others have not heard it."""
         outputs: list[Output] = []
         for authorization, limiter in self._limiters().items():
-            told = limiter.told()
+            told = limiter.report()
             strict = told.pause > 0 or told.interval > 0 or told.remaining is not None
             word = (round(told.pause + told.interval, 2), told.remaining)
             if strict and self._last.get(authorization) != word:
@@ -78,4 +78,4 @@ class SharedLimits:
         limiter = self._limiters().get(authorization)
         if worker == self._worker or limiter is None or self._wall() - body["at"] > FORGET_SECONDS:
             return
-        limiter.heard(Told(**body))
+        limiter.merge_report(RateLimitReport(**body))

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.campaign_monitor.client import CampaignMonitor, pages
-from connectors.campaign_monitor.requests import STATES, Paging
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.caller import pages
+from connectors.campaign_monitor.client.requests import STATES, Paging
 from connectors.kafka.settings import KafkaSettings, consumer_config
 from schemas.identity import normalise_email
 from streams.batches.rows import decode_blob

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from connectors.campaign_monitor.entities import Subscriber
-from connectors.campaign_monitor.requests import Autoresponders, FieldWrite, SubscriberWrite
+from connectors.campaign_monitor.client.entities import Subscriber
+from connectors.campaign_monitor.client.requests import Autoresponders, FieldWrite, SubscriberWrite
 from streams.domain.desired import Wanted
 from streams.domain.routing import Route
 

@@ -8,7 +8,8 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from connectors.campaign_monitor.verdicts import (
+from connectors.campaign_monitor.errors.backoff import retry_after
+from connectors.campaign_monitor.errors.verdicts import (
     Accepted,
     Forbidden,
     Malformed,
@@ -90,19 +91,21 @@ Decision = Delivered | Again | Refused | NotThere | Occupied | Split | Mend | Ha
 
 def decide(verdict: Verdict, attempt: int, chance: float | None = None) -> Decision:
     """Return what follows from a verdict on the `attempt`-th try (1 = the first). `chance` in [0, 1) is the jitter."""
+    jitter = random.random() if chance is None else chance
+    wait = retry_after(verdict, attempt, jitter, first=FIRST_WAIT_SECONDS, longest=LONGEST_WAIT_SECONDS) or 0.0
     match verdict:
         case Accepted() | PartialFailure():
             return Delivered()
-        case Transient(cause="subscriber_throttled", after=after):
-            return Again(max(after, backoff(attempt, chance)), "person")
-        case Transient(cause="rate_limited", after=after):
-            return Again(max(after, backoff(attempt, chance)), "account")
-        case Transient(after=after, outcome_unknown=True):
-            return Again(max(after, UNSURE_WAIT_SECONDS, backoff(attempt, chance)), "list", unsure=True)
-        case Transient(after=after):
-            return Again(max(after, backoff(attempt, chance)), "list")
+        case Transient(cause="subscriber_throttled"):
+            return Again(wait, "person")
+        case Transient(cause="rate_limited"):
+            return Again(wait, "account")
+        case Transient(outcome_unknown=True):
+            return Again(max(UNSURE_WAIT_SECONDS, wait), "list", unsure=True)
+        case Transient():
+            return Again(wait, "list")
         case Malformed():
-            return Again(max(UNSURE_WAIT_SECONDS, backoff(attempt, chance)), "list", unsure=True)
+            return Again(max(UNSURE_WAIT_SECONDS, wait), "list", unsure=True)
         case RowRefused(code=203):
             return NotThere()
         case RowRefused(code=201):
@@ -123,9 +126,3 @@ def decide(verdict: Verdict, attempt: int, chance: float | None = None) -> Decis
             return Halt("list", "the list is not there any more: choose another list, or make it again")
         case Misconfigured(code=code):
             return Split(code)
-
-
-def backoff(attempt: int, chance: float | None = None) -> float:
-    """Return seconds to wait after the `attempt`-th failure: doubling up to the longest, half of it by chance."""
-    whole = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * float(1 << min(max(0, attempt - 1), 10)))
-    return whole * (0.5 + 0.5 * (random.random() if chance is None else chance))

@@ -4,11 +4,10 @@ from collections import Counter
 
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.endpoints.campaigns import REPORTS
-from connectors.campaign_monitor.endpoints.journeys import JOURNEY_REPORTS
-from connectors.campaign_monitor.requests import Paging
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.client_endpoints import CAMPAIGN_REPORTS, JOURNEY_REPORTS
+from connectors.campaign_monitor.client.requests import Paging
+from connectors.campaign_monitor.credentials import ApiKey
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from streams.up.machine import Machine
 
@@ -40,7 +39,7 @@ async def reported(here: Machine, client_id: str) -> dict[str, int]:
     async with CampaignMonitor.open(_key(here), _settings(here)) as api:
         campaigns = await api.clients.campaigns(client_id)
         for row in campaigns.rows:
-            for report in REPORTS:
+            for report in CAMPAIGN_REPORTS:
                 page = await api.campaigns.report(row["CampaignID"], report, FEW_BY_EMAIL)
                 rows[WORDS[report]] += page.total
         for journey in await api.clients.journeys(client_id):

@@ -13,11 +13,11 @@ from connectors.control.authorizations import Authorizations
 from connectors.control.jobs import Jobs
 from connectors.control.seal import Sealer
 from connectors.control.settings import ControlSettings
+from connectors.devkit.simulator import SimulatorAdmin
 from connectors.kafka.lag import LagReader
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
-from connectors.simulator import SimulatorAdmin
 from streams.up import findings
 from streams.up.account_view import active_by_segment, reported
 from streams.up.collect import read_topics

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from connectors.kafka import supervise
+from connectors.devkit import supervise
 
 log = structlog.get_logger(__name__)
 

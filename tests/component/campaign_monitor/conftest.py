@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey
-from connectors.campaign_monitor.client import CampaignMonitor
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.credentials import ApiKey
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

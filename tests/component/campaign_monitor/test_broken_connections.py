@@ -9,15 +9,12 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.errors import (
-    NotSent,
-    OutcomeUnknown,
-)
-from connectors.campaign_monitor.requests import SubscriberWrite
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.requests import SubscriberWrite
+from connectors.campaign_monitor.credentials import ApiKey
+from connectors.campaign_monitor.errors.exceptions import NotSent, OutcomeUnknown
+from connectors.campaign_monitor.errors.verdicts import Transient
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.verdicts import Transient
 
 WRITE = SubscriberWrite("a+b@x.example")
 

@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connectors.campaign_monitor.errors import (
-    RateLimited,
-)
-from connectors.campaign_monitor.requests import SubscriberWrite
-from connectors.campaign_monitor.verdicts import Transient
+from connectors.campaign_monitor.client.requests import SubscriberWrite
+from connectors.campaign_monitor.errors.exceptions import RateLimited
+from connectors.campaign_monitor.errors.verdicts import Transient
 
 WRITE = SubscriberWrite("a+b@x.example")
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from connectors.campaign_monitor.client import pages
-from connectors.campaign_monitor.errors import (
+from connectors.campaign_monitor.client.caller import pages
+from connectors.campaign_monitor.client.requests import Paging, SubscriberWrite
+from connectors.campaign_monitor.errors.exceptions import (
     ApiError,
     CampaignMonitorError,
     MalformedAnswer,
@@ -16,8 +17,7 @@ from connectors.campaign_monitor.errors import (
     RequestRejected,
     Unavailable,
 )
-from connectors.campaign_monitor.requests import Paging, SubscriberWrite
-from connectors.campaign_monitor.verdicts import Malformed, RowRefused
+from connectors.campaign_monitor.errors.verdicts import Malformed, RowRefused
 
 WRITE = SubscriberWrite("a+b@x.example")
 

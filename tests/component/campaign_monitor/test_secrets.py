@@ -15,13 +15,12 @@ from structlog.testing import LogCapture
 
 from connectors.campaign_monitor import oauth
 from connectors.campaign_monitor.account import Account
-from connectors.campaign_monitor.auth import ApiKey, Credential, OAuth
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.errors import CampaignMonitorError
-from connectors.campaign_monitor.limiter import Limiter
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import ApiKey, Credential, OAuth, Tokens
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.tokens import Tokens
-from connectors.campaign_monitor.transport import Transport
 
 CANARIES = ("canary+key/1==", "Y2FuYXJ5", "canary-access", "canary-refresh", "canary-hook", "canary-client-key")
 

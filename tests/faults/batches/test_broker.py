@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from connectors.kafka.embedded import EmbeddedKafka
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from tests import oracle
 from tests.faults.batches.farm import Farm
 from tests.faults.batches.sizes import FULL, FULL_EVENTS

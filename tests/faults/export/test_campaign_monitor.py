@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import Credential, OAuth
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import Credential, OAuth, Tokens
 from connectors.campaign_monitor.oauth import refresh
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.tokens import Tokens
-from connectors.campaign_monitor.transport import Transport
-from connectors.simulator.oauth_tokens import grant
+from connectors.devkit.simulator.protocol.oauth import grant
 from tests.unit.export.world import World
 
 IMPORT = "/subscribers/*/import.json"

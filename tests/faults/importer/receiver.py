@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from connectors.kafka.loopback import free_ports
+from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.simulator.server import Simulator
 from connectors.kafka.settings import KafkaSettings
-from connectors.simulator.server import Simulator
 from tests.faults.importer.processes import ROOT
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from connectors.control.jobs import Jobs
-from connectors.kafka.embedded import EmbeddedKafka
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
+from connectors.devkit.simulator.server import Simulator
+from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
-from connectors.simulator.server import Simulator
-from connectors.simulator.settings import SimulatorSettings
 from tests.deadline import eventually
 from tests.faults.importer.processes import Connectors
 from tests.integration.importer.importing import (

@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from connectors.control.jobs import Jobs
+from connectors.devkit.simulator.server import Simulator
+from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
-from connectors.simulator.server import Simulator
-from connectors.simulator.settings import SimulatorSettings
 from tests.deadline import eventually
 from tests.faults.importer.receiver import Receiver
 from tests.integration.importer.importing import import_job, kafka_settings, topic, values

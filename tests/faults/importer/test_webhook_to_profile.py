@@ -15,10 +15,10 @@ import orjson
 import pytest
 
 from connectors.control.jobs import Jobs
+from connectors.devkit.simulator.server import Simulator
+from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
-from connectors.simulator.server import Simulator
-from connectors.simulator.settings import SimulatorSettings
 from streams.profile.app import ProfileWorker
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings

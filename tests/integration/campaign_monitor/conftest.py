@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey
-from connectors.campaign_monitor.client import CampaignMonitor
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.credentials import ApiKey
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.simulator import Simulator, SimulatorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 
 ZONE = "(GMT+10:00) Canberra, Melbourne, Sydney"
 

@@ -2,9 +2,18 @@
 
 import pytest
 
-from connectors.campaign_monitor.client import CampaignMonitor, pages
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.caller import pages
+from connectors.campaign_monitor.client.requests import (
+    BY_EMAIL,
+    STATES,
+    Autoresponders,
+    FieldWrite,
+    Paging,
+    SubscriberWrite,
+)
 from connectors.campaign_monitor.dates import zone_of
-from connectors.campaign_monitor.errors import (
+from connectors.campaign_monitor.errors.exceptions import (
     FieldRejected,
     ListRejected,
     PagingRejected,
@@ -13,18 +22,10 @@ from connectors.campaign_monitor.errors import (
     SubscriberRefused,
     WebhookRejected,
 )
+from connectors.campaign_monitor.errors.verdicts import RowRefused
 from connectors.campaign_monitor.fields import differences, ensure_field
-from connectors.campaign_monitor.requests import (
-    BY_EMAIL,
-    STATES,
-    Autoresponders,
-    FieldWrite,
-    Paging,
-    SubscriberWrite,
-)
 from connectors.campaign_monitor.segments import broken_rules, ensure_segment, rules_for_option
-from connectors.campaign_monitor.verdicts import RowRefused
-from connectors.simulator import Simulator
+from connectors.devkit.simulator import Simulator
 
 ZONE = "(GMT+10:00) Canberra, Melbourne, Sydney"
 PERSON = "mara+test@example.net"

@@ -12,9 +12,11 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor import oauth
 from connectors.campaign_monitor.account import Account
-from connectors.campaign_monitor.auth import ApiKey, OAuth
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.errors import (
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.requests import SubscriberWrite
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import ApiKey, OAuth, Tokens
+from connectors.campaign_monitor.errors.exceptions import (
     AccessDenied,
     CampaignMonitorError,
     OAuthRefused,
@@ -25,14 +27,11 @@ from connectors.campaign_monitor.errors import (
     ResourceMissing,
     Unavailable,
 )
-from connectors.campaign_monitor.limiter import Limiter
-from connectors.campaign_monitor.requests import SubscriberWrite
-from connectors.campaign_monitor.retry import persist
+from connectors.campaign_monitor.errors.retry import call_with_retries
+from connectors.campaign_monitor.errors.verdicts import Transient
+from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.tokens import Tokens
-from connectors.campaign_monitor.transport import Transport
-from connectors.campaign_monitor.verdicts import Transient
-from connectors.simulator import Simulator, SimulatorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 
 WRITE = SubscriberWrite("mara@example.net", "Mara")
 
@@ -80,7 +79,7 @@ async def test_a_fault_is_classed_and_a_repeat_succeeds(
             await api.subscribers.add(list_id, WRITE)
         assert caught.value.verdict == verdict
         sim.controls.clear_faults()
-        assert await persist(lambda: api.subscribers.add(list_id, WRITE), seconds=20) == WRITE.email
+        assert await call_with_retries(lambda: api.subscribers.add(list_id, WRITE), seconds=20) == WRITE.email
         assert sim.controls.list_state(list_id)["Active"] == 1
 
 
@@ -93,7 +92,7 @@ async def test_persisting_through_a_bad_half_minute() -> None:
         async def nap(seconds: float) -> None:
             naps.append(seconds)
 
-        await persist(lambda: api.subscribers.add(list_id, WRITE), sleep=nap)
+        await call_with_retries(lambda: api.subscribers.add(list_id, WRITE), sleep=nap)
         assert len(naps) == 3
         assert len(sim.controls.writes()) == 1
 
@@ -111,7 +110,7 @@ async def test_an_unannounced_limit_is_survived_by_persisting() -> None:
     limited = SimulatorSettings(rate_limit=5, rate_window_seconds=0.5, rate_limit_headers=False)
     async with connected(limited) as (api, _, __):
         async with asyncio.timeout(60):
-            await asyncio.gather(*(persist(api.systemdate) for _ in range(25)))
+            await asyncio.gather(*(call_with_retries(api.systemdate) for _ in range(25)))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +130,7 @@ async def test_credential_codes_end_after_one_attempt(code: int, error: type[Cam
         with pytest.raises(error) as caught:
             await api.lists.details(list_id)
         assert caught.value.code == code
-        assert sum(sim.state.books.answers.values()) == 1
+        assert sum(sim.state.request_log.answers.values()) == 1
 
 
 async def test_an_id_of_somebody_else() -> None:
@@ -164,7 +163,7 @@ class TokenWorld:
 
     @property
     def refreshes(self) -> int:
-        return self.sim.state.books.calls["POST /oauth/token"]
+        return self.sim.state.request_log.calls["POST /oauth/token"]
 
 
 @asynccontextmanager

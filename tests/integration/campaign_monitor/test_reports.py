@@ -2,11 +2,10 @@
 
 import pytest
 
-from connectors.campaign_monitor.client import CampaignMonitor
-from connectors.campaign_monitor.endpoints.campaigns import REPORTS
-from connectors.campaign_monitor.endpoints.journeys import JOURNEY_REPORTS
-from connectors.campaign_monitor.errors import PagingRejected, ResourceMissing
-from connectors.simulator import Simulator
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.client_endpoints import CAMPAIGN_REPORTS, JOURNEY_REPORTS
+from connectors.campaign_monitor.errors.exceptions import PagingRejected, ResourceMissing
+from connectors.devkit.simulator import Simulator
 
 
 async def test_campaigns(api: CampaignMonitor, sim: Simulator, client_id: str, list_id: str) -> None:
@@ -37,7 +36,7 @@ async def test_campaigns(api: CampaignMonitor, sim: Simulator, client_id: str, l
         "bounces": await api.campaigns.bounces(made),
     }
     assert [page.total for page in named.values()] == [100, 40, 20, 3, 1, 5]
-    for report in REPORTS:
+    for report in CAMPAIGN_REPORTS:
         page = await api.campaigns.report(made, report)
         assert page.rows == named[report].rows
         assert {row["ListID"] for row in page.rows} == {list_id}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.tokens import Tokens
+from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.authorizations import Authorizations, UnknownAuthorizationError
 from connectors.control.jobs import Jobs, OneJob, UnknownJobError
 from connectors.control.seal import Sealer, SealError

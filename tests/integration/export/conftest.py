@@ -12,10 +12,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey, Credential
+from connectors.campaign_monitor.credentials import ApiKey, Credential
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.settings import KafkaSettings
-from connectors.simulator import Simulator, SimulatorSettings
 from schemas.control import ExportJob
 from schemas.topics import TOPICS
 from streams.audience.app import ExportWorker

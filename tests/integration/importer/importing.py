@@ -10,18 +10,18 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey
-from connectors.campaign_monitor.client import CampaignMonitor
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.credentials import ApiKey
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.devkit.simulator.campaigns.report_pages import JOURNEY_KINDS, KINDS
+from connectors.devkit.simulator.data.zones import local_text
+from connectors.devkit.simulator.server import Simulator
 from connectors.importer.connector import Connector
 from connectors.importer.request import request_run
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
-from connectors.simulator.dates import local_text
-from connectors.simulator.report_rows import JOURNEY_KINDS, KINDS
-from connectors.simulator.server import Simulator
 from schemas.control import ImportJob
 from schemas.import_task import ImportProgress, RunProgress
 from tests.deadline import eventually

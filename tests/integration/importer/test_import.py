@@ -1,7 +1,7 @@
 """An import against a real broker and the simulator: everything is there, once, and a second run adds what is new."""
 
-from connectors.simulator.server import Simulator
-from connectors.simulator.settings import SimulatorSettings
+from connectors.devkit.simulator.server import Simulator
+from connectors.devkit.simulator.settings import SimulatorSettings
 from schemas.cm_activity import CmActivity
 from schemas.cm_user import CmUser
 from tests.deadline import eventually

@@ -9,9 +9,9 @@ import sys
 import orjson
 
 from connectors.control.jobs import Jobs
+from connectors.devkit.simulator.server import Simulator
+from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
-from connectors.simulator.server import Simulator
-from connectors.simulator.settings import SimulatorSettings
 from tests.deadline import eventually
 from tests.integration.importer.importing import (
     books_activity,

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from confluent_kafka import Producer
 
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from connectors.kafka.compacted import CompactedTopic, CompactedTopicError
-from connectors.kafka.embedded import EmbeddedKafka
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings

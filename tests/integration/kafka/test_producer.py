@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka.producer.producer import DefaultPartitioner
 
-from connectors.kafka.embedded import EmbeddedKafka
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord, Position
 from connectors.kafka.settings import KafkaSettings

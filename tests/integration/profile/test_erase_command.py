@@ -12,8 +12,8 @@ from connectors import logs
 from connectors.control.authorizations import Authorizations
 from connectors.control.seal import Sealer, new_key
 from connectors.control.settings import ControlSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
-from connectors.simulator import Simulator, SimulatorSettings
 from schemas.identity import digest_of
 from streams.cli import cli
 from tests.integration.profile.test_aggregator import activity

@@ -10,11 +10,11 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.jobs import Jobs
 from connectors.control.settings import ControlSettings
-from connectors.kafka.loopback import free_ports
+from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.simulator.server import Simulator
+from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
-from connectors.simulator.server import Simulator
-from connectors.simulator.settings import SimulatorSettings
 from connectors.webhook.run import run
 from connectors.webhook.settings import WebhookSettings
 from schemas.audience_delivery import DeliveryReceipt, Outcome, SourcePosition

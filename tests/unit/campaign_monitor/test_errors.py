@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor import errors
-from connectors.campaign_monitor.codes import CODES
-from connectors.campaign_monitor.errors import (
+from connectors.campaign_monitor.errors.codes import CODES
+from connectors.campaign_monitor.errors.exceptions import (
     AccessDenied,
     ApiError,
     CampaignMonitorError,
@@ -32,7 +32,7 @@ from connectors.campaign_monitor.errors import (
     error_of,
     read_error,
 )
-from connectors.campaign_monitor.verdicts import (
+from connectors.campaign_monitor.errors.verdicts import (
     Accepted,
     Forbidden,
     Malformed,
@@ -138,7 +138,7 @@ def test_verdicts(status: int, code: int | None, verdict: object) -> None:
     assert classify(status, code) == verdict
 
 
-def test_the_throttle_of_one_address_is_told_apart() -> None:
+def test_the_throttle_of_one_address_is_distinguished() -> None:
     text = "Subscriber was added too many times too quickly, try again later."
     assert classify(429, 429, message=text) == Transient("subscriber_throttled")
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.campaign_monitor.entities import CustomField, Subscriber
-from connectors.campaign_monitor.errors import ApiError, FieldRejected, error_of
+from connectors.campaign_monitor.client.entities import CustomField, Subscriber
+from connectors.campaign_monitor.client.requests import FieldWrite
+from connectors.campaign_monitor.errors.exceptions import ApiError, FieldRejected, error_of
 from connectors.campaign_monitor.fields import (
     Difference,
     FieldConflict,
@@ -20,7 +21,6 @@ from connectors.campaign_monitor.fields import (
     problem_with_option,
     problem_with_value,
 )
-from connectors.campaign_monitor.requests import FieldWrite
 
 SHOE = CustomField("Shoe Size", "[ShoeSize]", "Number")
 PLAN = CustomField("Plan", "[Plan]", "MultiSelectMany", ("vip", "vip-eu"))

@@ -1,9 +1,9 @@
-"""Turns: bounds hold, lanes keep their order, nothing leaks when a call is cancelled."""
+"""Turns: bounds hold, priorities keep their order, nothing leaks when a call is cancelled."""
 
 import asyncio
 
-from connectors.campaign_monitor.limiter import Lane, Limiter
-from connectors.campaign_monitor.limits import Seen
+from connectors.campaign_monitor.limits.allowance import RateLimitSignal
+from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 
 
 async def settle() -> None:
@@ -20,12 +20,12 @@ class Calls:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.gates: dict[str, asyncio.Event] = {}
 
-    def start(self, name: str, list_id: str | None = None, lane: Lane = "live") -> None:
+    def start(self, name: str, list_id: str | None = None, priority: Priority = "live") -> None:
         self.gates[name] = asyncio.Event()
-        self.tasks[name] = asyncio.create_task(self._run(name, list_id, lane))
+        self.tasks[name] = asyncio.create_task(self._run(name, list_id, priority))
 
-    async def _run(self, name: str, list_id: str | None, lane: Lane) -> None:
-        async with self.limiter.slot(list_id, lane):
+    async def _run(self, name: str, list_id: str | None, priority: Priority) -> None:
+        async with self.limiter.slot(list_id, priority):
             self.running.append(name)
             await self.gates[name].wait()
 
@@ -58,11 +58,11 @@ async def test_bounds_per_account_and_per_list() -> None:
 
 async def test_a_backfill_leaves_a_slot_and_goes_last() -> None:
     calls = Calls(Limiter(2, 2))
-    calls.start("back1", lane="background")
-    calls.start("back2", lane="background")
+    calls.start("back1", priority="background")
+    calls.start("back2", priority="background")
     await settle()
     assert calls.running == ["back1"]
-    assert calls.limiter.free(lane="background") == 0
+    assert calls.limiter.free(priority="background") == 0
     calls.start("live1")
     await settle()
     assert calls.running == ["back1", "live1"], "a live call never waits for a backfill"
@@ -75,7 +75,7 @@ async def test_a_backfill_leaves_a_slot_and_goes_last() -> None:
 async def test_a_busy_live_lane_does_not_starve_a_backfill() -> None:
     calls = Calls(Limiter(1, 1))
     calls.start("first")
-    calls.start("back", lane="background")
+    calls.start("back", priority="background")
     for number in range(12):
         calls.start(f"live{number}")
     await settle()
@@ -116,7 +116,7 @@ async def test_a_pause_holds_everybody_and_ends_by_itself() -> None:
     now = [100.0]
     limiter = Limiter(2, 2, clock=lambda: now[0], jitter=lambda: 0.0)
     async with limiter.slot() as slot:
-        slot.answered(Seen(throttled=True, limit=10, remaining=0, reset=30.0))
+        slot.answered(RateLimitSignal(throttled=True, limit=10, remaining=0, reset=30.0))
     assert 30 <= limiter.pause_left() <= 31
     assert limiter.free() == 0
     calls = Calls(limiter)
@@ -133,7 +133,7 @@ async def test_a_pause_holds_everybody_and_ends_by_itself() -> None:
 async def test_a_timer_ends_a_real_pause() -> None:
     limiter = Limiter(1, 1, jitter=lambda: 0.0)
     async with limiter.slot() as slot:
-        slot.answered(Seen(throttled=False, limit=1, remaining=0, reset=0.05))
+        slot.answered(RateLimitSignal(throttled=False, limit=1, remaining=0, reset=0.05))
     async with asyncio.timeout(5), limiter.slot():
         pass
 
@@ -141,6 +141,6 @@ async def test_a_timer_ends_a_real_pause() -> None:
 async def test_what_another_process_heard_holds_us_too() -> None:
     ours, theirs = Limiter(2, 2), Limiter(2, 2)
     async with theirs.slot() as slot:
-        slot.answered(Seen(throttled=True, reset=20.0))
-    ours.heard(theirs.told())
+        slot.answered(RateLimitSignal(throttled=True, reset=20.0))
+    ours.merge_report(theirs.report())
     assert 15 < ours.pause_left() < 22

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.campaign_monitor.requests import (
+from connectors.campaign_monitor.client.requests import (
     BY_DATE,
     Autoresponders,
     FieldWrite,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.campaign_monitor import responses
-from connectors.campaign_monitor.entities import CustomField, ImportFailure, ListRef, SegmentRef
+from connectors.campaign_monitor.client import responses
+from connectors.campaign_monitor.client.entities import CustomField, ImportFailure, ListRef, SegmentRef
 
 PAGE = {
     "Results": [{"EmailAddress": "a@x.example"}],

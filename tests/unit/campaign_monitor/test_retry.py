@@ -1,15 +1,15 @@
-"""What is repeated, after how long, and when it is given up."""
+"""What is retried, after how long, and when retrying ends."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.campaign_monitor.errors import ApiError, CampaignMonitorError, error_of
-from connectors.campaign_monitor.retry import Again, GiveUp, decide, persist
-from connectors.campaign_monitor.verdicts import (
+from connectors.campaign_monitor.errors.backoff import retry_after
+from connectors.campaign_monitor.errors.exceptions import ApiError, CampaignMonitorError, MalformedAnswer, error_of
+from connectors.campaign_monitor.errors.retry import MALFORMED_ATTEMPTS, call_with_retries
+from connectors.campaign_monitor.errors.verdicts import (
     Accepted,
     Forbidden,
-    Malformed,
     Misconfigured,
     NotFound,
     PartialFailure,
@@ -18,6 +18,7 @@ from connectors.campaign_monitor.verdicts import (
     Unauthorised,
     Verdict,
 )
+from streams.domain.outcome import decide
 
 PERMANENT: list[Verdict] = [
     Accepted(),
@@ -27,25 +28,31 @@ PERMANENT: list[Verdict] = [
     Forbidden(102, "foreign_id"),
     NotFound(404, "resource"),
     Misconfigured(256),
-    Malformed("html"),
 ]
 
 
 @pytest.mark.parametrize("verdict", PERMANENT)
 def test_the_permanent_is_not_repeated(verdict: Verdict) -> None:
-    assert decide(verdict, 5, 0.5) == GiveUp()
+    assert retry_after(verdict, 5, 0.5) is None
 
 
 @given(attempt=st.integers(1, 100_000), jitter=st.floats(0, 1), asked=st.floats(0, 1000))
 def test_the_transient_is_repeated_for_ever_and_never_too_soon(attempt: int, jitter: float, asked: float) -> None:
-    decision = decide(Transient("rate_limited", asked), attempt, jitter)
-    assert isinstance(decision, Again)
-    assert max(0.5, asked) <= decision.after <= max(60, asked * 1.1)
+    after = retry_after(Transient("rate_limited", asked), attempt, jitter)
+    assert after is not None
+    assert max(0.5, asked) <= after <= max(60, asked * 1.1)
 
 
-def test_malformed_answers_get_a_few_tries_and_time_is_respected() -> None:
-    assert isinstance(decide(Malformed("html"), 4, 0.0), Again)
-    assert decide(Transient("network"), 1, 0.0, time_left=0.4) == GiveUp()
+async def test_malformed_answers_get_a_few_tries() -> None:
+    malformed = MalformedAnswer("GET /x", "html")
+    assert (await run([*[malformed] * (MALFORMED_ATTEMPTS - 1), "done"]))[0] == "done"
+    with pytest.raises(MalformedAnswer):
+        await run([*[malformed] * MALFORMED_ATTEMPTS, "never"])
+
+
+async def test_no_retry_begins_after_the_deadline() -> None:
+    with pytest.raises(ApiError):
+        await run([trouble(), "never"], seconds=0.4)
 
 
 class Clock:
@@ -68,14 +75,14 @@ async def run(answers: list[CampaignMonitorError | str], seconds: float = float(
             raise answer
         return answer
 
-    return await persist(call, seconds=seconds, clock=clock, sleep=clock.sleep, jitter=lambda: 1.0), clock
+    return await call_with_retries(call, seconds=seconds, clock=clock, sleep=clock.sleep, jitter=lambda: 1.0), clock
 
 
 def trouble() -> CampaignMonitorError:
     return error_of("GET /x", 503, b"")
 
 
-async def test_persisting_through_trouble() -> None:
+async def test_trouble_is_retried_until_it_ends() -> None:
     result, clock = await run([trouble(), trouble(), trouble(), "done"])
     assert (result, clock.now) == ("done", 1 + 2 + 4)
 
@@ -88,3 +95,15 @@ async def test_a_deadline_ends_it_with_the_last_error() -> None:
 async def test_a_permanent_error_ends_it_at_once() -> None:
     with pytest.raises(ApiError):
         await run([error_of("GET /x", 400, b'{"Code":206}'), "never"])
+
+
+@pytest.mark.parametrize("verdict", [Transient("rate_limited", 20), Transient("gateway", 20, outcome_unknown=True)])
+def test_the_exporter_spreads_the_wait_that_the_server_names(verdict: Verdict) -> None:
+    """All workers of an account get the same answer: without a spread they would come back in the same instant."""
+    early, late = decide(verdict, 1, 0.0), decide(verdict, 1, 1.0)
+    assert (early.after, late.after) == (20, 22)
+
+
+def test_the_bounds_are_the_callers() -> None:
+    waits = [retry_after(Transient("network"), attempt, 1.0, first=0.5, longest=30.0) for attempt in (1, 2, 99)]
+    assert waits == [0.5, 1.0, 30.0]

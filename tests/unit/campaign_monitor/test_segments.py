@@ -2,9 +2,9 @@
 
 import pytest
 
-from connectors.campaign_monitor.endpoints.segments import RuleGroups
-from connectors.campaign_monitor.entities import SegmentDetails, SegmentRef
-from connectors.campaign_monitor.errors import ApiError, SegmentBusy, SegmentRejected, error_of
+from connectors.campaign_monitor.client.entities import SegmentDetails, SegmentRef
+from connectors.campaign_monitor.client.list_endpoints import RuleGroups
+from connectors.campaign_monitor.errors.exceptions import ApiError, SegmentBusy, SegmentRejected, error_of
 from connectors.campaign_monitor.segments import (
     EnsuredSegment,
     SegmentConflict,

@@ -3,9 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey, OAuth
+from connectors.campaign_monitor.credentials import ApiKey, OAuth, Tokens
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.campaign_monitor.tokens import Tokens
 from connectors.control.credentials import Credentials
 
 

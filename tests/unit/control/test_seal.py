@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.tokens import Tokens
+from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.access import from_secret, to_bytes
 from connectors.control.seal import Sealed, Sealer, SealError, new_key
 from connectors.control.settings import ControlSettings

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from connectors.simulator import Simulator, SimulatorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 from tests.unit.export.fast_loop import FastLoop
 from tests.unit.export.world import World
 

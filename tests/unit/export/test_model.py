@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from connectors.simulator import Simulator, SimulatorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 from streams.batches import Revoked
 from tests.unit.export.fast_loop import FastLoop
 from tests.unit.export.world import World

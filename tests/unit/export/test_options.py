@@ -285,7 +285,7 @@ async def test_who_comes_back_by_themselves_is_exported_again(world: World) -> N
     await worker.rest()
     assert world.outcomes()[-1] == "refused unsubscribed"
     access = worker.accounts._open["auth-1"].apis["live"]
-    from connectors.campaign_monitor.requests import Autoresponders, SubscriberWrite
+    from connectors.campaign_monitor.client.requests import Autoresponders, SubscriberWrite
 
     write = SubscriberWrite("ann@example.com")
     await access.subscribers.import_(world.list_id, [write], Autoresponders(resubscribe=True))

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.auth import ApiKey, Credential
+from connectors.campaign_monitor.credentials import ApiKey, Credential
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.simulator import Simulator, SimulatorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 from schemas.control import ExportJob
 from schemas.topics import TopicNames
 from streams.audience.agent import AudienceAgent

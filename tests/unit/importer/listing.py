@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.entities import Page
 from connectors.importer import reading
 from connectors.importer.step import Wanted
 from connectors.importer.translate import Translator

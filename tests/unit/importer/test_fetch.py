@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from connectors.campaign_monitor.entities import Page
+from connectors.campaign_monitor.client.entities import Page
 from connectors.importer import fetch
 from connectors.importer.fetch import AHEAD_PER_SLOT, Fetcher
 from connectors.importer.outcome import Outcome, progress_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.simulator.xml_text import as_xml
+from connectors.devkit.simulator.protocol.responses import as_xml
 from connectors.webhook.body import Unreadable, events_of
 from connectors.webhook.reading import BrokenBodyError, TooLargeError, read_body
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.entities import Webhook
+from connectors.campaign_monitor.client.entities import Webhook
 from connectors.webhook.hooks import Activate, Create, Delete, Poll, steps, wanted_lists
 from connectors.webhook.verify import path_of
 from schemas.control import ImportJob

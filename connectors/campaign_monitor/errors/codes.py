@@ -1,0 +1,117 @@
+"""Campaign Monitor's error codes: one row per code, with its area and the title that the reference gives it.
+
+The code is what counts; HTTP status and text are hints, because titles differ in practice and 401
+covers both a bad credential and the id of somebody else. `verdicts.py` holds what follows from a code.
+"""
+
+from typing import Literal, NamedTuple
+
+Area = Literal[
+    "access", "request", "paging", "client", "subscriber", "import", "list", "field", "segment", "rule", "webhook",
+    "journey", "server",
+]  # fmt: skip
+
+
+class DocumentedCode(NamedTuple):
+    """A documented code: the resource it belongs to, and its title."""
+
+    area: Area
+    title: str
+
+
+CODES: dict[int, DocumentedCode] = {
+    60: DocumentedCode("access", "You do not have the required permission to access this resource"),
+    100: DocumentedCode("access", "Invalid API Key"),
+    102: DocumentedCode("access", "Invalid ClientID"),
+    120: DocumentedCode("access", "Invalid OAuth Token"),
+    121: DocumentedCode("access", "Expired OAuth Token"),
+    122: DocumentedCode("access", "Revoked OAuth Token"),
+    403: DocumentedCode("access", "Not allowed for a Non-agency Customer"),
+    400: DocumentedCode("request", "The request could not be deserialised"),
+    404: DocumentedCode("request", "Not Found"),
+    429: DocumentedCode("server", "Rate limit exceeded"),
+    500: DocumentedCode("server", "Sorry, we've run into a problem"),
+    5: DocumentedCode("paging", "Invalid Date"),
+    800: DocumentedCode("paging", "Invalid page number"),
+    801: DocumentedCode("paging", "Invalid page size"),
+    802: DocumentedCode("paging", "Invalid order field"),
+    803: DocumentedCode("paging", "Invalid order direction"),
+    920: DocumentedCode("paging", "Invalid from date"),
+    922: DocumentedCode("paging", "Invalid to date"),
+    927: DocumentedCode("paging", "Invalid date range"),
+    172: DocumentedCode("client", "Client Creation Limit"),
+    176: DocumentedCode("client", "Email address not in suppression list"),
+    1: DocumentedCode("subscriber", "Invalid Email Address"),
+    201: DocumentedCode("subscriber", "Already subscribed"),
+    203: DocumentedCode("subscriber", "Subscriber Not In List"),
+    204: DocumentedCode("subscriber", "In Suppression List"),
+    205: DocumentedCode("subscriber", "Is Deleted"),
+    206: DocumentedCode("subscriber", "Is Unsubscribed"),
+    207: DocumentedCode("subscriber", "Is Bounced"),
+    208: DocumentedCode("subscriber", "Is Unconfirmed"),
+    211: DocumentedCode("subscriber", "Invalid New Email Address"),
+    214: DocumentedCode("subscriber", "Please provide a consent to track value"),
+    215: DocumentedCode("subscriber", "Please provide a valid consent to track value"),
+    220: DocumentedCode("subscriber", "Invalid mobile number"),
+    221: DocumentedCode("subscriber", "Invalid email address and mobile number"),
+    209: DocumentedCode("import", "Too many subscribers in this batch"),
+    210: DocumentedCode("import", "Subscriber Import had some failures"),
+    212: DocumentedCode("import", "No subscribers were provided in this batch"),
+    250: DocumentedCode("list", "Duplicate list title"),
+    251: DocumentedCode("list", "List Title Empty"),
+    252: DocumentedCode("list", "Cannot delete a list attached to at least one campaign draft"),
+    261: DocumentedCode("list", "Invalid List Unsubscribe Setting"),
+    253: DocumentedCode("field", "Invalid Key. Keys must be surrounded with [ ]"),
+    254: DocumentedCode("field", "Invalid Field Name"),
+    255: DocumentedCode("field", "The Field Name already exists in this list"),
+    256: DocumentedCode("field", "Options defined for Text or Number Field"),
+    257: DocumentedCode("field", "No options defined for Multi-Valued field"),
+    259: DocumentedCode("field", "Data type is incorrect"),
+    271: DocumentedCode("segment", "Invalid SegmentID"),
+    272: DocumentedCode("segment", "Segment Has Campaigns"),
+    273: DocumentedCode("segment", "Segment Title Empty"),
+    275: DocumentedCode("segment", "Duplicate Segment Title"),
+    277: DocumentedCode("segment", "Invalid Segment Rules"),
+    278: DocumentedCode("segment", "Segment calculation is in progress"),
+    283: DocumentedCode("segment", "Segment Limits Reached"),
+    284: DocumentedCode("segment", "This is a system segment and it cannot be modified"),
+    285: DocumentedCode("segment", "Engagement Segment RuleGroup Has Other RuleTypes"),
+    286: DocumentedCode("segment", "Engagement Segment Rules Not Available"),
+    287: DocumentedCode("segment", "Segment Temporarily Unavailable"),
+    2703: DocumentedCode("rule", "Invalid Segment Clauses"),
+    2704: DocumentedCode("rule", "Empty Segment RuleType"),
+    2705: DocumentedCode("rule", "Invalid Segment RuleType"),
+    2706: DocumentedCode("rule", "Empty Segment Clauses"),
+    2710: DocumentedCode("rule", "Empty ClauseType"),
+    2712: DocumentedCode("rule", "Invalid Verb For Name Rule"),
+    2713: DocumentedCode("rule", "Invalid Verb For Email Rule"),
+    2714: DocumentedCode("rule", "Invalid Verb For DateSubscribed Rule"),
+    2715: DocumentedCode("rule", "Invalid Verb For Text Field Rule"),
+    2716: DocumentedCode("rule", "Invalid Verb For Number Field Rule"),
+    2717: DocumentedCode("rule", "Invalid Verb For Multi-Option Field Rule"),
+    2718: DocumentedCode("rule", "Invalid Verb For Date Field Rule"),
+    2719: DocumentedCode("rule", "Required Clause Object Missing"),
+    2720: DocumentedCode("rule", "Invalid Date Format"),
+    2721: DocumentedCode("rule", "Invalid Number Format"),
+    2722: DocumentedCode("rule", "Option Doesnt Exist For Field"),
+    2723: DocumentedCode("rule", "Invalid year for Date Subscribed"),
+    2750: DocumentedCode("rule", "Valid CampaignID Required"),
+    2751: DocumentedCode("rule", "Campaign Not Sent To List"),
+    2753: DocumentedCode("rule", "Link Not In Campaign"),
+    2754: DocumentedCode("rule", "Segment Rule Clause Not Parsed"),
+    2755: DocumentedCode("rule", "Invalid Between Date Format"),
+    2756: DocumentedCode("rule", "Invalid Between Number Format"),
+    2757: DocumentedCode("rule", "Invalid Verb For Location Rule"),
+    2758: DocumentedCode("rule", "Invalid Operand For Location Rule"),
+    2759: DocumentedCode("rule", "Invalid Workflow Rule"),
+    2760: DocumentedCode("rule", "Invalid Workflow Rule Operand"),
+    2761: DocumentedCode("rule", "Invalid Engagement Operand"),
+    2762: DocumentedCode("rule", "Invalid Verb For Mobile Rule"),
+    601: DocumentedCode("webhook", "Invalid Webhook URL"),
+    602: DocumentedCode("webhook", "Invalid Webhook Format"),
+    603: DocumentedCode("webhook", "Invalid Webhook Event"),
+    610: DocumentedCode("webhook", "The webhook request has failed"),
+    3000: DocumentedCode("journey", "Invalid Journey ID"),
+    3002: DocumentedCode("journey", "Invalid Journey Email ID"),
+}
+"""Every code that the public reference documents for the endpoints we use; a test finds an exception for each."""

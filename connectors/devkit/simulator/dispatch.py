@@ -1,0 +1,168 @@
+"""From an HTTP request to an answer: version, credential, route, limits, faults, latency, the handler, the encoding.
+
+The order is Campaign Monitor's: the credential is checked before the route, so a wrong key never learns what exists.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from urllib.parse import unquote
+
+import orjson
+from aiohttp import web
+
+from connectors.devkit.simulator.account import accounts, custom_fields, lists, segments, webhooks
+from connectors.devkit.simulator.campaigns import campaigns, report_pages
+from connectors.devkit.simulator.data.entities import Json
+from connectors.devkit.simulator.data.subscriber_store import fold
+from connectors.devkit.simulator.protocol.call import ApiCall, Endpoint, EndpointRouter
+from connectors.devkit.simulator.protocol.credentials import Identity
+from connectors.devkit.simulator.protocol.errors import SimulatedApiError
+from connectors.devkit.simulator.protocol.faults import Fault
+from connectors.devkit.simulator.protocol.responses import Reply, apply_fault, error_reply, reply_of, web_response
+from connectors.devkit.simulator.state import SimulatorState
+from connectors.devkit.simulator.subscribers import listings, subscribers
+
+ROUTES = (
+    *accounts.ACCOUNT_ROUTES,
+    *accounts.CLIENT_ROUTES,
+    *lists.ROUTES,
+    *custom_fields.ROUTES,
+    *segments.ROUTES,
+    *webhooks.ROUTES,
+    *subscribers.SUBSCRIBER_ROUTES,
+    *subscribers.IMPORT_ROUTES,
+    *listings.LISTING_ROUTES,
+    *listings.HISTORY_ROUTES,
+    *listings.SUPPRESSION_ROUTES,
+    *campaigns.ROUTES,
+    *report_pages.CAMPAIGN_REPORT_ROUTES,
+    *report_pages.JOURNEY_ROUTES,
+)
+"""Every endpoint of the API that the simulator answers."""
+
+Do = Callable[[str, Json], object]
+
+
+class Dispatcher:
+    """Answers everything below `/api`. `do` carries out an act of `Controls` for faults that change data."""
+
+    def __init__(self, state: SimulatorState, do: Do) -> None:
+        self._state = state
+        self._router = EndpointRouter(ROUTES)
+        self._do = do
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request."""
+        state, settings = self._state, self._state.settings
+        state.run_due()
+        segments, wants_json = split_path(request)
+        if len(segments) < 2 or not segments[1].startswith("v3."):
+            return web_response(request, error_reply(SimulatedApiError(404)), True)
+        try:
+            identity: Identity | SimulatedApiError = state.keyring.identify(
+                request.headers.get("Authorization"), state.clock.time()
+            )
+        except SimulatedApiError as error:
+            identity = error
+        found = self._router.find(request.method, segments[2:])
+        raw = await request.read()
+        call = addresses = None
+        if found is not None and isinstance(identity, Identity):
+            route, path = found
+            query = {name.lower(): value for name, value in request.query.items()}
+            call = ApiCall(state, identity, path, query, raw, route.argument)
+            addresses = written_addresses(route, call)
+            state.request_log.calls[route.name] += 1
+        state.request_log.begin_call(addresses or [])
+        try:
+            fault = self._fault(request.method, segments, found[0] if found else None, addresses)
+            if settings.latency_ms:
+                await asyncio.sleep(settings.latency_ms / 1_000)
+            return await self._answer(request, identity, found[0] if found else None, call, fault, wants_json)
+        finally:
+            state.request_log.end_call(addresses or [])
+
+    async def _answer(
+        self,
+        request: web.Request,
+        identity: Identity | SimulatedApiError,
+        route: Endpoint | None,
+        call: ApiCall | None,
+        fault: Fault | None,
+        wants_json: bool,
+    ) -> web.StreamResponse:
+        log = self._state.request_log
+        if fault is not None and not fault.after:
+            if fault.kind == "mutate":
+                for verb, arguments in fault.acts:
+                    self._do(verb, arguments)
+            else:
+                cut_short = await apply_fault(request, fault)
+                if cut_short is not None:
+                    return cut_short
+        reply = await self._reply(identity, route, call)
+        log.answers[f"{reply.status}/{reply.code}" if reply.code else str(reply.status)] += 1
+        if fault is not None and (fault.after or fault.kind in ("truncate", "slow")):
+            cut_short = await apply_fault(request, fault, reply)
+            if cut_short is not None:
+                return cut_short
+        pretty = call is not None and call.wants("pretty")
+        return web_response(request, reply, wants_json, gzip=self._state.settings.gzip, pretty=pretty)
+
+    async def _reply(
+        self, identity: Identity | SimulatedApiError, route: Endpoint | None, call: ApiCall | None
+    ) -> Reply:
+        if isinstance(identity, SimulatedApiError):
+            return error_reply(identity)
+        passes, headers = self._state.limits.call(self._state.clock.time())
+        if not passes:
+            return error_reply(SimulatedApiError(429), headers)
+        try:
+            if route is None or call is None:
+                raise SimulatedApiError(404)
+            if identity.scopes is not None and route.scope is not None and route.scope not in identity.scopes:
+                raise SimulatedApiError(60)
+            answer = route.handler(call)
+            return reply_of(await answer if isinstance(answer, Awaitable) else answer, headers)
+        except SimulatedApiError as error:
+            return error_reply(error, headers)
+
+    def _fault(
+        self, method: str, segments: list[str], route: Endpoint | None, addresses: list[str] | None
+    ) -> Fault | None:
+        if not self._state.faults:
+            return None
+        path = "/" + "/".join(segments[2:])
+        paths = [path, f"{path}.json"] + ([route.pattern] if route else [])
+        fault = self._state.faults.next_for(method, paths, {address.partition("/")[2] for address in addresses or ()})
+        if fault is not None:
+            self._state.request_log.faults[fault.kind] += 1
+        return fault
+
+
+def split_path(request: web.Request) -> tuple[list[str], bool]:
+    """Return the decoded segments without the suffix, and whether JSON is wanted."""
+    parts = [unquote(part) for part in request.rel_url.raw_path.strip("/").split("/")]
+    if parts[-1].endswith(".json"):
+        parts[-1] = parts[-1].removesuffix(".json")
+        return parts, True
+    if parts[-1].endswith(".xml"):
+        parts[-1] = parts[-1].removesuffix(".xml")
+        return parts, False
+    return parts, "application/json" in request.headers.get("Accept", "")
+
+
+def written_addresses(route: Endpoint, call: ApiCall) -> list[str]:
+    """Return `list id/address` of everybody whom a call writes; [] for reads and for bodies that cannot be read."""
+    if route.scope != "ImportSubscribers":
+        return []
+    list_id = call.path.get("listid", "")
+    try:
+        rows = call.body().get("subscribers")
+        if rows is None:
+            email = call.query.get("email") or call.body().get("emailaddress") or ""
+            return [f"{list_id}/{fold(str(email))}"]
+        folded = {fold(str(row.get("EmailAddress") or row.get("emailaddress") or "")) for row in rows}
+    except (SimulatedApiError, AttributeError, TypeError, orjson.JSONDecodeError):
+        return []
+    return [f"{list_id}/{email}" for email in folded]

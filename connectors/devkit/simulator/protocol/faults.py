@@ -1,0 +1,106 @@
+"""Faults on request: which calls they meet, how often, and what they do to them."""
+
+import random
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FaultKind = Literal["status", "delay", "hang", "reset", "truncate", "slow", "mutate"]
+
+
+class Fault(BaseModel):
+    """One fault.
+
+    `method` and `path` are shell patterns; `path` is compared with the path below the version, suffix included
+    (`/lists/*/active.json`), and with the endpoint's name without it (`/lists/{listid}/active`). OAuth calls are
+    `/oauth` and `/oauth/token`. Of several faults the one that was injected first acts.
+
+    * status: answer `status` with `code` and `message` as JSON, or an HTML page, or nothing, or `text` as it is
+    * delay: wait `seconds`, then answer as always
+    * hang: wait `seconds`, then cut the connection
+    * reset: cut the connection at once
+    * truncate: announce the whole answer and send half of it
+    * slow: send the answer at `bytes_per_second`
+    * mutate: do `acts` (verbs of `Controls` with their arguments) before the call is answered
+
+    With `after` a status, hang or reset comes when the call's write has been applied.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: FaultKind
+    method: str = "*"
+    path: str = "*"
+    address: str | None = None  # only calls that write this address
+    skip: int = Field(default=0, ge=0)  # matching calls that pass first
+    count: int | None = Field(default=1, ge=1)  # calls that are met; None is no end
+    probability: float = Field(default=1.0, ge=0, le=1)
+    seed: int = 1
+    after: bool = False
+    status: int = 500
+    body: Literal["json", "html", "empty", "text"] = "json"
+    code: int | None = None  # without one, the HTTP status
+    message: str | None = None
+    text: str = ""
+    headers: dict[str, str] = Field(default_factory=dict)
+    seconds: float = Field(default=3_600.0, ge=0)
+    bytes_per_second: int = Field(default=1, ge=1)
+    acts: list[tuple[str, dict[str, Any]]] = Field(default_factory=list)
+
+
+class _Active:
+    __slots__ = ("chance", "fault", "met", "number", "seen")
+
+    def __init__(self, number: int, fault: Fault) -> None:
+        self.number = number
+        self.fault = fault
+        self.seen = 0
+        self.met = 0
+        self.chance = random.Random(fault.seed)
+
+
+class FaultPlan:
+    """The faults in force."""
+
+    def __init__(self) -> None:
+        self._active: list[_Active] = []
+        self._injected = 0
+
+    def inject(self, fault: Fault) -> int:
+        """Put a fault in force and return its number."""
+        self._injected += 1
+        self._active.append(_Active(self._injected, fault))
+        return self._injected
+
+    def clear(self, number: int | None = None) -> None:
+        """Take one fault, or all, out of force."""
+        self._active = [active for active in self._active if number is not None and active.number != number]
+
+    def __bool__(self) -> bool:
+        return bool(self._active)
+
+    def next_for(self, method: str, paths: Iterable[str], addresses: Iterable[str] = ()) -> Fault | None:
+        """Return the fault that meets this call, and count it."""
+        paths = tuple(paths)
+        for active in self._active:
+            fault = active.fault
+            if not fnmatchcase(method, fault.method.upper()):
+                continue
+            if not any(fnmatchcase(path, fault.path) for path in paths):
+                continue
+            if fault.address is not None and fault.address.lower() not in addresses:
+                continue
+            active.seen += 1
+            if active.seen <= fault.skip or (fault.probability < 1 and active.chance.random() >= fault.probability):
+                continue
+            active.met += 1
+            if fault.count is not None and active.met >= fault.count:
+                self._active.remove(active)
+            return fault
+        return None
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return what is in force and how often each fault has acted."""
+        return [{"number": active.number, "met": active.met, **active.fault.model_dump()} for active in self._active]
