@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.job import PARTITIONS, Job, Stopwatch
 from streams.batches import Batch, BatchApp, BatchSettings, JsonCodec
-from streams.batches.recovery import Restoring, restore
+from streams.batches.table.recovery import Restoring, restore
 
 JOB = Job.from_arguments(sys.argv[1:])
 EVENTS, CHANGELOG = JOB.inputs

@@ -10,7 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.batches import BatchSettings, ExitCode, FatalError, WrongTopic
-from streams.batches.reset import Reset, reset
+from streams.batches.process.topics import Reset, reset
 from tests import kafka_io, oracle
 from tests.deadline import within
 from tests.faults.batches.farm import PARTITIONS, Farm

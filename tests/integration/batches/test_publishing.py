@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.batches import NotDelivered
-from streams.batches.producer import Producer
+from streams.batches.core.producer import Producer
 from tests import kafka_io
 from tests.deadline import eventually
 

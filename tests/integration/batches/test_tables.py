@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.batches import PoisonRecord, Revoked
-from streams.batches.partitioning import partition_of
+from streams.batches.core.batch import partition_of
 from tests.deadline import eventually
 
 

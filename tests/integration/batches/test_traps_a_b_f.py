@@ -12,8 +12,8 @@ from aiokafka.partitioner import murmur2
 from confluent_kafka import Producer as ConfluentProducer
 
 from streams.batches import ExitCode, FatalError, TransientError, faust_app
-from streams.batches.partitioning import partition_of
-from streams.batches.topics import describe
+from streams.batches.core.batch import partition_of
+from streams.batches.process.topics import describe
 from tests import kafka_io
 from tests.deadline import eventually
 

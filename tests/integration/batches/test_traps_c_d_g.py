@@ -20,10 +20,10 @@ from faust.transport.consumer import Consumer
 from faust.types import TP
 
 from streams.batches import ExitCode, WrongTopic, killpoints
-from streams.batches.errors import StoreLocked
-from streams.batches.partitioning import partition_of
-from streams.batches.store import PartitionStore
-from streams.batches.store_options import StoreOptions
+from streams.batches.core.batch import partition_of
+from streams.batches.core.errors import StoreLocked
+from streams.batches.table.rocksdb import StoreOptions
+from streams.batches.table.store import PartitionStore
 from tests import kafka_io
 from tests.deadline import eventually
 

@@ -9,8 +9,8 @@ import confluent_kafka
 import pytest
 
 from streams.batches import ExitCode, JsonCodec, NotDelivered, Revoked
-from streams.batches.errors import StoreFailed
-from streams.batches.store import PartitionStore
+from streams.batches.core.errors import StoreFailed
+from streams.batches.table.store import PartitionStore
 from tests.deadline import eventually
 
 

@@ -162,7 +162,7 @@ async def test_trap_g10_updates_and_batches_of_one_row_take_turns(counting) -> N
 
 
 def _partition_of_k() -> int:
-    from streams.batches.partitioning import partition_of
+    from streams.batches.core.batch import partition_of
 
     return partition_of(b"k", 4)
 
