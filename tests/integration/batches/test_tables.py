@@ -76,7 +76,7 @@ async def test_bad_records_are_dead_letters_and_everything_else_of_their_batches
         for record in records:
             row.data["n"] = row.data.get("n", 0) + 1
             if record.value == b"poison":
-                raise PoisonRecord("poison", stage="parse")
+                raise PoisonRecord("poison", stage="decode")
             json.loads(record.value)
 
     log = words(1000)
@@ -87,10 +87,10 @@ async def test_bad_records_are_dead_letters_and_everything_else_of_their_batches
         await app.settled()
         rows = counts(await all_rows(table))
     letters = await counting.dead_letters(3)
-    assert sorted((letter.key or b"", letter.value, dict(letter.headers)["dlq-stage"]) for letter in letters) == [
-        (b"", b"1", b"key"),
+    assert sorted((letter.key or b"", letter.value, dict(letter.headers)["dlq.stage"]) for letter in letters) == [
+        (b"", b"1", b"fold"),
         (b"k0", b"{", b"fold"),
-        (b"k1", b"poison", b"parse"),
+        (b"k1", b"poison", b"decode"),
     ]
     assert sum(rows.values()) == 997
 
