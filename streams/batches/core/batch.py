@@ -68,14 +68,14 @@ class Output(NamedTuple):
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
     partition: int | None = None
-    """None: murmur2 of the key, as Kafka's own clients choose it."""
+    """None: murmur2 of the key, as Kafka's own clients place it."""
 
 
 class Batch:
     """Records of one partition in offset order, and the range that settles when the agent returns.
 
     The agent runs as the partition's only owner: no other batch, job or write of the same partition runs meanwhile.
-    Returning settles the range, raising never does (errors.py says what happens instead).
+    Returning settles the range, raising never does (see errors.py for what happens instead).
     """
 
     __slots__ = ("attempt", "first", "generation", "last", "partition", "records", "refused", "source", "topic")

@@ -1,4 +1,4 @@
-# ruff: noqa: N818 - the names say what happened
+# ruff: noqa: N818 - the names are what happened
 """What can go wrong, and what follows from it.
 
     BatchError
@@ -43,7 +43,7 @@ class BatchError(Exception):
 class TransientError(BatchError):
     """Something outside does not answer right now; the batch is retried.
 
-    `after_seconds` is the shortest wait that the other side asked for.
+    `after_seconds` is the shortest wait that the other side requested.
     """
 
     def __init__(self, message: str, *, after_seconds: float = 0.0) -> None:
@@ -80,7 +80,7 @@ class RowTooLarge(PoisonRecord):
 class OutputTooLarge(Exception):
     """A record that an agent wants to publish is larger than the producer takes; nothing of the batch was written.
 
-    Not a BatchError: which records of the batch ask for it is found by halving it. A FatalError would end the process,
+    Not a BatchError: which of the records lead to it is found by halving the batch. A FatalError would end the process,
     and the next one would read the same record again.
     """
 

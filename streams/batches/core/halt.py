@@ -82,7 +82,7 @@ class PauseGuard:
         if gap > self._allowed and not self._stopping.is_set():
             self._end_process(
                 ExitCode.PAUSED,
-                f"stood still for {gap:.1f} s, more than {self._allowed:.0f} s: others may own the partitions",
+                f"paused for {gap:.1f} s, more than {self._allowed:.0f} s: others may own the partitions",
             )
 
     def _run(self) -> None:

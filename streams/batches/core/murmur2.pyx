@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 
 def partition_of(bytes key not None, uint32_t partitions):
-    """(key, partition count) -> partition, as Kafka's Java clients choose it."""
+    """(key, partition count) -> partition, as Kafka's Java clients place it."""
     cdef const unsigned char* data = key
     cdef uint32_t size = <uint32_t>len(key), left = size, word
     cdef uint32_t hashed = 0x9747B28C ^ size

@@ -1,4 +1,4 @@
-"""Every knob of a batch application. Units are in the names; a comment says what breaks at the wrong value."""
+"""Every setting of a batch application. Units are in the names; a comment names what breaks at the wrong value."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class BatchSettings(BaseModel):
 
     # Store.
     cache_rows: int = Field(default=30_000, ge=0)
-    """Decoded rows kept in memory, all partitions together; where they are seldom asked for again, a few of them."""
+    """Decoded rows kept in memory, all partitions together; where they are seldom read again, a sample of them."""
     cache_bytes: int = Field(default=64 << 20, ge=0)
     """The same rows by their encoded size; a decoded row takes several times of that."""
     block_cache_bytes: int = 128 << 20

@@ -135,7 +135,7 @@ class BatchApp:
             key_serializer="raw",
             value_serializer="raw",
             internal=False,
-            acks=False,  # Faust must not even note them: its compiled iterator does not ask BatchConsumer.ack
+            acks=False,  # Faust must not even record them: its compiled iterator does not call BatchConsumer.ack
         )
         self.faust.agent(channel, name=f"batches.{topic}", concurrency=1)(hand_over)
 

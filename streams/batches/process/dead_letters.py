@@ -1,7 +1,7 @@
 """Refused records are published to the dead-letter topic of their input, in a form that its producer and broker accept.
 
 Awaited before the batch settles, so that a record is done with only when it is either used or kept. A dead letter that
-nobody accepts would stop its partition for ever: a worker that ends on it reads it again. So each is bounded in bytes
+is not accepted would stop its partition for ever: a worker that ends on it reads it again. So each is bounded in bytes
 (see `schemas.dead_letter.letter`), and they are published a few at a time.
 """
 
@@ -77,7 +77,9 @@ class DeadLetterTopics:
         try:
             await self._publish_all(run)
         except NotDelivered:
-            self._limits.pop(run[0].topic, None)  # the topic may take less than it did; ask again at the next attempt
+            self._limits.pop(
+                run[0].topic, None
+            )  # it may have been lowered; read it again at the next attempt
             raise
 
     async def _limit_of(self, topic: str) -> int:

@@ -210,8 +210,8 @@ def reset(settings: BatchSettings, topic: str, begin: Literal["earliest", "lates
     parts = [TopicPartition(topic, number) for number in range(facts.partitions)]
     spec = OffsetSpec.earliest() if begin == "earliest" else OffsetSpec.latest()
     try:
-        asked = ConsumerGroupTopicPartitions(group, parts)
-        known = admin.list_consumer_group_offsets([asked], request_timeout=TIMEOUT)[group].result().topic_partitions
+        committed = ConsumerGroupTopicPartitions(group, parts)
+        known = admin.list_consumer_group_offsets([committed], request_timeout=TIMEOUT)[group].result().topic_partitions
         bounds = admin.list_offsets(
             dict.fromkeys(parts, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
         )

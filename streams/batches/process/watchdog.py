@@ -50,7 +50,7 @@ class StallRule:
         return {tp: now - began for tp, (_, began) in since.items() if now - began >= self._stall_seconds}
 
     def reset(self) -> None:
-        """Forget the time so far: while the broker did not answer nobody could have committed."""
+        """Forget the time so far: while the broker did not answer nothing could be committed."""
         self._since = {}
 
 

@@ -221,6 +221,6 @@ def _split_index_entry(entry: bytes) -> tuple[bytes, bytes]:
 
 
 def _after_prefix(prefix: bytes) -> bytes | None:
-    """The least bytes that are greater than everything that starts with `prefix`."""
+    """Return the smallest bytes that are greater than everything that starts with `prefix`."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None

@@ -1,4 +1,4 @@
-"""Rows, outputs and dead letters are acknowledged before anything settles, whatever their size and whoever refuses them."""
+"""Rows, outputs and dead letters are acknowledged before anything settles, whatever their size."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_row_in_between_that_the_broker_refuses_is_missed(counting, prod
     with pytest.raises(NotDelivered):
         await producer.publish_rows(topic, 0, rows(10, 5000, 10))
     there = await asyncio.to_thread(kafka_io.read_all, counting.bootstrap_servers, topic)
-    assert len(there) > 3, "the others came through, so the last one's answer alone says nothing"
+    assert len(there) > 3, "the others came through, so the last one's answer alone proves nothing"
     end = there[-1].offset + 1
     assert await producer.publish_rows(topic, 0, rows(10, 10), next_offset=end) == end + 1
 

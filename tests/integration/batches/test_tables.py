@@ -1,4 +1,4 @@
-"""Tables over a real broker: exact counts through restarts, wiped disks, rebalances and bad records, in bounded memory."""
+"""Tables over a real broker: exact counts through restarts, wiped disks, rebalances and bad records."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def _policy(admin: AdminClient, topic: str, policy: str) -> None:
     admin.incremental_alter_configs([resource])[resource].result()
 
 
-async def test_trap_c13_a_changelog_made_anew_rebuilds_the_store(counting, all_rows) -> None:
+async def test_trap_c13_a_changelog_created_again_rebuilds_the_store(counting, all_rows) -> None:
     await counting.produce(words(50))
     app, table = counting.app()
     async with app.running():
@@ -311,7 +311,7 @@ def _transactional(counting: Any) -> ConfluentProducer:
     return producer
 
 
-async def test_trap_g8_a_source_made_anew_is_refused_with_topic_and_offsets(counting, ended, logged) -> None:
+async def test_trap_g8_a_source_created_again_is_refused_with_topic_and_offsets(counting, ended, logged) -> None:
     await counting.produce(words(100))
     app, _ = counting.app()
     async with app.running():
