@@ -48,7 +48,7 @@ class TestBatchTable(OwnerConformance):
         await asyncio.to_thread(kafka_io.create_topic, counting.bootstrap_servers, f"{counting.source}.out", 1, {})
         app, table = counting.app()
         async with app.running():
-            await eventually(lambda: len(table.owned()) == 4)
+            await eventually(lambda: app.health().ready and len(table.owned()) == 4)
             yield RealWorld(counting, app, table)
 
     async def test_a_batch_of_an_older_assignment_writes_nothing(self, world: RealWorld) -> None:

@@ -44,7 +44,7 @@ async def test_trap_c1_c2_a_changelog_write_that_fails_settles_nothing_and_is_do
 async def test_trap_c7_rows_are_read_and_written_by_their_partitions_owner_only(counting) -> None:
     app, table = counting.app()
     async with app.running():
-        await eventually(lambda: len(table.owned()) == 4)
+        await eventually(lambda: app.health().ready and len(table.owned()) == 4)
         generation = table.owned()[0]
         with pytest.raises(RuntimeError, match="by its owner only"):
             await table.read(0, [b"k"])

@@ -149,7 +149,7 @@ async def test_trap_g10_updates_and_batches_of_one_row_take_turns(counting) -> N
     app, table = counting.app(max_batch_records=5)
     await counting.produce([(b"k", b"1")] * 300)
     async with app.running():
-        await eventually(lambda: len(table.owned()) == 4)
+        await eventually(lambda: app.health().ready and len(table.owned()) == 4)
         written = 0
 
         def mark(row: Any) -> None:
