@@ -52,11 +52,12 @@ class DeadLetterTopics:
         if not letters:
             return
         at = self._clock().isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        limits = {topic: await self._limit_of(topic) for topic in {letter.topic + SUFFIX for letter in letters}}
         run: list[Output] = []
         run_bytes = 0
         for letter in letters:
             topic = letter.topic + SUFFIX
-            limit = await self._limit_of(topic)
+            limit = limits[topic]
             output = output_of(letter, topic, at, limit)
             size = wire_bytes(output.key, output.value, output.headers)
             if run and (run[0].topic != topic or run_bytes + size > limit):

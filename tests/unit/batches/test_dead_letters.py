@@ -114,6 +114,7 @@ async def test_the_topic_is_asked_once_and_again_after_a_refusal() -> None:
 async def test_a_topic_that_cannot_be_asked_is_taken_for_one_with_kafka_s_default() -> None:
     broker = Broker(None)
     await topics_of(broker, 2_000_000).publish([refused(b"v" * 1_040_000), refused(b"v" * 1_050_000, offset=8)])
+    assert broker.asked == 1
     assert [len(output.value or b"") for request in broker.requests for output in request] == [1_040_000, 0]
 
 
