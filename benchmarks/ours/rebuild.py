@@ -35,7 +35,9 @@ async def too_late(partition: int, generation: int) -> None:
     os._exit(1)
 
 
-def timed_restore(work: Sequence[Restoration], settings: BatchSettings, *, stop: threading.Event, **options: Any) -> int:
+def timed_restore(
+    work: Sequence[Restoration], settings: BatchSettings, *, stop: threading.Event, **options: Any
+) -> int:
     """Restore, report and end."""
     stopwatch = Stopwatch()
     stopwatch.start()

@@ -78,9 +78,7 @@ class DeadLetterTopics:
         try:
             await self._publish_all(run)
         except NotDelivered:
-            self._limits.pop(
-                run[0].topic, None
-            )  # it may have been lowered; read it again at the next attempt
+            self._limits.pop(run[0].topic, None)  # it may have been lowered; read it again at the next attempt
             raise
 
     async def _limit_of(self, topic: str) -> int:

@@ -93,12 +93,12 @@ class RowWriter(Generic[T]):
                 self._changelog,
                 partition_table.partition,
                 rows,
-                next_offset=None if partition_table.uncertain else partition_table.next_offset,
+                next_offset=None if partition_table.outcome_unknown else partition_table.next_offset,
             )
         except NotDelivered:
-            partition_table.uncertain = True
+            partition_table.outcome_unknown = True
             raise
-        partition_table.uncertain = False
+        partition_table.outcome_unknown = False
         return last
 
 

@@ -39,7 +39,7 @@ class PartitionTable(Generic[T]):
         """Of the changelog."""
         self.next_offset = 0
         """Of the changelog; everything before it is in the store."""
-        self.uncertain = False
+        self.outcome_unknown = False
         """A write was not acknowledged: its records may be in the changelog all the same."""
         self.restored = False
         self._codec = codec

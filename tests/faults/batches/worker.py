@@ -23,12 +23,12 @@ from streams.batches import (
     Output,
     PoisonRecord,
     TransientError,
-    killpoints,
 )
+from streams.batches.core import killpoints
 from tests.faults.batches import sabotage
 
 MARKS = struct.Struct("=4q")
-"""Agents at work, settled and not committed (0 or 1), batches done, microseconds to stand still at every boundary."""
+"""Agents at work, settled and not committed (0 or 1), batches done, microseconds to pause at every boundary."""
 
 
 class Marks:
