@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from streams.batches import killpoints
+from streams.batches.core import killpoints
 from tests import kafka_io, oracle
 from tests.faults.batches.farm import PARTITIONS, Farm
 from tests.faults.batches.sizes import KILLS
