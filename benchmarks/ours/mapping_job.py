@@ -9,7 +9,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from benchmarks.job import PARTITIONS, Job, Stopwatch
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import Batch, DeadLetter
-from streams.batches.process import run_process
 from streams.profile.app import ProfileWorker
 from streams.profile.fold import StreamFold
 from streams.profile.settings import ProfileSettings
@@ -66,7 +65,7 @@ def main() -> None:
         ProfileSettings(_env_file=None, app_id=JOB.app),
     )
     watch(worker)
-    run_process(worker.app, start=worker.start, stop=worker.stop)
+    worker.app.run(start=worker.start, stop=worker.stop)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.job import PARTITIONS, Job, Stopwatch
 from streams.batches import Batch, BatchApp, BatchSettings, JsonCodec
-from streams.batches.recovery import Restoring, restore
+from streams.batches.table.recovery import Restoration, restore
 
 JOB = Job.from_arguments(sys.argv[1:])
 EVENTS, CHANGELOG = JOB.inputs
@@ -35,7 +35,9 @@ async def too_late(partition: int, generation: int) -> None:
     os._exit(1)
 
 
-def timed_restore(work: Sequence[Restoring], settings: BatchSettings, *, stop: threading.Event, **options: Any) -> int:
+def timed_restore(
+    work: Sequence[Restoration], settings: BatchSettings, *, stop: threading.Event, **options: Any
+) -> int:
     """Restore, report and end."""
     stopwatch = Stopwatch()
     stopwatch.start()

@@ -19,8 +19,7 @@ from benchmarks.systems import (
 )
 from benchmarks.topics import PREFIX, Message
 from benchmarks.workloads import email_of
-from streams.batches.changelog import STATE_HEADER
-from streams.batches.rows import encode_hidden, topic_hash
+from streams.batches import STATE_HEADER, encode_hidden, topic_hash
 
 SUITE = "rebuild"
 APP = f"{PREFIX}-rebuild"

@@ -19,9 +19,8 @@ import structlog
 
 from schemas.audience_delivery import Outcome
 from streams.audience.decode import Unreadable, decode
-from streams.batches import Batch, BatchTable, Output, Producer, Record
+from streams.batches import Batch, BatchTable, Output, Producer, Record, partition_of
 from streams.batches import Row as TableRow
-from streams.batches.partitioning import partition_of
 from streams.delivery import commands
 from streams.delivery.delivery import Delivery
 from streams.delivery.shared import Shared

@@ -24,7 +24,6 @@ from streams.delivery.receipts_topic import PartitionReader, ReceiptsReader
 from streams.delivery.settings import ExportSettings
 from streams.delivery.shared import Shared
 from streams.delivery.shared_limits import SharedLimits
-from streams.runtime.dead_letter import DeadLetters
 from streams.settings import StreamsSettings
 
 log = structlog.get_logger(__name__)
@@ -101,7 +100,7 @@ class ExportWorker:
         self.app.service(self.limits.tell)
 
     async def _keep(self, letters: Sequence[DeadLetter]) -> None:
-        await DeadLetters(self.app.producer.publish_all, self.names).keep(letters)
+        await self.app.publish_dead_letters(letters)
 
     async def close(self) -> None:
         """Close the connections that the app does not know."""

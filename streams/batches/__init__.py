@@ -11,15 +11,18 @@ async def words(batch):
     await counts.fold(batch, count)
 
 app.run()
+
+This is the only door: nothing outside imports the rooms behind it. `core` holds values, errors and settings, `consume`
+is what replaces Faust's handling of offsets, `table` is the state, `process` puts them together.
 """
 
-from .app import BatchApp, Health
-from .batch import Batch, DeadLetter, Output, Record, Source, StoredRecord
-from .errors import (
+from .core.batch import Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
+from .core.errors import (
     BatchError,
     ExitCode,
     FatalError,
     NotDelivered,
+    OutputTooLarge,
     PoisonRecord,
     Revoked,
     RowTooLarge,
@@ -27,14 +30,19 @@ from .errors import (
     WrongPosition,
     WrongTopic,
 )
-from .metrics import Metrics, Sample
-from .producer import Producer
-from .recent import RecentIds
-from .rows import Codec, JsonCodec, Row
-from .settings import BatchSettings, Security
-from .table import BatchTable
+from .core.metrics import Metrics, Sample
+from .core.producer import Producer
+from .core.recent_ids import RecentIds
+from .core.settings import BatchSettings, Security
+from .process.app import BatchApp, Health
+from .process.topics import Reset, reset
+from .table.changelog import STATE_HEADER
+from .table.folding import EncodedRow, encode_row
+from .table.rows import Codec, JsonCodec, Row, decode_blob, decode_hidden, encode_hidden, topic_hash
+from .table.table import BatchTable
 
 __all__ = [
+    "STATE_HEADER",
     "Batch",
     "BatchApp",
     "BatchError",
@@ -42,6 +50,7 @@ __all__ = [
     "BatchTable",
     "Codec",
     "DeadLetter",
+    "EncodedRow",
     "ExitCode",
     "FatalError",
     "Health",
@@ -49,18 +58,27 @@ __all__ = [
     "Metrics",
     "NotDelivered",
     "Output",
+    "OutputTooLarge",
     "PoisonRecord",
     "Producer",
     "RecentIds",
     "Record",
+    "Reset",
     "Revoked",
     "Row",
     "RowTooLarge",
     "Sample",
     "Security",
-    "Source",
     "StoredRecord",
+    "TopicIncarnation",
     "TransientError",
     "WrongPosition",
     "WrongTopic",
+    "decode_blob",
+    "decode_hidden",
+    "encode_hidden",
+    "encode_row",
+    "partition_of",
+    "reset",
+    "topic_hash",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from .settings import Security
+from streams.batches.core.settings import Security
 
 
 def aiokafka_security(security: Security) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import BatchError, BatchSettings, Security
-from streams.batches.reset import reset as reset_offsets
+from streams.batches import reset as reset_offsets
 from streams.cli.refusals import FAILED, refusals, refuse
 from streams.settings import StreamsSettings
 

@@ -22,7 +22,6 @@ log = structlog.get_logger(__name__)
 def profiles() -> None:
     """Fold cm_user, cm_activity and added streams into profiles."""
     from connectors.kafka.settings import KafkaSettings
-    from streams.batches.process import run_process
     from streams.profile.app import ProfileWorker
     from streams.profile.settings import ProfileSettings
 
@@ -33,7 +32,7 @@ def profiles() -> None:
         wait_for_topics(kafka)
         worker = ProfileWorker(settings, kafka, ProfileSettings())
     _serve_health(worker.app, settings)
-    run_process(worker.app, start=worker.start, stop=worker.stop)
+    worker.app.run(start=worker.start, stop=worker.stop)
 
 
 @app.command()
@@ -43,7 +42,6 @@ def export() -> None:
     from connectors.control.settings import ControlSettings
     from connectors.kafka.settings import KafkaSettings
     from streams.audience.process import ExportProcess
-    from streams.batches.process import run_process
     from streams.delivery.settings import ExportSettings
 
     settings = StreamsSettings()
@@ -53,7 +51,7 @@ def export() -> None:
         wait_for_topics(kafka)
         process = ExportProcess(settings, kafka, ExportSettings(), CampaignMonitorSettings(), ControlSettings())
     _serve_health(process.worker.app, settings)
-    run_process(process.worker.app, start=process.start, stop=process.stop)
+    process.worker.app.run(start=process.start, stop=process.stop)
 
 
 def _serve_health(batch_app: BatchApp, settings: StreamsSettings) -> None:

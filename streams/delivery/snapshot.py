@@ -9,7 +9,7 @@ from connectors.campaign_monitor.client.caller import pages
 from connectors.campaign_monitor.client.requests import STATES, Paging
 from connectors.kafka.settings import KafkaSettings, consumer_config
 from schemas.identity import normalise_email
-from streams.batches.rows import decode_blob
+from streams.batches import decode_blob
 from streams.delivery.codec import CHECKPOINT_KEY
 from streams.delivery.writes import field_name
 from streams.domain.preview import OnList

@@ -17,9 +17,18 @@ import structlog
 
 from schemas.dead_letter import Stage
 from schemas.identity import key_of
-from streams.batches import Batch, BatchTable, Metrics, Output, Record, Row, RowTooLarge
-from streams.batches.folding import ReadyRow, seal
-from streams.batches.partitioning import partition_of
+from streams.batches import (
+    Batch,
+    BatchTable,
+    EncodedRow,
+    Metrics,
+    Output,
+    Record,
+    Row,
+    RowTooLarge,
+    encode_row,
+    partition_of,
+)
 from streams.profile.fold import ProfileFold, StreamFold
 from streams.profile.messages import ORIGIN_HEADER, Event, Refused
 from streams.profile.moves import Move, read_move
@@ -52,9 +61,9 @@ class ProfileAgent:
         """Fold a batch of one stream."""
         tally = Tally(batch.partition)
         by_key = _by_key(batch.records)
-        ready: list[ReadyRow[Profile]] = []
+        ready: list[EncodedRow[Profile]] = []
         suspects: list[bytes] = []
-        keys, wants = list(by_key), self._table.wants(batch.partition)
+        keys, wants = list(by_key), self._table.will_cache(batch.partition)
         for start in range(0, len(keys), SHARE):
             rows = await self._table.read(batch.partition, keys[start : start + SHARE])
             for key, row in rows.items():
@@ -62,9 +71,9 @@ class ProfileAgent:
                 told = len(tally.outputs)
                 try:
                     if self._fold_row(row, batch, stream, events, tally):
-                        ready.append(self._table.seal(batch, row))
+                        ready.append(self._table.encode(batch, row))
                         if not wants(key):
-                            row.spend()
+                            row.drop_data()
                 except Exception as error:
                     if not isinstance(error, RowTooLarge):
                         log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
@@ -136,10 +145,10 @@ class ProfileAgent:
             events = [event for event in events if event.record.offset > position]
         return bool(events) and self._fold.events(row.data, key.decode(), stream, events, tally)
 
-    async def _write(self, batch: Batch, ready: Sequence[ReadyRow[Profile]], tally: Tally) -> None:
+    async def _write(self, batch: Batch, ready: Sequence[EncodedRow[Profile]], tally: Tally) -> None:
         """Write what was folded so far; after a crash these rows know their records, and the others' come again."""
         batch.refused.sort(key=lambda letter: letter.record.offset)
-        await self._table.write_sealed(batch, ready, tally.outputs)
+        await self._table.write_encoded(batch, ready, tally.outputs)
         tally.outputs.clear()
 
     def _move_row(self, row: Row[Profile], batch: Batch, record: Record, move: Move, tally: Tally) -> bool:
@@ -147,7 +156,7 @@ class ProfileAgent:
         outputs = len(tally.outputs)
         try:
             changed = self._fold.move(row.data, move, tally, record.timestamp)
-            seal(row, self._fold.codec, self._max_row_bytes)
+            encode_row(row, self._fold.codec, self._max_row_bytes)
         except (ValueError, KeyError, TypeError, Refused, RowTooLarge) as error:
             row.data = self._fold.codec.decode(row.key, value, state)
             del tally.outputs[outputs:]
@@ -168,10 +177,10 @@ class ProfileAgent:
         by_key: Mapping[bytes, Sequence[Record]],
         suspects: Sequence[bytes],
         tally: Tally,
-    ) -> list[ReadyRow[Profile]]:
+    ) -> list[EncodedRow[Profile]]:
         """Fold some profiles again from the store, a record at a time, so that only what fails is refused."""
         codec = self._fold.codec
-        ready: dict[bytes, ReadyRow[Profile]] = {}
+        ready: dict[bytes, EncodedRow[Profile]] = {}
         for key, row in (await self._table.read(batch.partition, suspects)).items():
             position = row.position(batch.source)
             for record in by_key[key]:
@@ -182,7 +191,7 @@ class ProfileAgent:
                 outputs = len(tally.outputs)
                 try:
                     if self._fold.events(row.data, key.decode(), stream, [event], tally):
-                        ready[key] = self._table.seal(batch, row)
+                        ready[key] = self._table.encode(batch, row)
                 except Exception as error:
                     row.data = codec.decode(key, value, state)
                     del tally.outputs[outputs:]

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,9 @@ from pydantic import SecretStr
 from yarl import URL
 
 from connectors.kafka.settings import KafkaSettings
-from schemas import dead_letter
 from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
-from schemas.dead_letter import Origin, Stage
-from schemas.envelope import rfc3339
 from schemas.topics import TOPICS
-from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Output, Security
+from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Security
 from streams.domain.mapping.catalog import Catalog
 from streams.domain.mapping.fields import COMPILED
 from streams.mappings import DEFAULT_DIRECTORY, load_catalog
@@ -131,8 +127,7 @@ class ProfileWorker:
         """Keep refused records: bytes untouched, headers say why and from where."""
         if self._beside:
             return
-        now = rfc3339(datetime.now(UTC))
-        await self.app.producer.publish_all([_dead(self.names.dead_letters(it.topic), it, now) for it in letters])
+        await self.app.publish_dead_letters(letters)
 
 
 def catalog_of(profile: ProfileSettings) -> Catalog:
@@ -191,10 +186,3 @@ def _folding(agent: ProfileAgent, stream: StreamFold) -> Callable[[Batch], Await
         await agent.events(batch, stream)
 
     return fold
-
-
-def _dead(topic: str, letter: DeadLetter, now: str) -> Output:
-    stage = Stage(letter.stage) if letter.stage in set(Stage) else Stage.FOLD
-    origin = Origin(letter.topic, letter.partition, letter.record.offset)
-    headers = [*letter.record.headers, *dead_letter.headers(letter.reason, stage, origin, now)]
-    return Output(topic, letter.record.key, letter.record.value, headers)

@@ -14,8 +14,7 @@ from pydantic import SecretStr
 
 from schemas.cm_profile import MAPPING_HEADER
 from schemas.identity import key_of, normalise_email
-from streams.batches import BatchTable
-from streams.batches.partitioning import partition_of
+from streams.batches import BatchTable, partition_of
 from streams.profile.row import Profile
 
 log = structlog.get_logger(__name__)

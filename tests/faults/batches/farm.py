@@ -60,15 +60,15 @@ class Worker:
         try:
             return self.process.wait(seconds)
         except AssertionError as late:
-            raise AssertionError(f"{self.name} still runs after {seconds:g} s: {self.said()[-2000:]}") from late
+            raise AssertionError(f"{self.name} still runs after {seconds:g} s: {self.output()[-2000:]}") from late
 
     def hurry(self) -> None:
         """Stand still no more at the boundaries."""
         self.marks.put(3, 0)
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Everything it printed."""
-        return (self.directory / "said").read_text(errors="replace")
+        return (self.directory / "output").read_text(errors="replace")
 
 
 class Rows(NamedTuple):
@@ -153,7 +153,7 @@ class Farm:
             **(job or {}),
         }
         armed = {"BATCHES_KILL_AT": kill_at} if kill_at else {}
-        process = self._launcher.start(config, {**armed, **(environment or {})}, directory / "said")
+        process = self._launcher.start(config, {**armed, **(environment or {})}, directory / "output")
         self.workers[name] = worker = Worker(name, process, directory)
         return worker
 
@@ -195,7 +195,7 @@ class Farm:
 
         def done() -> bool:
             for worker in self.workers.values():
-                assert worker.process.exit_code in (None, 0, -9), worker.said()[-3000:]
+                assert worker.process.exit_code in (None, 0, -9), worker.output()[-3000:]
             ends = [consumer.get_watermark_offsets(tp, timeout=30)[1] for tp in wanted]
             committed = kafka_io.committed_of(consumer, wanted)
             return all(at >= end for at, end in zip(committed, ends, strict=True) if end)
@@ -223,7 +223,7 @@ class Farm:
     def refused(self) -> set[tuple[bytes, bytes]]:
         """(partition, offset) of the dead letters; a replay may write one twice."""
         headers = [dict(r.headers) for r in kafka_io.read_all(self.bootstrap_servers, self.dead_letters)]
-        return {(each["dlq-partition"], each["dlq-offset"]) for each in headers}
+        return {(letter["dlq.partition"], letter["dlq.offset"]) for letter in headers}
 
     def rows(self) -> Rows:
         """What the running workers have, each asked for the partitions it owns."""
@@ -248,7 +248,7 @@ class Farm:
         return Rows(data, positions)
 
     def verdict(self, *, rebuild: bool = True, **settings: Any) -> oracle.Verdict:
-        """Judge the changelog, then the rows on the same disks, then those rebuilt on empty ones; the worst of them.
+        """Compare the changelog, then the rows on the same disks, then those rebuilt on empty ones; the worst of them.
 
         Every worker is stopped, and those started again are without sabotage.
         """

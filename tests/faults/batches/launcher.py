@@ -56,12 +56,12 @@ class Launcher:
         self._processes: dict[int, Process] = {}
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def start(self, config: dict[str, Any], environment: dict[str, str], said: Path) -> Process:
+    def start(self, config: dict[str, Any], environment: dict[str, str], output: Path) -> Process:
         """Fork a worker."""
         number = len(self._processes)
         self._processes[number] = process = Process()
         assert self._child.stdin
-        line = {"number": number, "config": config, "environment": environment, "said": str(said)}
+        line = {"number": number, "config": config, "environment": environment, "output": str(output)}
         self._child.stdin.write(json.dumps(line) + "\n")
         self._child.stdin.flush()
         within(30, lambda: process.pid, every=0.002)
@@ -76,12 +76,12 @@ class Launcher:
     def _listen(self) -> None:
         assert self._child.stdout
         for line in self._child.stdout:
-            told = json.loads(line)
-            process = self._processes[told["number"]]
-            if "pid" in told:
-                process.pid = told["pid"]
+            report = json.loads(line)
+            process = self._processes[report["number"]]
+            if "pid" in report:
+                process.pid = report["pid"]
             else:
-                process.exit_code = told["exit_code"]
+                process.exit_code = report["exit_code"]
 
 
 def serve() -> None:
@@ -103,7 +103,7 @@ def serve() -> None:
                 wanted = json.loads(line)
                 pid = os.fork()
                 if pid == 0:
-                    _become(wanted["environment"], wanted["said"])
+                    _become(wanted["environment"], wanted["output"])
                     worker.main(wanted["config"])
                     os._exit(1)
                 numbers[pid] = wanted["number"]
@@ -119,10 +119,10 @@ def _tell(**what: int) -> None:
     os.write(1, (json.dumps(what) + "\n").encode())
 
 
-def _become(environment: dict[str, str], said: str) -> None:
+def _become(environment: dict[str, str], output: str) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     os.environ.update(environment)
-    file = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
     for number, target in ((null, 0), (file, 1), (file, 2)):
         os.dup2(number, target)

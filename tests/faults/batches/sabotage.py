@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from streams.batches import BatchApp, BatchTable, Row, attempt, holding, pause, takeover, topics
-from streams.batches.offsets import RangeLedger
-from streams.batches.positions import Start
-from streams.batches.store import StoredRow
+from streams.batches import BatchApp, BatchTable, Row
+from streams.batches.consume import attempt
+from streams.batches.consume.offsets import RangeLedger, StartPosition
+from streams.batches.core import halt
+from streams.batches.process import takeover, topics
+from streams.batches.table.rows import encode_blob
+from streams.batches.table.store import StoredRow
 
 Sabotage = Callable[[BatchApp, BatchTable[Any]], None]
 
@@ -18,10 +21,10 @@ def settle_first(app: BatchApp, table: BatchTable[Any]) -> None:
     """A batch is settled and committed before its rows are published."""
     process, settled = app.runtime._process, app.runtime.ledger.settled
 
-    async def early(lane: Any, batch: Any) -> None:
+    async def early(worker: Any, batch: Any) -> None:
         settled((batch.topic, batch.partition), batch.first, batch.generation)
         await app.runtime.consumer.commit_settled()
-        await process(lane, batch)
+        await process(worker, batch)
 
     app.runtime._process = early  # type: ignore[method-assign]  # that is the sabotage
     app.runtime.ledger.settled = lambda *_: True  # type: ignore[method-assign]
@@ -31,11 +34,11 @@ def store_first(app: BatchApp, table: BatchTable[Any]) -> None:
     """Rows reach the local disk before they are in the changelog."""
     write = table._write
 
-    async def early(held: Any, ready: Any, outputs: Any, batch: Any) -> None:
-        rows = [StoredRow(row.key, holding.encode_blob(value, hidden)) for row, value, hidden in ready]
+    async def early(held: Any, encoded: Any, outputs: Any, batch: Any) -> None:
+        rows = [StoredRow(row.key, encode_blob(value, hidden)) for row, value, hidden in encoded]
         held.store.write(rows, None)
         held.store.flush()
-        await write(held, ready, outputs, batch)
+        await write(held, encoded, outputs, batch)
 
     table._write = early  # type: ignore[method-assign]
 
@@ -54,11 +57,11 @@ def changelog_not_awaited(app: BatchApp, table: BatchTable[Any]) -> None:
     """The changelog's acknowledgement is not waited for."""
     publish, tasks = app.producer.publish_rows, set()
 
-    async def at_once(topic: str, partition: int, rows: Any, **_: Any) -> int:
+    async def unacknowledged(topic: str, partition: int, rows: Any, **_: Any) -> int:
         tasks.add(asyncio.create_task(publish(topic, partition, rows)))
-        return table._holdings[partition].next_offset + len(rows) - 1
+        return table._partitions[partition].next_offset + len(rows) - 1
 
-    app.producer.publish_rows = at_once  # type: ignore[method-assign]
+    app.producer.publish_rows = unacknowledged  # type: ignore[method-assign]
 
 
 def dead_letters_not_kept(app: BatchApp, table: BatchTable[Any]) -> None:
@@ -89,7 +92,7 @@ def read_uncommitted(app: BatchApp, table: BatchTable[Any]) -> None:
 
 def no_fence(app: BatchApp, table: BatchTable[Any]) -> None:
     """A process that stood still goes on where it was."""
-    pause.PauseGuard.check = lambda self: None  # type: ignore[method-assign]
+    halt.PauseGuard.check = lambda self: None  # type: ignore[method-assign]
     app.producer._before_send = lambda: None
 
 
@@ -101,15 +104,15 @@ def late_rows_taken(app: BatchApp, table: BatchTable[Any]) -> None:
 def trust_positions(app: BatchApp, table: BatchTable[Any]) -> None:
     """A committed offset is taken as it is, whatever became of the topic."""
 
-    def start(topic: str, partition: int, committed: Any, first: int, end: int, topic_id: int) -> Start:
-        return Start(min(committed[0], end) if committed else first)
+    def start(topic: str, partition: int, committed: Any, first: int, end: int, topic_id: int) -> StartPosition:
+        return StartPosition(min(committed[0], end) if committed else first)
 
     takeover.start_position = start
 
 
 SABOTAGES: dict[str, Sabotage] = {
-    each.__name__.replace("_", "-"): each
-    for each in (
+    sabotage.__name__.replace("_", "-"): sabotage
+    for sabotage in (
         settle_first,
         store_first,
         no_offset_check,

@@ -57,7 +57,7 @@ def test_a_defect_for_one_record_in_a_thousand_costs_these_records(farm: Farm) -
     assert worker.process.exit_code is None, "no restart"
     letters = kafka_io.read_all(farm.bootstrap_servers, farm.dead_letters)
     assert sorted(r.value for r in letters) == sorted(value for _, value in bugs)
-    assert {dict(r.headers)["dlq-reason"] for r in letters} == {b"ZeroDivisionError: a defect of the job"}
+    assert {dict(r.headers)["dlq.reason"] for r in letters} == {b"ZeroDivisionError: a defect of the job"}
     verdict = farm.verdict()
     assert verdict.exact, str(verdict)
     oracle.assert_not_void(verdict)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from streams.batches import killpoints
+from streams.batches.core import killpoints
 from tests import kafka_io, oracle
 from tests.faults.batches.farm import PARTITIONS, Farm
 from tests.faults.batches.sizes import KILLS
@@ -51,7 +51,7 @@ def test_a_kill_at_a_boundary_loses_nothing_and_counts_nothing_twice(farm: Farm,
             if point == "before-close":
                 worker.at_work()
                 worker.process.signal(signal.SIGTERM)
-            assert worker.ended() == -9, f"{point}:{nth}: {worker.said()[-2000:]}"
+            assert worker.ended() == -9, f"{point}:{nth}: {worker.output()[-2000:]}"
             kills += 1
     farm.start("one", job={"outputs": outputs})
     farm.drained()

@@ -21,9 +21,9 @@ def test_a_full_disk_ends_the_process_with_a_sentence_and_is_made_up_for(farm: F
     began = time.monotonic()
     full = {"write_buffer_bytes": 512 << 10, "environment": {"LARGEST_FILE": str(40 << 10)}}
     worker = farm.start("one", **full)
-    assert worker.process.wait(30) == ExitCode.STORE, worker.said()[-2000:]
+    assert worker.process.wait(30) == ExitCode.STORE, worker.output()[-2000:]
     assert time.monotonic() - began < 30
-    assert "free space or repair the disk" in worker.said()
+    assert "free space or repair the disk" in worker.output()
     farm.start("one")
     farm.drained()
     verdict = farm.verdict()
@@ -66,8 +66,8 @@ def test_a_damaged_store_is_rebuilt_without_a_human(farm: Farm, damage: Callable
             farm.drained(20)
             break
         except AssertionError:
-            assert worker.process.exit_code == ExitCode.STORE, worker.said()[-2000:]
-            assert "is rebuilt at the next start" in worker.said()
+            assert worker.process.exit_code == ExitCode.STORE, worker.output()[-2000:]
+            assert "is rebuilt at the next start" in worker.output()
     farm.drained(20)
     assert farm.refused() == set(), "damage is not the records' fault"
     verdict = farm.verdict(**SMALL)
@@ -83,7 +83,7 @@ def test_two_workers_on_one_directory(farm: Farm) -> None:
     second = farm.start("two", data_dir=str(first.directory / "data"))
     assert second.process.wait(10) == ExitCode.CONFIGURATION
     assert time.monotonic() - began < 5
-    assert "is used by another process" in second.said()
+    assert "is used by another process" in second.output()
     assert first.process.exit_code is None
 
 
@@ -91,4 +91,4 @@ def test_a_directory_that_cannot_be_written(farm: Farm, tmp_path: Path) -> None:
     (tmp_path / "a-file").touch()
     worker = farm.start("one", data_dir=str(tmp_path / "a-file"))
     assert worker.process.wait(5) == ExitCode.CONFIGURATION
-    assert "cannot be written: Not a directory; set data_dir" in worker.said()
+    assert "cannot be written: Not a directory; set data_dir" in worker.output()

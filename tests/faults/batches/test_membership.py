@@ -88,7 +88,7 @@ def test_sigterm_while_tables_are_restored_ends_in_order(farm: Farm) -> None:
     farm.kill()
     farm.wipe()
     worker = farm.start("one", stretch=300_000)
-    within(20, lambda: worker.said().count("event='running'") == 2)
+    within(20, lambda: worker.output().count("event='running'") == 2)
     assert worker.stop() == 0
     verdict = farm.verdict()
     assert verdict.exact, str(verdict)

@@ -1,4 +1,4 @@
-"""A worker that stands still for longer than its session, while another one folds newer records of the same keys."""
+"""A worker that is paused for longer than its session, while another one folds newer records of the same keys."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def a_pause_with_newer_records_meanwhile(
         since = time.monotonic()
         assert sleeper.process.wait(10) == ExitCode.PAUSED
         assert time.monotonic() - since < 5
-        assert "stood still for" in sleeper.said()
+        assert "paused for" in sleeper.output()
     farm.kill()
     return farm.verdict(rebuild=False)
 

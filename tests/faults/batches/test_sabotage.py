@@ -25,7 +25,7 @@ def killed(at: str, *, users: int = 60, job: dict[str, Any] | None = None, **set
     def run(farm: Farm, sabotage: tuple[str, ...]) -> oracle.Verdict:
         farm.produce(farm.events(1200, users))
         worker = farm.start("one", kill_at=at, sabotage=sabotage, job=job, **settings)
-        assert worker.process.wait(30) == -9, worker.said()[-2000:]
+        assert worker.process.wait(30) == -9, worker.output()[-2000:]
         farm.start("one", sabotage=sabotage, job=job, **settings)
         return finished(farm)
 

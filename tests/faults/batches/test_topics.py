@@ -10,7 +10,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.batches import BatchSettings, ExitCode, FatalError, WrongTopic
-from streams.batches.reset import Reset, reset
+from streams.batches.process.topics import Reset, reset
 from tests import kafka_io, oracle
 from tests.deadline import within
 from tests.faults.batches.farm import PARTITIONS, Farm
@@ -19,10 +19,10 @@ from tests.faults.batches.farm import PARTITIONS, Farm
 def test_wrong_topics_end_the_process_with_78_and_one_sentence(farm: Farm, kafka_admin: AdminClient) -> None:
     def refused(sentence: str, **settings: Any) -> None:
         worker = farm.start("one", **settings)
-        assert worker.process.wait(15) == ExitCode.CONFIGURATION, worker.said()[-2000:]
-        (line,) = (line for line in worker.said().splitlines() if "process ends" in line)
+        assert worker.process.wait(15) == ExitCode.CONFIGURATION, worker.output()[-2000:]
+        (line,) = (line for line in worker.output().splitlines() if "process ends" in line)
         assert sentence in line
-        (worker.directory / "said").unlink()
+        (worker.directory / "output").unlink()
 
     refused(f"topic {farm.source}: found 4 partitions, wanted 8", partitions=8)
     refused(f"changelogs {farm.changelog}: not found, and create_topics is off", create_topics=False)
@@ -32,11 +32,11 @@ def test_wrong_topics_end_the_process_with_78_and_one_sentence(farm: Farm, kafka
     refused("found cleanup.policy 'delete', wanted 'compact'")
     remade(kafka_admin, farm.bootstrap_servers, farm.changelog, 2, {"cleanup.policy": "compact"})
     refused(f"changelog {farm.changelog}: found 2 partitions, wanted 4")
-    gone(kafka_admin, farm.source)
+    delete(kafka_admin, farm.source)
     refused(f"topic {farm.source}: not found, wanted with 4 partitions; create it first")
 
 
-def gone(admin: AdminClient, topic: str) -> None:
+def delete(admin: AdminClient, topic: str) -> None:
     """Delete a topic."""
     admin.delete_topics([topic])[topic].result()
     within(20, lambda: topic not in admin.list_topics(timeout=10).topics)
@@ -44,12 +44,12 @@ def gone(admin: AdminClient, topic: str) -> None:
 
 def remade(admin: AdminClient, servers: str, topic: str, partitions: int, config: dict[str, str]) -> None:
     """Delete a topic and make it anew."""
-    gone(admin, topic)
+    delete(admin, topic)
     kafka_io.create_topic(servers, topic, partitions, config)
 
 
 @pytest.mark.parametrize("sabotage", [(), ("trust-positions",)])
-def test_a_source_made_anew_is_refused_and_one_command_continues(
+def test_a_source_created_again_is_refused_and_one_command_continues(
     farm: Farm, kafka_admin: AdminClient, sabotage: tuple[str, ...]
 ) -> None:
     farm.produce(farm.events(1200, 60))
@@ -72,12 +72,12 @@ def test_a_source_made_anew_is_refused_and_one_command_continues(
         app_id=farm.group, bootstrap_servers=farm.bootstrap_servers, data_dir="unused", partitions=PARTITIONS
     )
     worker = farm.start("one", static=False)
-    assert worker.process.wait(15) == ExitCode.CONFIGURATION, worker.said()[-2000:]
-    assert farm.source in worker.said()
-    assert "reset the group's offsets of this topic" in worker.said()
+    assert worker.process.wait(15) == ExitCode.CONFIGURATION, worker.output()[-2000:]
+    assert farm.source in worker.output()
+    assert "reset the group's offsets of this topic" in worker.output()
     done = within(20, lambda: reset_when_the_session_is_over(settings, farm.source))
-    assert [(each.before, each.now) for each in done] == [(offset, 0) for offset in before]
-    (farm.workers["one"].directory / "said").unlink()
+    assert [(reset.before, reset.now) for reset in done] == [(offset, 0) for offset in before]
+    (farm.workers["one"].directory / "output").unlink()
     running = farm.start("one", static=False)
     farm.drained()
     assert not skipped(farm, wanted)

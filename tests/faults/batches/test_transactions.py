@@ -65,7 +65,7 @@ def test_a_transactional_topic_at_rest_has_no_lag_and_the_watchdog_is_silent(far
     farm.drained()  # up to the end, the markers included
     until = time.monotonic() + 5
     while time.monotonic() < until:
-        assert worker.process.exit_code is None, worker.said()[-2000:]
+        assert worker.process.exit_code is None, worker.output()[-2000:]
         time.sleep(0.1)
     verdict = farm.verdict()
     assert verdict.exact, str(verdict)

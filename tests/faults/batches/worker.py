@@ -23,12 +23,12 @@ from streams.batches import (
     Output,
     PoisonRecord,
     TransientError,
-    killpoints,
 )
+from streams.batches.core import killpoints
 from tests.faults.batches import sabotage
 
 MARKS = struct.Struct("=4q")
-"""Agents at work, settled and not committed (0 or 1), batches done, microseconds to stand still at every boundary."""
+"""Agents at work, settled and not committed (0 or 1), batches done, microseconds to pause at every boundary."""
 
 
 class Marks:
@@ -77,11 +77,11 @@ def fold(row: Any, records: Any) -> None:
 def fold_and_tell(topic: str) -> Any:
     """The same, and every good record is passed on to a topic."""
 
-    def told(row: Any, records: Any) -> list[Output]:
+    def with_output(row: Any, records: Any) -> list[Output]:
         fold(row, records)
         return [Output(topic, record.key, record.value) for record in records]
 
-    return told
+    return with_output
 
 
 def build(config: dict[str, Any], marks: Marks) -> BatchApp:

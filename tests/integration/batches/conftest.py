@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import aiokafka
 import pytest
 
-from streams.batches import BatchApp, BatchSettings, BatchTable, JsonCodec, Metrics, Record, Row, halt
+from streams.batches import BatchApp, BatchSettings, BatchTable, JsonCodec, Metrics, Record, Row
+from streams.batches.core import halt
 from tests import kafka_io
 
 PARTITIONS = 4
@@ -108,8 +110,8 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return codes
 
 
-class Told:
-    """Takes the place of the logger with which a process tells its end, however logging is configured."""
+class FakeLog:
+    """Replaces the logger that records the end of a process, however logging is configured."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -124,11 +126,25 @@ class Told:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+def logged(monkeypatch: pytest.MonkeyPatch) -> FakeLog:
     """What was logged with the end of the process."""
-    told = Told()
-    monkeypatch.setattr(halt, "log", told)
-    return told
+    logged = FakeLog()
+    monkeypatch.setattr(halt, "log", logged)
+    return logged
+
+
+@pytest.fixture
+def consumer_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the last consumer of aiokafka was made with."""
+    arguments: dict[str, Any] = {}
+
+    class Watched(aiokafka.AIOKafkaConsumer):
+        def __init__(self, **given: Any) -> None:
+            arguments.update(given)
+            super().__init__(**given)
+
+    monkeypatch.setattr(aiokafka, "AIOKafkaConsumer", Watched)
+    return arguments
 
 
 @pytest.fixture

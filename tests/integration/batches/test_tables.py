@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
-from streams.batches import PoisonRecord, Revoked
-from streams.batches.partitioning import partition_of
+from streams.batches import PoisonRecord, Revoked, TransientError
+from streams.batches.core.batch import partition_of
 from tests.deadline import eventually
 
 
@@ -76,7 +77,7 @@ async def test_bad_records_are_dead_letters_and_everything_else_of_their_batches
         for record in records:
             row.data["n"] = row.data.get("n", 0) + 1
             if record.value == b"poison":
-                raise PoisonRecord("poison", stage="parse")
+                raise PoisonRecord("poison", stage="decode")
             json.loads(record.value)
 
     log = words(1000)
@@ -87,10 +88,10 @@ async def test_bad_records_are_dead_letters_and_everything_else_of_their_batches
         await app.settled()
         rows = counts(await all_rows(table))
     letters = await counting.dead_letters(3)
-    assert sorted((letter.key or b"", letter.value, dict(letter.headers)["dlq-stage"]) for letter in letters) == [
-        (b"", b"1", b"key"),
+    assert sorted((letter.key or b"", letter.value, dict(letter.headers)["dlq.stage"]) for letter in letters) == [
+        (b"", b"1", b"fold"),
         (b"k0", b"{", b"fold"),
-        (b"k1", b"poison", b"parse"),
+        (b"k1", b"poison", b"decode"),
     ]
     assert sum(rows.values()) == 997
 
@@ -208,3 +209,44 @@ async def test_a_large_backlog_is_read_in_bounded_batches_of_every_partition(cou
         await app.settled()
     assert max(size for _, size in sizes) <= 100
     assert {partition for partition, _ in sizes[:8]} == {0, 1, 2, 3}, "all partitions advance together"
+
+
+RECORDS = [(b"k%d" % (i % 40), b"1") for i in range(2000)]
+
+
+async def test_without_room_for_more_one_batch_is_in_work_at_a_time_and_all_are_done(counting) -> None:
+    app, table = counting.app(unsettled_bytes=1, max_batch_records=50)
+    fold, most, partitions = app.runtime.batched[counting.source], 0, set()
+
+    async def agent(batch: Any) -> None:
+        nonlocal most
+        most = max(most, app.runtime.ledger.unsettled())
+        partitions.add(batch.partition)
+        await asyncio.sleep(0.005)
+        await fold(batch)
+
+    app.runtime.batched[counting.source] = agent
+    await counting.produce(RECORDS)
+    async with app.running():
+        await app.settled()
+        assert (most, len(partitions)) == (1, 4)
+        assert (await table.get(b"k1")).data == {"n": 50}
+
+
+async def test_a_partition_that_is_held_up_takes_no_room_from_others(counting) -> None:
+    app, _ = counting.app(unsettled_bytes=1, max_batch_records=50, retry_longest_seconds=0.2)
+    fold, done, down = app.runtime.batched[counting.source], set(), True
+
+    async def agent(batch: Any) -> None:
+        if down and batch.partition in (0, 1):
+            raise TransientError("down")
+        await fold(batch)
+        done.add(batch.partition)
+
+    app.runtime.batched[counting.source] = agent
+    await counting.produce(RECORDS)
+    async with app.running():
+        await eventually(lambda: done >= {2, 3})
+        down = False
+        await app.settled()
+        assert done == {0, 1, 2, 3}

@@ -6,14 +6,16 @@ import asyncio
 import importlib
 from typing import Any
 
+import aiokafka
 import faust
 import pytest
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Producer as ConfluentProducer
 
-from streams.batches import ExitCode, FatalError, TransientError, faust_app
-from streams.batches.partitioning import partition_of
-from streams.batches.topics import describe
+from streams.batches import ExitCode, FatalError, TransientError
+from streams.batches.core.batch import partition_of
+from streams.batches.process import faust_app
+from streams.batches.process.topics import describe
 from tests import kafka_io
 from tests.deadline import eventually
 
@@ -43,7 +45,7 @@ async def test_trap_a1_an_exception_out_of_the_agent_acknowledges_nothing(counti
     assert ended == []
 
 
-async def test_trap_a1_a_halt_ends_the_process_with_the_position_and_commits_nothing(counting, ended, told) -> None:
+async def test_trap_a1_a_halt_ends_the_process_with_the_position_and_commits_nothing(counting, ended, logged) -> None:
     app, _ = counting.app()
 
     async def agent(batch: Any) -> None:
@@ -54,7 +56,7 @@ async def test_trap_a1_a_halt_ends_the_process_with_the_position_and_commits_not
     async with app.running():
         await eventually(lambda: ended)
     assert ended[0] == ExitCode.FATAL
-    assert f"{counting.source}[{partition_of(b'k', 4)}] 0..2" in told
+    assert f"{counting.source}[{partition_of(b'k', 4)}] 0..2" in logged
     assert all(offset <= 0 for offset in await counting.committed())
 
 
@@ -115,21 +117,20 @@ async def test_trap_a6_a_failed_commit_is_tried_again_without_new_records(counti
     assert sum(await counting.committed()) == 10
 
 
-async def test_trap_a6_an_error_of_the_commit_request_does_not_crash_the_consumer(counting, ended) -> None:
+async def test_trap_a6_an_error_of_the_commit_request_does_not_crash_the_consumer(counting, ended, monkeypatch) -> None:
     app, _ = counting.app()
     async with app.running():
         await app.settled()
-        consumer = app.runtime.consumer._thread._consumer
-        commit, failures = consumer.commit, 1
+        commit, failures = aiokafka.AIOKafkaConsumer.commit, 1
 
-        async def broken(offsets: Any) -> None:
+        async def broken(consumer: Any, offsets: Any) -> None:
             nonlocal failures
             if failures:
                 failures -= 1
                 raise ConnectionError("cut")
-            await commit(offsets)
+            await commit(consumer, offsets)
 
-        consumer.commit = broken
+        monkeypatch.setattr(aiokafka.AIOKafkaConsumer, "commit", broken)
         await counting.produce(words(10))
         await app.settled()
     assert ended == []
@@ -171,23 +172,22 @@ async def test_trap_b_exactly_once_is_off_and_settings_are_the_safe_ones(countin
     assert not conf.producer_threaded
 
 
-async def test_trap_e1_f4_no_web_server_and_the_group_member_reads_committed(counting) -> None:
+async def test_trap_e1_f4_no_web_server_and_the_group_member_reads_committed(counting, consumer_arguments) -> None:
     app, _ = counting.app()
     assert not app.faust.conf.web_enabled
     async with app.running():
         await app.settled()
-        consumer = app.runtime.consumer._thread._consumer
-        assert consumer._isolation_level == "read_committed"
-        assert consumer._auto_offset_reset == "none"
+    assert consumer_arguments["isolation_level"] == "read_committed"
+    assert consumer_arguments["auto_offset_reset"] == "none"
 
 
-async def test_trap_e6_faust_s_assignor_is_used_also_without_any_table(counting) -> None:
+async def test_trap_e6_faust_s_assignor_is_used_also_without_any_table(counting, consumer_arguments) -> None:
     app, _ = counting.app()
     app.runtime.takeover.tables.clear()
     app.runtime.batched[counting.source] = _nothing
     async with app.running():
         await app.settled()
-        assert app.runtime.consumer._thread._consumer._coordinator._assignors == [app.faust.assignor]
+        assert consumer_arguments["partition_assignment_strategy"] == [app.faust.assignor]
 
 
 async def _nothing(batch: Any) -> None:
@@ -218,8 +218,6 @@ def test_trap_f8_all_partitioners_agree_for_1000_keys_and_the_empty_one(bootstra
 
 def test_trap_f5_f6_g3_versions_are_the_ones_that_were_read() -> None:
     import importlib.metadata as metadata
-
-    import aiokafka
 
     assert metadata.version("faust-streaming") == "0.15.3"
     assert aiokafka.__version__ == "0.14.0"

@@ -19,11 +19,12 @@ from confluent_kafka.admin import (
 from faust.transport.consumer import Consumer
 from faust.types import TP
 
-from streams.batches import ExitCode, WrongTopic, killpoints
-from streams.batches.errors import StoreLocked
-from streams.batches.partitioning import partition_of
-from streams.batches.store import PartitionStore
-from streams.batches.store_options import StoreOptions
+from streams.batches import ExitCode, WrongTopic
+from streams.batches.core import killpoints
+from streams.batches.core.batch import partition_of
+from streams.batches.core.errors import StoreLocked
+from streams.batches.table.rocksdb import StoreOptions
+from streams.batches.table.store import PartitionStore
 from tests import kafka_io
 from tests.deadline import eventually
 
@@ -52,8 +53,9 @@ async def test_trap_c3_a_row_that_grows_too_large_is_refused_before_writing(coun
         assert (await table.get(b"k")).data == {"text": "x" * 700}
         assert (await table.get(b"other")).data == {"text": "z"}
     (letter,) = await counting.dead_letters(1)
-    assert dict(letter.headers)["dlq-stage"] == b"row-size"
-    assert b"exceeds the limit of 1000 bytes" in dict(letter.headers)["dlq-reason"]
+    assert dict(letter.headers)["dlq.stage"] == b"fold"
+    assert app.metrics.value("batches_dead_letters_total", topic=counting.source, stage="row-size") == 1
+    assert b"exceeds the limit of 1000 bytes" in dict(letter.headers)["dlq.reason"]
 
 
 @pytest.mark.parametrize("point", ["after-changelog", "after-store", "after-settle"])
@@ -72,11 +74,11 @@ async def test_trap_c4_g6_a_death_between_two_effects_counts_nothing_twice_and_l
     dead = asyncio.Event()
     process = app.runtime._process
 
-    async def dying(lane: Any, batch: Any) -> None:
+    async def dying(worker: Any, batch: Any) -> None:
         try:
-            await process(lane, batch)
+            await process(worker, batch)
         except Killed:
-            lane.begin_closing()
+            worker.begin_closing()
             dead.set()
 
     app.runtime._process = dying
@@ -147,7 +149,7 @@ def _policy(admin: AdminClient, topic: str, policy: str) -> None:
     admin.incremental_alter_configs([resource])[resource].result()
 
 
-async def test_trap_c13_a_changelog_made_anew_rebuilds_the_store(counting, all_rows) -> None:
+async def test_trap_c13_a_changelog_created_again_rebuilds_the_store(counting, all_rows) -> None:
     await counting.produce(words(50))
     app, table = counting.app()
     async with app.running():
@@ -209,7 +211,7 @@ async def test_trap_g1_fausts_numbers_for_batches_out_of_order_in_the_installed_
     await faust._add_gap(tp, 100, 199)
     await faust._add_gap(tp, 200, 299)
     faust.acknowledge(tp, 299)
-    assert faust._new_offset(tp) == 300, "batch 1 is lost at a kill; a release that differs must be read anew"
+    assert faust._new_offset(tp) == 300, "batch 1 is lost at a kill; a release that differs must be read again"
 
 
 async def test_trap_g1_in_order_faust_commits_batch_by_batch() -> None:
@@ -276,14 +278,14 @@ async def test_trap_g5_a_transactional_topic_at_rest_has_no_lag(counting) -> Non
     app, _ = counting.app()
     async with app.running():
         await app.settled()
-        watchdog = app._watchdog
+        watchdog = app.watchdog
         await eventually(lambda: _lag(app, watchdog) == 0)
     ends = {p: kafka_end(counting, p) for p in range(4)}
     assert await counting.committed() == [ends[p] for p in range(4)], "markers included"
 
 
 def _lag(app: Any, watchdog: Any) -> float:
-    watchdog.look()
+    watchdog.check()
     return app.metrics.total("batches_lag_records")
 
 
@@ -309,7 +311,7 @@ def _transactional(counting: Any) -> ConfluentProducer:
     return producer
 
 
-async def test_trap_g8_a_source_made_anew_is_refused_with_topic_and_offsets(counting, ended, told) -> None:
+async def test_trap_g8_a_source_created_again_is_refused_with_topic_and_offsets(counting, ended, logged) -> None:
     await counting.produce(words(100))
     app, _ = counting.app()
     async with app.running():
@@ -328,8 +330,8 @@ async def test_trap_g8_a_source_made_anew_is_refused_with_topic_and_offsets(coun
     async with app.running():
         await eventually(lambda: ended)
     assert ended[0] == ExitCode.CONFIGURATION
-    assert counting.source in told
-    assert "was truncated or made anew" in told
+    assert counting.source in logged
+    assert "was truncated or created again" in logged
 
 
 async def test_trap_g8_records_removed_unread_are_an_alarm_with_a_count(counting, ended) -> None:
@@ -366,7 +368,7 @@ async def test_trap_g11_a_record_in_another_keys_partition_is_counted_and_kept_n
         assert list(await all_rows(table)) == [b"k"]
         assert app.metrics.total("batches_misplaced_total") == 1
     (letter,) = await counting.dead_letters(1)
-    assert dict(letter.headers)["dlq-stage"] == b"partitioning"
+    assert dict(letter.headers)["dlq.stage"] == b"identity"
 
 
 async def test_trap_g11_changelog_records_go_to_the_sources_partition_whatever_the_key(counting) -> None:

@@ -9,8 +9,8 @@ import confluent_kafka
 import pytest
 
 from streams.batches import ExitCode, JsonCodec, NotDelivered, Revoked
-from streams.batches.errors import StoreFailed
-from streams.batches.store import PartitionStore
+from streams.batches.core.errors import StoreFailed
+from streams.batches.table.store import PartitionStore
 from tests.deadline import eventually
 
 
@@ -44,7 +44,7 @@ async def test_trap_c1_c2_a_changelog_write_that_fails_settles_nothing_and_is_do
 async def test_trap_c7_rows_are_read_and_written_by_their_partitions_owner_only(counting) -> None:
     app, table = counting.app()
     async with app.running():
-        await eventually(lambda: len(table.owned()) == 4)
+        await eventually(lambda: app.health().ready and len(table.owned()) == 4)
         generation = table.owned()[0]
         with pytest.raises(RuntimeError, match="by its owner only"):
             await table.read(0, [b"k"])
@@ -64,7 +64,7 @@ async def test_trap_c7_rows_are_read_and_written_by_their_partitions_owner_only(
             await app.run_as_owner(0, generation, of_an_older_assignment)
 
 
-async def test_trap_c9_a_recovery_that_gets_nothing_ends_the_process(counting, ended, told, monkeypatch) -> None:
+async def test_trap_c9_a_recovery_that_gets_nothing_ends_the_process(counting, ended, logged, monkeypatch) -> None:
     await counting.produce(words(50))
     app, _ = counting.app()
     async with app.running():
@@ -82,8 +82,8 @@ async def test_trap_c9_a_recovery_that_gets_nothing_ends_the_process(counting, e
         await eventually(lambda: ended)
         assert table.owned() == {}, "no batch is folded into rows that are not there"
     assert ended[0] == ExitCode.RECOVERY
-    assert "recovery: nothing came for" in told
-    assert counting.changelog in told
+    assert "recovery: nothing came for" in logged
+    assert counting.changelog in logged
 
 
 async def test_trap_c10_an_error_while_the_changelog_is_applied_ends_the_process(counting, ended, monkeypatch) -> None:
@@ -139,7 +139,7 @@ async def _nothing(batch: Any) -> None:
     return None
 
 
-async def test_trap_f3_an_agent_that_blocks_the_loop_is_seen_by_the_watchdog(counting, ended, told) -> None:
+async def test_trap_f3_an_agent_that_blocks_the_loop_is_seen_by_the_watchdog(counting, ended, logged) -> None:
     app, _ = counting.app(stall_seconds=1.0)
 
     async def blocking(batch: Any) -> None:
@@ -152,4 +152,4 @@ async def test_trap_f3_an_agent_that_blocks_the_loop_is_seen_by_the_watchdog(cou
     async with app.running():
         await eventually(lambda: ended)
     assert ended[0] == ExitCode.STALLED
-    assert "readable records wait and nothing is committed" in told
+    assert "readable records wait and nothing is committed" in logged

@@ -46,7 +46,9 @@ async def test_trap_e1_a_static_member_that_restarts_causes_no_rebalance(countin
             assert table_one.owned() == generations, "the other worker noticed nothing"
 
 
-async def test_trap_e2_a_batch_that_does_not_end_is_given_up_within_the_grace_and_comes_again(counting, ended) -> None:
+async def test_trap_e2_a_batch_that_does_not_end_is_abandoned_within_the_grace_and_delivered_again(
+    counting, ended
+) -> None:
     app, _ = counting.app(revoke_grace_seconds=0.5, stop_seconds=5)
     entered = asyncio.Event()
 
@@ -114,7 +116,7 @@ async def test_trap_e3_a_worker_whose_batches_wait_stays_in_the_group(counting) 
         assert table.owned() == generations
 
 
-async def test_trap_f1_an_agent_that_hangs_ends_the_process(counting, ended, told, capfd) -> None:
+async def test_trap_f1_an_agent_that_hangs_ends_the_process(counting, ended, logged, capfd) -> None:
     app, _ = counting.app(stall_seconds=1.0, revoke_grace_seconds=0.5)
     agent = app.runtime.batched[counting.source]
     hanging = asyncio.Event()
@@ -129,7 +131,7 @@ async def test_trap_f1_an_agent_that_hangs_ends_the_process(counting, ended, tol
         await eventually(lambda: ended)
         hanging.set()
     assert ended[0] == ExitCode.STALLED
-    assert "readable records wait and nothing is committed" in told
+    assert "readable records wait and nothing is committed" in logged
     assert "Current thread" in capfd.readouterr().err, "what every thread was doing"
 
 
@@ -147,7 +149,7 @@ async def test_trap_g10_updates_and_batches_of_one_row_take_turns(counting) -> N
     app, table = counting.app(max_batch_records=5)
     await counting.produce([(b"k", b"1")] * 300)
     async with app.running():
-        await eventually(lambda: len(table.owned()) == 4)
+        await eventually(lambda: app.health().ready and len(table.owned()) == 4)
         written = 0
 
         def mark(row: Any) -> None:
@@ -162,12 +164,14 @@ async def test_trap_g10_updates_and_batches_of_one_row_take_turns(counting) -> N
 
 
 def _partition_of_k() -> int:
-    from streams.batches.partitioning import partition_of
+    from streams.batches.core.batch import partition_of
 
     return partition_of(b"k", 4)
 
 
-async def test_trap_f11_g13_the_producer_is_idempotent_and_a_fetch_is_large(counting, monkeypatch) -> None:
+async def test_trap_f11_g13_the_producer_is_idempotent_and_a_fetch_is_large(
+    counting, monkeypatch, consumer_arguments
+) -> None:
     import confluent_kafka
 
     seen: list[dict[str, Any]] = []
@@ -178,5 +182,4 @@ async def test_trap_f11_g13_the_producer_is_idempotent_and_a_fetch_is_large(coun
     assert seen[0]["acks"] == "all"
     async with app.running():
         await app.settled()
-        consumer = app.runtime.consumer._thread._consumer
-        assert consumer._fetcher._max_partition_fetch_bytes == 8 << 20
+    assert consumer_arguments["max_partition_fetch_bytes"] == 8 << 20

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from schemas.identity import digest_of
-from streams.batches.partitioning import partition_of
+from streams.batches import partition_of
 from streams.profile.erasures import erase
 from streams.profile.rebuild import RebuildError
 from tests.deadline import eventually

@@ -1,6 +1,9 @@
-"""Whatever an agent raises: records are done, or dead-lettered, or the range does not settle."""
+"""Whatever an agent raises: records are done, or dead-lettered, or the range does not settle. Jobs take turns."""
+
+from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -11,13 +14,14 @@ from streams.batches import (
     FatalError,
     PoisonRecord,
     Revoked,
-    Source,
     StoredRecord,
+    TopicIncarnation,
     TransientError,
 )
-from streams.batches.attempt import Attempts, backoff_seconds
+from streams.batches.consume.attempt import Attempts, backoff_seconds
+from streams.batches.consume.partition_worker import PartitionWorker
 
-SOURCE = Source("t", 1)
+SOURCE = TopicIncarnation("t", 1)
 
 
 @pytest.fixture
@@ -45,14 +49,22 @@ class Ledger:
 
 
 def attempts(
-    ledger: Ledger, agent, settings: BatchSettings, count: int = 8, closing: asyncio.Event | None = None, **more
+    ledger: Ledger,
+    agent,
+    settings: BatchSettings,
+    count: int = 8,
+    closing: asyncio.Event | None = None,
+    publish=None,
+    **more,
 ) -> Attempts:
     batch = Batch(SOURCE, 0, [StoredRecord(i, b"k%d" % i, b"") for i in range(count)], generation=3)
 
     def retried(error: BaseException, attempt: int) -> None:
         ledger.retries += 1
 
-    return Attempts(batch, agent, ledger.keep, settings, closing=closing or asyncio.Event(), retried=retried, **more)
+    return Attempts(
+        batch, agent, publish or ledger.keep, settings, closing=closing or asyncio.Event(), retried=retried, **more
+    )
 
 
 async def test_a_transient_error_runs_the_same_batch_again(settings: BatchSettings) -> None:
@@ -122,9 +134,7 @@ async def test_dead_letters_are_tried_until_they_are_kept(settings: BatchSetting
     async def agent(batch: Batch) -> None:
         batch.refuse(batch.records[0], "strange")
 
-    each = attempts(ledger, agent, settings)
-    each._keep = keep
-    await each.run()
+    await attempts(ledger, agent, settings, publish=keep).run()
     assert [x.record.offset for x in ledger.letters] == [0]
 
 
@@ -157,19 +167,46 @@ async def test_revocation_ends_the_wait_between_two_attempts(settings: BatchSett
 
 
 async def test_a_long_failure_is_reported_and_taken_back(settings: BatchSettings) -> None:
-    said: list[str | None] = []
+    reported: list[str | None] = []
     clock = iter(range(0, 1000, 10))
 
     async def agent(batch: Batch) -> None:
         if batch.attempt < 6:
             raise TransientError("down")
 
-    await attempts(Ledger(), agent, settings, stuck=said.append, clock=lambda: next(clock)).run()
-    assert said[-1] is None
-    assert any("down" in why for why in said if why)
+    await attempts(Ledger(), agent, settings, stuck=reported.append, clock=lambda: next(clock)).run()
+    assert reported[-1] is None
+    assert any("down" in why for why in reported if why)
 
 
 def test_backoff_grows_and_is_bounded() -> None:
     assert backoff_seconds(1, 0.1, 5, 0.0) == pytest.approx(0.05)
     assert backoff_seconds(1, 0.1, 5, 1.0) == pytest.approx(0.1)
     assert backoff_seconds(10_000, 0.1, 5, 1.0) == 5
+
+
+class NamedBatch:
+    generation = 1
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+async def test_neither_jobs_nor_batches_wait_for_all_of_the_others() -> None:
+    done: list[str] = []
+
+    async def process(worker: PartitionWorker, batch: Any) -> None:
+        done.append(batch.name)
+
+    async def job(name: str) -> None:
+        done.append(name)
+
+    worker = PartitionWorker(0, 1, process, lambda: None)
+    jobs = [asyncio.create_task(worker.run(lambda n=n: job(f"job {n}"))) for n in range(3)]  # type: ignore[misc]
+    await asyncio.sleep(0)
+    for name in ("batch 0", "batch 1"):
+        worker.put(NamedBatch(name))  # type: ignore[arg-type]
+    await asyncio.gather(*jobs)
+    await worker.idle()
+    await worker.end()
+    assert done == ["job 0", "batch 0", "job 1", "batch 1", "job 2"]

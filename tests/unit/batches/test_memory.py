@@ -1,15 +1,22 @@
-"""The process allocates from one heap, however many threads it has."""
+"""One heap for all threads, and garbage in cycles collected seldom but surely."""
 
+from __future__ import annotations
+
+import gc
 import platform
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 
 import pytest
+
+from streams.batches.process.memory import EMERGENCY, WINDOW, Collector
 
 PROGRAM = """
 import ctypes, os, threading
 from types import SimpleNamespace
-from streams.batches.process import run_process
+from streams.batches.process.run import run_process
 
 async def start():
     libc = ctypes.CDLL(None)
@@ -19,7 +26,7 @@ async def start():
     libc.malloc_stats()
     os._exit(0)
 
-run_process(SimpleNamespace(settings=SimpleNamespace(gc_threshold=100_000, app_id="one-heap")), start=start, stop=start)
+run_process(SimpleNamespace(gc_threshold=100_000, app_id="one-heap"), start, start)
 """
 
 
@@ -29,3 +36,69 @@ def test_a_process_has_one_heap() -> None:
     assert done.returncode == 0, done.stderr
     assert "Arena 0:" in done.stderr
     assert "Arena 1:" not in done.stderr
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.me = self
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+def collections() -> int:
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+
+def observed(collector: Collector, times: int = WINDOW) -> bool:
+    return sum(collector.observe() for _ in range(times)) > 0
+
+
+def test_cycles_are_collected_when_they_stay() -> None:
+    collector = Collector(10_000)
+    collector.freeze()
+    first = weakref.ref(Cycle())
+    cycles = [Cycle() for _ in range(12_000)]
+    del cycles
+    assert first() is not None
+    assert observed(collector)
+    assert first() is None
+    assert not observed(collector), "the count began again"
+
+
+def test_trap_g14_batches_in_work_are_not_looked_through() -> None:
+    collector = Collector(10_000)
+    collector.freeze()
+    before = collections()
+    collected = False
+    for _ in range(2 * WINDOW):
+        rows = [{"n": [number]} for number in range(12_000)]
+        collected |= collector.observe()
+        del rows
+        collected |= collector.observe()
+    assert not collected
+    assert collections() == before
+
+
+def test_in_an_emergency_python_collects_by_itself() -> None:
+    Collector(1_000).freeze()
+    first = weakref.ref(Cycle())
+    alive: weakref.WeakSet[Cycle] = weakref.WeakSet()
+    most = 0
+    for _ in range(50_000):
+        alive.add(Cycle())
+        most = max(most, len(alive))
+    assert first() is None
+    assert most < 1_000 * EMERGENCY * 2
+
+
+def test_the_lowest_count_of_a_window_decides() -> None:
+    counts = iter([5_000_000] * (WINDOW - 1) + [900] + [5_000_000] * WINDOW)
+    collector = Collector(1_000, count=lambda: next(counts))
+    assert not observed(collector)
+    assert observed(collector)

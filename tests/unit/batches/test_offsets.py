@@ -1,11 +1,25 @@
-"""The ledger against ten lines of obvious code: what may be committed never passes a record that is not settled."""
+"""Where reading begins, and what may be committed: never past a record that is not settled."""
+
+from __future__ import annotations
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streams.batches.offsets import OffsetLedger, RangeLedger, TopicPartition
+from streams.batches import WrongPosition
+from streams.batches.consume.offsets import (
+    OffsetLedger,
+    RangeLedger,
+    StartPosition,
+    TopicPartition,
+    start_position,
+    topic_metadata,
+)
+from streams.batches.table.changelog import STATE_HEADER, blob_of
+from streams.batches.table.recovery import Plan, plan_restore
+from streams.batches.table.rows import decode_blob
+from streams.batches.table.store import Checkpoint
 
 TP = TopicPartition("t", 0)
 
@@ -64,7 +78,7 @@ def test_a6_a_failed_commit_is_offered_again() -> None:
     assert ledger.to_commit() == {}
 
 
-def test_what_an_older_generation_says_is_ignored() -> None:
+def test_calls_for_an_older_generation_are_ignored() -> None:
     ledger = OffsetLedger()
     ledger.assign(TP, 0, 2)
     ledger.fetched(TP, 0, 5)
@@ -93,7 +107,7 @@ def test_bytes_of_open_ranges_are_known() -> None:
     assert ledger.unsettled_bytes() == 30
 
 
-def test_what_is_held_up_takes_no_room_and_still_bounds_the_commit() -> None:
+def test_what_is_blocked_takes_no_room_and_still_bounds_the_commit() -> None:
     ledger = OffsetLedger()
     for topic, partition in (("t", 0), ("u", 0), ("t", 1)):
         ledger.assign((topic, partition), 0, 1)
@@ -174,3 +188,61 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+HERE = topic_metadata(7)
+
+
+def start(committed: tuple[int, str] | None, first: int = 10, end: int = 100) -> StartPosition:
+    return start_position("t", 3, committed, first, end, 7)
+
+
+def test_the_committed_offset_is_where_it_begins() -> None:
+    assert start((50, HERE)) == StartPosition(50)
+    assert start((100, HERE)) == StartPosition(100)
+    assert start((50, "")) == StartPosition(50), "offsets committed by other means carry no metadata"
+
+
+def test_without_one_it_begins_with_the_first_record() -> None:
+    assert start(None) == StartPosition(10)
+
+
+def test_records_removed_by_retention_are_counted() -> None:
+    assert start((4, HERE)) == StartPosition(10, lost=6)
+
+
+def test_g8_an_offset_behind_the_end_is_refused() -> None:
+    with pytest.raises(WrongPosition, match=r"t\[3\].*101.*ends at 100"):
+        start((101, HERE))
+
+
+def test_g8_an_offset_of_an_earlier_topic_is_refused_even_when_it_would_fit() -> None:
+    with pytest.raises(WrongPosition, match=r"created again since offset 50"):
+        start((50, topic_metadata(6)))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "plan", "begin"),
+    [
+        (None, Plan.REBUILD, 10),
+        (Checkpoint(7, 50), Plan.RESUME, 50),
+        (Checkpoint(7, 100), Plan.RESUME, 100),
+        (Checkpoint(7, 10), Plan.RESUME, 10),
+        (Checkpoint(7, 101), Plan.REBUILD, 10),  # C13, G6: the store is ahead
+        (Checkpoint(7, 9), Plan.REBUILD, 10),
+        (Checkpoint(6, 50), Plan.REBUILD, 10),  # the changelog was deleted and created again
+    ],
+)
+def test_what_a_local_store_is_worth(checkpoint: Checkpoint | None, plan: Plan, begin: int) -> None:
+    found = plan_restore(checkpoint, 7, 10, 100)
+    assert (found.plan, found.start) == (plan, begin)
+    assert bool(found.reason) == (plan is Plan.REBUILD)
+
+
+def test_public_records_become_blobs_with_their_hidden_state() -> None:
+    assert decode_blob(blob_of(b"v", [("x", b"y"), (STATE_HEADER, b"h")], public=True) or b"") == (b"v", b"h")
+    assert decode_blob(blob_of(b"v", None, public=True) or b"") == (b"v", b"")
+    assert decode_blob(blob_of(None, [(STATE_HEADER, b"h")], public=True) or b"") == (None, b"h")
+    assert blob_of(None, None, public=True) is None
+    assert blob_of(None, None, public=False) is None
+    assert blob_of(b"blob", None, public=False) == b"blob"

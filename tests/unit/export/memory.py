@@ -10,10 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from streams.batches import DeadLetter, Output, Revoked, Source
+from streams.batches import Batch, DeadLetter, Output, Revoked, StoredRecord, TopicIncarnation, partition_of
 from streams.batches import Row as TableRow
-from streams.batches.batch import Batch, StoredRecord
-from streams.batches.partitioning import partition_of
 from streams.delivery.codec import RowCodec, index
 from streams.delivery.takeover import Told
 from streams.domain.rows import Row
@@ -206,7 +204,7 @@ class Process:
             start = self.log.committed.get((topic, partition), 0)
             while start < len(records):
                 part = records[start : start + most]
-                batch = Batch(Source(topic, 7), partition, part, generation=1)
+                batch = Batch(TopicIncarnation(topic, 7), partition, part, generation=1)
 
                 async def job(batch: Batch = batch) -> None:
                     await agent(batch)

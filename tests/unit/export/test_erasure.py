@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.batches.partitioning import partition_of
+from streams.batches import partition_of
 from streams.delivery import commands
 from streams.domain.erasing import erase
 from streams.domain.rows import Held, Row, decode, encode

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from schemas.identity import key_of
-from streams.batches import Batch, Metrics, Row, Source, StoredRecord
+from streams.batches import Batch, Metrics, Row, StoredRecord, TopicIncarnation
 from streams.profile import agent as under_test
 from streams.profile.agent import ProfileAgent
 from streams.profile.fold import ProfileFold
@@ -34,9 +34,9 @@ async def killed_and_run_again(killed_after: int) -> tuple[Shelf, int]:
     agent = ProfileAgent(shelf, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
     stream = profiles.streams["cm_activity"]
     with pytest.raises(KilledError):
-        await agent.events(Batch(Source("cm_activity", 7), 0, records(), generation=1), stream)
+        await agent.events(Batch(TopicIncarnation("cm_activity", 7), 0, records(), generation=1), stream)
     before = len(shelf.rows)
-    await agent.events(Batch(Source("cm_activity", 7), 0, records(), generation=1), stream)
+    await agent.events(Batch(TopicIncarnation("cm_activity", 7), 0, records(), generation=1), stream)
     return shelf, before
 
 

@@ -10,9 +10,17 @@ from typing import Any
 import pytest
 
 from schemas.identity import key_of
-from streams.batches import Batch, Metrics, Output, Row, Source, StoredRecord
-from streams.batches.folding import ReadyRow, seal
-from streams.batches.rows import decode_hidden
+from streams.batches import (
+    Batch,
+    EncodedRow,
+    Metrics,
+    Output,
+    Row,
+    StoredRecord,
+    TopicIncarnation,
+    decode_hidden,
+    encode_row,
+)
 from streams.domain.mapping.catalog import Catalog, read_catalog
 from streams.profile import fold, move_fold
 from streams.profile.agent import ProfileAgent
@@ -48,15 +56,15 @@ class Shelf:
         positions, state = decode_hidden(hidden)
         return Row(key, self._codec.decode(key, value, state), positions, exists=key in self.rows)
 
-    def wants(self, _partition: int) -> Callable[[bytes], bool]:
+    def will_cache(self, _partition: int) -> Callable[[bytes], bool]:
         return lambda key: self._keeps
 
-    def seal(self, batch: Batch, row: Row[Profile]) -> ReadyRow[Profile]:
+    def encode(self, batch: Batch, row: Row[Profile]) -> EncodedRow[Profile]:
         row.advance(batch.source, batch.last)
-        return seal(row, self._codec, self._limit)
+        return encode_row(row, self._codec, self._limit)
 
-    async def write_sealed(
-        self, _batch: Batch, ready: Iterable[ReadyRow[Profile]], outputs: Sequence[Output] = ()
+    async def write_encoded(
+        self, _batch: Batch, ready: Iterable[EncodedRow[Profile]], outputs: Sequence[Output] = ()
     ) -> None:
         self.outputs += outputs
         for each in ready:
@@ -85,7 +93,7 @@ async def counted(catalog: Catalog, messages: Sequence[dict[str, Any]]) -> None:
     ]
     start = 0
     while start < len(records):
-        batch = Batch(Source("cm_activity", 7), 0, records[start : start + 10], generation=1)
+        batch = Batch(TopicIncarnation("cm_activity", 7), 0, records[start : start + 10], generation=1)
         try:
             await agent.events(batch, stream)
         except KilledError:

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.identity import key_of
-from streams.batches import Batch, Metrics, Row, Source, StoredRecord
-from streams.batches.folding import seal
-from streams.batches.rows import decode_hidden
+from streams.batches import Batch, Metrics, Row, StoredRecord, TopicIncarnation, decode_hidden, encode_row
 from streams.domain.mapping.fields import Fields
 from streams.profile.agent import ProfileAgent
 from streams.profile.fold import ProfileFold
@@ -28,9 +26,9 @@ A, B = "a@x.com", "b@x.com"
 @pytest.mark.parametrize("profile", [Profile(counted(1), b"i" * 12), Profile(Fields(SHAPE), b"", Ways())])
 def test_what_was_sealed_stays_when_its_row_is_spent(profile: Profile) -> None:
     row = Row(b"k", profile, {5: (6, 7)}, exists=True)
-    sealed = seal(row, CODEC, LIMIT)
-    row.spend()
-    assert (row.data, row.spent) == (None, True)
+    sealed = encode_row(row, CODEC, LIMIT)
+    row.drop_data()
+    assert (row.data, row.data_dropped) == (None, True)
     positions, state = decode_hidden(sealed.hidden)
     assert (CODEC.decode(b"k", sealed.value, state), positions) == (profile, {5: (6, 7)})
 
@@ -46,7 +44,7 @@ async def folded(
         StoredRecord(n, key and key_of(key), json.dumps(message).encode(), ARRIVED)  # type: ignore[arg-type]
         for n, (key, message) in enumerate(messages)
     ]
-    batch = Batch(Source("cm_activity", 7), 0, records, generation=1)
+    batch = Batch(TopicIncarnation("cm_activity", 7), 0, records, generation=1)
     await agent.events(batch, profiles.streams["cm_activity"])
     return shelf, [letter.record.offset for letter in batch.refused]
 

@@ -1,0 +1,132 @@
+"""Ends the process when readable records wait and the committed offset on the broker does not move.
+
+Measured from outside, by the broker's numbers and in a thread of its own: whatever hangs (the event loop, a fetch, a
+commit, an agent) shows here, and nothing that hangs can hide it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import confluent_kafka
+import structlog
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import OffsetSpec
+
+from streams.batches.core.errors import ExitCode
+from streams.batches.core.halt import halt
+from streams.batches.core.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+Tp = tuple[str, int]
+REQUEST_SECONDS = 10.0
+
+
+class StallRule:
+    """Since when each partition has had records to read without its committed offset moving. Pure."""
+
+    def __init__(self, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._since: dict[Tp, tuple[int, float]] = {}
+
+    def observe(self, now: float, committed: Mapping[Tp, int], readable: Mapping[Tp, int]) -> dict[Tp, float]:
+        """Return the partitions whose offset did not move for too long, with the seconds.
+
+        `readable` is the last stable offset: behind it nothing can be read, and a transaction's
+        markers before it are committed over by the consumer's position.
+        """
+        since: dict[Tp, tuple[int, float]] = {}
+        for tp, end in readable.items():
+            offset = committed.get(tp, -1)
+            if offset >= end:
+                continue
+            before = self._since.get(tp)
+            since[tp] = before if before is not None and before[0] == offset else (offset, now)
+        self._since = since
+        return {tp: now - began for tp, (_, began) in since.items() if now - began >= self._stall_seconds}
+
+    def reset(self) -> None:
+        """Forget the time so far: while the broker did not answer nothing could be committed."""
+        self._since = {}
+
+
+class Watchdog:
+    """The thread that compares the broker's numbers."""
+
+    def __init__(
+        self,
+        admin: Any,
+        group: str,
+        owned: Callable[[], Collection[Tp]],
+        stall_seconds: float,
+        metrics: Metrics,
+        *,
+        end_process: Callable[..., None] = halt,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._admin = admin
+        self._group = group
+        self._owned = owned
+        self._rule = StallRule(stall_seconds)
+        self._interval = min(5.0, stall_seconds / 4)
+        self._metrics = metrics
+        self._end_process = end_process
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread."""
+        self._stopping.set()
+
+    def check(self) -> None:
+        """Compare once, and end the process when a partition is stalled."""
+        owned = sorted(self._owned())
+        if not owned:
+            self._rule.reset()
+            return
+        try:
+            readable, committed = self._readable(owned), self._committed(owned)
+        except confluent_kafka.KafkaException as error:
+            log.warning("watchdog: the broker does not answer", error=str(error))
+            self._rule.reset()
+            return
+        for tp in owned:
+            lag = max(0, readable.get(tp, 0) - max(0, committed.get(tp, 0)))
+            self._metrics.gauge("batches_lag_records", lag, topic=tp[0], partition=tp[1])
+        stalled = self._rule.observe(self._clock(), committed, readable)
+        if stalled and not self._stopping.is_set() and set(stalled) & set(self._owned()):
+            text = ", ".join(
+                f"{topic}[{p}] at {committed.get((topic, p), -1)} of {readable[topic, p]} for {seconds:.0f} s"
+                for (topic, p), seconds in sorted(stalled.items())
+            )
+            self._end_process(ExitCode.STALLED, f"readable records wait and nothing is committed: {text}", stacks=True)
+
+    def _readable(self, owned: Collection[Tp]) -> dict[Tp, int]:
+        wanted = {TopicPartition(*tp): OffsetSpec.latest() for tp in owned}
+        answers = self._admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS
+        )
+        return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
+
+    def _committed(self, owned: Collection[Tp]) -> dict[Tp, int]:
+        wanted = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*tp) for tp in owned])
+        answers = self._admin.list_consumer_group_offsets([wanted], request_timeout=REQUEST_SECONDS)
+        found = answers[self._group].result().topic_partitions
+        return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval):
+            try:
+                self.check()
+            except Exception as error:
+                log.warning("watchdog", error=repr(error))
+                self._rule.reset()

@@ -1,0 +1,155 @@
+"""One partition of a table while this worker owns it: its store, its cached rows, and the right to write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from streams.batches.core.errors import Revoked
+from streams.batches.table.cache import RowCache
+from streams.batches.table.folding import EncodedRow
+from streams.batches.table.rows import Codec, Row, decode_blob, decode_hidden, encode_blob
+from streams.batches.table.store import Checkpoint, PartitionStore, StoredRow
+
+T = TypeVar("T")
+
+STEP = 500
+"""Rows in one write to the store, which holds them twice meanwhile. Only the last one moves the checkpoint: killed in
+between, the store has rows that recovery writes a second time."""
+
+
+class PartitionTable(Generic[T]):
+    """Made at assignment, closed at revocation; a later assignment of the same partition makes another one."""
+
+    def __init__(
+        self,
+        partition: int,
+        generation: int,
+        store: PartitionStore,
+        topic_id: int,
+        codec: Codec[T],
+        index: Callable[[Row[T]], Iterable[bytes]] | None,
+        cache: RowCache[T],
+    ) -> None:
+        self.partition = partition
+        self.generation = generation
+        self.store = store
+        self.topic_id = topic_id
+        """Of the changelog."""
+        self.next_offset = 0
+        """Of the changelog; everything before it is in the store."""
+        self.outcome_unknown = False
+        """A write was not acknowledged: its records may be in the changelog all the same."""
+        self.restored = False
+        self._codec = codec
+        self._index = index
+        self._cache = cache
+        self.closed = False
+
+    def check(self, generation: int | None = None) -> None:
+        """Raise Revoked unless the partition is still owned here, under the generation that the caller knows."""
+        if self.closed or not self.restored or (generation is not None and generation != self.generation):
+            raise Revoked(f"partition {self.partition} is not owned under generation {generation}")
+
+    def take(self, keys: Sequence[bytes]) -> dict[bytes, Row[T]]:
+        """Return rows to work on. They are removed from the cache: only what is written is put back."""
+        rows: dict[bytes, Row[T]] = {}
+        missing: list[bytes] = []
+        take = self._cache.take
+        for key in keys:
+            row = take(key)
+            if row is None:
+                missing.append(key)
+            else:
+                rows[key] = row
+        if missing:
+            for key, blob in zip(missing, self.store.get_many(missing), strict=True):
+                rows[key] = self.decode(key, blob)
+        return rows
+
+    def stored(self, key: bytes) -> Row[T]:
+        """Return one row as it is in the store; a copy."""
+        return self.decode(key, self.store.get_many([key])[0])
+
+    def decode(self, key: bytes, blob: bytes | None) -> Row[T]:
+        """Decode a row from the store; None is an absent one."""
+        if blob is None:
+            return Row(key, self._codec.decode(key, None, b""), {}, exists=False)
+        value, hidden = decode_blob(blob)
+        positions, state = decode_hidden(hidden)
+        row = Row(key, self._codec.decode(key, value, state), positions, exists=True, size=len(blob))
+        if self._index is not None:
+            row.index = frozenset(self._index(row))
+        return row
+
+    def keep(self, rows: Iterable[Row[T]]) -> None:
+        """Cache rows that are in the store as they are here; rows whose data was dropped are skipped."""
+        put = self._cache.put
+        for row in rows:
+            if not row.data_dropped:
+                put(row)
+
+    def will_cache(self, key: bytes) -> bool:
+        """Whether `keep` would cache the row of this key now."""
+        return self._cache.will_keep(key)
+
+    async def save(self, encoded: Sequence[EncodedRow[T]], last_offset: int) -> None:
+        """Write rows whose changelog records are acknowledged up to `last_offset`. Raises Revoked.
+
+        Not in a thread: RocksDB's binding holds the interpreter's lock while it writes, so nothing else could run.
+        """
+        for start in range(0, len(encoded), STEP):
+            if start:
+                await asyncio.sleep(0)
+            part = encoded[start : start + STEP]
+            checkpoint = Checkpoint(self.topic_id, last_offset + 1) if start + STEP >= len(encoded) else None
+            self.store.write(self._stored_rows(part), checkpoint)
+        self.next_offset = last_offset + 1
+
+    def _stored_rows(self, encoded: Sequence[EncodedRow[T]]) -> list[StoredRow]:
+        index = self._index
+        if index is None:
+            for row, _, _ in encoded:
+                row.exists = True
+            return [StoredRow(row.key, encode_blob(value, hidden)) for row, value, hidden in encoded]
+        writes: list[StoredRow] = []
+        for row, value, hidden in encoded:
+            now = frozenset(index(row))
+            writes.append(StoredRow(row.key, encode_blob(value, hidden), row.index - now, now - row.index))
+            row.index, row.exists = now, True
+        return writes
+
+    def index_changes(self, blobs: dict[bytes, bytes | None]) -> list[StoredRow]:
+        """Return restored rows with the index entries that change with them."""
+        keys = list(blobs)
+        changes = []
+        for key, old in zip(keys, self.store.get_many(keys), strict=True):
+            before = self.decode(key, old).index if old is not None else frozenset()
+            blob = blobs[key]
+            after = self.decode(key, blob).index if blob is not None else frozenset()
+            changes.append(StoredRow(key, blob, before - after, after - before))
+        return changes
+
+    def rebuild_index(self, step: int = 5000) -> None:
+        """Index every row of a store that was filled without an index."""
+        self.store.drop_index()
+        after: bytes | None = None
+        while found := self.store.scan(after, step):
+            rows = [(key, blob, self.decode(key, blob).index) for key, blob in found]
+            self.store.write([StoredRow(key, blob, (), index) for key, blob, index in rows if index], None)
+            after = found[-1][0]
+
+    def resize_cache(self, max_rows: int, max_bytes: int) -> None:
+        """Set this partition's share of the memory."""
+        self._cache.resize(max_rows, max_bytes)
+
+    def cached(self) -> int:
+        """Return the number of rows in memory."""
+        return len(self._cache)
+
+    def close(self) -> None:
+        """Refuse writes from now on, then close the store. Blocks while it flushes."""
+        self.closed = True
+        self._cache.clear()
+        self.store.close()

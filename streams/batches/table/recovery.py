@@ -1,0 +1,242 @@
+"""From the changelog into the local stores, a batch at a time, before a partition's first batch is delivered."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import confluent_kafka
+import structlog
+
+from streams.batches.core import killpoints
+from streams.batches.core.errors import RecoveryFailed, Revoked
+from streams.batches.core.settings import BatchSettings
+from streams.batches.security import librdkafka_security
+from streams.batches.table.changelog import blob_of
+from streams.batches.table.partition_table import PartitionTable
+from streams.batches.table.store import Checkpoint, StoredRow
+
+log = structlog.get_logger(__name__)
+
+MAX_MESSAGES = 10_000
+"""Taken from librdkafka at once."""
+
+
+class Plan(enum.Enum):
+    """What to do with a local store."""
+
+    RESUME = "resume"
+    REBUILD = "rebuild"
+
+
+class Restore(NamedTuple):
+    """Where to read the changelog from, and why the store must be emptied, if it must."""
+
+    plan: Plan
+    start: int
+    reason: str = ""
+
+
+def plan_restore(checkpoint: Checkpoint | None, topic_id: int, first: int, end: int) -> Restore:
+    """Decide: resume where the store's checkpoint allows it, else rebuild (pure).
+
+    `first`..`end` are the changelog partition's log start and its last stable offset. A store that is ahead of its
+    changelog, or belongs to another incarnation of it, must not be trusted: its rows would skip a replay. Neither
+    must one that is behind the log start: deletions in between may have been compacted away.
+    """
+    if checkpoint is None:
+        return Restore(Plan.REBUILD, first, "no checkpoint")
+    if checkpoint.topic_id != topic_id:
+        return Restore(Plan.REBUILD, first, "the changelog was created again")
+    if checkpoint.next_offset > end:
+        return Restore(Plan.REBUILD, first, f"the store is at {checkpoint.next_offset}, the changelog ends at {end}")
+    if checkpoint.next_offset < first:
+        return Restore(
+            Plan.REBUILD, first, f"the store is at {checkpoint.next_offset}, the changelog begins at {first}"
+        )
+    return Restore(Plan.RESUME, checkpoint.next_offset)
+
+
+class Restoration:
+    """One partition of a table while it is restored."""
+
+    def __init__(self, table: PartitionTable[Any], topic: str, *, public: bool, indexed: bool) -> None:
+        self.table = table
+        self.topic = topic
+        self.public = public
+        self.indexed = indexed
+        self.end = 0
+        """Of the changelog, when the restoration began."""
+        self.rebuilt = False
+        """The store was emptied, so every row is written to it for the first time."""
+        self.rows = 0
+
+
+ReportProgress = Callable[[int], None]
+
+
+def restore(
+    tasks: Sequence[Restoration],
+    settings: BatchSettings,
+    *,
+    stop: threading.Event,
+    progress: ReportProgress = lambda rows: None,
+) -> int:
+    """Bring every store up to its changelog's end; return the number of records read. Blocking: runs in a thread.
+
+    Raises Revoked when `stop` is set, RecoveryFailed at the deadline or when no record comes for too long.
+    """
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "group.id": f"{settings.app_id}-recovery",  # never used: partitions are assigned by hand
+            "enable.auto.commit": False,
+            "logger": logging.getLogger("librdkafka"),
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.message.max.bytes": 2 << 20,
+            "queued.max.messages.kbytes": 32 << 10,
+            "queued.min.messages": 200_000,
+            "check.crcs": True,
+            **librdkafka_security(settings.security),
+        }
+    )
+    try:
+        return _restore(consumer, tasks, settings, stop, progress)
+    finally:
+        consumer.close()
+
+
+def _restore(
+    consumer: Any,
+    tasks: Sequence[Restoration],
+    settings: BatchSettings,
+    stop: threading.Event,
+    progress: ReportProgress,
+) -> int:
+    starts: list[confluent_kafka.TopicPartition] = []
+    unfinished: dict[tuple[str, int], Restoration] = {}
+    for task in tasks:
+        start = _prepare(consumer, task, settings)
+        if start < task.end:
+            starts.append(confluent_kafka.TopicPartition(task.topic, task.table.partition, start))
+            unfinished[task.topic, task.table.partition] = task
+        else:
+            _finish(task)
+    if not starts:
+        return 0
+    consumer.assign(starts)
+    began = last_seen = last_logged = time.monotonic()
+    total = 0
+    while unfinished:
+        if stop.is_set():
+            raise Revoked("recovery was stopped")
+        messages = consumer.consume(MAX_MESSAGES, 0.1)
+        now = time.monotonic()
+        if messages:
+            last_seen = now
+        elif now - last_seen > settings.recovery_stall_seconds:
+            raise RecoveryFailed(f"recovery: nothing came for {now - last_seen:.0f} s; open: {_text_of(unfinished)}")
+        if now - began > settings.recovery_deadline_seconds:
+            raise RecoveryFailed(f"recovery took longer than {now - began:.0f} s; open: {_text_of(unfinished)}")
+        total += _apply(messages, unfinished)
+        progress(total)
+        killpoints.reached("inside-recovery")
+        if now - last_logged > 5:
+            last_logged = now
+            log.info("recovery", rows=total, seconds=round(now - began, 1), open=_text_of(unfinished))
+    seconds = time.monotonic() - began
+    log.info("recovery done", rows=total, seconds=round(seconds, 2), rows_per_second=round(total / max(seconds, 1e-9)))
+    return total
+
+
+def _prepare(consumer: Any, task: Restoration, settings: BatchSettings) -> int:
+    """Return the offset to read from; the store is emptied when it cannot be resumed."""
+    table = task.table
+    tp = confluent_kafka.TopicPartition(task.topic, table.partition)
+    first, task.end = consumer.get_watermark_offsets(tp, timeout=settings.recovery_stall_seconds)
+    plan = plan_restore(table.store.checkpoint, table.topic_id, first, task.end)
+    if plan.plan is Plan.REBUILD:
+        if table.store.checkpoint is not None:
+            log.warning("store rebuilt", topic=task.topic, partition=table.partition, reason=plan.reason)
+        table.store.empty()
+        table.store.load(begin=True)
+        task.rebuilt = True
+    table.next_offset = plan.start
+    return plan.start
+
+
+def _apply(messages: Sequence[Any], unfinished: dict[tuple[str, int], Restoration]) -> int:
+    by_partition: dict[tuple[str, int], list[Any]] = {}
+    done: set[tuple[str, int]] = set()
+    for message in messages:
+        error = message.error()
+        tp = message.topic(), message.partition()
+        if error is None:
+            if tp in by_partition:
+                by_partition[tp].append(message)
+            else:
+                by_partition[tp] = [message]
+        elif error.code() == confluent_kafka.KafkaError._PARTITION_EOF:
+            done.add(tp)
+        elif not error.retriable() and error.code() not in _PASSING:
+            raise RecoveryFailed(f"recovery of {tp[0]}[{tp[1]}]: {error.str()}")
+    count = 0
+    for tp, found in by_partition.items():
+        task = unfinished.get(tp)
+        if task is None:
+            continue
+        _write(task, found)
+        count += len(found)
+        if task.table.next_offset >= task.end:
+            done.add(tp)
+    for tp in done & unfinished.keys():
+        _finish(unfinished.pop(tp))
+    return count
+
+
+_PASSING = {
+    confluent_kafka.KafkaError._TRANSPORT,
+    confluent_kafka.KafkaError._ALL_BROKERS_DOWN,
+    confluent_kafka.KafkaError._TIMED_OUT,
+    confluent_kafka.KafkaError._RESOLVE,
+}
+
+
+def _write(task: Restoration, messages: Sequence[Any]) -> None:
+    table = task.table
+    if task.public:
+        blobs = {m.key(): blob_of(m.value(), m.headers(), public=True) for m in messages}
+    else:
+        blobs = {m.key(): m.value() for m in messages}
+    if task.indexed and not task.rebuilt:
+        rows = table.index_changes(blobs)
+    else:
+        rows = [StoredRow(key, blob) for key, blob in blobs.items()]
+    next_offset = messages[-1].offset() + 1
+    # An index is built when all rows are there; until then a restart must rebuild again, so no checkpoint is written.
+    index_later = task.indexed and task.rebuilt
+    table.store.write(rows, None if index_later else Checkpoint(table.topic_id, next_offset))
+    table.next_offset = next_offset
+    task.rows += len(messages)
+
+
+def _finish(task: Restoration) -> None:
+    table = task.table
+    if task.indexed and task.rebuilt:
+        table.rebuild_index()
+    table.next_offset = max(table.next_offset, task.end)
+    table.store.write([], Checkpoint(table.topic_id, table.next_offset))
+    if task.rows:
+        table.store.flush()
+    if task.rebuilt:
+        table.store.load(begin=False)
+
+
+def _text_of(unfinished: dict[tuple[str, int], Restoration]) -> str:
+    return ", ".join(f"{t}[{p}] at {r.table.next_offset} of {r.end}" for (t, p), r in sorted(unfinished.items()))

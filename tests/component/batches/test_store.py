@@ -1,0 +1,88 @@
+"""The RocksDB store on a real disk: killed at any time, bounded in memory, filled in bulk."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from streams.batches.table.rocksdb import StoreOptions
+from streams.batches.table.store import PartitionStore, StoredRow
+from tests.deadline import within
+
+BATCHES, ROWS = 200, 200
+WRITER = f"""
+import os, signal, sys
+from pathlib import Path
+from streams.batches.table.rocksdb import StoreOptions
+from streams.batches.table.store import Checkpoint, PartitionStore, StoredRow
+
+# Memtables never fill; the bound that all stores share is what flushes.
+options = StoreOptions(1 << 20, 64 << 20, 1 << 20)
+stores = [PartitionStore(Path(sys.argv[1]) / str(n), options) for n in range(2)]
+for batch in range({BATCHES}):
+    for store in stores:
+        rows = [StoredRow(b"%d-%d" % (batch, n), bytes(200), (), [b"i%d" % n]) for n in range({ROWS})]
+        store.write(rows, Checkpoint(7, batch + 1))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_flush_forced_by_the_shared_bound_keeps_rows_index_and_checkpoint_together(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", WRITER, str(tmp_path)], check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    for number in range(2):
+        store = PartitionStore(tmp_path / str(number), StoreOptions(1 << 20, 1 << 20, 4 << 20))
+        try:
+            checkpoint = store.checkpoint
+            assert checkpoint is not None, "nothing was flushed: the bound does not hold"
+            assert 0 < checkpoint.next_offset < BATCHES
+            keys = [b"%d-%d" % (batch, n) for batch in range(BATCHES) for n in range(ROWS)]
+            present = [blob is not None for blob in store.get_many(keys)]
+            assert present == [n < checkpoint.next_offset * ROWS for n in range(len(keys))]
+            indexed = store.scan_index(b"", None, None, len(keys) + 1)
+            assert sorted(key for _, key in indexed) == sorted(keys[: checkpoint.next_offset * ROWS])
+        finally:
+            store.close()
+
+
+BOUND = 1 << 20
+
+
+def test_trap_d2_all_stores_share_one_bounded_block_cache(tmp_path: Path) -> None:
+    options = StoreOptions(BOUND, 256 << 10, 4 << 20)
+    keys = [b"key-%05d" % number for number in range(2000)]
+    stores = [PartitionStore(tmp_path / str(number), options) for number in range(4)]
+    try:
+        for salt, store in enumerate(stores):
+            noise = bytes((n * 7919 + salt) % 251 for n in range(997))
+            store.write([StoredRow(key, key * 20 + noise[n % 500 :]) for n, key in enumerate(keys)], None)
+            store.flush()
+        read = 0
+        for store in stores:
+            read += sum(len(blob or b"") for blob in store.get_many(keys))
+        assert read > 4 * BOUND, "more than fits"
+        assert BOUND / 2 < options._cache.get_usage() < 2 * BOUND, "rows of all stores are in it, up to its bound"
+    finally:
+        for store in stores:
+            store.close()
+
+
+def files(store: PartitionStore) -> int:
+    return int(store._db.property_value("rocksdb.num-files-at-level0") or 0)
+
+
+def test_a_load_leaves_sorting_for_later(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path / "0", StoreOptions(1 << 20, 1 << 20, 4 << 20))
+    store.load(begin=True)
+    for run in range(8):
+        store.write([StoredRow(b"k%d" % n, b"%d" % run) for n in range(100)], None)
+        store.flush()
+    time.sleep(0.2)
+    assert files(store) == 8
+    store.load(begin=False)
+    within(10, lambda: files(store) < 4)
+    assert store.get_many([b"k7"]) == [b"7"]
+    store.close()
