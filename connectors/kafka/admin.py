@@ -13,7 +13,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from connectors.kafka.settings import KafkaSettings, client_config
+from connectors.kafka.client_config import admin_config
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.topic_plan import FoundTopic, TopicShape, WantedTopic, faults, plan
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,7 @@ def ensure_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topi
 
 def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[TopicReport]:
     """Do as `ensure_topics`, leaving the judgement to the caller."""
-    client = AdminClient({**client_config(settings, "admin"), "log_level": 0})
+    client = AdminClient({**admin_config(settings, "admin"), "log_level": 0})
     try:
         brokers = len(client.list_topics(timeout=REQUEST_SECONDS).brokers)
         wanted = plan(settings.names(), shape_of(settings), brokers)

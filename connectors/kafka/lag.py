@@ -19,8 +19,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connectors.kafka.consumer import drained
-from connectors.kafka.settings import KafkaSettings, client_config, consumer_config
+from connectors.kafka.client_config import admin_config
+from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, pages, reader_config
+from connectors.kafka.settings import KafkaSettings
 
 REQUEST_SECONDS = 15.0
 LOOK_WITHIN = 1_000
@@ -71,11 +72,10 @@ class LagReader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         quiet = {"log_level": 0}
-        self._admin = AdminClient({**client_config(settings, "lag"), **quiet})
-        config = consumer_config(settings, "lag", f"{settings.client_id}-lag")
-        # Looks at a few records here and there: small fetches, an answer at once, and a mark at the end.
-        look = {"enable.partition.eof": True, "fetch.wait.max.ms": 10, "max.partition.fetch.bytes": 1_048_576}
-        self._consumer = Consumer({**config, **look, **quiet})
+        self._admin = AdminClient({**admin_config(settings, "lag"), **quiet})
+        # Looks at a few records here and there: small fetches, and an answer at once.
+        small = {"fetch.wait.max.ms": 10, "max.partition.fetch.bytes": 1_048_576}
+        self._consumer = Consumer({**reader_config(settings, "lag"), **small, **quiet})
 
     def groups(self) -> list[str]:
         """Return the names of all consumer groups that the brokers know."""
@@ -174,22 +174,15 @@ class LagReader:
             result.append(replace(each, lag=counts[key], exact=True))
         return result
 
-    def _count(self, topic: str, partition: int, place: int, end: int) -> int:
-        """Return how many records can be read from here to the end."""
-        self._consumer.assign([TopicPartition(topic, partition, place)])
-        count = 0
+    def _count(self, topic: str, partition: int, start: int, end: int) -> int:
+        """Return how many records can be read from here to the end; the difference where nothing comes in time."""
+        part = TopicAndPartition(topic, partition)
+        reader = EndReader(self._consumer, silence_seconds=REQUEST_SECONDS)
         try:
-            while True:
-                messages = drained(self._consumer, LOOK_WITHIN, REQUEST_SECONDS)
-                if not messages:
-                    return end - place  # no answer in time: what it is at most
-                for message in messages:
-                    error = message.error()
-                    if error is not None:
-                        return count if error.code() == KafkaError._PARTITION_EOF else end - place
-                    if message.offset() >= end:
-                        return count
-                    count += 1
+            reader.assign([part], {part: start}, {part: end})
+            return sum(len(page) for page in pages(reader, LOOK_WITHIN))
+        except ReadError:
+            return end - start
         finally:
             self._consumer.unassign()
 

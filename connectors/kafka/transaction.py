@@ -15,9 +15,10 @@ from typing import Any, Self
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from connectors.kafka.client_config import transaction_config
 from connectors.kafka.daemon_worker import DaemonWorker
 from connectors.kafka.records import OutgoingRecord, Position
-from connectors.kafka.settings import KafkaSettings, producer_config
+from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
@@ -73,15 +74,7 @@ class TransactionalPublisher:
     def __init__(self, settings: KafkaSettings, transactional_id: str, config: dict[str, Any] | None = None) -> None:
         self._id = transactional_id
         self._seconds = settings.transaction_timeout_seconds
-        timeout_ms = int(self._seconds * 1000)
-        merged = {
-            **producer_config(settings, "transaction"),
-            "transactional.id": transactional_id,
-            "transaction.timeout.ms": timeout_ms,
-            # The client refuses to wait longer for a record than the transaction lives.
-            "message.timeout.ms": min(timeout_ms, int(settings.delivery_timeout_seconds * 1000)),
-            **(config or {}),
-        }
+        merged = {**transaction_config(settings, transactional_id), **(config or {})}
         self._producer = Producer({**merged, "logger": logging.getLogger("librdkafka")})
         self._thread = DaemonWorker(f"transaction-{transactional_id}")
 
@@ -152,7 +145,7 @@ class TransactionalPublisher:
             stage = "commit"
             self._repeated(lambda left: self._producer.commit_transaction(left), deadline)
         except (KafkaException, BufferError) as failure:
-            self._give_up(failure, stage)
+            self._abort(failure, stage)
 
     def _produce(self, page: list[OutgoingRecord], deadline: float) -> None:
         """Hand the page to the client. A record that the brokers refuse later fails the commit."""
@@ -180,23 +173,23 @@ class TransactionalPublisher:
             else:
                 return
 
-    def _give_up(self, failure: KafkaException | BufferError, stage: str) -> None:
+    def _abort(self, failure: KafkaException | BufferError, stage: str) -> None:
         """Abort where that is still possible, and raise what the caller can act on."""
         error: KafkaError | None = failure.args[0] if isinstance(failure, KafkaException) else None
-        told = f"{self._id}: transaction failed at {stage}: {error.str() if error else 'the buffer stayed full'}"
+        reason = f"{self._id}: transaction failed at {stage}: {error.str() if error else 'the buffer stayed full'}"
         if error and error.fatal() and error.code() not in FENCING_CODES:
-            raise BrokenPublisherError(told) from None
+            raise BrokenPublisherError(reason) from None
         # After a commit that timed out the client still wants that commit, not an abort: the outcome is open.
         if error and stage == "commit" and error.retriable():
-            raise BrokenPublisherError(told) from None
+            raise BrokenPublisherError(reason) from None
         if not (error and error.fatal()):
             try:
                 self._repeated(lambda left: self._producer.abort_transaction(left), time.monotonic() + self._seconds)
             except KafkaException as second:
                 if error is None or error.code() not in FENCING_CODES:
-                    raise BrokenPublisherError(f"{told}; then at abort: {second.args[0].str()}") from None
+                    raise BrokenPublisherError(f"{reason}; then at abort: {second.args[0].str()}") from None
         if error and error.code() in FENCING_CODES:
             log.warning("fenced", transactional_id=self._id, stage=stage, code=error.name())
-            raise FencedError(told) from None
+            raise FencedError(reason) from None
         log.warning("transaction aborted", transactional_id=self._id, stage=stage, code=error.name() if error else "")
-        raise TransactionError(told) from None
+        raise TransactionError(reason) from None

@@ -1,6 +1,6 @@
 """Record batches inside Faust: fast, and safe to crash. See docs/batches.md.
 
-app = BatchApp(BatchSettings(app_id="words", bootstrap_servers="...", data_dir=Path("data"), partitions=12))
+app = BatchApp(BatchSettings(app_id="words", kafka=KafkaSettings(), data_dir=Path("data")))
 counts = app.table("counts", codec=JsonCodec(), sources=["words"])
 
 def count(row, records):
@@ -31,7 +31,7 @@ from .metrics import Metrics, Sample
 from .producer import Producer
 from .recent import RecentIds
 from .rows import Codec, JsonCodec, Row
-from .settings import BatchSettings, Security
+from .settings import BatchSettings
 from .table import BatchTable
 
 __all__ = [
@@ -57,7 +57,6 @@ __all__ = [
     "Row",
     "RowTooLarge",
     "Sample",
-    "Security",
     "Source",
     "StoredRecord",
     "TransientError",

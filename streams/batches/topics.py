@@ -10,9 +10,10 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 
+from connectors.kafka.client_config import admin_config
+
 from .errors import TransientError, WrongTopic
 from .rows import topic_hash
-from .security import librdkafka_security
 from .settings import BatchSettings
 
 log = structlog.get_logger(__name__)
@@ -34,15 +35,9 @@ class TopicFacts(NamedTuple):
 
 
 def admin_client(settings: BatchSettings) -> AdminClient:
-    """An admin client with the application's security settings."""
-    return AdminClient(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "client.id": f"{settings.app_id}-admin",
-            "logger": logging.getLogger("librdkafka"),
-            **librdkafka_security(settings.security),
-        }
-    )
+    """An admin client for the brokers of the application."""
+    role = f"{settings.app_id}-admin"
+    return AdminClient({**admin_config(settings.kafka, role), "logger": logging.getLogger("librdkafka")})
 
 
 def describe(admin: Any, names: Sequence[str]) -> dict[str, TopicFacts]:

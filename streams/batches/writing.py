@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, TypeVar
 
+from connectors.kafka.records import Headers
+
 from . import killpoints
 from .changelog import STATE_HEADER
 from .errors import NotDelivered
 from .folding import ReadyRow
 from .holding import Holding
 from .metrics import Metrics
-from .producer import Headers, Producer
+from .producer import Producer
 from .rows import encode_blob
 
 T = TypeVar("T")

@@ -5,9 +5,10 @@ import asyncio
 import pytest
 from confluent_kafka import Producer
 
-from connectors.kafka.compacted import CompactedTopic, CompactedTopicError
+from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.embedded import EmbeddedKafka
 from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.read_to_end import MissingTopicError
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
 from tests.deadline import eventually
@@ -62,7 +63,7 @@ async def test_transactions_count_when_committed_and_markers_do_not_stop_it(
 
 
 async def test_a_missing_topic_is_a_sentence(settings: KafkaSettings, namespace: str) -> None:
-    with pytest.raises(CompactedTopicError, match="check-topics --create"):
+    with pytest.raises(MissingTopicError, match="check-topics --create"):
         await CompactedTopic(settings, namespace + "missing").start()
 
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from connectors.kafka.settings import KafkaSettings
 from streams.batches import (
     Batch,
     BatchSettings,
@@ -24,7 +25,7 @@ SOURCE = Source("t", 1)
 def settings(tmp_path) -> BatchSettings:
     return BatchSettings(
         app_id="a",
-        bootstrap_servers="x:1",
+        kafka=KafkaSettings(bootstrap_servers="x:1"),
         data_dir=tmp_path,
         partitions=1,
         retry_first_seconds=0.001,

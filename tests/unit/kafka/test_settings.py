@@ -5,19 +5,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from connectors.kafka.settings import (
-    KafkaSettings,
-    aiokafka_config,
-    client_config,
-    consumer_config,
-    producer_config,
-)
+from connectors.kafka.client_config import admin_config, aiokafka_config, consumer_config, producer_config
+from connectors.kafka.settings import KafkaSettings
 
 SECRET = "canary-pa55word"
 
 
 def test_plain_text_needs_only_an_address() -> None:
-    config = client_config(KafkaSettings(bootstrap_servers="a:1,b:2"), "x")
+    config = admin_config(KafkaSettings(bootstrap_servers="a:1,b:2"), "x")
     assert config["bootstrap.servers"] == "a:1,b:2"
     assert config["security.protocol"] == "PLAINTEXT"
     assert not any(name.startswith(("sasl", "ssl")) for name in config)
@@ -25,7 +20,7 @@ def test_plain_text_needs_only_an_address() -> None:
 
 def test_without_an_address_the_setting_is_named() -> None:
     with pytest.raises(ValueError, match="KAFKA_BOOTSTRAP_SERVERS is not set"):
-        client_config(KafkaSettings(), "x")
+        admin_config(KafkaSettings(), "x")
 
 
 def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +60,7 @@ def test_sasl_reaches_both_kinds_of_clients_and_no_text() -> None:
     assert SECRET not in repr(settings)
     assert SECRET not in str(settings)
     assert SECRET not in settings.model_dump_json()
-    config = client_config(settings, "x")
+    config = admin_config(settings, "x")
     assert config["sasl.password"] == SECRET
     assert config["sasl.mechanism"] == "SCRAM-SHA-512"
     assert config["ssl.endpoint.identification.algorithm"] == "https"
@@ -92,7 +87,7 @@ def test_certificate_files_are_passed_on(tmp_path: Path) -> None:
         ssl_key_location=files["key.pem"],
         ssl_check_hostname=False,
     )
-    config = client_config(settings, "x")
+    config = admin_config(settings, "x")
     assert config["ssl.certificate.location"] == str(files["cert.pem"])
     assert config["ssl.endpoint.identification.algorithm"] == "none"
 
