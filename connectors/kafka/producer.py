@@ -20,7 +20,8 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.kafka.client_config import producer_config
-from connectors.kafka.records import Headers, OutgoingRecord, Position, RecordFields
+from connectors.kafka.publish_call import PublishCall
+from connectors.kafka.records import Headers, Position, RecordFields
 from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -57,65 +58,6 @@ class RecordTooLargeError(PublishError):
 
 class FatalProducerError(PublishError):
     """The client cannot go on, whatever is published next."""
-
-
-class _PublishCall:
-    """One `publish` or `publish_many` on its way.
-
-    `unreported` counts records in flight, and one more while records are still handed over.
-    """
-
-    __slots__ = ("error", "failed", "future", "kind", "on_end", "position", "topic", "unreported")
-
-    def __init__(self, on_end: Callable[[], None]) -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.on_end = on_end
-        self.unreported = 1
-        self.failed = 0
-        self.error: KafkaError | None = None
-        self.topic = ""
-        self.kind: type[PublishError] = PublishError
-        self.position: Position | None = None
-
-    def count_report(self, error: KafkaError | None, message: Message) -> None:
-        """Take the report of one of many records. Called for each, so it does the least that it can."""
-        if error is not None:
-            self.record_failure(error, message.topic())
-        self.unreported -= 1
-        if not self.unreported:
-            self._end()
-
-    def keep_position(self, error: KafkaError | None, message: Message) -> None:
-        """Take the report of the only record, or of the last of one partition, and keep its position."""
-        if error is None:
-            self.position = Position(message.topic(), message.partition(), message.offset())
-        self.count_report(error, message)
-
-    def record_failure(self, error: KafkaError, topic: str, *, by_client: bool = False) -> None:
-        """Remember that a record was not taken: the first reason, unless a later one cannot be helped by a retry."""
-        self.failed += 1
-        kind: type[PublishError] = PublishError
-        if error.fatal():
-            kind = FatalProducerError
-        elif by_client and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            kind = RecordTooLargeError
-        if self.error is None or (self.kind is PublishError and kind is not PublishError):
-            self.error, self.topic, self.kind = error, topic, kind
-
-    def all_handed_over(self) -> None:
-        """All records are with the client: from here on only reports are waited for."""
-        self.unreported -= 1
-        if not self.unreported:
-            self._end()
-
-    def _end(self) -> None:
-        self.on_end()
-        if self.future.done():  # nobody waits any more
-            return
-        if self.error is None:
-            self.future.set_result(None)
-        else:
-            self.future.set_exception(self.kind(self.topic, self.error.name(), self.error.str(), self.failed))
 
 
 class AsyncProducer:
@@ -171,9 +113,11 @@ class AsyncProducer:
             PublishError: they did not take it within the delivery timeout, or never will.
         """
         call = self._begin()
-        await self._hand_over(call, [OutgoingRecord(topic, key, value, headers, partition)], call.keep_position)
-        await call.future
-        return _position_of(call)
+        try:
+            await self._hand_over(call, [(topic, key, value, headers, partition)], call.keep_position)
+        finally:
+            call.all_handed_over()
+        return await _position_of(call)
 
     async def publish_many(self, records: Iterable[RecordFields]) -> int:
         """Publish records in order (each partition keeps it) and return their number once the brokers have all.
@@ -182,8 +126,11 @@ class AsyncProducer:
             PublishError: some were not taken. The others were, or may have been: publish all of them again.
         """
         call = self._begin()
-        count = await self._hand_over(call, records, call.count_report)
-        await call.future
+        try:
+            count = await self._hand_over(call, records, call.count_report)
+        finally:
+            call.all_handed_over()
+        await _all_taken(call)
         return count
 
     async def publish_rows(
@@ -204,37 +151,16 @@ class AsyncProducer:
                 was refused, or another producer wrote. Publish them again, with `next_offset` None.
         """
         call = self._begin()
-        report = call.count_report if next_offset is None else None
-        produce, at, end = self._producer.produce, 0, len(rows) - 1
+        fields = [(topic, key, value, headers, partition) for key, value, headers in rows]
         try:
-            while at < len(rows):
-                self._before_send()
-                stop = min(at + RECORDS_AT_A_STRETCH, len(rows))
-                try:
-                    while at < stop:
-                        key, value, headers = rows[at]
-                        produce(
-                            topic, value, key, partition, report if at < end else call.keep_position, headers=headers
-                        )
-                        # Counted afterwards: no report is served before the next await.
-                        call.unreported += report is not None or at == end
-                        at += 1
-                except BufferError:
-                    self._producer.poll(0)
-                    await asyncio.sleep(BUSY_POLL_SECONDS)
-                    continue
-                except KafkaException as error:
-                    call.record_failure(error.args[0], topic, by_client=True)
-                    break
-                if at < len(rows):
-                    await asyncio.sleep(0)
+            await self._hand_over(call, fields[:-1], call.count_report if next_offset is None else None)
+            await self._hand_over(call, fields[-1:], call.keep_position)
         finally:
             call.all_handed_over()
         self._rows_handed_over()
-        await call.future
-        last = _position_of(call).offset
-        if next_offset is not None and last != next_offset + end:
-            detail = f"partition {partition}: the last of {len(rows)} rows is at {last}, not {next_offset + end}"
+        last = (await _position_of(call)).offset
+        if next_offset is not None and last != next_offset + len(rows) - 1:
+            detail = f"partition {partition}: the last row is at {last}, not {next_offset + len(rows) - 1}"
             raise PublishError(topic, "UNEXPECTED_OFFSET", detail, len(rows))
         return last
 
@@ -276,45 +202,42 @@ class AsyncProducer:
 
     async def _hand_over(
         self,
-        call: _PublishCall,
+        call: PublishCall,
         records: Iterable[RecordFields],
-        report: Callable[[KafkaError | None, Message], None],
+        report: Callable[[KafkaError | None, Message], None] | None,
     ) -> int:
         """Give the records to the client; while its buffer is full, serve reports until there is room."""
         produce = self._producer.produce
         count = 0
-        try:
-            self._before_send()
-            for topic, key, value, headers, partition in records:
-                where = -1 if partition is None else partition
-                call.unreported += 1
-                while True:
-                    try:
-                        if headers:
-                            produce(topic, value, key, where, report, headers=list(headers))
-                        else:
-                            produce(topic, value, key, where, report)
-                    except BufferError:
-                        self._producer.poll(0)
-                        await asyncio.sleep(BUSY_POLL_SECONDS)
-                        self._before_send()
-                        continue
-                    except KafkaException as error:
-                        call.unreported -= 1
-                        call.record_failure(error.args[0], topic, by_client=True)
-                    break
-                count += 1
-                if count % RECORDS_AT_A_STRETCH == 0:
-                    await asyncio.sleep(0)
+        self._before_send()
+        for topic, key, value, headers, partition in records:
+            where = -1 if partition is None else partition
+            call.unreported += report is not None
+            while True:
+                try:
+                    if headers:
+                        produce(topic, value, key, where, report, headers=list(headers))
+                    else:
+                        produce(topic, value, key, where, report)
+                except BufferError:
+                    self._producer.poll(0)
+                    await asyncio.sleep(BUSY_POLL_SECONDS)
                     self._before_send()
-        finally:
-            call.all_handed_over()
+                    continue
+                except KafkaException as error:
+                    call.unreported -= report is not None
+                    call.record_failure(error.args[0], topic, by_client=True)
+                break
+            count += 1
+            if count % RECORDS_AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+                self._before_send()
         return count
 
-    def _begin(self) -> _PublishCall:
+    def _begin(self) -> PublishCall:
         if self._closed:
             raise RuntimeError("this producer is closed")
-        call = _PublishCall(self._ended)
+        call = PublishCall(self._ended)
         self._calls += 1
         if not self._busy:
             self._busy = True
@@ -341,7 +264,22 @@ class AsyncProducer:
             log.warning("producer error", error=error.name(), detail=error.str())
 
 
-def _position_of(call: _PublishCall) -> Position:
+async def _all_taken(call: PublishCall) -> None:
+    """Wait until every record of the call is answered. Raises PublishError when some were not taken."""
+    await call.future
+    error = call.error
+    if error is None:
+        return
+    kind = PublishError
+    if error.fatal():
+        kind = FatalProducerError
+    elif call.by_client and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        kind = RecordTooLargeError
+    raise kind(call.topic, error.name(), error.str(), call.failed)
+
+
+async def _position_of(call: PublishCall) -> Position:
+    await _all_taken(call)
     if call.position is None:
         raise RuntimeError("a delivery report without a position")
     return call.position

@@ -36,6 +36,10 @@ _PASSING = frozenset(
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._TIMED_OUT,
         KafkaError._RESOLVE,
+        # Leaders change, and a topic that was just created has none for a moment.
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
 )
 """What the client recovers from by itself, beside what it calls retriable."""
@@ -98,11 +102,17 @@ class EndReader:
 
     def bounds(self, part: TopicAndPartition) -> tuple[int, int]:
         """Return the first offset of a partition and the one behind its last committed record. Raises ReadError."""
-        try:
-            first, end = self._consumer.get_watermark_offsets(TopicPartition(*part), REQUEST_SECONDS)
-        except KafkaException as failure:
-            raise ReadError(f"Topic {part.topic} cannot be read: {failure.args[0].str()}") from None
-        return first, end
+        until = time.monotonic() + REQUEST_SECONDS
+        while True:
+            try:
+                first, end = self._consumer.get_watermark_offsets(TopicPartition(*part), REQUEST_SECONDS)
+            except KafkaException as failure:
+                error = failure.args[0]
+                if not _passes(error) or time.monotonic() > until:
+                    raise ReadError(f"Topic {part.topic} cannot be read: {error.str()}") from None
+                time.sleep(POLL_SECONDS / 4)
+            else:
+                return first, end
 
     def committed(self, parts: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
         """Return the offsets that the consumer's group has committed, where it has. Raises ReadError."""
@@ -172,7 +182,7 @@ class EndReader:
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.next_offsets[part] = max(self.next_offsets.get(part, 0), message.offset())
                 self.open.discard(part)
-            elif error.retriable() or error.code() in _PASSING:
+            elif _passes(error):
                 self._fault = error.str()
             else:
                 raise ReadError(f"Topic {part.topic} cannot be read: {error.str()}")
@@ -283,3 +293,7 @@ def newest_by_partition(
             yield {record.key: record for page in pages(reader) for record in page if record.key is not None}
     finally:
         consumer.close()
+
+
+def _passes(error: KafkaError) -> bool:
+    return error.retriable() or error.code() in _PASSING

@@ -7,8 +7,10 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from connectors.kafka.topic_plan import DEAD_LETTER_ROOM
 from schemas.topics import TopicNames
+
+DEAD_LETTER_ROOM = 65_536
+"""A dead letter is its record plus our headers: without room for them the largest records could not be put aside."""
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]

@@ -6,7 +6,10 @@ so it is open for milliseconds: until it ends, readers of committed records see 
 """
 
 import asyncio
+import contextlib
 import logging
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -16,7 +19,6 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.kafka.client_config import transaction_config
-from connectors.kafka.daemon_worker import DaemonWorker
 from connectors.kafka.records import OutgoingRecord, Position
 from connectors.kafka.settings import KafkaSettings
 
@@ -193,3 +195,50 @@ class TransactionalPublisher:
             raise FencedError(reason) from None
         log.warning("transaction aborted", transactional_id=self._id, stage=stage, code=error.name() if error else "")
         raise TransactionError(reason) from None
+
+
+_Work = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+class DaemonWorker:
+    """Runs calls one after another in a thread that never keeps its process from ending.
+
+    A pool of concurrent.futures joins its threads when the interpreter ends. A call into librdkafka that does not come
+    back (seen: sending offsets to a transaction, after the broker was killed, in spite of its timeout) would then hold
+    a process that was told to stop, for ever.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def submit(self, call: Callable[[], Any]) -> "asyncio.Future[Any]":
+        """Hand over a call; the future ends with what it returned or raised."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._calls.put((call, loop, future))
+        return future
+
+    def close(self) -> None:
+        """End after the calls that were handed over."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (work := self._calls.get()) is not None:
+            call, loop, future = work
+            result, failure = None, None
+            try:
+                result = call()
+            except BaseException as error:
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_end, future, result, failure)
+
+
+def _end(future: "asyncio.Future[Any]", result: Any, failure: BaseException | None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)

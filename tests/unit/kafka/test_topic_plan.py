@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.kafka.topic_plan import FoundTopic, TopicShape, WantedTopic, faults, plan
+from connectors.kafka.admin import FoundTopic, TopicShape, WantedTopic, faults, plan
 from schemas.topics import TOPICS, TopicNames
 
 SHAPE = TopicShape(partitions=12, replication_factor=None, min_insync_replicas=None, max_message_bytes=1_048_576)
