@@ -31,6 +31,8 @@ BUSY_POLL_SECONDS = 0.001
 loops count in milliseconds: uvloop takes less than half of one for "at once", and would look without a pause."""
 IDLE_POLL_SECONDS = 1.0
 """At rest, for the client's log lines and errors, which would gather otherwise."""
+PURGE_SECONDS = 1.0
+"""For the reports of records that were dropped at close: without them their callers would wait for ever."""
 RECORDS_AT_A_STRETCH = 2_000
 """Handed over before the event loop may do something else: some 4 ms. Smaller is slower, larger delays others."""
 
@@ -189,7 +191,10 @@ class AsyncProducer:
         if left := len(self._producer):
             log.warning("records dropped at close", records=left)
             self._producer.purge()
-            self._producer.poll(0)
+            until = time.monotonic() + PURGE_SECONDS
+            while self._calls and time.monotonic() < until:
+                self._producer.poll(0)
+                await asyncio.sleep(BUSY_POLL_SECONDS)
         return left
 
     async def __aenter__(self) -> Self:

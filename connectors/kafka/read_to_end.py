@@ -204,18 +204,18 @@ class EndReader:
         return [message for message in messages if message.offset() < end]
 
     def _check_time(self, now: float) -> None:
-        limit: float | None = None
         if self._silent > self._silence_seconds:
-            limit = self._silence_seconds
+            why = f"nothing came for {self._silence_seconds:g} s"
         elif self._deadline_seconds is not None and now - self._began > self._deadline_seconds:
-            limit = self._deadline_seconds
-        if limit is not None:
-            where = ", ".join(
-                f"{part.topic}[{part.partition}] at {self.next_offsets[part]} of {self._ends[part]}"
-                for part in sorted(self.open)
-            )
-            why = self._fault or "the brokers gave nothing"
-            raise ReadError(f"Not read to the end within {limit:g} s: topic {where} ({why})")
+            why = f"it took longer than {self._deadline_seconds:g} s"
+        else:
+            return
+        parts = ", ".join(
+            f"{part.topic}[{part.partition}] at {self.next_offsets[part]} of {self._ends[part]}"
+            for part in sorted(self.open)
+        )
+        fault = f" ({self._fault})" if self._fault else ""
+        raise ReadError(f"{why}, and not read to the end is {parts}{fault}")
 
 
 def reader_config(settings: KafkaSettings, role: str, group: str | None = None) -> dict[str, Any]:

@@ -198,7 +198,7 @@ async def test_a_hook_that_refuses_keeps_the_records_back(
 async def test_what_is_queued_can_be_dropped_and_its_callers_know(own_broker: EmbeddedKafka) -> None:
     settings = KafkaSettings(bootstrap_servers=own_broker.bootstrap_servers)
     topic = create_topic(own_broker.bootstrap_servers, "x")
-    async with AsyncProducer(settings, "test", {"linger.ms": 60_000}) as producer:
+    async with AsyncProducer(settings, "test", {"linger.ms": 10_000}) as producer:
         waiting = asyncio.create_task(producer.publish_many([(topic, b"k", b"v", None, None)] * 10))
         await eventually(lambda: producer.pending() == 10)
         producer.drop_queued()

@@ -114,7 +114,7 @@ def test_the_newest_of_each_key_with_tombstones_a_partition_at_a_time(
     settings: KafkaSettings, bootstrap_servers: str, namespace: str
 ) -> None:
     topic = create_topic(bootstrap_servers, namespace + "x", 3, {"cleanup.policy": "compact"})
-    produce(bootstrap_servers, topic, [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (None, b"x")], partition=0)
+    produce(bootstrap_servers, topic, [(b"a", b"1"), (b"b", b"1"), (b"a", b"2")], partition=0)
     produce(bootstrap_servers, topic, [(b"c", b"1"), (b"c", None)], partition=2)
     found = [
         {key: record.value for key, record in part.items()} for part in newest_by_partition(settings, "test", topic)
@@ -137,7 +137,7 @@ async def test_a_broker_that_answers_nothing_ends_the_reading_with_a_sentence(ow
     ends = {parts[0]: 99}  # more than there will be
     reader.assign(parts, {parts[0]: 0}, ends)
     own_broker.pause()
-    with pytest.raises(ReadError, match=r"Not read to the end within 1 s: topic x\[0\] at 0 of 99"):
+    with pytest.raises(ReadError, match=r"nothing came for 1 s, and not read to the end is x\[0\] at \d+ of 99"):
         await asyncio.to_thread(lambda: list(pages(reader)))
     own_broker.resume()
     await asyncio.to_thread(consumer.close)
