@@ -30,7 +30,7 @@ CONFIGURATION_ERROR = 78
 
 
 class BrokersUnreachableError(RuntimeError):
-    """No broker answered; says which were asked."""
+    """No broker answered; the text names those that were asked."""
 
 
 class TopicsRefusedError(RuntimeError):
@@ -155,7 +155,7 @@ def ensure_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topi
 
 
 def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[TopicReport]:
-    """Do as `ensure_topics`, leaving the judgement to the caller."""
+    """Do as `ensure_topics`, without raising for wrong topics: the caller decides on the reports."""
     client = AdminClient({**admin_config(settings, "admin"), "log_level": 0})
     try:
         brokers = len(client.list_topics(timeout=REQUEST_SECONDS).brokers)
@@ -218,7 +218,7 @@ def describe(client: AdminClient, names: Sequence[str], at_least: int = 0) -> di
 
 
 def _create(client: AdminClient, topics: Sequence[WantedTopic]) -> dict[str, str]:
-    """Make topics and return a sentence for each that could not be made. One that another process made is fine."""
+    """Create topics and return a sentence for each that could not be made. One that another process created is fine."""
     refusals = {}
     made = client.create_topics(
         [NewTopic(t.name, t.partitions, t.replication_factor, config=dict(t.config)) for t in topics]

@@ -2,7 +2,7 @@
 
 The end of a partition is no measure on topics that are written in transactions: the markers that end a transaction take
 offsets and are never delivered, so that a consumer that has read everything seems one record behind for ever. And what
-stands behind an open transaction cannot be read yet. So a committed offset is compared with the last stable offset, and
+lies behind an open transaction cannot be read yet. So a committed offset is compared with the last stable offset, and
 where only little lies between the two, it is looked at.
 """
 
@@ -35,7 +35,7 @@ class PartitionLag:
     `committed` is the next offset the group would read, None before its first commit. `start` and `stable_end` bound
     what can be read. `lag` counts readable records, and is `exact` unless there are so many that holes were not looked
     for. `lost` counts records that retention removed unread. `beyond` says that the group is behind the end: the topic
-    was made anew or cut.
+    was deleted and created again, or truncated.
     """
 
     group: str
@@ -103,7 +103,7 @@ class LagReader:
             # A topic that was deleted leaves its groups' offsets behind for a while.
             if (topic, number) in starts and (topic, number) in ends
         ]
-        return self._looked_at(lags) if exact else lags
+        return self._counted(lags) if exact else lags
 
     def close(self) -> None:
         """End the connections."""
@@ -159,19 +159,19 @@ class LagReader:
                     raise
         return found
 
-    def _looked_at(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
-        """Return the lags with small ones counted by reading. One reading serves all groups that stand at one place."""
+    def _counted(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
+        """Return the lags with small ones counted by reading. One reading serves all groups at the same offset."""
         counts: dict[tuple[str, int, int, int], int] = {}
         result = []
-        for each in lags:
-            if each.exact or each.lag > LOOK_WITHIN:
-                result.append(each)
+        for group_lag in lags:
+            if group_lag.exact or group_lag.lag > LOOK_WITHIN:
+                result.append(group_lag)
                 continue
-            place = max(each.start, each.committed or 0)
-            key = (each.topic, each.partition, place, each.stable_end)
+            place = max(group_lag.start, group_lag.committed or 0)
+            key = (group_lag.topic, group_lag.partition, place, group_lag.stable_end)
             if key not in counts:
                 counts[key] = self._count(*key)
-            result.append(replace(each, lag=counts[key], exact=True))
+            result.append(replace(group_lag, lag=counts[key], exact=True))
         return result
 
     def _count(self, topic: str, partition: int, start: int, end: int) -> int:

@@ -1,7 +1,7 @@
 """Reading topics from somewhere to the end that they had at the start: the one way to do it.
 
 The end of a partition is its last stable offset, so what an open transaction holds back is not waited for. A partition
-is at its end when the last offset before it was read, or the client says so: the last offsets may be markers of
+is at its end when the last offset before it was read, or the client reports it: the last offsets may be markers of
 transactions, aborted or compacted away, which are never delivered. An empty partition is at its end at once.
 """
 
@@ -46,7 +46,7 @@ _PASSING = frozenset(
 
 
 class ReadError(RuntimeError):
-    """A topic cannot be read to its end; says which topic and why."""
+    """A topic cannot be read to its end; the text names the topic and the cause."""
 
 
 class MissingTopicError(ReadError):
@@ -120,7 +120,7 @@ class EndReader:
             found = self._consumer.committed([TopicPartition(*part) for part in parts], REQUEST_SECONDS)
         except KafkaException as failure:
             raise ReadError(f"The group's offsets cannot be read: {failure.args[0].str()}") from None
-        return {TopicAndPartition(it.topic, it.partition): it.offset for it in found if it.offset >= 0}
+        return {TopicAndPartition(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
 
     def assign(
         self,

@@ -40,5 +40,5 @@ class ConsumedRecord(NamedTuple):
 
     @property
     def position(self) -> Position:
-        """Where the record stands."""
+        """Where the record is."""
         return Position(self.topic, self.partition, self.offset)

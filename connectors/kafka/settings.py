@@ -12,7 +12,7 @@ from schemas.topics import TopicNames
 DEAD_LETTER_ROOM = 65_536
 """A dead letter is its record plus our headers: without room for them the largest records could not be put aside."""
 
-Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
@@ -26,7 +26,7 @@ class KafkaSettings(BaseSettings):
         default="",
         description="Brokers to start from, host:port, separated by commas. Empty: `cm-streams up` starts a broker.",
     )
-    security_protocol: Protocol = Field(default="PLAINTEXT", description="How to talk to the brokers.")
+    security_protocol: SecurityProtocol = Field(default="PLAINTEXT", description="How to talk to the brokers.")
     sasl_mechanism: Mechanism = Field(default="PLAIN", description="How to log in, with a SASL protocol.")
     sasl_username: str = Field(default="", description="User name, with a SASL protocol.")
     sasl_password: SecretStr = Field(default=SecretStr(""), description="Password, with a SASL protocol.")
@@ -66,7 +66,7 @@ class KafkaSettings(BaseSettings):
     delivery_timeout_seconds: float = Field(
         default=20.0,
         gt=0,
-        description="A record that the brokers did not take in this time is given up, and its source is read again.",
+        description="A record that the brokers did not take in this time has failed, and its source is read again.",
     )
     transaction_timeout_seconds: float = Field(
         default=12.0,

@@ -163,7 +163,7 @@ class TransactionalPublisher:
                     self._producer.poll(0.01)
 
     def _repeated(self, call: Callable[[float], object], deadline: float) -> None:
-        """Call again while the client says that this may help and there is time."""
+        """Call again while the client reports that this may help and there is time."""
         while True:
             left = deadline - time.monotonic()
             try:
@@ -205,7 +205,7 @@ class DaemonWorker:
 
     A pool of concurrent.futures joins its threads when the interpreter ends. A call into librdkafka that does not come
     back (seen: sending offsets to a transaction, after the broker was killed, in spite of its timeout) would then hold
-    a process that was told to stop, for ever.
+    a process that was asked to stop, for ever.
     """
 
     def __init__(self, name: str) -> None:

@@ -26,7 +26,9 @@ async def test_holds_the_newest_of_each_key_and_follows(
     settings: KafkaSettings, bootstrap_servers: str, namespace: str
 ) -> None:
     topic = create_topic(bootstrap_servers, namespace + "x", 2, COMPACT)
-    produce(bootstrap_servers, topic, [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"gone", b"1"), (b"gone", None)])
+    produce(
+        bootstrap_servers, topic, [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"deleted", b"1"), (b"deleted", None)]
+    )
     changes: list[ConsumedRecord] = []
     async with CompactedTopic(settings, topic, changes.append) as view:
         assert {key: record.value for key, record in view.items()} == {b"a": b"2", b"b": b"1"}

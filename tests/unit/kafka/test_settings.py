@@ -17,7 +17,7 @@ def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "sentence"),
     [
         ({"security_protocol": "SASL_SSL"}, "needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"),
         ({"security_protocol": "TLS"}, "security_protocol"),
@@ -28,8 +28,8 @@ def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"partitions": 0}, "partitions"),
     ],
 )
-def test_refuses_with_a_sentence(fault: dict[str, object], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_refuses_with_a_sentence(fault: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
         KafkaSettings(**fault)  # type: ignore[arg-type]
 
 
