@@ -25,7 +25,7 @@ from benchmarks.suites import mapping, profile
 from benchmarks.systems import BUILD, System
 from benchmarks.topics import Topics
 from benchmarks.workloads import MILLION, ROUND_ROBIN, ZIPF, Workload
-from connectors.kafka.embedded import EmbeddedKafka
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 
 SUITES: dict[str, tuple[System, str, Callable[[Bench, Workload, list[System]], list[Result]]]] = {
     "mapping": (mapping.ours, "benchmarks.ours.mapping_job", mapping.measure),

@@ -9,6 +9,7 @@ import orjson
 
 from benchmarks.job import PARTITIONS, Job, Stopwatch
 from benchmarks.peers.profile_update import update
+from connectors.kafka.settings import KafkaSettings
 from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, JsonCodec, Record, Row
 
 JOB = Job.from_arguments(sys.argv[1:])
@@ -22,7 +23,9 @@ async def refuse(letters: Sequence[DeadLetter]) -> None:
 
 
 app = BatchApp(
-    BatchSettings(app_id=JOB.app, bootstrap_servers=JOB.bootstrap, data_dir=JOB.state, partitions=PARTITIONS),
+    BatchSettings(
+        app_id=JOB.app, kafka=KafkaSettings(bootstrap_servers=JOB.bootstrap), data_dir=JOB.state, partitions=PARTITIONS
+    ),
     dead_letters=refuse,
 )
 profiles = app.table("profiles", codec=JsonCodec(), sources=JOB.inputs, changelog=JOB.output, public=True)

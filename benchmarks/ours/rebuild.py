@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.job import PARTITIONS, Job, Stopwatch
+from connectors.kafka.settings import KafkaSettings
 from streams.batches import Batch, BatchApp, BatchSettings, JsonCodec
 from streams.batches.table.recovery import Restoration, restore
 
@@ -18,7 +19,9 @@ JOB = Job.from_arguments(sys.argv[1:])
 EVENTS, CHANGELOG = JOB.inputs
 
 app = BatchApp(
-    BatchSettings(app_id=JOB.app, bootstrap_servers=JOB.bootstrap, data_dir=JOB.state, partitions=PARTITIONS)
+    BatchSettings(
+        app_id=JOB.app, kafka=KafkaSettings(bootstrap_servers=JOB.bootstrap), data_dir=JOB.state, partitions=PARTITIONS
+    )
 )
 app.table("profiles", codec=JsonCodec(), sources=[EVENTS], changelog=CHANGELOG, public=True)
 

@@ -52,7 +52,7 @@ class Authorizations:
         self._clock = clock
 
     async def start(self) -> None:
-        """Return when all authorizations are held. Raises CompactedTopicError."""
+        """Return when all authorizations are held. Raises ReadError."""
         await self._table.start()
 
     async def close(self) -> None:

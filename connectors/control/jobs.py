@@ -45,7 +45,7 @@ class Jobs:
         self._clock = clock
 
     async def start(self) -> None:
-        """Return when all jobs are held. Raises CompactedTopicError."""
+        """Return when all jobs are held. Raises ReadError."""
         await self._table.start()
 
     async def close(self) -> None:

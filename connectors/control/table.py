@@ -45,7 +45,7 @@ class ControlTable(Generic[M]):
         self._view = CompactedTopic(settings, topic, self._take)
 
     async def start(self) -> None:
-        """Return when everything that was in the topic is held. Raises CompactedTopicError."""
+        """Return when everything that was in the topic is held. Raises ReadError."""
         await self._view.start()
 
     async def close(self) -> None:

@@ -17,9 +17,10 @@ from connectors.importer.outcome import Progress
 from connectors.importer.partition import Partition
 from connectors.importer.progress import ProgressView
 from connectors.importer.settings import ImporterSettings
+from connectors.kafka.client_config import admin_config
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.records import ConsumedRecord
-from connectors.kafka.settings import KafkaSettings, client_config
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionError
 from schemas.control import ImportJob
 
@@ -138,7 +139,7 @@ class Connector:
 
 def partitions_of(settings: KafkaSettings, topic: str) -> int:
     """Return how many partitions a topic has. Blocks. Raises KafkaException when nobody answers."""
-    client = AdminClient({**client_config(settings, "importer"), "log_level": 0})
+    client = AdminClient({**admin_config(settings, "importer"), "log_level": 0})
     found = client.list_topics(topic, timeout=10).topics[topic]
     if found.error is not None:
         raise KafkaException(found.error)

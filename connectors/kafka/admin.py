@@ -1,22 +1,26 @@
-"""Makes and checks our topics: the table in schemas/topics.py against what the brokers hold.
+"""Creates and checks our topics: the table in schemas/topics.py against what the brokers hold.
 
-Nothing else makes topics. One that came by accident has the wrong number of partitions, or no compaction, and loses
-records in silence months later; so a process refuses to start on it, with a sentence.
+`plan` and `faults` are pure. Nothing else creates topics. One that came by accident has the wrong number of partitions,
+or no compaction, and loses records in silence months later; so a process refuses to start on it, with a sentence.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from connectors.kafka.settings import KafkaSettings, client_config
-from connectors.kafka.topic_plan import FoundTopic, TopicShape, WantedTopic, faults, plan
+from connectors.kafka.client_config import admin_config
+from connectors.kafka.settings import DEAD_LETTER_ROOM, KafkaSettings
+from schemas import dead_letter
+from schemas.topics import TOPICS, Topic, TopicNames
 
 log = structlog.get_logger(__name__)
+
+USUAL_REPLICAS = 3
 
 REQUEST_SECONDS = 30.0
 """For one answer of the brokers, finding them included."""
@@ -26,7 +30,7 @@ CONFIGURATION_ERROR = 78
 
 
 class BrokersUnreachableError(RuntimeError):
-    """No broker answered; says which were asked."""
+    """No broker answered; the text names those that were asked."""
 
 
 class TopicsRefusedError(RuntimeError):
@@ -37,6 +41,91 @@ class TopicsRefusedError(RuntimeError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTopic:
+    """A topic as it is made: name, shape, and the configuration that goes with it."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTopic:
+    """A topic as the brokers describe it; `config` holds the values in force."""
+
+    partitions: int
+    replication_factor: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicShape:
+    """What settings say about all topics. None: chosen from the number of brokers."""
+
+    partitions: int
+    replication_factor: int | None
+    min_insync_replicas: int | None
+    max_message_bytes: int
+
+
+def plan(names: TopicNames, shape: TopicShape, brokers: int) -> list[WantedTopic]:
+    """Return every topic of the table as it should be on a cluster of so many brokers."""
+    return [_wanted(topic, names, shape, brokers) for topic in TOPICS.values()]
+
+
+def _wanted(topic: Topic, names: TopicNames, shape: TopicShape, brokers: int) -> WantedTopic:
+    replicas = shape.replication_factor or min(USUAL_REPLICAS, brokers)
+    # One less than all, so that one broker may be down; but never less than one.
+    in_sync = shape.min_insync_replicas or max(1, replicas - 1)
+    room = DEAD_LETTER_ROOM if topic.role.endswith(dead_letter.SUFFIX) else 0
+    config = {
+        "cleanup.policy": topic.cleanup,
+        "min.insync.replicas": str(in_sync),
+        "max.message.bytes": str(shape.max_message_bytes + room),
+    }
+    if topic.cleanup == "delete":
+        config["retention.ms"] = str(topic.retention_ms)
+    return WantedTopic(names[topic.role], topic.partitions or shape.partitions, replicas, config)
+
+
+def faults(wanted: WantedTopic, found: FoundTopic | None) -> Iterator[str]:
+    """Yield one sentence for each difference that would lose records or split a person's story.
+
+    Longer or shorter retention is the operator's business, and more of anything that protects records is welcome.
+    """
+    name = wanted.name
+    if found is None:
+        yield f"Topic {name} is missing; create it with `cm-streams check-topics --create`."
+        return
+    if found.partitions != wanted.partitions:
+        yield (
+            f"Topic {name} has {found.partitions} partitions and {wanted.partitions} are wanted: all data topics need "
+            f"the same number; create it again, or set KAFKA_PARTITIONS to what all of them have."
+        )
+    if found.replication_factor < wanted.replication_factor:
+        yield (
+            f"Topic {name} has replication factor {found.replication_factor} and {wanted.replication_factor} is wanted:"
+            " add replicas, or set KAFKA_REPLICATION_FACTOR."
+        )
+    cleanup = found.config.get("cleanup.policy", "")
+    if cleanup != wanted.config["cleanup.policy"]:
+        yield (
+            f"Topic {name} has cleanup.policy={cleanup} and {wanted.config['cleanup.policy']} is wanted: with another "
+            "one records that are still needed expire, or pile up."
+        )
+    for key, setting in (
+        ("min.insync.replicas", "KAFKA_MIN_INSYNC_REPLICAS"),
+        ("max.message.bytes", "KAFKA_MAX_MESSAGE_BYTES"),
+    ):
+        if int(found.config.get(key, "0")) < int(wanted.config[key]):
+            yield (
+                f"Topic {name} has {key}={found.config.get(key, 'unset')} and {wanted.config[key]} is wanted: "
+                f"raise it, or set {setting}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +155,8 @@ def ensure_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topi
 
 
 def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[TopicReport]:
-    """Do as `ensure_topics`, leaving the judgement to the caller."""
-    client = AdminClient({**client_config(settings, "admin"), "log_level": 0})
+    """Do as `ensure_topics`, without raising for wrong topics: the caller decides on the reports."""
+    client = AdminClient({**admin_config(settings, "admin"), "log_level": 0})
     try:
         brokers = len(client.list_topics(timeout=REQUEST_SECONDS).brokers)
         wanted = plan(settings.names(), shape_of(settings), brokers)
@@ -129,7 +218,7 @@ def describe(client: AdminClient, names: Sequence[str], at_least: int = 0) -> di
 
 
 def _create(client: AdminClient, topics: Sequence[WantedTopic]) -> dict[str, str]:
-    """Make topics and return a sentence for each that could not be made. One that another process made is fine."""
+    """Create topics and return a sentence for each that could not be made. One that another process created is fine."""
     refusals = {}
     made = client.create_topics(
         [NewTopic(t.name, t.partitions, t.replication_factor, config=dict(t.config)) for t in topics]

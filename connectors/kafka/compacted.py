@@ -4,20 +4,18 @@ For small tables that every process needs as a whole (authorizations, jobs, prog
 """
 
 import asyncio
-import logging
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
 import structlog
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer
 
-from connectors.kafka.consumer import consumed, drained
+from connectors.kafka.consumer import consumed
+from connectors.kafka.read_to_end import UNKNOWN_SECONDS, EndReader, ReadError, reader_config
 from connectors.kafka.records import ConsumedRecord, Position
-from connectors.kafka.settings import KafkaSettings, consumer_config
+from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
@@ -25,17 +23,11 @@ T = TypeVar("T")
 
 READ_SECONDS = 30.0
 """For reading to the end. A hundred thousand small records take about a second."""
-UNKNOWN_SECONDS = 3.0
-"""How long a topic may be unknown: a broker hears of a new one a moment after the controller has made it."""
 POLL_SECONDS = 0.2
 RECORDS_PER_POLL = 2_000
 
 OnChange = Callable[[ConsumedRecord], None]
 """Called on the loop for each record in order, tombstones included, also while reading to the end."""
-
-
-class CompactedTopicError(RuntimeError):
-    """The topic cannot be read to its end; says which topic and why."""
 
 
 class CompactedTopic(Mapping[bytes, ConsumedRecord]):
@@ -47,17 +39,13 @@ class CompactedTopic(Mapping[bytes, ConsumedRecord]):
 
     def __init__(self, settings: KafkaSettings, topic: str, on_change: OnChange | None = None) -> None:
         self.topic = topic
-        config = consumer_config(settings, "compacted", f"{topic}-view-{uuid.uuid4().hex}")
-        # Assigned by hand, so the group has no members and nothing is committed: no trace of it at the brokers.
-        config["enable.partition.eof"] = True
-        config["fetch.wait.max.ms"] = 100
-        self._config = config
+        self._config = reader_config(settings, "compacted")
         self._on_change = on_change
         self._records: dict[bytes, ConsumedRecord] = {}
         self._next: dict[int, int] = {}
-        self._fault = ""
         self._moved = asyncio.Condition()
         self._consumer: Consumer | None = None
+        self._reader: EndReader | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -65,20 +53,18 @@ class CompactedTopic(Mapping[bytes, ConsumedRecord]):
         """Return when everything that was in the topic is held, and go on following it.
 
         Raises:
-            CompactedTopicError: there is no such topic, or its end was not reached in time.
+            MissingTopicError: there is no such topic.
+            ReadError: its end was not reached in time.
         """
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"compacted-{self.topic}")
-        self._consumer = Consumer({**self._config, "logger": logging.getLogger("librdkafka")})
-        deadline = time.monotonic() + timeout_seconds
+        self._consumer = Consumer(self._config)
+        reader = self._reader = EndReader(
+            self._consumer, silence_seconds=timeout_seconds, deadline_seconds=timeout_seconds
+        )
         try:
-            open_partitions = await self._in_thread(lambda consumer: self._assign(consumer, timeout_seconds))
-            while open_partitions:
-                if time.monotonic() > deadline:
-                    raise CompactedTopicError(
-                        f"Topic {self.topic} was not read to its end within {timeout_seconds:g} s "
-                        f"({self._fault or 'the brokers gave nothing'})"
-                    )
-                open_partitions -= await self._step()
+            await self._in_thread(lambda reader: self._assign(reader, timeout_seconds))
+            while reader.open:
+                await self._step()
         except BaseException:
             await self.close()
             raise
@@ -100,9 +86,10 @@ class CompactedTopic(Mapping[bytes, ConsumedRecord]):
             await asyncio.gather(self._following, return_exceptions=True)
             self._following = None
         if self._consumer and self._thread:
-            await self._in_thread(lambda consumer: consumer.close())
+            consumer = self._consumer
+            await self._in_thread(lambda _reader: consumer.close())
             self._thread.shutdown(wait=False)
-            self._consumer = None
+            self._consumer = self._reader = None
 
     def __getitem__(self, key: bytes) -> ConsumedRecord:
         return self._records[key]
@@ -122,53 +109,32 @@ class CompactedTopic(Mapping[bytes, ConsumedRecord]):
     ) -> None:
         await self.close()
 
-    def _assign(self, consumer: Consumer, timeout_seconds: float) -> set[int]:
-        until = time.monotonic() + min(UNKNOWN_SECONDS, timeout_seconds)
-        while True:
-            try:
-                known = consumer.list_topics(self.topic, timeout=timeout_seconds).topics[self.topic]
-            except KafkaException as failure:
-                raise CompactedTopicError(f"Topic {self.topic} cannot be read: {failure.args[0].str()}") from None
-            if known.error is None or time.monotonic() > until:
-                break
-            time.sleep(POLL_SECONDS)
-        if known.error is not None:
-            raise CompactedTopicError(
-                f"Topic {self.topic} cannot be read: {known.error.str()}; create the topics with "
-                "`cm-streams check-topics --create`"
-            )
-        consumer.assign([TopicPartition(self.topic, number, OFFSET_BEGINNING) for number in known.partitions])
-        return set(known.partitions)
+    def _assign(self, reader: EndReader, timeout_seconds: float) -> None:
+        reader.assign(reader.partitions(self.topic, min(UNKNOWN_SECONDS, timeout_seconds)))
 
     async def _follow(self) -> None:
         while True:
-            await self._step()
+            try:
+                await self._step()
+            except ReadError as error:
+                # Not a reason to forget what is held: the client connects again by itself.
+                log.warning("compacted topic", topic=self.topic, detail=str(error))
+                await asyncio.sleep(POLL_SECONDS)
 
-    async def _step(self) -> set[int]:
-        """Take what has come, and return the partitions whose end was reached."""
-        messages = await self._in_thread(lambda consumer: drained(consumer, RECORDS_PER_POLL, POLL_SECONDS))
-        ended = {self._take(message) for message in messages}
-        if messages:
-            async with self._moved:
-                self._moved.notify_all()
-        return {partition for partition in ended if partition is not None}
+    async def _step(self) -> None:
+        """Apply what has come."""
+        found = await self._in_thread(lambda reader: reader.poll(RECORDS_PER_POLL, POLL_SECONDS))
+        for messages in found.values():
+            for message in messages:
+                self._apply(consumed(message))
+        if self._reader is not None:  # behind the last record there may be markers of transactions
+            self._next.update({part.partition: offset for part, offset in self._reader.next_offsets.items()})
+        async with self._moved:
+            self._moved.notify_all()
 
-    def _take(self, message: Message) -> int | None:
-        error = message.error()
-        if error is not None:
-            if error.code() == KafkaError._PARTITION_EOF:
-                partition: int = message.partition()
-                # The end lies behind transaction markers, which are never delivered.
-                self._next[partition] = max(self._next.get(partition, 0), message.offset())
-                return partition
-            # Not a reason to forget what is held: the client connects anew by itself.
-            self._fault = error.str()
-            log.warning("compacted topic", topic=self.topic, detail=self._fault)
-            return None
-        record = consumed(message)
-        self._next[record.partition] = record.offset + 1
+    def _apply(self, record: ConsumedRecord) -> None:
         if record.key is None:
-            return None
+            return
         if record.value is None:
             self._records.pop(record.key, None)
         else:
@@ -179,10 +145,9 @@ class CompactedTopic(Mapping[bytes, ConsumedRecord]):
             except Exception:
                 # One bad record must not end the view of all others for the rest of the process's life.
                 log.exception("compacted topic callback failed", topic=self.topic, offset=record.offset)
-        return None
 
-    def _in_thread(self, work: Callable[[Consumer], T]) -> "asyncio.Future[T]":
-        if self._consumer is None or self._thread is None:
+    def _in_thread(self, work: Callable[[EndReader], T]) -> "asyncio.Future[T]":
+        if self._reader is None or self._thread is None:
             raise RuntimeError(f"the view of {self.topic} was not started, or is closed")
-        consumer = self._consumer
-        return asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(consumer))
+        reader = self._reader
+        return asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(reader))

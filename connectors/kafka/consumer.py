@@ -15,15 +15,16 @@ from typing import Any
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from connectors.kafka.client_config import consumer_config
 from connectors.kafka.records import ConsumedRecord, Position
-from connectors.kafka.settings import KafkaSettings, consumer_config
+from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.2
-"""How long one poll may take: also how late a stop or a resumed partition is noticed at most."""
+"""How long one poll may take: also how late a stop or a resumed partition is noticed at the latest."""
 RECORDS_PER_POLL = 100
-MOST_WAITING = 200
+MAX_WAITING = 200
 """Records of a partition that are held; with more its fetching is paused. Not at each record: to pause and to resume
 blocks the caller for some 50 ms each while another thread polls."""
 
@@ -32,7 +33,7 @@ Handler = Callable[[ConsumedRecord], Awaitable[None]]
 
 
 async def _nothing(_partitions: frozenset[int]) -> None:
-    """Do nothing when partitions come or go."""
+    """Do nothing when partitions are assigned or revoked."""
 
 
 class GroupConsumer:
@@ -43,10 +44,10 @@ class GroupConsumer:
         group: the consumer group.
         topic: what to read.
         on_assigned: awaited before the first record of new partitions.
-        on_revoked: awaited when partitions go, after their handlers were cancelled and have ended; until it returns
-            nobody else gets them (unless the session ends first). Also when they were lost already.
-        revoke_seconds: the most that a leaving partition's handler and `on_revoked` may take together. Below the
-            session timeout, or the group throws the whole member out.
+        on_revoked: awaited when partitions are revoked, after their handlers were cancelled and have ended; until it
+            returns nobody else gets them (unless the session ends first). Also when they were lost already.
+        revoke_seconds: the longest time that a revoked partition's handler and `on_revoked` may take together. Below
+            the session timeout, or the group throws the whole member out.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class GroupConsumer:
         return frozenset(self._waiting)
 
     def group_metadata(self) -> Any:
-        """Return what proves our membership to a transaction; take it anew for each."""
+        """Return what proves our membership to a transaction; ask for it before each."""
         return self._consumer.consumer_group_metadata()
 
     async def commit(self, done: Position) -> None:
@@ -135,10 +136,10 @@ class GroupConsumer:
                 continue
             record = consumed(message)
             if record.partition not in self._waiting:
-                continue  # fetched before the partition went; its next owner reads it
+                continue  # fetched before the partition was revoked; its next owner reads it
             waiting = self._waiting[record.partition]
             waiting.append(record)
-            if len(waiting) >= MOST_WAITING and record.partition not in self._paused:
+            if len(waiting) >= MAX_WAITING and record.partition not in self._paused:
                 self._paused.add(record.partition)
                 self._consumer.pause([TopicPartition(self._topic, record.partition)])
             if record.partition not in self._workers:
@@ -154,7 +155,7 @@ class GroupConsumer:
             while waiting:
                 await handle(waiting[0])
                 waiting.popleft()
-                if len(waiting) < MOST_WAITING // 2 and partition in self._paused:
+                if len(waiting) < MAX_WAITING // 2 and partition in self._paused:
                     self._paused.discard(partition)
                     self._consumer.resume([TopicPartition(self._topic, partition)])
         except Exception as error:
@@ -167,10 +168,10 @@ class GroupConsumer:
             self._failure.set_exception(error)
 
     def _assigned(self, _consumer: Consumer, parts: list[TopicPartition]) -> None:
-        self._on_loop(self._arrive(frozenset(part.partition for part in parts)))
+        self._on_loop(self._add_partitions(frozenset(part.partition for part in parts)))
 
     def _revoked(self, _consumer: Consumer, parts: list[TopicPartition]) -> None:
-        self._on_loop(self._depart(frozenset(part.partition for part in parts)))
+        self._on_loop(self._remove_partitions(frozenset(part.partition for part in parts)))
 
     def _on_loop(self, work: Any) -> None:
         """Run a coroutine on the loop while the polling thread, which is inside a rebalance, waits for it."""
@@ -183,13 +184,13 @@ class GroupConsumer:
         except Exception as error:
             self._loop.call_soon_threadsafe(self._fail, error)
 
-    async def _arrive(self, partitions: frozenset[int]) -> None:
+    async def _add_partitions(self, partitions: frozenset[int]) -> None:
         log.info("partitions assigned", topic=self._topic, partitions=sorted(partitions))
         await self._on_assigned(partitions)
         for partition in partitions:
             self._waiting[partition] = deque()
 
-    async def _depart(self, partitions: frozenset[int]) -> None:
+    async def _remove_partitions(self, partitions: frozenset[int]) -> None:
         log.info("partitions revoked", topic=self._topic, partitions=sorted(partitions))
         for partition in partitions:
             self._waiting.pop(partition, None)
@@ -204,13 +205,13 @@ class GroupConsumer:
         await asyncio.gather(*workers, return_exceptions=True)
 
 
-def drained(consumer: Consumer, most: int, seconds: float) -> list[Message]:
+def drained(consumer: Consumer, max_messages: int, seconds: float) -> list[Message]:
     """Wait for a first message, then take what else is there already.
 
-    The client's own `consume` waits its whole time for the last of `most` messages, which would be its latency.
+    The client's own `consume` waits its whole time for the last of `max_messages`, which would be its latency.
     """
     first = consumer.poll(seconds)
-    return [] if first is None else [first, *consumer.consume(most - 1, 0)]
+    return [] if first is None else [first, *consumer.consume(max_messages - 1, 0)]
 
 
 def consumed(message: Message) -> ConsumedRecord:

@@ -2,7 +2,7 @@
 
 The end of a partition is no measure on topics that are written in transactions: the markers that end a transaction take
 offsets and are never delivered, so that a consumer that has read everything seems one record behind for ever. And what
-stands behind an open transaction cannot be read yet. So a committed offset is compared with the last stable offset, and
+lies behind an open transaction cannot be read yet. So a committed offset is compared with the last stable offset, and
 where only little lies between the two, it is looked at.
 """
 
@@ -19,8 +19,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from connectors.kafka.consumer import drained
-from connectors.kafka.settings import KafkaSettings, client_config, consumer_config
+from connectors.kafka.client_config import admin_config
+from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, pages, reader_config
+from connectors.kafka.settings import KafkaSettings
 
 REQUEST_SECONDS = 15.0
 LOOK_WITHIN = 1_000
@@ -34,7 +35,7 @@ class PartitionLag:
     `committed` is the next offset the group would read, None before its first commit. `start` and `stable_end` bound
     what can be read. `lag` counts readable records, and is `exact` unless there are so many that holes were not looked
     for. `lost` counts records that retention removed unread. `beyond` says that the group is behind the end: the topic
-    was made anew or cut.
+    was deleted and created again, or truncated.
     """
 
     group: str
@@ -71,11 +72,10 @@ class LagReader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         quiet = {"log_level": 0}
-        self._admin = AdminClient({**client_config(settings, "lag"), **quiet})
-        config = consumer_config(settings, "lag", f"{settings.client_id}-lag")
-        # Looks at a few records here and there: small fetches, an answer at once, and a mark at the end.
-        look = {"enable.partition.eof": True, "fetch.wait.max.ms": 10, "max.partition.fetch.bytes": 1_048_576}
-        self._consumer = Consumer({**config, **look, **quiet})
+        self._admin = AdminClient({**admin_config(settings, "lag"), **quiet})
+        # Looks at a few records here and there: small fetches, and an answer at once.
+        small = {"fetch.wait.max.ms": 10, "max.partition.fetch.bytes": 1_048_576}
+        self._consumer = Consumer({**reader_config(settings, "lag"), **small, **quiet})
 
     def groups(self) -> list[str]:
         """Return the names of all consumer groups that the brokers know."""
@@ -103,7 +103,7 @@ class LagReader:
             # A topic that was deleted leaves its groups' offsets behind for a while.
             if (topic, number) in starts and (topic, number) in ends
         ]
-        return self._looked_at(lags) if exact else lags
+        return self._counted(lags) if exact else lags
 
     def close(self) -> None:
         """End the connections."""
@@ -159,37 +159,30 @@ class LagReader:
                     raise
         return found
 
-    def _looked_at(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
-        """Return the lags with small ones counted by reading. One reading serves all groups that stand at one place."""
+    def _counted(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
+        """Return the lags with small ones counted by reading. One reading serves all groups at the same offset."""
         counts: dict[tuple[str, int, int, int], int] = {}
         result = []
-        for each in lags:
-            if each.exact or each.lag > LOOK_WITHIN:
-                result.append(each)
+        for group_lag in lags:
+            if group_lag.exact or group_lag.lag > LOOK_WITHIN:
+                result.append(group_lag)
                 continue
-            place = max(each.start, each.committed or 0)
-            key = (each.topic, each.partition, place, each.stable_end)
+            place = max(group_lag.start, group_lag.committed or 0)
+            key = (group_lag.topic, group_lag.partition, place, group_lag.stable_end)
             if key not in counts:
                 counts[key] = self._count(*key)
-            result.append(replace(each, lag=counts[key], exact=True))
+            result.append(replace(group_lag, lag=counts[key], exact=True))
         return result
 
-    def _count(self, topic: str, partition: int, place: int, end: int) -> int:
-        """Return how many records can be read from here to the end."""
-        self._consumer.assign([TopicPartition(topic, partition, place)])
-        count = 0
+    def _count(self, topic: str, partition: int, start: int, end: int) -> int:
+        """Return how many records can be read from here to the end; the difference where nothing comes in time."""
+        part = TopicAndPartition(topic, partition)
+        reader = EndReader(self._consumer, silence_seconds=REQUEST_SECONDS)
         try:
-            while True:
-                messages = drained(self._consumer, LOOK_WITHIN, REQUEST_SECONDS)
-                if not messages:
-                    return end - place  # no answer in time: what it is at most
-                for message in messages:
-                    error = message.error()
-                    if error is not None:
-                        return count if error.code() == KafkaError._PARTITION_EOF else end - place
-                    if message.offset() >= end:
-                        return count
-                    count += 1
+            reader.assign([part], {part: start}, {part: end})
+            return sum(len(page) for page in pages(reader, LOOK_WITHIN))
+        except ReadError:
+            return end - start
         finally:
             self._consumer.unassign()
 

@@ -1,29 +1,38 @@
 """Publishing from a coroutine: a record counts as published when the brokers have it, and not before.
 
 The client's delivery reports are served by the event loop itself, on a timer while records are in flight. A polling
-thread, the usual way, takes and gives back the interpreter's lock once for each report: with headers, or beside a busy
-loop, that was a third to a half slower (140,000 against 240,000 records/s), and reports came late.
+thread, the usual way, takes and gives back the interpreter's lock once for each report, which costs most with headers
+and beside a busy loop; the figures are in benchmarks/README.md.
+
+    PublishError              the brokers did not take a record in time, or refused it
+    +-- RecordTooLargeError   it exceeds what this producer may send; sending it again would not help
+    +-- FatalProducerError    the client cannot go on: make another producer, or end the process
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors.kafka.records import Headers, OutgoingRecord, Position
-from connectors.kafka.settings import KafkaSettings, producer_config
+from connectors.kafka.client_config import producer_config
+from connectors.kafka.publish_call import PublishCall
+from connectors.kafka.records import Headers, Position, RecordFields
+from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
-BUSY_POLL_SECONDS = 0.0005
-"""Between two looks for delivery reports while records are in flight: half of it is what we add to the latency."""
+BUSY_POLL_SECONDS = 0.001
+"""Between two looks for delivery reports while records are in flight: half of it is what we add to the latency. Event
+loops count in milliseconds: uvloop takes less than half of one for "at once", and would look without a pause."""
 IDLE_POLL_SECONDS = 1.0
 """At rest, for the client's log lines and errors, which would gather otherwise."""
+PURGE_SECONDS = 1.0
+"""For the reports of records that were dropped at close: without them their callers would wait for ever."""
 RECORDS_AT_A_STRETCH = 2_000
 """Handed over before the event loop may do something else: some 4 ms. Smaller is slower, larger delays others."""
 
@@ -38,58 +47,19 @@ class PublishError(RuntimeError):
         super().__init__(f"{failed} record{'s' if failed > 1 else ''} for {topic} not published: {reason} ({detail})")
         self.topic = topic
         self.reason = reason
+        self.detail = detail
         self.failed = failed
 
 
-class _Call:
-    """One `publish` or `publish_many` on its way; `left` counts records in flight, and itself while handing over."""
+class RecordTooLargeError(PublishError):
+    """A record exceeds the producer's own limit (KAFKA_MAX_MESSAGE_BYTES and room for a dead letter).
 
-    __slots__ = ("failed", "first_error", "first_topic", "future", "last", "left", "on_end")
+    What the topic's smaller limit refuses is a plain PublishError: the limit of a topic can be raised meanwhile.
+    """
 
-    def __init__(self, on_end: Callable[[], None]) -> None:
-        self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.on_end = on_end
-        self.left = 1
-        self.failed = 0
-        self.first_error: KafkaError | None = None
-        self.first_topic = ""
-        self.last: Position | None = None
 
-    def delivered(self, error: KafkaError | None, message: Message) -> None:
-        """Take the report of one of many records. Called for each, so it does the least that it can."""
-        if error is not None:
-            self.refused(error, message.topic())
-        self.left -= 1
-        if not self.left:
-            self._end()
-
-    def delivered_one(self, error: KafkaError | None, message: Message) -> None:
-        """Take the report of the only record, and keep where it stands."""
-        if error is None:
-            self.last = Position(message.topic(), message.partition(), message.offset())
-        self.delivered(error, message)
-
-    def refused(self, error: KafkaError, topic: str) -> None:
-        """Remember that a record was not taken."""
-        self.failed += 1
-        if self.first_error is None:
-            self.first_error, self.first_topic = error, topic
-
-    def handed_over(self) -> None:
-        """All records are with the client: from here on only reports are waited for."""
-        self.left -= 1
-        if not self.left:
-            self._end()
-
-    def _end(self) -> None:
-        self.on_end()
-        if self.future.done():  # nobody waits any more
-            return
-        if self.first_error is None:
-            self.future.set_result(None)
-        else:
-            reason, detail = self.first_error.name(), self.first_error.str()
-            self.future.set_exception(PublishError(self.first_topic, reason, detail, self.failed))
+class FatalProducerError(PublishError):
+    """The client cannot go on, whatever is published next."""
 
 
 class AsyncProducer:
@@ -98,12 +68,34 @@ class AsyncProducer:
         async with AsyncProducer(settings, "receipts") as producer:
             position = await producer.publish("audience-delivery", key, value)
 
-    `config` goes before the settings, for instance a shorter `message.timeout.ms`.
+    Its memory is bounded by the client's buffer (`queue.buffering.max.*`): while that is full, calls wait.
+
+    Args:
+        settings: how to reach the brokers.
+        role: tells clients of one process apart in the brokers' logs.
+        config: goes before the settings, for instance a shorter `message.timeout.ms`.
+        before_send: called before records are handed to the client; it may end the process.
+        rows_handed_over: called by `publish_rows` when all rows are with the client and none is acknowledged for sure.
+        on_fatal: called when the client reports that it cannot go on; all calls end with FatalProducerError then.
     """
 
-    def __init__(self, settings: KafkaSettings, role: str, config: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        role: str,
+        config: dict[str, Any] | None = None,
+        *,
+        before_send: Callable[[], None] = lambda: None,
+        rows_handed_over: Callable[[], None] = lambda: None,
+        on_fatal: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
         merged = {**producer_config(settings, role), **(config or {})}
-        self._producer = Producer({**merged, "logger": logging.getLogger("librdkafka")})
+        self._on_fatal = on_fatal
+        self._producer = Producer(
+            {**merged, "logger": logging.getLogger("librdkafka"), "error_cb": self._report_client_error}
+        )
+        self._before_send = before_send
+        self._rows_handed_over = rows_handed_over
         self._calls = 0
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
@@ -117,31 +109,78 @@ class AsyncProducer:
         headers: Headers | None = None,
         partition: int | None = None,
     ) -> Position:
-        """Publish one record and return where it stands once the brokers have it.
+        """Publish one record and return its position once the brokers have it.
 
         Raises:
             PublishError: they did not take it within the delivery timeout, or never will.
         """
         call = self._begin()
-        await self._hand_over(call, [OutgoingRecord(topic, key, value, headers, partition)], call.delivered_one)
-        await call.future
-        if call.last is None:
-            raise RuntimeError("a delivery report without a position")
-        return call.last
+        try:
+            await self._hand_over(call, [(topic, key, value, headers, partition)], call.keep_position)
+        finally:
+            call.all_handed_over()
+        return await _position_of(call)
 
-    async def publish_many(self, records: Iterable[OutgoingRecord]) -> int:
+    async def publish_many(self, records: Iterable[RecordFields]) -> int:
         """Publish records in order (each partition keeps it) and return their number once the brokers have all.
 
         Raises:
             PublishError: some were not taken. The others were, or may have been: publish all of them again.
         """
         call = self._begin()
-        count = await self._hand_over(call, records, call.delivered)
-        await call.future
+        try:
+            count = await self._hand_over(call, records, call.count_report)
+        finally:
+            call.all_handed_over()
+        await _all_taken(call)
         return count
 
-    async def close(self, timeout_seconds: float = 10.0) -> None:
-        """Wait for what is in flight, then end. What is still unsent after the timeout is given up and logged."""
+    async def publish_rows(
+        self,
+        topic: str,
+        partition: int,
+        rows: Sequence[tuple[bytes, bytes | None, Headers | None]],
+        *,
+        next_offset: int | None = None,
+    ) -> int:
+        """Publish (key, value, headers) to one partition, in order, and return the last one's offset.
+
+        `next_offset`: the offset that the first of them must get, when that is known. Then only the last one's report
+        is asked for, and its offset shows whether all of them are there: a report for each costs a microsecond.
+
+        Raises:
+            PublishError: not all were taken, or (reason `UNEXPECTED_OFFSET`) they are not where they should be: one
+                was refused, or another producer wrote. Publish them again, with `next_offset` None.
+        """
+        call = self._begin()
+        fields = [(topic, key, value, headers, partition) for key, value, headers in rows]
+        try:
+            await self._hand_over(call, fields[:-1], call.count_report if next_offset is None else None)
+            await self._hand_over(call, fields[-1:], call.keep_position)
+        finally:
+            call.all_handed_over()
+        self._rows_handed_over()
+        last = (await _position_of(call)).offset
+        if next_offset is not None and last != next_offset + len(rows) - 1:
+            detail = f"partition {partition}: the last row is at {last}, not {next_offset + len(rows) - 1}"
+            raise PublishError(topic, "UNEXPECTED_OFFSET", detail, len(rows))
+        return last
+
+    def pending(self) -> int:
+        """Return how many records the brokers have not answered yet."""
+        return 0 if self._closed else len(self._producer)
+
+    def drop_queued(self) -> None:
+        """Drop what was not sent yet: its partitions go to another owner. Its callers get PublishError."""
+        self._producer.purge(in_queue=True, in_flight=False)
+
+    async def close(self, timeout_seconds: float = 10.0) -> int:
+        """Wait for what is in flight, then end; return how many records were not acknowledged in time.
+
+        They are dropped and logged, and their callers get PublishError.
+        """
+        if self._closed:
+            return 0
         self._closed = True
         if self._timer:
             self._timer.cancel()
@@ -150,9 +189,13 @@ class AsyncProducer:
             self._producer.poll(0)
             await asyncio.sleep(BUSY_POLL_SECONDS)
         if left := len(self._producer):
-            log.warning("records given up at close", records=left)
+            log.warning("records dropped at close", records=left)
             self._producer.purge()
-            self._producer.poll(0)
+            until = time.monotonic() + PURGE_SECONDS
+            while self._calls and time.monotonic() < until:
+                self._producer.poll(0)
+                await asyncio.sleep(BUSY_POLL_SECONDS)
+        return left
 
     async def __aenter__(self) -> Self:
         return self
@@ -163,46 +206,50 @@ class AsyncProducer:
         await self.close()
 
     async def _hand_over(
-        self, call: _Call, records: Iterable[OutgoingRecord], delivered: Callable[[KafkaError | None, Message], None]
+        self,
+        call: PublishCall,
+        records: Iterable[RecordFields],
+        report: Callable[[KafkaError | None, Message], None] | None,
     ) -> int:
         """Give the records to the client; while its buffer is full, serve reports until there is room."""
         produce = self._producer.produce
         count = 0
-        try:
-            for topic, key, value, headers, partition in records:
-                where = -1 if partition is None else partition
-                call.left += 1
-                while True:
-                    try:
-                        if headers:
-                            produce(topic, value, key, where, delivered, headers=list(headers))
-                        else:
-                            produce(topic, value, key, where, delivered)
-                    except BufferError:
-                        self._producer.poll(0)
-                        await asyncio.sleep(BUSY_POLL_SECONDS)
-                        continue
-                    except KafkaException as error:
-                        call.left -= 1
-                        call.refused(error.args[0], topic)
-                    break
-                count += 1
-                if count % RECORDS_AT_A_STRETCH == 0:
-                    await asyncio.sleep(0)
-        finally:
-            call.handed_over()
+        self._before_send()
+        for topic, key, value, headers, partition in records:
+            where = -1 if partition is None else partition
+            call.unreported += report is not None
+            while True:
+                try:
+                    if headers:
+                        produce(topic, value, key, where, report, headers=list(headers))
+                    else:
+                        produce(topic, value, key, where, report)
+                except BufferError:
+                    self._producer.poll(0)
+                    await asyncio.sleep(BUSY_POLL_SECONDS)
+                    self._before_send()
+                    continue
+                except KafkaException as error:
+                    call.unreported -= report is not None
+                    call.record_failure(error.args[0], topic, by_client=True)
+                break
+            count += 1
+            if count % RECORDS_AT_A_STRETCH == 0:
+                await asyncio.sleep(0)
+                self._before_send()
         return count
 
-    def _begin(self) -> _Call:
+    def _begin(self) -> PublishCall:
         if self._closed:
             raise RuntimeError("this producer is closed")
+        call = PublishCall(self._ended)
         self._calls += 1
         if not self._busy:
             self._busy = True
             if self._timer:
                 self._timer.cancel()
             self._timer = asyncio.get_running_loop().call_later(BUSY_POLL_SECONDS, self._tick)
-        return _Call(self._ended)
+        return call
 
     def _ended(self) -> None:
         self._calls -= 1
@@ -213,3 +260,31 @@ class AsyncProducer:
         if not self._closed:
             pause = BUSY_POLL_SECONDS if self._busy else IDLE_POLL_SECONDS
             self._timer = asyncio.get_running_loop().call_later(pause, self._tick)
+
+    def _report_client_error(self, error: KafkaError) -> None:
+        if error.fatal():
+            log.critical("producer cannot go on", error=error.name(), detail=error.str())
+            self._on_fatal(error.str())
+        else:
+            log.warning("producer error", error=error.name(), detail=error.str())
+
+
+async def _all_taken(call: PublishCall) -> None:
+    """Wait until every record of the call is answered. Raises PublishError when some were not taken."""
+    await call.future
+    error = call.error
+    if error is None:
+        return
+    kind = PublishError
+    if error.fatal():
+        kind = FatalProducerError
+    elif call.by_client and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        kind = RecordTooLargeError
+    raise kind(call.topic, error.name(), error.str(), call.failed)
+
+
+async def _position_of(call: PublishCall) -> Position:
+    await _all_taken(call)
+    if call.position is None:
+        raise RuntimeError("a delivery report without a position")
+    return call.position

@@ -1,13 +1,16 @@
-"""What our clients take and give: a record to publish, a record that was read, a place in a topic."""
+"""What our clients take and return: a record to publish, a record that was read, a position in a topic."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 Headers = Sequence[tuple[str, bytes]]
 
+RecordFields = tuple[str, bytes | None, bytes | None, Headers | None, int | None]
+"""What every record to publish is: topic, key, value, headers, partition."""
+
 
 class Position(NamedTuple):
-    """Where a record stands."""
+    """Where a record is."""
 
     topic: str
     partition: int
@@ -37,5 +40,5 @@ class ConsumedRecord(NamedTuple):
 
     @property
     def position(self) -> Position:
-        """Where the record stands."""
+        """Where the record is."""
         return Position(self.topic, self.partition, self.offset)

@@ -1,17 +1,18 @@
 """How to reach Kafka, what the topics are called and how they are made. Environment prefix `KAFKA_`."""
 
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from connectors.kafka.topic_plan import DEAD_LETTER_ROOM
 from schemas.topics import TopicNames
 
-Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+DEAD_LETTER_ROOM = 65_536
+"""A dead letter is its record plus our headers: without room for them the largest records could not be put aside."""
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
@@ -25,7 +26,7 @@ class KafkaSettings(BaseSettings):
         default="",
         description="Brokers to start from, host:port, separated by commas. Empty: `cm-streams up` starts a broker.",
     )
-    security_protocol: Protocol = Field(default="PLAINTEXT", description="How to talk to the brokers.")
+    security_protocol: SecurityProtocol = Field(default="PLAINTEXT", description="How to talk to the brokers.")
     sasl_mechanism: Mechanism = Field(default="PLAIN", description="How to log in, with a SASL protocol.")
     sasl_username: str = Field(default="", description="User name, with a SASL protocol.")
     sasl_password: SecretStr = Field(default=SecretStr(""), description="Password, with a SASL protocol.")
@@ -65,7 +66,7 @@ class KafkaSettings(BaseSettings):
     delivery_timeout_seconds: float = Field(
         default=20.0,
         gt=0,
-        description="A record that the brokers did not take in this time is given up, and its source is read again.",
+        description="A record that the brokers did not take in this time has failed, and its source is read again.",
     )
     transaction_timeout_seconds: float = Field(
         default=12.0,
@@ -103,6 +104,11 @@ class KafkaSettings(BaseSettings):
         """Whether the protocol is encrypted."""
         return self.security_protocol.endswith("SSL")
 
+    @property
+    def max_produced_bytes(self) -> int:
+        """The producers' own limit: room for a dead letter of the largest record. What counts else is the topic's."""
+        return self.max_message_bytes + DEAD_LETTER_ROOM
+
     def names(self) -> TopicNames:
         """Return the topics' names in use. Raises ValueError when KAFKA_TOPICS names an unknown topic."""
         return TopicNames(self.topic_prefix, self.topics)
@@ -117,88 +123,3 @@ class KafkaSettings(BaseSettings):
             password = self.ssl_key_password.get_secret_value() if self.ssl_key_password else None
             context.load_cert_chain(self.ssl_certificate_location, self.ssl_key_location, password)
         return context
-
-
-class NoBrokerError(ValueError):
-    """No broker is configured."""
-
-
-def client_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
-    """Return what every confluent-kafka client is made with. `role` tells clients of one process apart in logs.
-
-    Raises:
-        NoBrokerError: KAFKA_BOOTSTRAP_SERVERS is not set.
-    """
-    if not settings.bootstrap_servers:
-        raise NoBrokerError("KAFKA_BOOTSTRAP_SERVERS is not set: name a broker, or start all with `cm-streams up`")
-    config: dict[str, Any] = {
-        "bootstrap.servers": settings.bootstrap_servers,
-        "client.id": f"{settings.client_id}-{role}",
-        "security.protocol": settings.security_protocol,
-        # Found anew quickly when a broker comes back; ten seconds (the default) would be most of an outage.
-        "reconnect.backoff.max.ms": 2000,
-    }
-    if settings.uses_sasl:
-        config["sasl.mechanism"] = settings.sasl_mechanism
-        config["sasl.username"] = settings.sasl_username
-        config["sasl.password"] = settings.sasl_password.get_secret_value()
-    if settings.uses_tls:
-        files: Mapping[str, Path | None] = {
-            "ssl.ca.location": settings.ssl_ca_location,
-            "ssl.certificate.location": settings.ssl_certificate_location,
-            "ssl.key.location": settings.ssl_key_location,
-        }
-        config.update({name: str(file) for name, file in files.items() if file})
-        if settings.ssl_key_password:
-            config["ssl.key.password"] = settings.ssl_key_password.get_secret_value()
-        config["ssl.endpoint.identification.algorithm"] = "https" if settings.ssl_check_hostname else "none"
-    return config
-
-
-def producer_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
-    """Return the settings of an idempotent producer whose partitions are those of Faust and of the Java client."""
-    return {
-        **client_config(settings, role),
-        "enable.idempotence": True,
-        "acks": "all",
-        "partitioner": "murmur2_random",
-        "compression.type": settings.compression,
-        # The client's own limit; what counts is the topic's, which is larger for dead letters.
-        "message.max.bytes": settings.max_message_bytes + DEAD_LETTER_ROOM,
-        "message.timeout.ms": int(settings.delivery_timeout_seconds * 1000),
-        # One millisecond gathers what is published together; at rest it is most of what we may add to the latency.
-        "linger.ms": 1,
-        "queue.buffering.max.messages": 500_000,
-        "queue.buffering.max.kbytes": 262_144,
-    }
-
-
-def consumer_config(settings: KafkaSettings, role: str, group: str) -> dict[str, Any]:
-    """Return the settings of a consumer that sees committed records only, and commits nothing by itself."""
-    return {
-        **client_config(settings, role),
-        "group.id": group,
-        "isolation.level": "read_committed",
-        "enable.auto.commit": False,
-        "enable.auto.offset.store": False,
-        "auto.offset.reset": "earliest",
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
-        "heartbeat.interval.ms": max(200, int(settings.session_timeout_seconds * 100)),
-        "fetch.message.max.bytes": settings.max_message_bytes + DEAD_LETTER_ROOM,
-        "allow.auto.create.topics": False,
-    }
-
-
-def aiokafka_config(settings: KafkaSettings) -> dict[str, Any]:
-    """Return the arguments with which an aiokafka client reaches the same brokers."""
-    config: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap_servers,
-        "security_protocol": settings.security_protocol,
-        "ssl_context": settings.ssl_context(),
-    }
-    if settings.uses_sasl:
-        config["sasl_mechanism"] = settings.sasl_mechanism
-        config["sasl_plain_username"] = settings.sasl_username
-        config["sasl_plain_password"] = settings.sasl_password.get_secret_value()
-    return config

@@ -6,7 +6,10 @@ so it is open for milliseconds: until it ends, readers of committed records see 
 """
 
 import asyncio
+import contextlib
 import logging
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
@@ -15,9 +18,9 @@ from typing import Any, Self
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from connectors.kafka.daemon_worker import DaemonWorker
+from connectors.kafka.client_config import transaction_config
 from connectors.kafka.records import OutgoingRecord, Position
-from connectors.kafka.settings import KafkaSettings, producer_config
+from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
@@ -73,15 +76,7 @@ class TransactionalPublisher:
     def __init__(self, settings: KafkaSettings, transactional_id: str, config: dict[str, Any] | None = None) -> None:
         self._id = transactional_id
         self._seconds = settings.transaction_timeout_seconds
-        timeout_ms = int(self._seconds * 1000)
-        merged = {
-            **producer_config(settings, "transaction"),
-            "transactional.id": transactional_id,
-            "transaction.timeout.ms": timeout_ms,
-            # The client refuses to wait longer for a record than the transaction lives.
-            "message.timeout.ms": min(timeout_ms, int(settings.delivery_timeout_seconds * 1000)),
-            **(config or {}),
-        }
+        merged = {**transaction_config(settings, transactional_id), **(config or {})}
         self._producer = Producer({**merged, "logger": logging.getLogger("librdkafka")})
         self._thread = DaemonWorker(f"transaction-{transactional_id}")
 
@@ -152,7 +147,7 @@ class TransactionalPublisher:
             stage = "commit"
             self._repeated(lambda left: self._producer.commit_transaction(left), deadline)
         except (KafkaException, BufferError) as failure:
-            self._give_up(failure, stage)
+            self._abort(failure, stage)
 
     def _produce(self, page: list[OutgoingRecord], deadline: float) -> None:
         """Hand the page to the client. A record that the brokers refuse later fails the commit."""
@@ -168,7 +163,7 @@ class TransactionalPublisher:
                     self._producer.poll(0.01)
 
     def _repeated(self, call: Callable[[float], object], deadline: float) -> None:
-        """Call again while the client says that this may help and there is time."""
+        """Call again while the client reports that this may help and there is time."""
         while True:
             left = deadline - time.monotonic()
             try:
@@ -180,23 +175,70 @@ class TransactionalPublisher:
             else:
                 return
 
-    def _give_up(self, failure: KafkaException | BufferError, stage: str) -> None:
+    def _abort(self, failure: KafkaException | BufferError, stage: str) -> None:
         """Abort where that is still possible, and raise what the caller can act on."""
         error: KafkaError | None = failure.args[0] if isinstance(failure, KafkaException) else None
-        told = f"{self._id}: transaction failed at {stage}: {error.str() if error else 'the buffer stayed full'}"
+        reason = f"{self._id}: transaction failed at {stage}: {error.str() if error else 'the buffer stayed full'}"
         if error and error.fatal() and error.code() not in FENCING_CODES:
-            raise BrokenPublisherError(told) from None
+            raise BrokenPublisherError(reason) from None
         # After a commit that timed out the client still wants that commit, not an abort: the outcome is open.
         if error and stage == "commit" and error.retriable():
-            raise BrokenPublisherError(told) from None
+            raise BrokenPublisherError(reason) from None
         if not (error and error.fatal()):
             try:
                 self._repeated(lambda left: self._producer.abort_transaction(left), time.monotonic() + self._seconds)
             except KafkaException as second:
                 if error is None or error.code() not in FENCING_CODES:
-                    raise BrokenPublisherError(f"{told}; then at abort: {second.args[0].str()}") from None
+                    raise BrokenPublisherError(f"{reason}; then at abort: {second.args[0].str()}") from None
         if error and error.code() in FENCING_CODES:
             log.warning("fenced", transactional_id=self._id, stage=stage, code=error.name())
-            raise FencedError(told) from None
+            raise FencedError(reason) from None
         log.warning("transaction aborted", transactional_id=self._id, stage=stage, code=error.name() if error else "")
-        raise TransactionError(told) from None
+        raise TransactionError(reason) from None
+
+
+_Work = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+class DaemonWorker:
+    """Runs calls one after another in a thread that never keeps its process from ending.
+
+    A pool of concurrent.futures joins its threads when the interpreter ends. A call into librdkafka that does not come
+    back (seen: sending offsets to a transaction, after the broker was killed, in spite of its timeout) would then hold
+    a process that was asked to stop, for ever.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._calls: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def submit(self, call: Callable[[], Any]) -> "asyncio.Future[Any]":
+        """Hand over a call; the future ends with what it returned or raised."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._calls.put((call, loop, future))
+        return future
+
+    def close(self) -> None:
+        """End after the calls that were handed over."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (work := self._calls.get()) is not None:
+            call, loop, future = work
+            result, failure = None, None
+            try:
+                result = call()
+            except BaseException as error:
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_end, future, result, failure)
+
+
+def _end(future: "asyncio.Future[Any]", result: Any, failure: BaseException | None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)

@@ -9,8 +9,9 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from pydantic import ValidationError
 
+from connectors.kafka.client_config import consumer_config
 from connectors.kafka.consumer import drained
-from connectors.kafka.settings import KafkaSettings, consumer_config
+from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.echo import KEEP, Write, Writes
 from schemas.audience_delivery import DeliveryReceipt, Outcome
 from schemas.identity import normalise_email

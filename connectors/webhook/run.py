@@ -95,7 +95,7 @@ async def run(
     Raises:
         TopicsRefusedError: a topic is missing or has the wrong shape.
         SealError: an encryption key is set, and is none.
-        CompactedTopicError, BrokersUnreachableError: nobody answers.
+        ReadError, BrokersUnreachableError: nobody answers.
         OSError: the address is taken.
     """
     ended = stop or stopped_by_signal()

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from pydantic import SecretStr, ValidationError
+from pydantic import ValidationError
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.kafka.client_config import aiokafka_config
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
-from connectors.kafka.settings import KafkaSettings, aiokafka_config
+from connectors.kafka.settings import KafkaSettings
 from schemas.control import AnyJob, ExportJob
 from streams.audience.agent import AudienceAgent
 from streams.audience.commands import RowChanges
-from streams.batches import BatchApp, BatchSettings, DeadLetter, Security
+from streams.batches import BatchApp, BatchSettings, DeadLetter
 from streams.delivery.accounts import Accounts, CredentialOf
 from streams.delivery.codec import RowCodec, index
 from streams.delivery.dead_letters import Originals
@@ -48,7 +49,7 @@ class ExportWorker:
         self.app = BatchApp(
             batch_settings(streams, kafka, export, **overrides), dead_letters=self._keep, misplaced=self._keep
         )
-        config = aiokafka_config(kafka)
+        config = aiokafka_config(kafka, "export-reader")
         self.shared = Shared(names["cm_export-state"], self.app.producer)
         self.accounts = Accounts(campaign_monitor, credential_of)
         source = names["audience-membership"]
@@ -147,30 +148,12 @@ def batch_settings(
     streams: StreamsSettings, kafka: KafkaSettings, export: ExportSettings, **overrides: Any
 ) -> BatchSettings:
     """Return the runtime's settings from the process's."""
-    security = Security(
-        protocol=kafka.security_protocol,
-        mechanism=kafka.sasl_mechanism,
-        username=kafka.sasl_username,
-        password=SecretStr(kafka.sasl_password.get_secret_value()),
-        ca_file=kafka.ssl_ca_location,
-        certificate_file=kafka.ssl_certificate_location,
-        key_file=kafka.ssl_key_location,
-        key_password=kafka.ssl_key_password,
-    )
     values: dict[str, Any] = {
         "app_id": kafka.topic_prefix + export.app_id,
-        "bootstrap_servers": kafka.bootstrap_servers,
+        "kafka": kafka,
         "data_dir": streams.data_dir / "export",
-        "partitions": kafka.partitions,
-        "security": security,
         "instance_id": export.instance_id,
-        "session_timeout_seconds": kafka.session_timeout_seconds,
-        "heartbeat_interval_seconds": min(3.0, kafka.session_timeout_seconds / 10),
-        "message_timeout_seconds": kafka.delivery_timeout_seconds,
-        "allowed_pause_seconds": kafka.session_timeout_seconds / 2,
         "max_record_bytes": min(1_000_000, kafka.max_message_bytes - 10_000),
         "create_topics": True,
-        "replication_factor": kafka.replication_factor or 1,
-        "min_insync_replicas": kafka.min_insync_replicas or 1,
     }
     return BatchSettings(**{**values, **overrides})

@@ -1,6 +1,6 @@
 """Record batches inside Faust: fast, and safe to crash. See docs/batches.md.
 
-app = BatchApp(BatchSettings(app_id="words", bootstrap_servers="...", data_dir=Path("data"), partitions=12))
+app = BatchApp(BatchSettings(app_id="words", kafka=KafkaSettings(), data_dir=Path("data")))
 counts = app.table("counts", codec=JsonCodec(), sources=["words"])
 
 def count(row, records):
@@ -33,7 +33,7 @@ from .core.errors import (
 from .core.metrics import Metrics, Sample
 from .core.producer import Producer
 from .core.recent_ids import RecentIds
-from .core.settings import BatchSettings, Security
+from .core.settings import BatchSettings
 from .process.app import BatchApp, Health
 from .process.topics import Reset, reset
 from .table.changelog import STATE_HEADER
@@ -68,7 +68,7 @@ __all__ = [
     "Row",
     "RowTooLarge",
     "Sample",
-    "Security",
+    "Source",
     "StoredRecord",
     "TopicIncarnation",
     "TransientError",

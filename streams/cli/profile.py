@@ -1,13 +1,15 @@
 """`cm-streams profile` and `erase`: look at one person's profile, and forget a person."""
 
 import asyncio
+from contextlib import closing
 from typing import Annotated
 
 import orjson
 import typer
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer
 
-from connectors.kafka.settings import KafkaSettings, consumer_config
+from connectors.kafka.read_to_end import EndReader, pages, reader_config
+from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile_change import ErasureReceipt
 from schemas.identity import key_of, normalise_email
 from streams.batches import partition_of
@@ -15,7 +17,6 @@ from streams.cli.refusals import refusals, refuse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
 
-_READ_SECONDS = 30.0
 NO_PROFILE = 1
 ADDRESS = typer.Argument(help="The person's e-mail address.")
 
@@ -103,25 +104,13 @@ def _address(text: str) -> str:
 
 def _newest(kafka: KafkaSettings, key: bytes) -> bytes | None:
     """The newest value of a key: its partition is read to the end."""
-    topic = kafka.names()["cm_profile"]
-    consumer = Consumer({**consumer_config(kafka, "show", f"{topic}-show"), "enable.partition.eof": True})
     found: bytes | None = None
-    try:
-        known = consumer.list_topics(topic, timeout=_READ_SECONDS).topics[topic]
-        if known.error is not None:
-            refuse(f"topic {topic} cannot be read: {known.error.str()}")
-        consumer.assign([TopicPartition(topic, partition_of(key, len(known.partitions)), OFFSET_BEGINNING)])
-        while True:
-            messages = consumer.consume(5000, _READ_SECONDS if found is None else 1.0)
-            for message in messages:
-                error = message.error()
-                if error is not None and error.code() == KafkaError._PARTITION_EOF:
-                    return found
-                if error is not None:
-                    raise KafkaException(error)
-                if message.key() == key:
-                    found = message.value()
-            if not messages:
-                refuse(f"topic {topic} cannot be read to its end: the brokers do not answer")
-    finally:
-        consumer.close()
+    with closing(Consumer(reader_config(kafka, "show"))) as consumer:
+        reader = EndReader(consumer)
+        parts = reader.partitions(kafka.names()["cm_profile"])
+        reader.assign([parts[partition_of(key, len(parts))]])
+        for page in pages(reader):
+            for record in page:
+                if record.key == key:
+                    found = record.value
+    return found

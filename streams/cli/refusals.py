@@ -13,15 +13,15 @@ from connectors.control.authorizations import UnknownAuthorizationError
 from connectors.control.jobs import UnknownJobError
 from connectors.control.seal import SealError
 from connectors.kafka.admin import CONFIGURATION_ERROR, BrokersUnreachableError, TopicsRefusedError
-from connectors.kafka.compacted import CompactedTopicError
+from connectors.kafka.client_config import NoBrokerError
 from connectors.kafka.producer import PublishError
-from connectors.kafka.settings import NoBrokerError
+from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.transaction import TransactionError
 
 FAILED = 1
 SENTENCES = (
     BrokersUnreachableError,
-    CompactedTopicError,
+    ReadError,
     PublishError,
     TransactionError,
     UnknownAuthorizationError,

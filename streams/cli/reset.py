@@ -4,10 +4,9 @@ import enum
 from typing import Annotated
 
 import typer
-from pydantic import SecretStr
 
 from connectors.kafka.settings import KafkaSettings
-from streams.batches import BatchError, BatchSettings, Security
+from streams.batches import BatchError, BatchSettings
 from streams.batches import reset as reset_offsets
 from streams.cli.refusals import FAILED, refusals, refuse
 from streams.settings import StreamsSettings
@@ -43,19 +42,4 @@ def reset(
 
 def group_settings(kafka: KafkaSettings, group: str) -> BatchSettings:
     """Return what is needed to reach the broker in the group's name."""
-    return BatchSettings(
-        app_id=group,
-        bootstrap_servers=kafka.bootstrap_servers,
-        data_dir=StreamsSettings().data_dir,
-        partitions=kafka.partitions,
-        security=Security(
-            protocol=kafka.security_protocol,
-            mechanism=kafka.sasl_mechanism,
-            username=kafka.sasl_username,
-            password=SecretStr(kafka.sasl_password.get_secret_value()),
-            ca_file=kafka.ssl_ca_location,
-            certificate_file=kafka.ssl_certificate_location,
-            key_file=kafka.ssl_key_location,
-            key_password=kafka.ssl_key_password,
-        ),
-    )
+    return BatchSettings(app_id=group, kafka=kafka, data_dir=StreamsSettings().data_dir)

@@ -64,15 +64,3 @@ class Publisher(Protocol):
     async def publish_all(self, outputs: Sequence[Output]) -> None:
         """Write many, wait for all. Raises NotDelivered."""
         ...
-
-    async def publish(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        *,
-        headers: Sequence[tuple[str, bytes]] = (),
-        partition: int | None = None,
-    ) -> tuple[int, int]:
-        """Write one record."""
-        ...

@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
-
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.caller import pages
 from connectors.campaign_monitor.client.requests import STATES, Paging
-from connectors.kafka.settings import KafkaSettings, consumer_config
+from connectors.kafka.read_to_end import ReadError, newest_by_partition
+from connectors.kafka.settings import KafkaSettings
 from schemas.identity import normalise_email
 from streams.batches import decode_blob
 from streams.delivery.codec import CHECKPOINT_KEY
@@ -15,8 +14,7 @@ from streams.delivery.writes import field_name
 from streams.domain.preview import OnList
 from streams.domain.rows import Row, decode
 
-POLL_SECONDS = 10.0
-SILENT_POLLS = 100
+SILENCE_SECONDS = 20.0
 
 
 class SnapshotError(RuntimeError):
@@ -25,38 +23,11 @@ class SnapshotError(RuntimeError):
 
 def newest(kafka: KafkaSettings, topic: str) -> Iterator[dict[bytes, bytes]]:
     """Yield the newest value of each key, a partition at a time: memory holds one partition. Raises SnapshotError."""
-    config = {**consumer_config(kafka, "snapshot", f"{topic}-snapshot"), "enable.partition.eof": True}
-    consumer = Consumer(config)
     try:
-        known = consumer.list_topics(topic, timeout=POLL_SECONDS).topics[topic]
-        if known.error is not None:
-            raise SnapshotError(f"Topic {topic} cannot be read: {known.error.str()}")
-        for partition in sorted(known.partitions):
-            yield _partition(consumer, topic, partition)
-    except KafkaException as failure:
-        raise SnapshotError(f"Topic {topic} cannot be read: {failure.args[0].str()}") from None
-    finally:
-        consumer.close()
-
-
-def _partition(consumer: Consumer, topic: str, partition: int) -> dict[bytes, bytes]:
-    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
-    found: dict[bytes, bytes] = {}
-    silent = 0
-    while silent < SILENT_POLLS:
-        messages = consumer.consume(5_000, 0.2)
-        silent = 0 if messages else silent + 1
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
-                    return found
-                raise KafkaException(error)
-            if message.value() is None:
-                found.pop(message.key(), None)
-            else:
-                found[message.key()] = message.value()
-    raise SnapshotError(f"Topic {topic} cannot be read to its end: the brokers do not answer")
+        for part in newest_by_partition(kafka, "snapshot", topic, silence_seconds=SILENCE_SECONDS):
+            yield {key: record.value for key, record in part.items() if record.value is not None}
+    except ReadError as failure:
+        raise SnapshotError(str(failure)) from None
 
 
 def rows(kafka: KafkaSettings) -> Iterator[tuple[str, Row]]:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from pydantic import SecretStr
 from yarl import URL
 
 from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
 from schemas.topics import TOPICS
-from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Security
+from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter
 from streams.domain.mapping.catalog import Catalog
 from streams.domain.mapping.fields import COMPILED
 from streams.mappings import DEFAULT_DIRECTORY, load_catalog
@@ -144,30 +143,13 @@ def batch_settings(
     """Return the runtime's settings from the process's."""
     values: dict[str, Any] = {
         "app_id": kafka.topic_prefix + profile.app_id,
-        "bootstrap_servers": kafka.bootstrap_servers,
+        "kafka": kafka,
         "data_dir": streams.data_dir / "profiles",
-        "partitions": kafka.partitions,
-        "security": Security(
-            protocol=kafka.security_protocol,
-            mechanism=kafka.sasl_mechanism,
-            username=kafka.sasl_username,
-            password=SecretStr(kafka.sasl_password.get_secret_value()),
-            ca_file=kafka.ssl_ca_location,
-            certificate_file=kafka.ssl_certificate_location,
-            key_file=kafka.ssl_key_location,
-            key_password=kafka.ssl_key_password,
-        ),
         "instance_id": profile.instance_id,
-        "session_timeout_seconds": kafka.session_timeout_seconds,
-        "heartbeat_interval_seconds": min(3.0, kafka.session_timeout_seconds / 10),
-        "message_timeout_seconds": kafka.delivery_timeout_seconds,
-        "allowed_pause_seconds": kafka.session_timeout_seconds / 2,
         "max_record_bytes": min(900_000, kafka.max_message_bytes - 10_000),
         "max_batch_records": profile.max_batch_records,
         "cache_rows": profile.cache_rows,
         "cache_bytes": profile.cache_megabytes << 20,
-        "replication_factor": kafka.replication_factor or 1,
-        "min_insync_replicas": kafka.min_insync_replicas or 1,
     }
     return BatchSettings(**{**values, **overrides})
 

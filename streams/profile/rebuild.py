@@ -15,13 +15,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from connectors.kafka.client_config import admin_config
 from connectors.kafka.producer import AsyncProducer
-from connectors.kafka.records import OutgoingRecord
-from connectors.kafka.settings import KafkaSettings, client_config, consumer_config
+from connectors.kafka.read_to_end import MissingTopicError, ReadError, newest_by_partition
+from connectors.kafka.records import ConsumedRecord, OutgoingRecord
+from connectors.kafka.settings import KafkaSettings
 from streams.domain.mapping.catalog import Catalog
 from streams.profile.app import ProfileWorker, catalog_of
 from streams.profile.settings import ProfileSettings
@@ -30,7 +32,7 @@ from streams.settings import StreamsSettings
 MOST_FAILURES = 20
 PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 REQUEST_SECONDS = 30.0
-_IDLE_POLLS = 100
+SILENCE_SECONDS = 20.0
 
 
 class RebuildError(RuntimeError):
@@ -51,13 +53,6 @@ class Difference(NamedTuple):
     email: str
     fields: dict[str, tuple[Any, Any]]
     """Field -> (now, rebuilt); None where it is absent."""
-
-
-class Kept(NamedTuple):
-    """The newest record of a key."""
-
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 class Rebuild:
@@ -118,7 +113,10 @@ class Rebuild:
             for partition, (now, rebuilt) in enumerate(pairs):
                 gone = (key for key, kept in now.items() if key not in rebuilt and kept.value is not None)
                 records = [OutgoingRecord(self.running, key, None, None, partition) for key in gone]
-                records += [OutgoingRecord(self.running, key, *kept, partition) for key, kept in rebuilt.items()]
+                records += [
+                    OutgoingRecord(self.running, key, kept.value, kept.headers, partition)
+                    for key, kept in rebuilt.items()
+                ]
                 written += await producer.publish_many(records)
         await asyncio.to_thread(self._hand_over_positions, group)
         return written
@@ -187,41 +185,17 @@ class Rebuild:
             asked = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
             asked[group].result(REQUEST_SECONDS)
 
-    def _newest(self, topic: str) -> Iterator[dict[bytes, Kept]]:
-        config = consumer_config(self.kafka, "rebuild", f"{topic}-rebuild")
-        consumer = Consumer({**config, "enable.partition.eof": True})
+    def _newest(self, topic: str) -> Iterator[dict[bytes, ConsumedRecord]]:
         try:
-            known = consumer.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic]
-            if known.error is not None:
-                raise RebuildError(
-                    f"topic {topic} cannot be read: {known.error.str()}; run `cm-streams mapping rebuild`"
-                )
-            for partition in sorted(known.partitions):
-                yield _read_partition(consumer, topic, partition)
-        finally:
-            consumer.close()
+            yield from newest_by_partition(self.kafka, "rebuild", topic, silence_seconds=SILENCE_SECONDS)
+        except MissingTopicError as failure:
+            raise RebuildError(f"{failure}; run `cm-streams mapping rebuild`") from None
+        except ReadError as failure:
+            raise RebuildError(str(failure)) from None
 
     @cached_property
     def _admin(self) -> AdminClient:
-        return AdminClient(client_config(self.kafka, "rebuild"))  # kept: its answers die with it
-
-
-def _read_partition(consumer: Consumer, topic: str, partition: int) -> dict[bytes, Kept]:
-    consumer.assign([Place(topic, partition, OFFSET_BEGINNING)])
-    found: dict[bytes, Kept] = {}
-    idle = 0
-    while idle < _IDLE_POLLS:
-        messages = consumer.consume(5000, 0.2)
-        idle = 0 if messages else idle + 1
-        for message in messages:
-            error = message.error()
-            if error is None:
-                found[message.key()] = Kept(message.value(), message.headers() or [])
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return found
-            else:
-                raise KafkaException(error)
-    raise RebuildError(f"topic {topic} cannot be read to its end: the brokers do not answer")
+        return AdminClient(admin_config(self.kafka, "rebuild"))  # kept: its answers die with it
 
 
 def _progress(admin: AdminClient, group: str, topics: list[str]) -> Progress:
@@ -251,7 +225,7 @@ def _committed(admin: AdminClient, group: str) -> list[Place]:
         return []
 
 
-def _value(kept: Kept | None) -> dict[str, Any]:
+def _value(kept: ConsumedRecord | None) -> dict[str, Any]:
     return orjson.loads(kept.value) if kept is not None and kept.value is not None else {}
 
 

@@ -5,15 +5,14 @@ records, so that one that was broken off or run twice sends nothing twice.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer
 
-from connectors.kafka.consumer import consumed, drained
+from connectors.kafka.read_to_end import EndReader, MissingTopicError, ReadError, pages, reader_config
 from connectors.kafka.records import ConsumedRecord, OutgoingRecord
-from connectors.kafka.settings import KafkaSettings, consumer_config
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionalPublisher
 from schemas import dead_letter
 from streams.runtime.dead_letter import LEFT_OUT, PREFIX
@@ -129,43 +128,17 @@ async def replay(
 
 def _reader(settings: KafkaSettings, topic: str) -> Consumer:
     """Return a consumer that reads by hand: it never joins the group, it only knows the group's offsets."""
-    config = consumer_config(settings, "dead-letters", replay_group(settings, topic))
-    return Consumer({**config, "enable.partition.eof": True})
+    return Consumer(reader_config(settings, "dead-letters", replay_group(settings, topic)))
 
 
 def _pages(consumer: Consumer, name: str, waiting_only: bool) -> Iterator[list[ConsumedRecord]]:
     """Yield what a dead-letter topic holds now, in pages; what comes meanwhile is left for another time."""
+    reader = EndReader(consumer, silence_seconds=READ_SECONDS)
     try:
-        known = consumer.list_topics(name, timeout=READ_SECONDS).topics[name]
-        if known.error is not None:
-            raise ReplayError(f"There is no dead-letter topic {name}: {known.error.str()}")
-        places = [TopicPartition(name, number, OFFSET_BEGINNING) for number in sorted(known.partitions)]
-        ends = {place.partition: consumer.get_watermark_offsets(place, READ_SECONDS)[1] for place in places}
-        if waiting_only:
-            places = [_or_beginning(place) for place in consumer.committed(places, READ_SECONDS)]
-        consumer.assign(places)
-    except KafkaException as failure:
-        raise ReplayError(f"Topic {name} cannot be read: {failure.args[0].str()}") from None
-    unread = {number for number, end in ends.items() if end > 0}
-    deadline = time.monotonic() + READ_SECONDS
-    while unread:
-        messages = drained(consumer, PAGE, 0.2)
-        page = []
-        for message in messages:
-            error = message.error()
-            if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                raise ReplayError(f"Topic {name} cannot be read: {error.str()}")
-            if error is None and message.offset() < ends[message.partition()]:
-                page.append(consumed(message))
-            if error is not None or message.offset() >= ends[message.partition()] - 1:
-                unread.discard(message.partition())
-        if page:
-            yield page
-        if messages:
-            deadline = time.monotonic() + READ_SECONDS
-        elif time.monotonic() > deadline:
-            raise ReplayError(f"Topic {name} was not read to its end within {READ_SECONDS:g} s")
-
-
-def _or_beginning(place: TopicPartition) -> TopicPartition:
-    return place if place.offset >= 0 else TopicPartition(place.topic, place.partition, OFFSET_BEGINNING)
+        parts = reader.partitions(name, unknown_seconds=0)
+        reader.assign(parts, reader.committed(parts) if waiting_only else None)
+        yield from pages(reader, PAGE)
+    except MissingTopicError as failure:
+        raise ReplayError(f"There is no dead-letter topic {name}: {failure}") from None
+    except ReadError as failure:
+        raise ReplayError(str(failure)) from None

@@ -9,7 +9,8 @@ import structlog
 
 from connectors.control.seal import SealError
 from connectors.kafka.admin import BrokersUnreachableError, TopicsRefusedError, ensure_topics
-from connectors.kafka.settings import KafkaSettings, NoBrokerError
+from connectors.kafka.client_config import NoBrokerError
+from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 

@@ -18,8 +18,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from aiokafka.structs import TopicPartition as KafkaTopicPartition
 from faust.transport.consumer import ensure_TPset
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport, server_list
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 
+from connectors.kafka.client_config import aiokafka_config
 from streams.batches.consume.aiokafka_internals import (
     Fetched,
     drain,
@@ -30,7 +31,6 @@ from streams.batches.consume.aiokafka_internals import (
 from streams.batches.consume.offsets import TopicPartition
 from streams.batches.core import killpoints
 from streams.batches.core.settings import BatchSettings
-from streams.batches.security import aiokafka_security
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -73,10 +73,8 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
         conf, settings = self.app.conf, self._runtime.settings
         self._assignor = self.app.assignor
         arguments: dict[str, Any] = dict(
-            client_id=conf.broker_client_id,
             group_id=conf.id,
             group_instance_id=settings.instance_id,
-            bootstrap_servers=server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[self._assignor],
             enable_auto_commit=False,
             # "none": an offset out of range is an error, not a silent jump to the earliest record.
@@ -94,7 +92,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
             heartbeat_interval_ms=int(settings.heartbeat_interval_seconds * 1000),
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
-            **aiokafka_security(settings.security),
+            **aiokafka_config(settings.kafka, settings.app_id),
         )
         return aiokafka.AIOKafkaConsumer(**{**arguments, **settings.consumer_options})
 

@@ -5,38 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-
-class Security(BaseModel):
-    """How to reach a broker that is not plain text; empty means PLAINTEXT."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    username: str = ""
-    password: SecretStr = SecretStr("")
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
-    key_password: SecretStr | None = None
+from connectors.kafka.settings import KafkaSettings
 
 
 class BatchSettings(BaseModel):
-    """Settings of one `BatchApp`."""
+    """Settings of one `BatchApp`.
+
+    Partitions, replicas and the session and delivery timeouts are those of `kafka` where they are not given.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     app_id: str
     """Consumer group, and the name under which positions are kept. Another id starts from the earliest records."""
-    bootstrap_servers: str
-    """host:port, comma separated."""
+    kafka: KafkaSettings
+    """How to reach the brokers, and what all clients of the process share."""
     data_dir: Path
     """Where the stores live; one directory for each process, never shared (RocksDB takes one owner)."""
-    partitions: int = Field(ge=1)
+    partitions: int = Field(default=12, ge=1)
     """Partition count of every source topic and changelog; checked at start. Never change it for live tables."""
-    security: Security = Security()
     instance_id: str | None = None
     """Static group membership: a restart within the session timeout causes no rebalance."""
 
@@ -82,7 +71,6 @@ class BatchSettings(BaseModel):
     # Producer.
     linger_milliseconds: float = 1.0
     """At rest this is added to every acknowledgement; under load batches fill by themselves."""
-    compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "lz4"
     max_record_bytes: int = 1_000_000
     """A row, encoded, with its hidden state; at most the topics' max.message.bytes (1,048,588 by default)."""
     producer_buffer_bytes: int = 64 << 20
@@ -116,6 +104,26 @@ class BatchSettings(BaseModel):
     """Passed to aiokafka's consumer last."""
     producer_options: dict[str, Any] = Field(default_factory=dict)
     """Passed to librdkafka's producer last."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_kafka(cls, values: dict[str, Any]) -> dict[str, Any]:
+        kafka = values.get("kafka")
+        if isinstance(kafka, dict):
+            kafka = KafkaSettings(**kafka)
+        if not isinstance(kafka, KafkaSettings):
+            return values  # refused as missing
+        session = values.get("session_timeout_seconds", kafka.session_timeout_seconds)
+        shared = {
+            "partitions": kafka.partitions,
+            "session_timeout_seconds": session,
+            "heartbeat_interval_seconds": min(3.0, session / 10),
+            "message_timeout_seconds": kafka.delivery_timeout_seconds,
+            "allowed_pause_seconds": session / 2,
+            "replication_factor": kafka.replication_factor or 1,
+            "min_insync_replicas": kafka.min_insync_replicas or 1,
+        }
+        return {**shared, **values, "kafka": kafka}
 
     @model_validator(mode="after")
     def _waits_fit(self) -> BatchSettings:

@@ -10,12 +10,12 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery
 from yarl import URL
 
+from connectors.kafka.client_config import aiokafka_config
 from streams.batches.consume.transport import BatchTransport
 from streams.batches.core.errors import ExitCode, Revoked
 from streams.batches.core.halt import halt
 from streams.batches.core.settings import BatchSettings
 from streams.batches.process.runtime import BatchRuntime
-from streams.batches.security import aiokafka_security
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +76,9 @@ class FaustApp(faust.App):  # type: ignore[misc]  # faust is not typed
 
 
 def make_faust_app(settings: BatchSettings, runtime: BatchRuntime) -> FaustApp:
-    """Return the app with every setting that decides about lost or doubled records; reasons are in docs/batches.md."""
-    urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap_servers.split(",")]
+    """The app with every setting that decides about lost or doubled records; the reasons are in docs/batches.md."""
+    client = aiokafka_config(settings.kafka, settings.app_id)
+    urls = [URL(f"kafka://{server.strip()}") for server in client["bootstrap_servers"].split(",")]
     app = FaustApp(
         settings.app_id,
         broker=urls,
@@ -103,24 +104,24 @@ def make_faust_app(settings: BatchSettings, runtime: BatchRuntime) -> FaustApp:
         web_enabled=False,
         web_tables_enabled=False,
         worker_redirect_stdouts=False,
-        **({"broker_credentials": _credentials(settings)} if settings.security.protocol != "PLAINTEXT" else {}),
+        broker_client_id=client["client_id"],
+        **({"broker_credentials": credentials} if (credentials := _credentials(client)) else {}),
     )
     app.batch_runtime = runtime
     return app
 
 
-def _credentials(settings: BatchSettings) -> Any:
-    """For Faust's own producer; our consumer and producer read the settings themselves."""
-    arguments = aiokafka_security(settings.security)
-    context = arguments.get("ssl_context")
-    if settings.security.protocol.startswith("SASL"):
+def _credentials(client: dict[str, Any]) -> Any:
+    """What Faust's own producer logs in with, None for plain text; our consumer takes the configuration itself."""
+    context = client["ssl_context"]
+    if "sasl_mechanism" in client:
         return faust.SASLCredentials(
-            username=arguments["sasl_plain_username"],
-            password=arguments["sasl_plain_password"],
-            mechanism=arguments["sasl_mechanism"],
+            username=client["sasl_plain_username"],
+            password=client["sasl_plain_password"],
+            mechanism=client["sasl_mechanism"],
             ssl_context=context,
         )
-    return faust.SSLCredentials(context)
+    return faust.SSLCredentials(context) if context is not None else None
 
 
 __all__ = ["FaustApp", "make_faust_app"]

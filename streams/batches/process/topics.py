@@ -25,10 +25,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from connectors.kafka.client_config import admin_config
 from streams.batches.consume.offsets import topic_metadata
 from streams.batches.core.errors import FatalError, TransientError, WrongTopic
 from streams.batches.core.settings import BatchSettings
-from streams.batches.security import librdkafka_security
 from streams.batches.table.rows import topic_hash
 
 log = structlog.get_logger(__name__)
@@ -50,15 +50,9 @@ class TopicFacts(NamedTuple):
 
 
 def admin_client(settings: BatchSettings) -> AdminClient:
-    """An admin client with the application's security settings."""
-    return AdminClient(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "client.id": f"{settings.app_id}-admin",
-            "logger": logging.getLogger("librdkafka"),
-            **librdkafka_security(settings.security),
-        }
-    )
+    """An admin client for the brokers of the application."""
+    role = f"{settings.app_id}-admin"
+    return AdminClient({**admin_config(settings.kafka, role), "logger": logging.getLogger("librdkafka")})
 
 
 def describe(admin: Any, names: Sequence[str]) -> dict[str, TopicFacts]:

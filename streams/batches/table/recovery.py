@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import enum
-import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import confluent_kafka
 import structlog
 
+from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, reader_config
 from streams.batches.core import killpoints
 from streams.batches.core.errors import RecoveryFailed, Revoked
 from streams.batches.core.settings import BatchSettings
-from streams.batches.security import librdkafka_security
 from streams.batches.table.changelog import blob_of
 from streams.batches.table.partition_table import PartitionTable
 from streams.batches.table.store import Checkpoint, StoredRow
@@ -90,76 +89,74 @@ def restore(
 
     Raises Revoked when `stop` is set, RecoveryFailed at the deadline or when no record comes for too long.
     """
-    consumer = confluent_kafka.Consumer(
-        {
-            "bootstrap.servers": settings.bootstrap_servers,
-            "group.id": f"{settings.app_id}-recovery",  # never used: partitions are assigned by hand
-            "enable.auto.commit": False,
-            "logger": logging.getLogger("librdkafka"),
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "auto.offset.reset": "error",
-            "fetch.message.max.bytes": 2 << 20,
-            "queued.max.messages.kbytes": 32 << 10,
-            "queued.min.messages": 200_000,
-            "check.crcs": True,
-            **librdkafka_security(settings.security),
-        }
-    )
+    config = {
+        **reader_config(settings.kafka, f"{settings.app_id}-recovery"),
+        "auto.offset.reset": "error",
+        # Fetched well ahead, in large pieces: this is all that the process does meanwhile.
+        "fetch.message.max.bytes": max(2 << 20, settings.kafka.max_produced_bytes),
+        "queued.max.messages.kbytes": 32 << 10,
+        "queued.min.messages": 200_000,
+        "check.crcs": True,
+    }
+    consumer = confluent_kafka.Consumer(config)
     try:
         return _restore(consumer, tasks, settings, stop, progress)
+    except ReadError as error:
+        raise RecoveryFailed(f"recovery: {error}") from error
     finally:
         consumer.close()
 
 
 def _restore(
-    consumer: Any,
+    consumer: confluent_kafka.Consumer,
     tasks: Sequence[Restoration],
     settings: BatchSettings,
     stop: threading.Event,
     progress: ReportProgress,
 ) -> int:
-    starts: list[confluent_kafka.TopicPartition] = []
-    unfinished: dict[tuple[str, int], Restoration] = {}
+    reader = EndReader(
+        consumer,
+        silence_seconds=settings.recovery_stall_seconds,
+        deadline_seconds=settings.recovery_deadline_seconds,
+    )
+    starts: dict[TopicAndPartition, int] = {}
+    unfinished: dict[TopicAndPartition, Restoration] = {}
     for task in tasks:
-        start = _prepare(consumer, task, settings)
+        part = TopicAndPartition(task.topic, task.table.partition)
+        start = _prepare(reader, part, task)
         if start < task.end:
-            starts.append(confluent_kafka.TopicPartition(task.topic, task.table.partition, start))
-            unfinished[task.topic, task.table.partition] = task
+            starts[part], unfinished[part] = start, task
         else:
             _finish(task)
     if not starts:
         return 0
-    consumer.assign(starts)
-    began = last_seen = last_logged = time.monotonic()
+    reader.assign(starts, starts, {part: task.end for part, task in unfinished.items()})
+    began = reported = time.monotonic()
     total = 0
     while unfinished:
         if stop.is_set():
             raise Revoked("recovery was stopped")
-        messages = consumer.consume(MAX_MESSAGES, 0.1)
-        now = time.monotonic()
-        if messages:
-            last_seen = now
-        elif now - last_seen > settings.recovery_stall_seconds:
-            raise RecoveryFailed(f"recovery: nothing came for {now - last_seen:.0f} s; open: {_text_of(unfinished)}")
-        if now - began > settings.recovery_deadline_seconds:
-            raise RecoveryFailed(f"recovery took longer than {now - began:.0f} s; open: {_text_of(unfinished)}")
-        total += _apply(messages, unfinished)
+        for part, messages in reader.poll(MAX_MESSAGES, 0.1, bulk=True).items():
+            if part in unfinished:
+                _write(unfinished[part], messages)
+                total += len(messages)
+        for part in unfinished.keys() - reader.open:
+            _finish(unfinished.pop(part))
         progress(total)
         killpoints.reached("inside-recovery")
-        if now - last_logged > 5:
-            last_logged = now
+        now = time.monotonic()
+        if now - reported > 5:
+            reported = now
             log.info("recovery", rows=total, seconds=round(now - began, 1), open=_text_of(unfinished))
     seconds = time.monotonic() - began
     log.info("recovery done", rows=total, seconds=round(seconds, 2), rows_per_second=round(total / max(seconds, 1e-9)))
     return total
 
 
-def _prepare(consumer: Any, task: Restoration, settings: BatchSettings) -> int:
-    """Return the offset to read from; the store is emptied when it cannot be resumed."""
+def _prepare(reader: EndReader, part: TopicAndPartition, task: Restoration) -> int:
+    """Where to read from; the store is emptied when it cannot be resumed."""
     table = task.table
-    tp = confluent_kafka.TopicPartition(task.topic, table.partition)
-    first, task.end = consumer.get_watermark_offsets(tp, timeout=settings.recovery_stall_seconds)
+    first, task.end = reader.bounds(part)
     plan = plan_restore(table.store.checkpoint, table.topic_id, first, task.end)
     if plan.plan is Plan.REBUILD:
         if table.store.checkpoint is not None:
@@ -169,43 +166,6 @@ def _prepare(consumer: Any, task: Restoration, settings: BatchSettings) -> int:
         task.rebuilt = True
     table.next_offset = plan.start
     return plan.start
-
-
-def _apply(messages: Sequence[Any], unfinished: dict[tuple[str, int], Restoration]) -> int:
-    by_partition: dict[tuple[str, int], list[Any]] = {}
-    done: set[tuple[str, int]] = set()
-    for message in messages:
-        error = message.error()
-        tp = message.topic(), message.partition()
-        if error is None:
-            if tp in by_partition:
-                by_partition[tp].append(message)
-            else:
-                by_partition[tp] = [message]
-        elif error.code() == confluent_kafka.KafkaError._PARTITION_EOF:
-            done.add(tp)
-        elif not error.retriable() and error.code() not in _PASSING:
-            raise RecoveryFailed(f"recovery of {tp[0]}[{tp[1]}]: {error.str()}")
-    count = 0
-    for tp, found in by_partition.items():
-        task = unfinished.get(tp)
-        if task is None:
-            continue
-        _write(task, found)
-        count += len(found)
-        if task.table.next_offset >= task.end:
-            done.add(tp)
-    for tp in done & unfinished.keys():
-        _finish(unfinished.pop(tp))
-    return count
-
-
-_PASSING = {
-    confluent_kafka.KafkaError._TRANSPORT,
-    confluent_kafka.KafkaError._ALL_BROKERS_DOWN,
-    confluent_kafka.KafkaError._TIMED_OUT,
-    confluent_kafka.KafkaError._RESOLVE,
-}
 
 
 def _write(task: Restoration, messages: Sequence[Any]) -> None:
@@ -220,8 +180,8 @@ def _write(task: Restoration, messages: Sequence[Any]) -> None:
         rows = [StoredRow(key, blob) for key, blob in blobs.items()]
     next_offset = messages[-1].offset() + 1
     # An index is built when all rows are there; until then a restart must rebuild again, so no checkpoint is written.
-    index_later = task.indexed and task.rebuilt
-    table.store.write(rows, None if index_later else Checkpoint(table.topic_id, next_offset))
+    unfinished = task.indexed and task.rebuilt
+    table.store.write(rows, None if unfinished else Checkpoint(table.topic_id, next_offset))
     table.next_offset = next_offset
     task.rows += len(messages)
 
@@ -238,5 +198,5 @@ def _finish(task: Restoration) -> None:
         table.store.load(begin=False)
 
 
-def _text_of(unfinished: dict[tuple[str, int], Restoration]) -> str:
+def _text_of(unfinished: Mapping[TopicAndPartition, Restoration]) -> str:
     return ", ".join(f"{t}[{p}] at {r.table.next_offset} of {r.end}" for (t, p), r in sorted(unfinished.items()))

@@ -133,7 +133,7 @@ class Farm:
             "sabotage": list(sabotage),
             "settings": {
                 "app_id": self.group,
-                "bootstrap_servers": self.bootstrap_servers,
+                "kafka": {"bootstrap_servers": self.bootstrap_servers},
                 "data_dir": str(directory / "data"),
                 "partitions": PARTITIONS,
                 "instance_id": name if static else None,

@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from connectors.kafka.settings import KafkaSettings
 from streams.batches import BatchSettings, ExitCode, FatalError, WrongTopic
 from streams.batches.process.topics import Reset, reset
 from tests import kafka_io, oracle
@@ -69,7 +70,10 @@ def test_a_source_created_again_is_refused_and_one_command_continues(
         assert skipped(farm, wanted), "records were skipped in silence"
         return
     settings = BatchSettings(
-        app_id=farm.group, bootstrap_servers=farm.bootstrap_servers, data_dir="unused", partitions=PARTITIONS
+        app_id=farm.group,
+        kafka=KafkaSettings(bootstrap_servers=farm.bootstrap_servers),
+        data_dir="unused",
+        partitions=PARTITIONS,
     )
     worker = farm.start("one", static=False)
     assert worker.process.wait(15) == ExitCode.CONFIGURATION, worker.output()[-2000:]

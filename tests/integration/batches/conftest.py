@@ -12,6 +12,7 @@ from typing import Any
 import aiokafka
 import pytest
 
+from connectors.kafka.settings import KafkaSettings
 from streams.batches import BatchApp, BatchSettings, BatchTable, JsonCodec, Metrics, Record, Row
 from streams.batches.core import halt
 from tests import kafka_io
@@ -35,11 +36,11 @@ class Counting:
         kafka_io.create_topic(bootstrap_servers, self.source, PARTITIONS)
         kafka_io.create_topic(bootstrap_servers, f"{self.source}.dlq", PARTITIONS)
 
-    def settings(self, worker: str = "w", **more: Any) -> BatchSettings:
+    def settings(self, worker: str = "w", *, compression: Any = "lz4", **more: Any) -> BatchSettings:
         return BatchSettings(
             **{
                 "app_id": self.group,
-                "bootstrap_servers": self.bootstrap_servers,
+                "kafka": KafkaSettings(bootstrap_servers=self.bootstrap_servers, compression=compression),
                 "data_dir": self.directory / worker,
                 "partitions": PARTITIONS,
                 "commit_interval_seconds": 0.1,

@@ -18,10 +18,10 @@ from tests.deadline import eventually
 
 
 @pytest.fixture
-def producer(counting) -> Any:
+async def producer(counting) -> Any:
     producer = Producer(counting.settings(compression="none", producer_options={"batch.num.messages": 1}))
     yield producer
-    producer._stopping.set()
+    await producer.close()
 
 
 def rows(*sizes: int) -> list[tuple[bytes, bytes | None, None]]:

@@ -154,7 +154,7 @@ async def test_trap_a9_undecodable_bytes_never_reach_faust(counting) -> None:
 async def test_trap_a10_publish_returns_after_the_brokers_answer(counting) -> None:
     app, _ = counting.app()
     async with app.running():
-        partition, offset = await app.producer.publish(counting.source, b"k", b"v")
+        _, partition, offset = await app.producer.publish(counting.source, b"k", b"v")
         read = await asyncio.to_thread(kafka_io.read_all, counting.bootstrap_servers, counting.source)
         assert [(r.partition, r.offset) for r in read] == [(partition, offset)]
 

@@ -172,11 +172,11 @@ def _partition_of_k() -> int:
 async def test_trap_f11_g13_the_producer_is_idempotent_and_a_fetch_is_large(
     counting, monkeypatch, consumer_arguments
 ) -> None:
-    import confluent_kafka
+    from connectors.kafka import producer
 
     seen: list[dict[str, Any]] = []
-    make = confluent_kafka.Producer
-    monkeypatch.setattr(confluent_kafka, "Producer", lambda config: seen.append(config) or make(config))
+    make = producer.Producer
+    monkeypatch.setattr(producer, "Producer", lambda config: seen.append(config) or make(config))
     app, _ = counting.app()
     assert seen[0]["enable.idempotence"] is True
     assert seen[0]["acks"] == "all"

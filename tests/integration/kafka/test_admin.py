@@ -1,4 +1,4 @@
-"""Topics are made as the table says, and a wrong one stops the start with a sentence and exit code 78."""
+"""Topics are created as the table wants, and a wrong one stops the start with a sentence and exit code 78."""
 
 import socket
 
@@ -39,7 +39,7 @@ def test_a_missing_topic_is_refused_and_not_made(settings: KafkaSettings, topic_
 
 
 @pytest.mark.parametrize(
-    ("role", "partitions", "config", "told"),
+    ("role", "partitions", "config", "beginning"),
     [
         ("audience-membership", 2, {}, "has 2 partitions and 3 are wanted"),
         ("cm_profile", 3, {"cleanup.policy": "delete"}, "has cleanup.policy=delete and compact is wanted"),
@@ -53,14 +53,14 @@ def test_a_wrong_topic_is_one_sentence_with_topic_found_and_wanted(
     role: str,
     partitions: int,
     config: dict[str, str],
-    told: str,
+    beginning: str,
 ) -> None:
     create_topic(bootstrap_servers, topic_names[role], partitions, {"max.message.bytes": "1048576", **config})
     with pytest.raises(TopicsRefusedError) as caught:
         ensure_topics(settings, create=True)
     assert caught.value.exit_code == 78
     (problem,) = caught.value.problems
-    assert problem.startswith(f"Topic {topic_names[role]} {told}")
+    assert problem.startswith(f"Topic {topic_names[role]} {beginning}")
 
 
 def test_replication_below_the_setting_is_refused(

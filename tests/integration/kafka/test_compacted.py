@@ -6,8 +6,9 @@ import pytest
 from confluent_kafka import Producer
 
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
-from connectors.kafka.compacted import CompactedTopic, CompactedTopicError
+from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.read_to_end import MissingTopicError
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
 from tests.deadline import eventually
@@ -25,7 +26,9 @@ async def test_holds_the_newest_of_each_key_and_follows(
     settings: KafkaSettings, bootstrap_servers: str, namespace: str
 ) -> None:
     topic = create_topic(bootstrap_servers, namespace + "x", 2, COMPACT)
-    produce(bootstrap_servers, topic, [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"gone", b"1"), (b"gone", None)])
+    produce(
+        bootstrap_servers, topic, [(b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"deleted", b"1"), (b"deleted", None)]
+    )
     changes: list[ConsumedRecord] = []
     async with CompactedTopic(settings, topic, changes.append) as view:
         assert {key: record.value for key, record in view.items()} == {b"a": b"2", b"b": b"1"}
@@ -62,7 +65,7 @@ async def test_transactions_count_when_committed_and_markers_do_not_stop_it(
 
 
 async def test_a_missing_topic_is_a_sentence(settings: KafkaSettings, namespace: str) -> None:
-    with pytest.raises(CompactedTopicError, match="check-topics --create"):
+    with pytest.raises(MissingTopicError, match="check-topics --create"):
         await CompactedTopic(settings, namespace + "missing").start()
 
 

@@ -107,16 +107,16 @@ async def test_a_second_member_takes_over_in_order(
     settings: KafkaSettings, bootstrap_servers: str, namespace: str
 ) -> None:
     topic = create_topic(bootstrap_servers, namespace + "tasks", 4)
-    told: list[str] = []
+    reported: list[str] = []
     endless = asyncio.Event()
     cancelled: list[int] = []
 
     async def assigned(partitions: frozenset[int]) -> None:
-        told.append(f"assigned {len(partitions)}")
+        reported.append(f"assigned {len(partitions)}")
 
     async def revoked(partitions: frozenset[int]) -> None:
-        assert not partitions & at_work, "told of a partition whose handler still runs"
-        told.append(f"revoked {len(partitions)}")
+        assert not partitions & at_work, "informed of a partition whose handler still runs"
+        reported.append(f"revoked {len(partitions)}")
 
     at_work: set[int] = set()
 
@@ -146,7 +146,7 @@ async def test_a_second_member_takes_over_in_order(
             assert sorted(cancelled) == sorted(taken)
             assert first.partitions | second.partitions == {0, 1, 2, 3}
             assert not first.partitions & second.partitions
-    assert told[:2] == ["assigned 4", "revoked 2"]
+    assert reported[:2] == ["assigned 4", "revoked 2"]
 
 
 async def test_a_failing_handler_ends_the_run_and_the_record_comes_again(

@@ -99,7 +99,7 @@ def test_a_large_difference_is_not_read(reader: LagReader, bootstrap_servers: st
     assert (lag.lag, lag.exact) == (2_500, False)
 
 
-def test_a_topic_made_anew_and_records_that_expired_are_told(
+def test_a_recreated_topic_and_expired_records_are_reported(
     reader: LagReader, bootstrap_servers: str, namespace: str, group: str, kafka_admin: AdminClient
 ) -> None:
     topic = create_topic(bootstrap_servers, namespace + "x", 2)
@@ -107,10 +107,10 @@ def test_a_topic_made_anew_and_records_that_expired_are_told(
     commit(bootstrap_servers, group, topic, 2, partition=0)
     commit(bootstrap_servers, group, topic, 40, partition=1)
     kafka_admin.delete_records([TopicPartition(topic, 0, 7)])[TopicPartition(topic, 0)].result(20)
-    expired, anew = reader.read([group])
+    expired, recreated = reader.read([group])
     assert isinstance(expired, PartitionLag)
     assert (expired.lost, expired.lag, expired.beyond) == (5, 3, False)
-    assert (anew.lost, anew.lag, anew.beyond) == (0, 0, True)
+    assert (recreated.lost, recreated.lag, recreated.beyond) == (0, 0, True)
 
 
 def test_an_unknown_group_has_no_lags(reader: LagReader, namespace: str) -> None:

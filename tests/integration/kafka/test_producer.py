@@ -9,9 +9,10 @@ import pytest
 from aiokafka.producer.producer import DefaultPartitioner
 
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
-from connectors.kafka.producer import AsyncProducer, PublishError
+from connectors.kafka.producer import AsyncProducer, PublishError, RecordTooLargeError
 from connectors.kafka.records import OutgoingRecord, Position
 from connectors.kafka.settings import KafkaSettings
+from tests.deadline import eventually
 from tests.kafka_io import create_topic, read_all
 
 
@@ -86,7 +87,7 @@ async def test_one_refused_record_fails_the_call_and_not_its_neighbours(
     topic = create_topic(bootstrap_servers, namespace + "x")
     big = OutgoingRecord(topic, b"k", b"x" * 2_000_000)
     small = OutgoingRecord(topic, b"k", b"y")
-    with pytest.raises(PublishError, match="MSG_SIZE_TOO_LARGE") as caught:
+    with pytest.raises(RecordTooLargeError, match="MSG_SIZE_TOO_LARGE") as caught:
         await producer.publish_many([small, big, small])
     assert (caught.value.failed, caught.value.topic) == (1, topic)
     with pytest.raises(PublishError, match="MSG_SIZE_TOO_LARGE"):
@@ -147,3 +148,75 @@ async def test_a_closed_producer_refuses(settings: KafkaSettings) -> None:
     await producer.close()
     with pytest.raises(RuntimeError, match="closed"):
         await producer.publish("t", b"k", b"v")
+
+
+async def test_rows_are_at_the_offsets_where_they_should_be(
+    producer: AsyncProducer, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x", 2)
+    rows = [(b"k%d" % n, b"%d" % n, [("h", b"%d" % n)]) for n in range(4_500)]
+    assert await producer.publish_rows(topic, 1, rows, next_offset=0) == 4_499
+    assert await producer.publish_rows(topic, 1, rows[:1]) == 4_500
+    assert await producer.publish_rows(topic, 1, [(b"k", None, None)], next_offset=4_501) == 4_501
+    with pytest.raises(PublishError, match="the last row is at 4503, not 4502") as caught:
+        await producer.publish_rows(topic, 1, rows[:2], next_offset=4_501)
+    assert (caught.value.reason, caught.value.failed) == ("UNEXPECTED_OFFSET", 2)
+    records = await asyncio.to_thread(read_all, bootstrap_servers, topic)
+    assert [(r.key, r.value, r.headers) for r in records[:4_500]] == rows
+    assert {r.partition for r in records} == {1}
+
+
+async def test_the_hooks_are_called_before_a_record_is_sent_and_after_all_rows_are_handed_over(
+    settings: KafkaSettings, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x")
+    seen: list[str] = []
+    hooks = {"before_send": lambda: seen.append("send"), "rows_handed_over": lambda: seen.append("handed over")}
+    async with AsyncProducer(settings, "test", **hooks) as producer:  # type: ignore[arg-type]
+        await producer.publish(topic, b"k", b"v")
+        assert seen == ["send"]
+        await producer.publish_rows(topic, 0, [(b"k", b"v", None)] * 2)
+        assert seen[-1] == "handed over"
+        assert set(seen[1:-1]) == {"send"}
+
+
+async def test_a_hook_that_refuses_keeps_the_records_back(
+    settings: KafkaSettings, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x")
+
+    def refuse() -> None:
+        raise InterruptedError
+
+    async with AsyncProducer(settings, "test", before_send=refuse) as producer:
+        with pytest.raises(InterruptedError):
+            await producer.publish(topic, b"k", b"v")
+        assert producer.pending() == 0
+    assert not await asyncio.to_thread(read_all, bootstrap_servers, topic)
+
+
+async def test_what_is_queued_can_be_dropped_and_its_callers_know(own_broker: EmbeddedKafka) -> None:
+    settings = KafkaSettings(bootstrap_servers=own_broker.bootstrap_servers)
+    topic = create_topic(own_broker.bootstrap_servers, "x")
+    async with AsyncProducer(settings, "test", {"linger.ms": 10_000}) as producer:
+        waiting = asyncio.create_task(producer.publish_many([(topic, b"k", b"v", None, None)] * 10))
+        await eventually(lambda: producer.pending() == 10)
+        producer.drop_queued()
+        with pytest.raises(PublishError, match="_PURGE_QUEUE"):
+            await waiting
+        assert producer.pending() == 0
+
+
+async def test_close_counts_what_was_not_acknowledged_in_time(own_broker: EmbeddedKafka) -> None:
+    settings = KafkaSettings(bootstrap_servers=own_broker.bootstrap_servers)
+    topic = create_topic(own_broker.bootstrap_servers, "x")
+    producer = AsyncProducer(settings, "test")
+    await producer.publish(topic, b"k", b"1")
+    own_broker.pause()
+    waiting = asyncio.create_task(producer.publish(topic, b"k", b"2"))
+    await asyncio.sleep(0.1)
+    assert await producer.close(0.5) == 1
+    with pytest.raises(PublishError):
+        await waiting
+    assert await producer.close() == 0
+    own_broker.resume()

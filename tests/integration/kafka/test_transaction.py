@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from connectors.kafka.client_config import consumer_config
 from connectors.kafka.records import OutgoingRecord, Position
-from connectors.kafka.settings import KafkaSettings, consumer_config
+from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import FencedError, TransactionalPublisher, TransactionError
 from tests.deadline import within
 from tests.kafka_io import committed, create_topic, produce, read_all

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectors.kafka.settings import KafkaSettings
 from streams.batches import (
     Batch,
     BatchSettings,
@@ -28,7 +29,7 @@ SOURCE = TopicIncarnation("t", 1)
 def settings(tmp_path) -> BatchSettings:
     return BatchSettings(
         app_id="a",
-        bootstrap_servers="x:1",
+        kafka=KafkaSettings(bootstrap_servers="x:1"),
         data_dir=tmp_path,
         partitions=1,
         retry_first_seconds=0.001,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.kafka.topic_plan import FoundTopic, TopicShape, WantedTopic, faults, plan
+from connectors.kafka.admin import FoundTopic, TopicShape, WantedTopic, faults, plan
 from schemas.topics import TOPICS, TopicNames
 
 SHAPE = TopicShape(partitions=12, replication_factor=None, min_insync_replicas=None, max_message_bytes=1_048_576)
@@ -48,7 +48,7 @@ def test_more_protection_than_wanted_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "beginning"),
     [
         (None, "Topic rows is missing"),
         (replace(GOOD, partitions=6), "Topic rows has 6 partitions and 12 are wanted"),
@@ -72,6 +72,6 @@ def test_more_protection_than_wanted_is_no_fault() -> None:
         ),
     ],
 )
-def test_each_fault_is_one_sentence_with_topic_found_and_wanted(found: FoundTopic | None, told: str) -> None:
+def test_each_fault_is_one_sentence_with_topic_found_and_wanted(found: FoundTopic | None, beginning: str) -> None:
     (sentence,) = faults(WANTED, found)
-    assert sentence.startswith(told)
+    assert sentence.startswith(beginning)

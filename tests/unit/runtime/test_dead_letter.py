@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.kafka.records import ConsumedRecord
-from connectors.kafka.topic_plan import DEAD_LETTER_ROOM
+from connectors.kafka.settings import DEAD_LETTER_ROOM
 from schemas.dead_letter import Stage
 from schemas.topics import TopicNames
 from streams.batches import DeadLetter, Output, StoredRecord

@@ -1,0 +1,125 @@
+"""The way from `KafkaSettings` to each client library's configuration: one function per kind of client.
+
+Every client of every process is made with one of these, so a setting that is added here arrives everywhere. The test
+`test_client_config.py` takes each field of the settings and looks for it in all of them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from connectors.kafka.settings import KafkaSettings
+
+RECONNECT_MS = 2000
+"""The longest wait before a broker is tried again. Ten seconds, librdkafka's default, would be most of an outage."""
+
+
+class NoBrokerError(ValueError):
+    """No broker is configured."""
+
+
+def admin_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
+    """Return what every librdkafka client is made with, and all that an admin client needs.
+
+    `role` tells clients of one process apart in the brokers' logs and quotas.
+
+    Raises:
+        NoBrokerError: KAFKA_BOOTSTRAP_SERVERS is not set.
+    """
+    config: dict[str, Any] = {
+        "bootstrap.servers": _brokers(settings),
+        "client.id": client_id(settings, role),
+        "security.protocol": settings.security_protocol,
+        "reconnect.backoff.max.ms": RECONNECT_MS,
+    }
+    if settings.uses_sasl:
+        config["sasl.mechanism"] = settings.sasl_mechanism
+        config["sasl.username"] = settings.sasl_username
+        config["sasl.password"] = settings.sasl_password.get_secret_value()
+    if settings.uses_tls:
+        files: Mapping[str, Path | None] = {
+            "ssl.ca.location": settings.ssl_ca_location,
+            "ssl.certificate.location": settings.ssl_certificate_location,
+            "ssl.key.location": settings.ssl_key_location,
+        }
+        config.update({name: str(file) for name, file in files.items() if file})
+        if settings.ssl_key_password:
+            config["ssl.key.password"] = settings.ssl_key_password.get_secret_value()
+        config["ssl.endpoint.identification.algorithm"] = "https" if settings.ssl_check_hostname else "none"
+    return config
+
+
+def producer_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
+    """Return the configuration of an idempotent producer whose partitions are those of Faust and of the Java client."""
+    return {
+        **admin_config(settings, role),
+        "enable.idempotence": True,
+        "acks": "all",
+        "partitioner": "murmur2_random",
+        "compression.type": settings.compression,
+        "message.max.bytes": settings.max_produced_bytes,
+        "message.timeout.ms": int(settings.delivery_timeout_seconds * 1000),
+        # One millisecond gathers what is published together; at rest it is most of what we may add to the latency.
+        "linger.ms": 1,
+        "queue.buffering.max.messages": 500_000,
+        "queue.buffering.max.kbytes": 262_144,
+    }
+
+
+def transaction_config(settings: KafkaSettings, transactional_id: str) -> dict[str, Any]:
+    """Return the configuration of a transactional producer."""
+    timeout_ms = int(settings.transaction_timeout_seconds * 1000)
+    return {
+        **producer_config(settings, "transaction"),
+        "transactional.id": transactional_id,
+        "transaction.timeout.ms": timeout_ms,
+        # The client refuses to wait longer for a record than the transaction lives.
+        "message.timeout.ms": min(timeout_ms, int(settings.delivery_timeout_seconds * 1000)),
+    }
+
+
+def consumer_config(settings: KafkaSettings, role: str, group: str) -> dict[str, Any]:
+    """Return the configuration of a consumer that sees committed records only, and commits nothing by itself."""
+    return {
+        **admin_config(settings, role),
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "earliest",
+        "partition.assignment.strategy": "cooperative-sticky",
+        "session.timeout.ms": int(settings.session_timeout_seconds * 1000),
+        "heartbeat.interval.ms": max(200, int(settings.session_timeout_seconds * 100)),
+        "fetch.message.max.bytes": settings.max_produced_bytes,
+        "allow.auto.create.topics": False,
+    }
+
+
+def aiokafka_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
+    """Return the arguments with which an aiokafka client of either kind reaches the brokers.
+
+    Raises:
+        NoBrokerError: KAFKA_BOOTSTRAP_SERVERS is not set.
+    """
+    config: dict[str, Any] = {
+        "bootstrap_servers": _brokers(settings),
+        "client_id": client_id(settings, role),
+        "security_protocol": settings.security_protocol,
+        "ssl_context": settings.ssl_context(),
+    }
+    if settings.uses_sasl:
+        config["sasl_mechanism"] = settings.sasl_mechanism
+        config["sasl_plain_username"] = settings.sasl_username
+        config["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+    return config
+
+
+def client_id(settings: KafkaSettings, role: str) -> str:
+    """Return the name under which a client appears in the brokers' logs, metrics and quotas."""
+    return f"{settings.client_id}-{role}"
+
+
+def _brokers(settings: KafkaSettings) -> str:
+    if not settings.bootstrap_servers:
+        raise NoBrokerError("KAFKA_BOOTSTRAP_SERVERS is not set: name a broker, or start all with `cm-streams up`")
+    return settings.bootstrap_servers
