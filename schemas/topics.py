@@ -14,12 +14,10 @@ from schemas import dead_letter
 from schemas.audience_delivery import DeliveryReceipt
 from schemas.audience_membership import AudienceMembership
 from schemas.cm_activity import CmActivity
-from schemas.cm_profile import CmProfile
-from schemas.cm_profile_change import ErasureReceipt, ProfileChange
+from schemas.cm_profile import CmProfile, ErasureReceipt, ProfileChange
 from schemas.cm_user import CmUser
-from schemas.control import AnyJob, Authorization
+from schemas.control import AnyJob, Authorization, WebhookRegistration
 from schemas.import_task import ImportProgress, ImportTask
-from schemas.webhook_registration import WebhookRegistration
 
 Cleanup = Literal["delete", "compact"]
 

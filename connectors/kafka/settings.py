@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from connectors.kafka.topic_plan import DEAD_LETTER_ROOM
-from schemas.topics import TopicNames
+from connectors.kafka.topic_plan import DEAD_LETTER_ROOM, DEFAULT_MAX_MESSAGE_BYTES
+from schemas.topics import TOPICS, TopicNames
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -106,6 +106,17 @@ class KafkaSettings(BaseSettings):
     def names(self) -> TopicNames:
         """Return the topics' names in use. Raises ValueError when KAFKA_TOPICS names an unknown topic."""
         return TopicNames(self.topic_prefix, self.topics)
+
+    def dead_letter_bytes(self, input_topic: str) -> int:
+        """Return the largest dead letter that our producers send and the dead-letter topic of an input takes.
+
+        Topics of the table have room for a largest record with our headers; that is checked before a process starts.
+        Those of added streams are made by others, and are only trusted to be as Kafka makes them.
+        """
+        names = self.names()
+        if any(topic.dead_letters and names[topic.role] == input_topic for topic in TOPICS.values()):
+            return self.max_message_bytes + DEAD_LETTER_ROOM
+        return min(self.max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES)
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return the context for clients that take one (aiokafka, Faust), None when the protocol is not encrypted."""

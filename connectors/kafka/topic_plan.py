@@ -11,6 +11,9 @@ USUAL_REPLICAS = 3
 DEAD_LETTER_ROOM = 65_536
 """A dead letter is its record plus our headers: without room for them the largest records could not be put aside."""
 
+DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+"""`max.message.bytes` of a topic for which nobody set it."""
+
 
 @dataclass(frozen=True, slots=True)
 class WantedTopic:

@@ -12,10 +12,12 @@ from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings, aiokafka_config
+from connectors.kafka.topic_plan import DEAD_LETTER_ROOM
 from schemas.control import AnyJob, ExportJob
 from streams.audience.agent import AudienceAgent
 from streams.audience.commands import RowChanges
 from streams.batches import BatchApp, BatchSettings, DeadLetter, Security
+from streams.dead_letters import DeadLetterPublisher
 from streams.delivery.accounts import Accounts, CredentialOf
 from streams.delivery.codec import RowCodec, index
 from streams.delivery.dead_letters import Originals
@@ -24,7 +26,6 @@ from streams.delivery.receipts_topic import PartitionReader, ReceiptsReader
 from streams.delivery.settings import ExportSettings
 from streams.delivery.shared import Shared
 from streams.delivery.shared_limits import SharedLimits
-from streams.runtime.dead_letter import DeadLetters
 from streams.settings import StreamsSettings
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ class ExportWorker:
         """`overrides` go into the batch settings: tests run with fewer partitions and shorter waits."""
         names = kafka.names()
         self.names = names
+        self._kafka = kafka
         self.app = BatchApp(
             batch_settings(streams, kafka, export, **overrides), dead_letters=self._keep, misplaced=self._keep
         )
@@ -101,7 +103,7 @@ class ExportWorker:
         self.app.service(self.limits.tell)
 
     async def _keep(self, letters: Sequence[DeadLetter]) -> None:
-        await DeadLetters(self.app.producer.publish_all, self.names).keep(letters)
+        await DeadLetterPublisher(self.app.producer.publish_all, self._kafka).keep(letters)
 
     async def close(self) -> None:
         """Close the connections that the app does not know."""
@@ -170,6 +172,7 @@ def batch_settings(
         "message_timeout_seconds": kafka.delivery_timeout_seconds,
         "allowed_pause_seconds": kafka.session_timeout_seconds / 2,
         "max_record_bytes": min(1_000_000, kafka.max_message_bytes - 10_000),
+        "producer_options": {"message.max.bytes": kafka.max_message_bytes + DEAD_LETTER_ROOM},
         "create_topics": True,
         "replication_factor": kafka.replication_factor or 1,
         "min_insync_replicas": kafka.min_insync_replicas or 1,

@@ -20,8 +20,7 @@ from connectors.control.access import Access
 from connectors.control.seal import Sealer
 from connectors.control.seal import new_key as make_key
 from connectors.control.settings import ControlSettings
-from streams.cli.control import control
-from streams.cli.refusals import refusals, refuse
+from streams.cli.control import control, refusals, refuse
 
 app = typer.Typer(no_args_is_help=True, help="Authorizations: add, list, remove.")
 

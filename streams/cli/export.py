@@ -1,6 +1,8 @@
-"""`cm-streams export`: what a job would do, and whether its list still is as it was left."""
+"""`cm-streams export` and `validate`: what a job would do, whether its list drifted, events checked beforehand."""
 
 import asyncio
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -22,8 +24,8 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
-from streams.cli.control import control
-from streams.cli.refusals import FAILED, refusals, refuse
+from streams.audience.decode import FUTURE_TOLERANCE_MS, Unreadable, decode
+from streams.cli.control import FAILED, control, refusals, refuse
 from streams.delivery import commands, snapshot
 from streams.delivery.segments import planned
 from streams.delivery.shared import Shared
@@ -190,3 +192,36 @@ class _NoPublisher:
     async def publish(self, *_: Any, **__: Any) -> tuple[int, int]:
         """Refuse."""
         raise RuntimeError("a plan writes nothing")
+
+
+def validate(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a faulty line, for other programs.")] = False,
+) -> None:
+    """Check audience-membership events from standard input, one JSON a line; also CloudEvents and Lytics triggers.
+
+    Prints `line N: where: what` for each fault, and a summary. Ends with 1 when a line is faulty.
+    """
+    lines = faults = 0
+    now = int(time.time() * 1000)
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        if not line.strip():
+            continue
+        lines += 1
+        event = decode(line.strip(), (), number, now)
+        if isinstance(event, Unreadable):
+            faults += 1
+            _show(number, event.stage, event.reason, as_json)
+        elif event.at >= now + FUTURE_TOLERANCE_MS:
+            faults += 1
+            _show(number, "schema", "at: lies in the future, and would be cut", as_json)
+    if not as_json:
+        typer.echo(f"{lines} lines, {faults} faulty" if faults else f"{lines} lines, all good")
+    if faults:
+        raise typer.Exit(FAILED)
+
+
+def _show(number: int, stage: str, reason: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(orjson.dumps({"line": number, "stage": str(stage), "reason": reason}))
+    else:
+        typer.echo(f"line {number}: {reason}")

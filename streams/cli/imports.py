@@ -32,8 +32,7 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
-from streams.cli.control import control
-from streams.cli.refusals import refusals, refuse
+from streams.cli.control import control, refusals, refuse
 
 app = typer.Typer(no_args_is_help=True, help="Run an import and watch it.")
 

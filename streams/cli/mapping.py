@@ -69,7 +69,7 @@ def rebuild(
     3. stop the workers, `rebuild --switch`, start them with the new mappings.
     """
     from connectors.kafka.settings import KafkaSettings
-    from streams.cli.refusals import refusals
+    from streams.cli.control import refusals
     from streams.profile.rebuild import Progress, Rebuild, RebuildError
     from streams.profile.settings import ProfileSettings
     from streams.settings import StreamsSettings

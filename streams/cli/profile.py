@@ -8,10 +8,10 @@ import typer
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from connectors.kafka.settings import KafkaSettings, consumer_config
-from schemas.cm_profile_change import ErasureReceipt
+from schemas.cm_profile import ErasureReceipt
 from schemas.identity import key_of, normalise_email
 from streams.batches.partitioning import partition_of
-from streams.cli.refusals import refusals, refuse
+from streams.cli.control import refusals, refuse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
 

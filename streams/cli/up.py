@@ -19,11 +19,11 @@ from connectors.kafka.embedded import EmbeddedKafka
 from connectors.kafka.loopback import free_ports
 from connectors.kafka.settings import KafkaSettings
 from connectors.simulator import SimulatorAdmin
+from streams.demo.demonstration import Demonstration
+from streams.demo.findings import as_table, verdict
+from streams.demo.machine import PORTS_NEEDED, PROCESSES, Machine, machine
+from streams.demo.supervisor import ServiceFailedError, Supervisor
 from streams.settings import StreamsSettings
-from streams.up.demonstration import Demonstration
-from streams.up.machine import PORTS_NEEDED, PROCESSES, Machine, machine
-from streams.up.summary import as_table, verdict
-from streams.up.supervisor import ServiceFailedError, Supervisor
 
 console = Console()
 

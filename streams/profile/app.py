@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ from pydantic import SecretStr
 from yarl import URL
 
 from connectors.kafka.settings import KafkaSettings
-from schemas import dead_letter
+from connectors.kafka.topic_plan import DEAD_LETTER_ROOM
 from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
-from schemas.dead_letter import Origin, Stage
-from schemas.envelope import rfc3339
 from schemas.topics import TOPICS
-from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Output, Security
+from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Security
+from streams.dead_letters import DeadLetterPublisher
 from streams.domain.mapping.catalog import Catalog
 from streams.domain.mapping.fields import COMPILED
 from streams.mappings import DEFAULT_DIRECTORY, load_catalog
@@ -59,6 +57,7 @@ class ProfileWorker:
         topics = Topics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes, memberships)
         self.erased = Erased(kafka, topics.erasures)
         self._beside = bool(beside)
+        self._kafka = kafka
         self.app = BatchApp(
             batch_settings(streams, kafka, profile, **overrides), dead_letters=self._keep, misplaced=self._keep
         )
@@ -131,8 +130,7 @@ class ProfileWorker:
         """Keep refused records: bytes untouched, headers say why and from where."""
         if self._beside:
             return
-        now = rfc3339(datetime.now(UTC))
-        await self.app.producer.publish_all([_dead(self.names.dead_letters(it.topic), it, now) for it in letters])
+        await DeadLetterPublisher(self.app.producer.publish_all, self._kafka).keep(letters)
 
 
 def catalog_of(profile: ProfileSettings) -> Catalog:
@@ -168,6 +166,7 @@ def batch_settings(
         "message_timeout_seconds": kafka.delivery_timeout_seconds,
         "allowed_pause_seconds": kafka.session_timeout_seconds / 2,
         "max_record_bytes": min(900_000, kafka.max_message_bytes - 10_000),
+        "producer_options": {"message.max.bytes": kafka.max_message_bytes + DEAD_LETTER_ROOM},
         "max_batch_records": profile.max_batch_records,
         "cache_rows": profile.cache_rows,
         "cache_bytes": profile.cache_megabytes << 20,
@@ -191,10 +190,3 @@ def _folding(agent: ProfileAgent, stream: StreamFold) -> Callable[[Batch], Await
         await agent.events(batch, stream)
 
     return fold
-
-
-def _dead(topic: str, letter: DeadLetter, now: str) -> Output:
-    stage = Stage(letter.stage) if letter.stage in set(Stage) else Stage.FOLD
-    origin = Origin(letter.topic, letter.partition, letter.record.offset)
-    headers = [*letter.record.headers, *dead_letter.headers(letter.reason, stage, origin, now)]
-    return Output(topic, letter.record.key, letter.record.value, headers)

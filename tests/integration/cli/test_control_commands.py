@@ -19,7 +19,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter
 from schemas.control import ExportJob, FieldMapping, ImportJob
 from schemas.topics import TOPICS
-from streams.cli import cli
+from streams.cli.__main__ import cli
 from tests.kafka_io import create_topic, produce, read_all
 
 CANARY = "canary-key-of-campaign-monitor"

@@ -15,7 +15,7 @@ from connectors.control.settings import ControlSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.simulator import Simulator, SimulatorSettings
 from schemas.identity import digest_of
-from streams.cli import cli
+from streams.cli.__main__ import cli
 from tests.integration.profile.test_aggregator import activity
 
 

@@ -9,8 +9,7 @@ from connectors.kafka.topic_plan import DEAD_LETTER_ROOM
 from schemas.dead_letter import Stage
 from schemas.topics import TopicNames
 from streams.batches import DeadLetter, Output, StoredRecord
-from streams.runtime.dead_letter import LARGEST, DeadLetters, kept
-from streams.runtime.replay import Letter, letter_of, sent_again
+from streams.dead_letters import LARGEST, DeadLetters, Letter, kept, letter_of, sent_again
 
 AT = "2026-01-02T03:04:05.000Z"
 HEADERS = st.lists(st.tuples(st.text(min_size=1, max_size=8).filter(lambda n: not n.startswith("dlq.")), st.binary()))

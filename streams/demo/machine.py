@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.control.seal import new_key
-from streams.up.supervisor import Service
+from streams.demo.supervisor import Service
 
 LOOPBACK = "127.0.0.1"
 

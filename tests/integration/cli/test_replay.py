@@ -10,8 +10,7 @@ from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import FencedError
 from streams.batches import DeadLetter, Output, StoredRecord
-from streams.runtime.dead_letter import DeadLetters
-from streams.runtime.replay import ReplayError, read_letters, replay, replay_group
+from streams.dead_letters import DeadLetters, ReplayError, read_letters, replay, replay_group
 from tests.kafka_io import create_topic, read_all
 
 

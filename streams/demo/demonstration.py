@@ -18,13 +18,12 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from connectors.simulator import SimulatorAdmin
-from streams.up import findings
-from streams.up.account_view import active_by_segment, reported
-from streams.up.collect import read_topics
-from streams.up.demo_jobs import AUTHORIZATION_ID, DemoLists, export_jobs, import_job
-from streams.up.machine import Machine
-from streams.up.scenario import Record, Story, come_back, tell
-from streams.up.summary import Finding
+from streams.demo import findings
+from streams.demo.findings import Finding
+from streams.demo.jobs import AUTHORIZATION_ID, DemoLists, export_jobs, import_job
+from streams.demo.machine import Machine
+from streams.demo.observed import active_by_segment, read_topics, reported
+from streams.demo.story import Record, Story, come_back, tell
 
 log = structlog.get_logger(__name__)
 

@@ -1,5 +1,6 @@
-"""`cm-streams lag`: how far each consumer group is behind, in records that it could read."""
+"""`cm-streams lag` and `reset`: how far consumer groups are behind, and a stopped group set back."""
 
+import enum
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import orjson
 import typer
+from pydantic import SecretStr
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -16,7 +18,10 @@ from rich.table import Table
 from connectors.kafka.lag import LagReader, PartitionLag
 from connectors.kafka.settings import KafkaSettings
 from schemas.envelope import rfc3339
-from streams.cli.refusals import refusals
+from streams.batches import BatchError, BatchSettings, Security
+from streams.batches.reset import reset as reset_offsets
+from streams.cli.control import FAILED, refusals, refuse
+from streams.settings import StreamsSettings
 
 Groups = Annotated[list[str] | None, typer.Option("--group", help="Only this consumer group; may be repeated.")]
 Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.")]
@@ -37,14 +42,14 @@ def lag(
         looks = _looks(reader, group, topic, every if watch else None)
         if as_json:
             for lags in looks:
-                typer.echo(as_object(lags, datetime.now(UTC)))
+                typer.echo(lag_as_object(lags, datetime.now(UTC)))
         elif watch:
             with Live(console=Console(), auto_refresh=False) as live:
                 for lags in looks:
-                    live.update(as_table(lags), refresh=True)
+                    live.update(lag_as_table(lags), refresh=True)
         else:
             for lags in looks:
-                Console().print(as_table(lags))
+                Console().print(lag_as_table(lags))
 
 
 def _looks(
@@ -60,14 +65,14 @@ def _looks(
         return
 
 
-def as_object(lags: Sequence[PartitionLag], at: datetime) -> str:
+def lag_as_object(lags: Sequence[PartitionLag], at: datetime) -> str:
     """Return a look as JSON: the total, and every partition."""
     return orjson.dumps(
         {"at": rfc3339(at), "lag": sum(each.lag for each in lags), "partitions": [asdict(each) for each in lags]}
     ).decode()
 
 
-def as_table(lags: Sequence[PartitionLag]) -> Table:
+def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
     """Return a look as a table, with a total for each group and topic of several partitions."""
     table = Table("group", "topic")
     for name in ("partition", "committed", "end", "lag"):
@@ -99,3 +104,51 @@ def note(lag: PartitionLag) -> str:
     if lag.lost:
         return f"{lag.lost} records expired before they were read"
     return ""
+
+
+class Begin(enum.StrEnum):
+    """Where to begin."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+def reset(
+    group: Annotated[str, typer.Argument(help="Consumer group, as the refusal and `cm-streams lag` name it.")],
+    topic: Annotated[str, typer.Argument(help="The topic that was deleted, truncated, or whose records expired.")],
+    to: Annotated[Begin, typer.Option("--to", help="Its first record, or only what comes from now on.")] = (
+        Begin.EARLIEST
+    ),
+) -> None:
+    """Set a stopped group's offsets of one topic to its first records, so that the processor starts again.
+
+    Nothing is counted twice: rows remember what they hold. Stop the processor's workers first.
+    """
+    with refusals():
+        settings = group_settings(KafkaSettings(), group)
+        try:
+            done = reset_offsets(settings, topic, to.value)
+        except BatchError as refusal:
+            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+        for partition, before, now in done:
+            typer.echo(f"{topic}[{partition}]: {'no offset' if before is None else before} -> {now}")
+
+
+def group_settings(kafka: KafkaSettings, group: str) -> BatchSettings:
+    """Return what is needed to reach the broker in the group's name."""
+    return BatchSettings(
+        app_id=group,
+        bootstrap_servers=kafka.bootstrap_servers,
+        data_dir=StreamsSettings().data_dir,
+        partitions=kafka.partitions,
+        security=Security(
+            protocol=kafka.security_protocol,
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.sasl_username,
+            password=SecretStr(kafka.sasl_password.get_secret_value()),
+            ca_file=kafka.ssl_ca_location,
+            certificate_file=kafka.ssl_certificate_location,
+            key_file=kafka.ssl_key_location,
+            key_password=kafka.ssl_key_password,
+        ),
+    )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import orjson
 
 from schemas.audience_membership import AudienceMembership, AudienceSnapshot
-from streams.up.scenario import tell
+from streams.demo.story import tell
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
