@@ -1,4 +1,9 @@
-"""DOC"""
+"""Topics `cm_profile`, `cm_profile_changes` and `cm_erasures`: a person's mapped fields, and what became of them.
+
+`cm_profile` is keyed by e-mail, written by the profile aggregator, compacted. A field is absent until a message gave it
+a value. A record without a value is a tombstone: the person was erased, or has another address now. Streams that users
+add bring fields of their own; they come behind these.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -25,7 +30,7 @@ _Sums = dict[str, int]
 
 
 class CmProfile(Contract):
-    """One person, as far as the streams tell. Dates are RFC 3339 in UTC with milliseconds; sets are sorted."""
+    """One person, from what the streams report. Dates are RFC 3339 in UTC with milliseconds; sets are sorted."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -70,7 +75,7 @@ class CmProfile(Contract):
 class ProfileChange(Message):
     """One changed field of one profile. `at` and `event_id` are those of the event that changed it.
 
-    Told at least once: after a crash the same change may come again, in the same words.
+    Published at least once: after a crash the same change may come again, byte for byte.
     """
 
     email: str = Field(description="The profile's key.")

@@ -1,4 +1,4 @@
-"""Topics `cm_authorizations`, `cm_jobs` and `cm_webhooks`: who may act for whom, what to do, the webhook of a list."""
+"""Topics `cm_authorizations`, `cm_jobs` and `cm_webhooks`: access, what to do, and the webhook of each list."""
 
 from typing import Annotated, Literal, Self
 
@@ -130,7 +130,7 @@ class AnyJob(RootModel[Annotated[ExportJob | ImportJob, Field(discriminator="kin
 
 
 class WebhookRegistration(Contract):
-    """A list's webhook, and what its events do not say themselves. The secret path is not in it: it is derived."""
+    """A list's webhook, and what its events do not hold themselves. The secret path is not in it: it is derived."""
 
     list_id: str = Field(description="Also the record's key.")
     list_name: str = ""

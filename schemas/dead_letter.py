@@ -1,4 +1,4 @@
-"""Topics `<input>.dlq`: what could not be used. Key and value stay as they came; headers say why and from where.
+"""Topics `<input>.dlq`: what could not be used. Key and value stay as they came; headers hold reason and position.
 
 `letter` is the one way to make such a record. It never exceeds the size that it is given, whatever came in: a dead
 letter that the brokers refuse would stop its input for ever.

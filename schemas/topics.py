@@ -92,7 +92,7 @@ def _table() -> Iterator[Topic]:
             role="cm_profile_changes",
             key="email",
             model=ProfileChange,
-            writer="profile aggregator, when told to",
+            writer="profile aggregator, with PROFILE_CHANGES",
             doc="Each changed field of a profile, old and new value, and the event that changed it.",
         ),
         Topic(
@@ -117,7 +117,7 @@ def _table() -> Iterator[Topic]:
             role="cm_jobs",
             key="job id",
             model=AnyJob,
-            writer="CLI, console",
+            writer="CLI",
             doc="Export and import jobs.",
             cleanup="compact",
             retention_ms=FOREVER,
@@ -127,7 +127,7 @@ def _table() -> Iterator[Topic]:
             role="cm_authorizations",
             key="authorization id",
             model=Authorization,
-            writer="CLI, console, token refresh",
+            writer="CLI, token refresh",
             doc="Access to Campaign Monitor accounts, secrets sealed.",
             cleanup="compact",
             retention_ms=FOREVER,
@@ -202,7 +202,7 @@ def _table() -> Iterator[Topic]:
                 key="as the input",
                 model=None,
                 writer="the reader of " + topic.role,
-                doc=f"Records of {topic.role} that could not be used, bytes untouched; headers say why and from where.",
+                doc=f"Records of {topic.role} that could not be used, bytes untouched, with reason and position.",
                 retention_ms=30 * DAY_MS,
             )
 

@@ -1,7 +1,7 @@
 """Dead letters: refused records kept beside their topic, read again, and replayed once the cause is repaired.
 
 Kept: awaited before a batch settles, so that a record is settled only when it is either used or kept.
-Replayed: a replay is itself a consumer group. Its committed offsets say what was sent again, in the same transaction as
+Replayed: a replay is itself a consumer group. Its committed offsets are what was sent again, in the same transaction as
 the records, so that a replay that was interrupted or run twice sends nothing twice.
 """
 
@@ -76,11 +76,11 @@ LEFT_OUT = frozenset({dead_letter.LEFT_OUT_BYTES, dead_letter.LEFT_OUT_KEY_BYTES
 
 
 class ReplayError(RuntimeError):
-    """Dead letters cannot be read; says which topic and why."""
+    """Dead letters cannot be read; the message names the topic and the reason."""
 
 
 class Letter(NamedTuple):
-    """A dead letter with what its headers say; None or empty where they say nothing."""
+    """A dead letter and its headers' values; None or empty where there is no such header."""
 
     record: ConsumedRecord
     reason: str
@@ -132,7 +132,7 @@ def original(letter: Letter, topic: str) -> OutgoingRecord | None:
 
 
 def replay_group(settings: KafkaSettings, topic: str) -> str:
-    """Return the consumer group whose offsets say which dead letters of an input were sent again."""
+    """Return the consumer group whose offsets record which dead letters of an input were sent again."""
     return f"{settings.client_id}-replay-{topic}"
 
 

@@ -34,7 +34,7 @@ BROKER_RETRY_SECONDS = 2.0
 def refused_with_a_sentence() -> Iterator[None]:
     """Turn a start that settings or topics forbid into one sentence and exit code 78 (EX_CONFIG).
 
-    The code tells a supervisor that a restart cannot help before a person has changed something.
+    The code lets a supervisor know that a restart cannot help before a person has changed something.
     """
     try:
         yield

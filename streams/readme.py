@@ -64,13 +64,13 @@ README = Path(__file__).parent.parent / "README.md"
 
 def topics_table() -> str:
     """Return the table of public topics and their dead-letter topics."""
-    lines = ["| topic | key | value | written by | cleanup | what it says |", "|---|---|---|---|---|---|"]
+    lines = ["| topic | key | value | written by | cleanup | content |", "|---|---|---|---|---|---|"]
     lines += [_topic_row(topic) for topic in TOPICS.values() if topic.public]
     return "\n".join(lines)
 
 
 def filled(text: str) -> str:
-    """Return the README's text with every generated table made anew."""
+    """Return the README's text with every generated table filled in."""
     for name, table in (("topics", topics_table()), ("settings", settings_table())):
         begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
         before, found, rest = text.partition(begin)

@@ -52,7 +52,7 @@ class Verbs(TyperGroup):
         return as_command(getattr(importlib.import_module(module), attribute), cmd_name, about)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the verbs from the table, without importing what stands behind them."""
+        """List the verbs from the table, without importing what is behind them."""
         with formatter.section("Commands"):
             formatter.write_dl([(verb, about) for verb, (_module, _attribute, about) in VERBS.items()])
 

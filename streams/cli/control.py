@@ -71,7 +71,7 @@ async def control(sealer: Sealer | None = None) -> AsyncIterator[tuple[Jobs, Aut
 
 
 def with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
-    """Do something with all jobs at hand; what a person can mend ends in a sentence."""
+    """Run `work` with all jobs loaded; what a person can repair ends in a sentence."""
 
     async def run() -> T:
         async with control() as (jobs, _):

@@ -23,20 +23,20 @@ from streams.batches.reset import reset as reset_offsets
 from streams.cli.control import FAILED, refusals, refuse
 from streams.settings import StreamsSettings
 
-Groups = Annotated[list[str] | None, typer.Option("--group", help="Only this consumer group; may be repeated.")]
-Topics = Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.")]
+GroupOption = Annotated[list[str] | None, typer.Option("--group", help="Only this consumer group; may be repeated.")]
+TopicOption = Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.")]
 
 
 def lag(
-    group: Groups = None,
-    topic: Topics = None,
+    group: GroupOption = None,
+    topic: TopicOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
     every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks, with --watch.")] = 2.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a look.")] = False,
 ) -> None:
     """Show consumer lag by group, topic and partition.
 
-    Counts records that can be read: transaction markers, and what stands behind an open transaction, do not count.
+    Counts records that can be read: transaction markers, and what is behind an open transaction, do not count.
     """
     with refusals(), LagReader(KafkaSettings()) as reader:
         looks = _looks(reader, group, topic, every if watch else None)
@@ -68,7 +68,7 @@ def _looks(
 def lag_as_object(lags: Sequence[PartitionLag], at: datetime) -> str:
     """Return a look as JSON: the total, and every partition."""
     return orjson.dumps(
-        {"at": rfc3339(at), "lag": sum(each.lag for each in lags), "partitions": [asdict(each) for each in lags]}
+        {"at": rfc3339(at), "lag": sum(row.lag for row in lags), "partitions": [asdict(row) for row in lags]}
     ).decode()
 
 
@@ -78,8 +78,8 @@ def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
     for name in ("partition", "committed", "end", "lag"):
         table.add_column(name, justify="right")
     table.add_column("note")
-    for (group, topic), each in groupby(lags, key=lambda lag: (lag.group, lag.topic)):
-        rows = list(each)
+    for (group, topic), partitions in groupby(lags, key=lambda lag: (lag.group, lag.topic)):
+        rows = list(partitions)
         for row in rows:
             committed = "-" if row.committed is None else str(row.committed)
             behind = str(row.lag) if row.exact else f"~{row.lag}"
@@ -100,14 +100,14 @@ def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
 def note(lag: PartitionLag) -> str:
     """Return what is wrong with a group's place, if anything."""
     if lag.beyond:
-        return "behind the end: the topic was made anew or cut"
+        return "behind the end: the topic was recreated or truncated"
     if lag.lost:
         return f"{lag.lost} records expired before they were read"
     return ""
 
 
-class Begin(enum.StrEnum):
-    """Where to begin."""
+class ResetTarget(enum.StrEnum):
+    """Which record the group reads next."""
 
     EARLIEST = "earliest"
     LATEST = "latest"
@@ -116,8 +116,8 @@ class Begin(enum.StrEnum):
 def reset(
     group: Annotated[str, typer.Argument(help="Consumer group, as the refusal and `cm-streams lag` name it.")],
     topic: Annotated[str, typer.Argument(help="The topic that was deleted, truncated, or whose records expired.")],
-    to: Annotated[Begin, typer.Option("--to", help="Its first record, or only what comes from now on.")] = (
-        Begin.EARLIEST
+    to: Annotated[ResetTarget, typer.Option("--to", help="Its first record, or only what comes from now on.")] = (
+        ResetTarget.EARLIEST
     ),
 ) -> None:
     """Set a stopped group's offsets of one topic to its first records, so that the processor starts again.

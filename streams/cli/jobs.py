@@ -19,20 +19,22 @@ from streams.cli.control import create_job, refusals, refuse, with_jobs
 
 J = TypeVar("J", ExportJob, ImportJob)
 
-JobId = Annotated[str, typer.Option("--id", help="The job's id; made up without it.")]
-Name = Annotated[str, typer.Option(help="A name for people.")]
-Account = Annotated[str, typer.Option("--authorization", help="Id of the authorization to use (`auth list`).")]
-Client = Annotated[str, typer.Option("--client", help="Campaign Monitor client id.")]
-Stopped = Annotated[bool, typer.Option("--stopped", help="Create it without starting it.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Change the job with this id.")]
+JobIdOption = Annotated[str, typer.Option("--id", help="The job's id; made up without it.")]
+NameOption = Annotated[str, typer.Option(help="A name for people.")]
+AuthorizationOption = Annotated[
+    str, typer.Option("--authorization", help="Id of the authorization to use (`auth list`).")
+]
+ClientOption = Annotated[str, typer.Option("--client", help="Campaign Monitor client id.")]
+StoppedOption = Annotated[bool, typer.Option("--stopped", help="Create it without starting it.")]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Change the job with this id.")]
 
 DATA_TYPES = get_args(DataType)
 ACTIVITIES = get_args(ActivityKind)
 
 
 def create_export(
-    account: Account,
-    client: Client,
+    account: AuthorizationOption,
+    client: ClientOption,
     list_id: Annotated[str, typer.Option("--list", help="List to export to.")],
     audiences: Annotated[
         list[str] | None, typer.Option("--audience", help="Audience, by id or name; may be repeated. None = all.")
@@ -75,10 +77,10 @@ def create_export(
         float, typer.Option(min=0, max=1, help="Ask before a larger share of people is removed; 1 = never ask.")
     ] = 0.3,
     confirm_removals: Annotated[bool, typer.Option("--confirm-removals", help="Do not ask this time.")] = False,
-    job_id: JobId = "",
-    name: Name = "",
-    stopped: Stopped = False,
-    replace: Replace = False,
+    job_id: JobIdOption = "",
+    name: NameOption = "",
+    stopped: StoppedOption = False,
+    replace: ReplaceOption = False,
 ) -> None:
     """Create a job that keeps a list in step with audiences, and print its id."""
     now = _now()
@@ -115,8 +117,8 @@ def create_export(
 
 
 def create_import(
-    account: Account,
-    client: Client,
+    account: AuthorizationOption,
+    client: ClientOption,
     lists: Annotated[
         list[str] | None, typer.Option("--list", help="List to import; may be repeated. None = all of the client.")
     ] = None,
@@ -136,10 +138,10 @@ def create_import(
         ),
     ] = None,
     journeys: Annotated[bool, typer.Option(help="Also the e-mails of journeys.")] = True,
-    job_id: JobId = "",
-    name: Name = "",
-    stopped: Stopped = False,
-    replace: Replace = False,
+    job_id: JobIdOption = "",
+    name: NameOption = "",
+    stopped: StoppedOption = False,
+    replace: ReplaceOption = False,
 ) -> None:
     """Create a job that publishes subscribers and activity of a client's lists, and print its id."""
     now = _now()

@@ -10,13 +10,12 @@ import structlog
 import typer
 import uvloop
 
-from connectors import logs
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.settings import ControlSettings
 from connectors.kafka.settings import KafkaSettings
 from connectors.simulator import Simulator, SimulatorSettings
 from streams.process import refused_with_a_sentence, serve_health, wait_for_topics
-from streams.settings import StreamsSettings
+from streams.settings import start_process
 
 worker = typer.Typer(add_completion=False, no_args_is_help=True, help="Run a stream processor.")
 log = structlog.get_logger(__name__)
@@ -30,8 +29,7 @@ def profiles() -> None:
     from streams.profile.app import ProfileWorker
     from streams.profile.settings import ProfileSettings
 
-    settings = StreamsSettings()
-    logs.configure(settings.log_format, settings.log_level, process="profile-worker")
+    settings = start_process("profile-worker")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
         wait_for_topics(kafka)
@@ -50,8 +48,7 @@ def export() -> None:
     from streams.batches.process import run_process
     from streams.delivery.settings import ExportSettings
 
-    settings = StreamsSettings()
-    logs.configure(settings.log_format, settings.log_level, process="export-worker")
+    settings = start_process("export-worker")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
         wait_for_topics(kafka)
@@ -65,8 +62,7 @@ def connector() -> None:
     from connectors.importer.run import run
     from connectors.importer.settings import ImporterSettings
 
-    settings = StreamsSettings()
-    logs.configure(settings.log_format, settings.log_level, process="connector")
+    settings = start_process("connector")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
         wait_for_topics(kafka)
@@ -87,8 +83,7 @@ def webhooks() -> None:
     from connectors.webhook.run import run
     from connectors.webhook.settings import WebhookSettings
 
-    settings = StreamsSettings()
-    logs.configure(settings.log_format, settings.log_level, process="webhooks")
+    settings = start_process("webhooks")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
         wait_for_topics(kafka)
@@ -116,7 +111,7 @@ def simulator(
     seed: Annotated[int, typer.Option(help="The same seed and day give the same data.")] = 1,
     demo: Annotated[bool, typer.Option(help="Fill the account; --no-demo starts it empty.")] = True,
     now: Annotated[str | None, typer.Option(help="The clock's start, ISO with offset; else the real time.")] = None,
-    frozen: Annotated[bool, typer.Option(help="The clock stands still until it is moved.")] = False,
+    frozen: Annotated[bool, typer.Option(help="The clock does not move by itself.")] = False,
     rate_limit: Annotated[int, typer.Option(min=0, help="API calls a minute; 0 is no limit.")] = 0,
     address_limit: Annotated[int, typer.Option(min=0, help="Writes of one address in 10 s; 0 is no limit.")] = 0,
     add_delay_seconds: Annotated[float, typer.Option(min=0, help="Time an added subscriber is queued.")] = 0.0,

@@ -143,5 +143,5 @@ def letter_as_row(letter: Letter) -> tuple[str, ...]:
 
 
 def _named(settings: KafkaSettings, topic: str) -> str:
-    """Return the topic's name; a role of the table stands for the name in use."""
+    """Return the topic's name; a role is resolved to the name in use."""
     return settings.names()[topic] if topic in TOPICS else topic

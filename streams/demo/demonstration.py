@@ -23,7 +23,7 @@ from streams.demo.findings import Finding
 from streams.demo.jobs import AUTHORIZATION_ID, DemoLists, export_jobs, import_job
 from streams.demo.machine import Machine
 from streams.demo.observed import active_by_segment, read_topics, reported
-from streams.demo.story import Record, Story, come_back, tell
+from streams.demo.story import Story, StoryRecord, make_story, sequel
 
 log = structlog.get_logger(__name__)
 
@@ -33,18 +33,18 @@ LEAVERS = 5
 QUIET_SECONDS = 3.0
 """Nothing moved for so long: what was sent has arrived. Webhooks gather for 20 ms."""
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Demonstration:
     """The story, its people and lists, and the clients that it is played with."""
 
-    def __init__(self, machine: Machine, kafka: KafkaSettings, say: Tell) -> None:
+    def __init__(self, machine: Machine, kafka: KafkaSettings, report: Report) -> None:
         self._machine = machine
         self._kafka = kafka
-        self._say = say
+        self._report = report
         self._start = datetime.now(UTC) - timedelta(days=2)
-        self.story: Story = tell(people=PEOPLE, seed=7, start=self._start)
+        self.story: Story = make_story(people=PEOPLE, seed=7, start=self._start)
         self.lists: DemoLists
         self._left: set[str] = set()
         self._known = {f"person{number}@example.com" for number in range(KNOWN_READERS)}
@@ -77,18 +77,20 @@ class Demonstration:
     async def play(self, admin: SimulatorAdmin) -> None:
         """Publish the story, let people act at Campaign Monitor, and publish what happens next."""
         await self._publish(self.story.records)
-        self._say(f"published {len(self.story.records)} audience events of {PEOPLE} people")
+        self._report(f"published {len(self.story.records)} audience events of {PEOPLE} people")
         await self._quiet(admin)
         active = [s["EmailAddress"] for s in await admin.subscribers(self.lists.everyone) if s["State"] == "Active"]
         self._left = set(sorted(active)[:LEAVERS])
         for email in sorted(self._left):
             await admin.unsubscribe(self.lists.everyone, email)
-        self._say(f"{len(self._left)} people unsubscribed at Campaign Monitor")
+        self._report(f"{len(self._left)} people unsubscribed at Campaign Monitor")
         await self._quiet(admin)
-        sequel = come_back(self.story, sorted(self._left), datetime.now(UTC))
-        await self._publish(sequel.records)
-        self._say("upstream let the same people enter an audience again: none of them may be brought back")
-        self.story = Story(self.story.records + sequel.records, sequel.audiences_of, sequel.users, self.story.unusable)
+        comeback = sequel(self.story, sorted(self._left), datetime.now(UTC))
+        await self._publish(comeback.records)
+        self._report("upstream let the same people enter an audience again: none of them may be brought back")
+        self.story = Story(
+            self.story.records + comeback.records, comeback.audiences_of, comeback.users, self.story.unusable
+        )
         await self._quiet(admin)
 
     async def findings(self, admin: SimulatorAdmin) -> list[Finding]:
@@ -135,7 +137,7 @@ class Demonstration:
             if entry["ClientID"] == self.lists.client_id
         }
 
-    async def _publish(self, records: tuple[Record, ...]) -> None:
+    async def _publish(self, records: tuple[StoryRecord, ...]) -> None:
         topic = self._kafka.names()["audience-membership"]
         async with AsyncProducer(self._kafka, "upstream") as producer:
             await producer.publish_many(

@@ -16,7 +16,7 @@ from connectors.campaign_monitor.requests import Paging
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.kafka.settings import KafkaSettings, consumer_config
 from schemas.topics import TOPICS
-from streams.demo.findings import Kept
+from streams.demo.findings import TopicRecord
 from streams.demo.machine import Machine
 
 READ_SECONDS = 60.0
@@ -26,15 +26,15 @@ class IncompleteReadError(RuntimeError):
     """A topic was not read to its end in time."""
 
 
-async def read_topics(settings: KafkaSettings) -> dict[str, list[Kept]]:
+async def read_topics(settings: KafkaSettings) -> dict[str, list[TopicRecord]]:
     """Return every committed record of every topic, by the topic's role."""
     return await asyncio.to_thread(_read_topics, settings)
 
 
-def _read_topics(settings: KafkaSettings) -> dict[str, list[Kept]]:
+def _read_topics(settings: KafkaSettings) -> dict[str, list[TopicRecord]]:
     names = settings.names()
     role_of = {names[role]: role for role in TOPICS}
-    found: dict[str, list[Kept]] = {role: [] for role in TOPICS}
+    found: dict[str, list[TopicRecord]] = {role: [] for role in TOPICS}
     config = consumer_config(settings, "summary", f"summary-{uuid.uuid4().hex}")
     config["enable.partition.eof"] = True
     consumer = Consumer(config)
@@ -53,7 +53,7 @@ def _read_topics(settings: KafkaSettings) -> dict[str, list[Kept]]:
             for message in consumer.consume(5_000, 0.2):
                 error = message.error()
                 if error is None:
-                    found[role_of[message.topic()]].append(Kept(message.key(), message.value()))
+                    found[role_of[message.topic()]].append(TopicRecord(message.key(), message.value()))
                 elif error.code() == KafkaError._PARTITION_EOF:
                     open_partitions.discard((message.topic(), message.partition()))
     finally:
@@ -80,7 +80,7 @@ async def active_by_segment(here: Machine, list_id: str) -> dict[str, int]:
     """Return how many Active subscribers each segment of a list has, by its name."""
     async with CampaignMonitor.open(_key(here), _settings(here)) as api:
         found = await api.lists.segments(list_id)
-        return {one.title: (await api.segments.details(one.segment_id)).active_subscribers for one in found}
+        return {segment.title: (await api.segments.details(segment.segment_id)).active_subscribers for segment in found}
 
 
 async def reported(here: Machine, client_id: str) -> dict[str, int]:

@@ -60,7 +60,10 @@ VOCABULARY: list[tuple[str, str]] = [
     (r"\b(tell|tells|telling)\b(?!.*\bapart\b)", "publish, report, record, return"),
     (r"\bsaid\b", "reported, stated, stored"),
     (r"\banew\b|\bonce more\b|\bmade again\b", "again, recreate, retry, re-read"),
-    (r"\b(hear|hears|heard) of\b|\b(take|takes|took|taken|taking) in\b", "receive, merge, consume"),
+    (
+        r"\b(hear|hears|heard) of\b|\b(take|takes|took|taken|taking) in\b(?! (time|this time))",
+        "receive, merge, consume",
+    ),
     (r"\b(give|gives|gave|given|giving) up\b", "abandon, cancel, evict, skip"),
     (r"\bstands\b", "is, is stored, replaces"),
     (r"\bbe sure\b|\bbe_sure\b|\bunsure\b|\bdoubts?\b", "resync, outcome_unknown"),

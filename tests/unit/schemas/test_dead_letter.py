@@ -1,4 +1,4 @@
-"""A refused record is kept as it came, with headers that say why, and is never larger than the brokers take."""
+"""A refused record is kept as it came, with its reason in headers, and is never larger than the brokers take."""
 
 import hashlib
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def header(record: DeadLetterRecord, name: str) -> bytes | None:
     return dict(record.headers).get(name)
 
 
-def test_says_why_and_from_where() -> None:
+def test_headers_hold_the_reason_and_the_position() -> None:
     kept = output(refused(), AT, MAX)
     assert kept.topic == "in.dlq"
     assert read_back(kept)[1:] == ("no e-mail", "identity", "in", 3, 42, AT, None, True)
