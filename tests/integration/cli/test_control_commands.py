@@ -250,8 +250,19 @@ def test_lag_as_table_and_as_json(run: Run, settings: KafkaSettings) -> None:
 def test_dead_letters_are_listed_and_replayed(run: Run, settings: KafkaSettings) -> None:
     topic = settings.names()["cm_user"]
     origin = dead_letter.Origin(topic, 1, 7)
-    headers = dead_letter.headers("at: missing", dead_letter.Stage.SCHEMA, origin, "2026-01-02T00:00:00.000Z")
-    produce(settings.bootstrap_servers, topic + ".dlq", [(b"k", b"v", headers), (b"k2", b"\xff", headers)])
+    letters = [
+        dead_letter.letter(
+            *record,
+            [],
+            reason="at: missing",
+            stage=dead_letter.Stage.SCHEMA,
+            origin=origin,
+            at="2026-01-02T00:00:00.000Z",
+            max_bytes=settings.dead_letter_bytes(topic),
+        )
+        for record in ((b"k", b"v"), (b"k2", b"\xff"))
+    ]
+    produce(settings.bootstrap_servers, topic + ".dlq", letters)
     objects = [json.loads(line) for line in run("dead-letters", "list", "cm_user", "--json").stdout.splitlines()]
     assert sorted(row["key"] for row in objects) == ["k", "k2"]
     assert objects[0]["reason"] == "at: missing"
