@@ -10,7 +10,10 @@ from connectors import logs
 
 
 class StreamsSettings(BaseSettings):
-    """Where a process keeps its state and how it reports. Environment prefix `STREAMS_`."""
+    """Where a process keeps its state and how it reports. Environment prefix `STREAMS_`.
+
+    A value of the environment goes before one of the file `.env`; unknown names are ignored, as the file has others'.
+    """
 
     model_config = SettingsConfigDict(env_prefix="STREAMS_", env_file=".env", extra="ignore")
 

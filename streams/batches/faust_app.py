@@ -75,7 +75,7 @@ class FaustApp(faust.App):  # type: ignore[misc]  # faust is not typed
 
 
 def make_faust_app(settings: BatchSettings, runtime: BatchRuntime) -> FaustApp:
-    """The app with every setting that decides about lost or doubled records; the reasons are in docs/batches.md."""
+    """The app with every setting that decides about lost or doubled records; the reasons are in docs/faust-traps.md."""
     urls = [URL(f"kafka://{server.strip()}") for server in settings.bootstrap_servers.split(",")]
     app = FaustApp(
         settings.app_id,

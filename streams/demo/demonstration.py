@@ -33,13 +33,13 @@ LEAVERS = 5
 QUIET_SECONDS = 3.0
 """Nothing moved for so long: what was sent has arrived. Webhooks gather for 20 ms."""
 
-Report = Callable[[str], None]
+ShowLine = Callable[[str], None]
 
 
 class Demonstration:
     """The story, its people and lists, and the clients that it is played with."""
 
-    def __init__(self, machine: Machine, kafka: KafkaSettings, report: Report) -> None:
+    def __init__(self, machine: Machine, kafka: KafkaSettings, report: ShowLine) -> None:
         self._machine = machine
         self._kafka = kafka
         self._report = report
