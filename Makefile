@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 BUILT := $(VENV)/.built
-COMPILED := $(wildcard streams/*/*.pyx streams/*/*/*.p[yx][xdi])
+COMPILED := $(shell find streams -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults bench lint format types lock generate clean
+.PHONY: help setup run check test faults bench lint format types lock generate clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
@@ -35,6 +35,9 @@ lock:  ## resolve the dependencies again and write requirements.lock
 run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it to its end and checks it
 	@$(BIN)/cm-streams up $(if $(ONCE),--once)
 
+check: setup lint types  ## format, lint, types, unit and contract tests: a minute or so
+	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/contract
+
 test: setup lint types  ## unit, contract, component and integration tests, against a real broker
 	@$(BIN)/pytest -n 2 --dist worksteal tests --ignore tests/faults
 
@@ -47,7 +50,7 @@ bench: setup  ## measure against peers, into benchmarks/results.json (QUICK=1: u
 generate: setup  ## what is generated from code: schemas, AsyncAPI, the README's tables
 	@$(BIN)/python -m schemas.export && $(BIN)/python -m streams.readme
 
-format: setup  ## ruff: format and mend
+format: setup  ## ruff: format and repair
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 lint: setup  ## ruff: format and rules
@@ -58,4 +61,5 @@ types: setup  ## mypy, strict
 
 clean:  ## everything that was made here, the environment included
 	rm -rf $(VENV) .cache .data build *.egg-info
-	rm -f $(patsubst %.pyx,%.c,$(COMPILED)) $(patsubst %.pyx,%.*.so,$(COMPILED)) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f $(patsubst %.pyx,%.c,$(filter %.pyx,$(COMPILED))) $(patsubst %.pyx,%.*.so,$(filter %.pyx,$(COMPILED)))

@@ -32,7 +32,7 @@ class Refusal(StrEnum):
 
 
 class SourcePosition(Contract):
-    """Where the change stands in Kafka."""
+    """Where the change is in Kafka."""
 
     topic: str
     partition: int = Field(ge=0)
@@ -40,7 +40,10 @@ class SourcePosition(Contract):
 
 
 class DeliveryReceipt(Message):
-    """The final word on one change for one job. `at` is when Campaign Monitor's answer was accepted."""
+    """The outcome of one change for one job; there is exactly one receipt of each.
+
+    `at` is when Campaign Monitor accepted the change, or when it was settled without a call.
+    """
 
     job_id: str = Field(description="The export job.")
     list_id: str = Field(description="The Campaign Monitor list.")
@@ -58,7 +61,7 @@ class DeliveryReceipt(Message):
     reason: Refusal | None = Field(default=None, description="Why it was refused.")
     code: int | None = Field(default=None, description="Campaign Monitor's error code, where there was one.")
     message: str | None = Field(
-        default=None, description="One sentence for a person to read; also says which values were cut."
+        default=None, description="One sentence for a person to read; also names the values that were cut."
     )
     attempts: int = Field(default=0, ge=0, description="Calls that carried this change.")
     latency_ms: int | None = Field(

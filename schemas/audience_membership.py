@@ -21,7 +21,7 @@ class Audience(Contract):
 
 
 class Person(Message):
-    """What every membership event says about the person."""
+    """What every membership event holds about the person."""
 
     email: str = Field(description="The person's e-mail address; normalised, it is the record's key.")
     previous_email: str | None = Field(

@@ -21,7 +21,7 @@ class CmActivity(Message):
     status: str | None = Field(
         default=None, description="deactivate: unsubscribe, bounce or delete; update: the state, lower case."
     )
-    source: Literal["campaign", "journey", "webhook"] = Field(description="Where Campaign Monitor told it.")
+    source: Literal["campaign", "journey", "webhook"] = Field(description="Where Campaign Monitor reported it.")
     echo: bool = Field(default=False, description="Our own write coming back as a webhook; it moves no count.")
     name: str | None = None
     client_id: str | None = None

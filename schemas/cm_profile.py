@@ -1,14 +1,15 @@
-"""Topic `cm_profile`: the mapped fields of one person, keyed by e-mail. Written by the profile aggregator, compacted.
+"""Topics `cm_profile`, `cm_profile_changes` and `cm_erasures`: a person's mapped fields, and what became of them.
 
-A field is absent until a message gave it a value. A record without a value is a tombstone: the person was erased, or
-has another address now. Streams that users add bring fields of their own; they come behind these.
+`cm_profile` is keyed by e-mail, written by the profile aggregator, compacted. A field is absent until a message gave it
+a value. A record without a value is a tombstone: the person was erased, or has another address now. Streams that users
+add bring fields of their own; they come behind these.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from schemas.envelope import Contract
+from schemas.envelope import Contract, Message
 
 SCHEMA_VERSION = 1
 """Travels in a header; raised when this contract grows."""
@@ -29,7 +30,7 @@ _Sums = dict[str, int]
 
 
 class CmProfile(Contract):
-    """One person, as far as the streams tell. Dates are RFC 3339 in UTC with milliseconds; sets are sorted."""
+    """One person, from what the streams report. Dates are RFC 3339 in UTC with milliseconds; sets are sorted."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -69,3 +70,29 @@ class CmProfile(Contract):
     cm_hourlyopen: _Sums | None = Field(default=None, description="Campaign Monitor Hourly Events.")
     cm_hourofweek: _Sums | None = Field(default=None, description="Campaign Monitor Hour of Week Events.")
     cm_monthly: _Sums | None = Field(default=None, description="Campaign Monitor Opens By Month.")
+
+
+class ProfileChange(Message):
+    """One changed field of one profile. `at` and `event_id` are those of the event that changed it.
+
+    Published at least once: after a crash the same change may come again, byte for byte.
+    """
+
+    email: str = Field(description="The profile's key.")
+    field: str = Field(description="The field that changed.")
+    old: Any = Field(default=None, description="Value before; absent: there was none.")
+    new: Any = Field(default=None, description="Value after; absent: there is none any more.")
+    stream: str = Field(description="Topic of the event.")
+    partition: int
+    offset: int
+
+
+class ErasureReceipt(Contract):
+    """A person's profile is erased. The receipt names nobody: it is kept when the person is forgotten."""
+
+    schema_version: int = Field(default=1, ge=1)
+    request_id: str = Field(description="Id of the request, and the record's key.")
+    email_sha256: str = Field(description="SHA-256 of the address, hexadecimal, to match with a request that is known.")
+    outcome: Literal["erased", "unknown"] = Field(description="unknown: there was no profile under this address.")
+    requested_at: str = Field(description="RFC 3339, UTC.")
+    erased_at: str = Field(description="RFC 3339, UTC.")

@@ -1,4 +1,8 @@
-"""Topic `cm_user`: one imported subscriber of one list. Written by the import connector."""
+"""Topic `cm_user`: one imported subscriber of one list. Written by the import connector.
+
+A subscriber that changes is published again, with another event id; one that does not is published once. A list's
+states are separate records: who unsubscribed and came back has one of each, and the newer `at` counts.
+"""
 
 from pydantic import Field
 

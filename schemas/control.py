@@ -1,4 +1,4 @@
-"""Topics `cm_authorizations` and `cm_jobs`: who may act for whom, and what is to be done."""
+"""Topics `cm_authorizations`, `cm_jobs` and `cm_webhooks`: access, what to do, and the webhook of each list."""
 
 from typing import Annotated, Literal, Self
 
@@ -127,3 +127,21 @@ class AnyJob(RootModel[Annotated[ExportJob | ImportJob, Field(discriminator="kin
     def to_bytes(self) -> bytes:
         """Write the message as JSON in UTF-8."""
         return self.root.to_bytes()
+
+
+class WebhookRegistration(Contract):
+    """A list's webhook, and what its events do not hold themselves. The secret path is not in it: it is derived."""
+
+    list_id: str = Field(description="Also the record's key.")
+    list_name: str = ""
+    client_id: str
+    client_name: str = ""
+    time_zone: str = Field(description="The client's label; dates of events are local to it.")
+    job_ids: list[str] = Field(description="Import jobs that want it; the first is named in the records.")
+    authorization_id: str
+    webhook_id: str | None = Field(default=None, description="None while it could not be created.")
+    base_url: str = Field(default="", description="The public address that it was registered with.")
+    state: Literal["active", "missing", "failed", "removed"] = "missing"
+    problem: str | None = Field(default=None, description="What a person has to change, in a sentence.")
+    seen_active_at: Instant | None = Field(default=None, description="When it was last seen to be active.")
+    updated_at: Instant

@@ -1,4 +1,4 @@
-"""Topics `<input>.dlq`: what could not be used. Key and value stay as they came; headers say why and from where.
+"""Topics `<input>.dlq`: what could not be used. Key and value stay as they came; headers hold reason and position.
 
 `letter` is the one way to make such a record. It never exceeds the size that it is given, whatever came in: a dead
 letter that the brokers refuse would stop its input for ever.
@@ -154,15 +154,3 @@ def _headers_bytes(headers: LetterHeaders) -> int:
 
 def _digest(value: bytes) -> bytes:
     return hashlib.sha256(value).hexdigest().encode()
-
-
-def headers(reason: str, stage: Stage, origin: Origin, at: str) -> list[tuple[str, bytes]]:
-    """Return the headers of a dead letter; the record's own headers go before them, untouched."""
-    return [
-        (REASON, reason.encode()),
-        (STAGE, stage.encode()),
-        (TOPIC, origin.topic.encode()),
-        (PARTITION, str(origin.partition).encode()),
-        (OFFSET, str(origin.offset).encode()),
-        (AT, at.encode()),
-    ]

@@ -53,7 +53,7 @@ class Message(Contract):
     event_id: str | None = Field(
         default=None,
         max_length=128,
-        description="Names the event. The same event told twice has the same id, and is then counted once.",
+        description="Names the event. The same event published twice has the same id, and is then counted once.",
     )
     at: Instant = Field(description="When it happened (event time, UTC), not when it was published.")
 

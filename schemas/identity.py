@@ -36,7 +36,7 @@ def normalise_email(text: str) -> str | None:
 
 
 def domain_of(email: str) -> str:
-    """Return the host of a normalised address: what stands behind its last @. Equal hosts are one object."""
+    """Return the host of a normalised address: what follows its last @. Equal hosts are one object."""
     return sys.intern(email.rpartition("@")[2])
 
 

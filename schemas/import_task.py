@@ -16,7 +16,7 @@ Report = Literal["recipients", "opens", "clicks", "unsubscribes", "spam", "bounc
 
 
 class Source(Contract):
-    """What a chain reads, and what its rows do not say themselves."""
+    """What a chain reads, and what its rows do not hold themselves."""
 
     resource: Literal["users", "suppression", "report", "journey_report"]
     client_id: str
@@ -51,7 +51,7 @@ class Border(Contract):
 
 
 class Cursor(Contract):
-    """Where a chain stands. Packed ids are base64 of six bytes each, the beginning of an event id."""
+    """How far a chain is. Packed ids are base64 of six bytes each, the beginning of an event id."""
 
     phase: Literal["probe", "first", "cuts", "borders", "down", "forward"] = "first"
     page: int = Field(default=1, ge=1)
@@ -76,7 +76,7 @@ class Cursor(Contract):
     newest_cut: str | None = Field(default=None, description="Newest minute that `newest` does not hold whole.")
     floor: str | None = Field(default=None, description="Where this read began: nothing before it was looked at.")
     accounted: int = Field(default=0, description="Rows that earlier runs have published or left out.")
-    expected: int | None = Field(default=None, description="Rows that the report holds now, as a probe said.")
+    expected: int | None = Field(default=None, description="Rows that the report holds now, by a probe.")
     parts: int = Field(default=0, description="borders: chains that were divided off so far.")
     divided: bool = Field(default=False, description="down: not the chain that reads the newest rows.")
     deep: bool = Field(default=False, description="Reads everything again, because rows came later than the overlap.")

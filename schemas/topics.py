@@ -14,12 +14,10 @@ from schemas import dead_letter
 from schemas.audience_delivery import DeliveryReceipt
 from schemas.audience_membership import AudienceMembership
 from schemas.cm_activity import CmActivity
-from schemas.cm_profile import CmProfile
-from schemas.cm_profile_change import ErasureReceipt, ProfileChange
+from schemas.cm_profile import CmProfile, ErasureReceipt, ProfileChange
 from schemas.cm_user import CmUser
-from schemas.control import AnyJob, Authorization
+from schemas.control import AnyJob, Authorization, WebhookRegistration
 from schemas.import_task import ImportProgress, ImportTask
-from schemas.webhook_registration import WebhookRegistration
 
 Cleanup = Literal["delete", "compact"]
 
@@ -94,7 +92,7 @@ def _table() -> Iterator[Topic]:
             role="cm_profile_changes",
             key="email",
             model=ProfileChange,
-            writer="profile aggregator, when told to",
+            writer="profile aggregator, with PROFILE_CHANGES",
             doc="Each changed field of a profile, old and new value, and the event that changed it.",
         ),
         Topic(
@@ -119,7 +117,7 @@ def _table() -> Iterator[Topic]:
             role="cm_jobs",
             key="job id",
             model=AnyJob,
-            writer="CLI, console",
+            writer="CLI",
             doc="Export and import jobs.",
             cleanup="compact",
             retention_ms=FOREVER,
@@ -129,7 +127,7 @@ def _table() -> Iterator[Topic]:
             role="cm_authorizations",
             key="authorization id",
             model=Authorization,
-            writer="CLI, console, token refresh",
+            writer="CLI, token refresh",
             doc="Access to Campaign Monitor accounts, secrets sealed.",
             cleanup="compact",
             retention_ms=FOREVER,
@@ -204,7 +202,7 @@ def _table() -> Iterator[Topic]:
                 key="as the input",
                 model=None,
                 writer="the reader of " + topic.role,
-                doc=f"Records of {topic.role} that could not be used, bytes untouched; headers say why and from where.",
+                doc=f"Records of {topic.role} that could not be used, bytes untouched, with reason and position.",
                 retention_ms=30 * DAY_MS,
             )
 

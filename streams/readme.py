@@ -1,26 +1,77 @@
-"""Fills the README's generated tables, between their markers: topics and settings.
+"""The tables that the README shows: public topics and every setting of every process."""
 
-Run `python -m streams.readme` after one of them changed; a test fails while the README differs.
-"""
-
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from pydantic import SecretStr
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings
+
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.settings import ControlSettings
+from connectors.importer.settings import ImporterSettings
+from connectors.kafka.settings import KafkaSettings
+from connectors.webhook.settings import WebhookSettings
 from schemas.topics import TOPICS, Topic
-from streams import settings_table
+from streams.delivery.settings import ExportSettings
+from streams.profile.settings import ProfileSettings
+from streams.settings import StreamsSettings
+
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    StreamsSettings,
+    KafkaSettings,
+    CampaignMonitorSettings,
+    ControlSettings,
+    ExportSettings,
+    ProfileSettings,
+    ImporterSettings,
+    WebhookSettings,
+)
+
+
+def setting_rows() -> Iterator[tuple[str, str, str]]:
+    """Yield (environment variable, default, meaning) of each setting, class by class."""
+    for settings in SETTINGS:
+        prefix = str(settings.model_config.get("env_prefix", ""))
+        for name, field in settings.model_fields.items():
+            yield (
+                f"{prefix}{name}".upper(),
+                _default(field.get_default(call_default_factory=True)),
+                field.description or "",
+            )
+
+
+def settings_table() -> str:
+    """Return the README's table of settings."""
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | {default} | {meaning} |" for name, default, meaning in setting_rows()]
+    return "\n".join(lines)
+
+
+def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "required"
+    if isinstance(value, SecretStr):
+        return "" if not value.get_secret_value() else "(secret)"
+    if value in (None, "", [], {}):
+        return ""
+    return f"`{value}`"
+
 
 README = Path(__file__).parent.parent / "README.md"
 
 
 def topics_table() -> str:
     """Return the table of public topics and their dead-letter topics."""
-    lines = ["| topic | key | value | written by | cleanup | what it says |", "|---|---|---|---|---|---|"]
+    lines = ["| topic | key | value | written by | cleanup | content |", "|---|---|---|---|---|---|"]
     lines += [_topic_row(topic) for topic in TOPICS.values() if topic.public]
     return "\n".join(lines)
 
 
 def filled(text: str) -> str:
-    """Return the README's text with every generated table made anew."""
-    for name, table in (("topics", topics_table()), ("settings", settings_table.as_markdown())):
+    """Return the README's text with every generated table filled in."""
+    for name, table in (("topics", topics_table()), ("settings", settings_table())):
         begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
         before, found, rest = text.partition(begin)
         _old, closed, after = rest.partition(end)

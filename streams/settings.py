@@ -6,9 +6,14 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors import logs
+
 
 class StreamsSettings(BaseSettings):
-    """Where a process keeps its state and how it reports. Environment prefix `STREAMS_`."""
+    """Where a process keeps its state and how it reports. Environment prefix `STREAMS_`.
+
+    A value of the environment goes before one of the file `.env`; unknown names are ignored, as the file has others'.
+    """
 
     model_config = SettingsConfigDict(env_prefix="STREAMS_", env_file=".env", extra="ignore")
 
@@ -22,3 +27,16 @@ class StreamsSettings(BaseSettings):
     health_port: int = Field(
         default=0, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0 = a free one."
     )
+
+
+def start_process(process: str, *, log_level: str | None = None) -> StreamsSettings:
+    """Return the settings of this process, once its log lines have their form and carry the process's name.
+
+    `log_level` replaces the configured level: commands that answer on standard output log warnings only.
+
+    Raises:
+        ValidationError: a setting is wrong; the console script turns it into a sentence that names it.
+    """
+    settings = StreamsSettings()
+    logs.configure(settings.log_format, log_level or settings.log_level, process=process)
+    return settings

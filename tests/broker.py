@@ -29,7 +29,7 @@ class Broker:
 
 
 class BrokerKeeper:
-    """Starts the broker once, on demand, and tells every worker where it is."""
+    """Starts the broker once, on demand, and gives every worker its address."""
 
     def __init__(self) -> None:
         self.broker: Broker | None = None

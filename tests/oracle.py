@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 FEWEST_OBLIGATIONS = 1000
 """A run with less proves nothing."""
-LEAST_SHARE_IN_HAND = 0.8
+MIN_SHARE_IN_HAND = 0.8
 """Of the kills, so many must hit a worker with work in hand."""
 
 
@@ -62,17 +62,17 @@ def event(number: int, amount: int) -> bytes:
 
 
 def expected(events: Iterable[Event]) -> dict[bytes, Expected]:
-    """Fold the input: only what says {"i": ..., "v": ...}; the rest is poison and must be among the dead letters."""
+    """Fold the input: only what is {"i": ..., "v": ...}; the rest is poison and must be among the dead letters."""
     rows: dict[bytes, Expected] = {}
-    for each in sorted(events, key=lambda e: (e.partition, e.offset)):
-        content = parsed(each.value)
+    for event in sorted(events, key=lambda e: (e.partition, e.offset)):
+        content = parsed(event.value)
         if content is None:
             continue
-        row = rows.setdefault(each.key, Expected())
+        row = rows.setdefault(event.key, Expected())
         row.numbers.add(content["i"])
         row.total += content["v"]
         row.last_number = content["i"]
-        row.last_offset = each.offset
+        row.last_offset = event.offset
     return rows
 
 
@@ -116,4 +116,4 @@ def numbers_of(bits: str) -> set[int]:
 def assert_not_void(verdict: Verdict, kills: int = 0, in_hand: int = 0) -> None:
     """A green run must have had something to lose."""
     assert verdict.obligations >= FEWEST_OBLIGATIONS, f"void: only {verdict.obligations} obligations"
-    assert in_hand >= LEAST_SHARE_IN_HAND * kills, f"void: {in_hand} of {kills} kills hit a worker with work in hand"
+    assert in_hand >= MIN_SHARE_IN_HAND * kills, f"void: {in_hand} of {kills} kills hit a worker with work in hand"

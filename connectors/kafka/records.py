@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 RecordFields = tuple[str, bytes | None, bytes | None, Headers | None, int | None]
 """What every record to publish is: topic, key, value, headers, partition."""

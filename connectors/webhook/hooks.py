@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from connectors.campaign_monitor.client.entities import Webhook
 from connectors.campaign_monitor.client.list_endpoints import WEBHOOK_EVENTS
 from connectors.webhook.verify import ROOT
-from schemas.control import ExportJob, ImportJob
-from schemas.webhook_registration import WebhookRegistration
+from schemas.control import ExportJob, ImportJob, WebhookRegistration
 
 FAILED_FOR = timedelta(days=8)
 """Campaign Monitor switches a webhook off after more than a week of errors: so far back events may be missing."""

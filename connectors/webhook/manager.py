@@ -20,11 +20,10 @@ from connectors.webhook import metrics
 from connectors.webhook.hooks import Activate, Create, Delete, Poll, Step, is_ours, steps, wanted_lists
 from connectors.webhook.settings import WebhookSettings
 from connectors.webhook.verify import path_of
-from schemas.control import ImportJob
+from schemas.control import ImportJob, WebhookRegistration
 from schemas.envelope import rfc3339
 from schemas.import_task import ImportTask
 from schemas.topics import TopicNames
-from schemas.webhook_registration import WebhookRegistration
 
 log = structlog.get_logger(__name__)
 

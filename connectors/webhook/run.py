@@ -29,8 +29,7 @@ from connectors.webhook.manager import HookManager, keep
 from connectors.webhook.server import Receiver
 from connectors.webhook.settings import WebhookSettings
 from connectors.webhook.translate import Addressee
-from schemas.control import Authorization
-from schemas.webhook_registration import WebhookRegistration
+from schemas.control import Authorization, WebhookRegistration
 
 log = structlog.get_logger(__name__)
 

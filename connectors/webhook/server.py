@@ -171,8 +171,17 @@ class Receiver:
         if len(body) > self._most_quarantined:
             return self._rejected(400, "unreadable and too long to keep")
         origin = dead_letter.Origin(f"webhook:{list_id}", 0, 0)
-        headers = dead_letter.headers(reason, dead_letter.Stage.DECODE, origin, at)
-        if not await self._published([OutgoingRecord(self._dead_letters, list_id.encode(), body, headers)]):
+        kept = dead_letter.letter(
+            list_id.encode(),
+            body,
+            (),
+            reason=reason,
+            stage=dead_letter.Stage.DECODE,
+            origin=origin,
+            at=at,
+            max_bytes=self._most_quarantined + dead_letter.MIN_BYTES,
+        )
+        if not await self._published([OutgoingRecord(self._dead_letters, *kept)]):
             return self._rejected(503, "broker")
         metrics.QUARANTINED.inc()
         log.warning("webhook post kept as a dead letter", list_id=list_id, reason=reason, bytes=len(body))

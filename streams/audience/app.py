@@ -12,7 +12,7 @@ from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.kafka.client_config import aiokafka_config
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
-from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.settings import DEAD_LETTER_ROOM, KafkaSettings
 from schemas.control import AnyJob, ExportJob
 from streams.audience.agent import AudienceAgent
 from streams.audience.commands import RowChanges
@@ -46,6 +46,7 @@ class ExportWorker:
         """`overrides` go into the batch settings: tests run with fewer partitions and shorter waits."""
         names = kafka.names()
         self.names = names
+        self._kafka = kafka
         self.app = BatchApp(
             batch_settings(streams, kafka, export, **overrides), dead_letters=self._keep, misplaced=self._keep
         )
@@ -154,6 +155,7 @@ def batch_settings(
         "data_dir": streams.data_dir / "export",
         "instance_id": export.instance_id,
         "max_record_bytes": min(1_000_000, kafka.max_message_bytes - 10_000),
+        "producer_options": {"message.max.bytes": kafka.max_message_bytes + DEAD_LETTER_ROOM},
         "create_topics": True,
     }
     return BatchSettings(**{**values, **overrides})

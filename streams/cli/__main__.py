@@ -1,5 +1,130 @@
-"""`python -m streams.cli` is `cm-streams`."""
+"""`cm-streams`: one verb per thing that people do. Each group of them is a module, imported when it is used."""
 
-from streams.cli import main
+import importlib
+import importlib.metadata
+import sys
+from typing import Any
 
-main()
+import typer
+from pydantic import ValidationError
+from typer.core import TyperCommand, TyperGroup
+
+CONFIGURATION_ERROR = 78
+"""Exit code of a start that settings or topics forbid (EX_CONFIG of sysexits.h): a restart cannot help."""
+
+# verb -> (module, attribute, help). A module is imported when its verb is used: `cm-streams lag` needs no Faust.
+VERBS: dict[str, tuple[str, str, str]] = {
+    "up": ("streams.cli.up", "up", "Start everything on this machine, with a demonstration."),
+    "worker": ("streams.cli.processes", "worker", "Run a stream processor: export or profiles."),
+    "connector": ("streams.cli.processes", "connector", "Run the import connector."),
+    "webhooks": ("streams.cli.processes", "webhooks", "Run the webhook receiver."),
+    "simulator": ("streams.cli.processes", "simulator", "Run a local Campaign Monitor."),
+    "auth": ("streams.cli.authorizations", "app", "Authorizations: add, list, remove."),
+    "job": ("streams.cli.jobs", "app", "Export and import jobs: create, list, show, start, stop, remove."),
+    "export": ("streams.cli.export", "app", "Plan an export, find and repair drift."),
+    "import": ("streams.cli.imports", "app", "Run an import and watch it."),
+    "validate": ("streams.cli.export", "validate", "Check audience-membership events, one JSON a line."),
+    "mapping": ("streams.cli.mapping", "app", "Check, show and rebuild mappings."),
+    "eval": ("streams.cli.mapping", "evaluate", "Evaluate mapping expressions, one JSON a line."),
+    "explain": ("streams.cli.mapping", "explain", "Show what every mapping of a stream yields for a message."),
+    "profile": ("streams.cli.profile", "app", "Show a profile."),
+    "erase": ("streams.cli.profile", "erase", "Erase a person everywhere."),
+    "lag": ("streams.cli.groups", "lag", "Consumer lag by group, topic and partition."),
+    "reset": ("streams.cli.groups", "reset", "Set a stopped processor's offsets of a topic back."),
+    "check-topics": ("streams.cli.topics", "check_topics", "Check the topics, or create them."),
+    "dead-letters": ("streams.cli.topics", "dead_letters", "List dead letters."),
+    "replay-dead-letters": ("streams.cli.topics", "replay", "Send dead letters to their topics again."),
+}
+
+
+class Verbs(TyperGroup):
+    """A group that imports a verb's module when the verb is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the verbs in the order of the table."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the verb's command, or None for an unknown verb."""
+        if cmd_name not in VERBS:
+            return None
+        module, attribute, about = VERBS[cmd_name]
+        return as_command(getattr(importlib.import_module(module), attribute), cmd_name, about)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the verbs from the table, without importing what is behind them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, about) for verb, (_module, _attribute, about) in VERBS.items()])
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write plain help: the rich one would import every verb."""
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        self.format_options(ctx, formatter)
+
+
+def as_command(target: Any, name: str, about: str) -> TyperCommand | TyperGroup:
+    """Return a command for a typer app or a plain function."""
+    if isinstance(target, typer.Typer):
+        app = target
+    else:
+        app = typer.Typer(add_completion=False)
+        app.command(name=name, help=target.__doc__ or about)(target)
+    command = typer.main.get_command(app)
+    command.name = name
+    return command  # type: ignore[return-value]  # typer builds one of the two, and declares their common base
+
+
+cli = typer.Typer(
+    cls=Verbs, add_completion=False, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cm-streams {importlib.metadata.version('cm-streams')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def about(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Keep Kafka and Campaign Monitor in step: audiences out, subscribers and activity in, profiles from both."""
+
+
+def main() -> None:
+    """Entry point: settings that are missing or wrong end in one sentence that names them."""
+    try:
+        cli(prog_name="cm-streams")
+    except ValidationError as error:
+        sys.stderr.write(settings_sentence(error) + "\n")
+        sys.exit(CONFIGURATION_ERROR)
+
+
+def settings_sentence(error: ValidationError) -> str:
+    """Return a sentence that names each wrong setting, what is wrong and how it is spelt in the environment.
+
+    The value is never repeated: it may be a secret.
+    """
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False):
+        name = "_".join(str(part) for part in fault["loc"])
+        faults.append(f"{_environment_name(error.title, name)}: {fault['msg'].removeprefix('Value error, ')}")
+    return "cm-streams cannot start, a setting is missing or wrong. " + "; ".join(faults)
+
+
+def _environment_name(settings_class: str, field: str) -> str:
+    from streams.readme import SETTINGS
+
+    for settings in SETTINGS:
+        if settings.__name__ == settings_class:
+            prefix = str(settings.model_config.get("env_prefix", ""))
+            return f"{prefix}{field}".upper()
+    return field
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""`cm-streams auth`: who may act for whom at Campaign Monitor."""
+"""`cm-streams auth`: access to Campaign Monitor accounts."""
 
 import asyncio
 import os
@@ -20,8 +20,7 @@ from connectors.control.access import Access
 from connectors.control.seal import Sealer
 from connectors.control.seal import new_key as make_key
 from connectors.control.settings import ControlSettings
-from streams.cli.control import control
-from streams.cli.refusals import refusals, refuse
+from streams.cli.control import control, refusals, refuse
 
 app = typer.Typer(no_args_is_help=True, help="Authorizations: add, list, remove.")
 
@@ -68,13 +67,21 @@ def list_all(as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
     with refusals():
         found = asyncio.run(read())
         if as_json:
-            for one in found.values():
-                typer.echo(orjson.dumps(one.model_dump(mode="json", exclude={"sealed"})).decode())
+            for authorization in found.values():
+                typer.echo(orjson.dumps(authorization.model_dump(mode="json", exclude={"sealed"})).decode())
             return
         table = Table("id", "description", "kind", "state", "problem", "key", "updated")
-        for one in found.values():
-            updated = f"{one.updated_at:%Y-%m-%d %H:%M}"
-            table.add_row(one.id, one.description, one.kind, one.state, one.problem or "", one.key_id, updated)
+        for authorization in found.values():
+            updated = f"{authorization.updated_at:%Y-%m-%d %H:%M}"
+            table.add_row(
+                authorization.id,
+                authorization.description,
+                authorization.kind,
+                authorization.state,
+                authorization.problem or "",
+                authorization.key_id,
+                updated,
+            )
         Console().print(table)
 
 

@@ -1,17 +1,60 @@
-"""The control topics, for as long as a command needs them."""
+"""What a command needs around its work: the control topics, and a sentence with an exit code when it cannot be done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from connectors.control.authorizations import Authorizations
-from connectors.control.jobs import Jobs
-from connectors.control.seal import Sealer
-from connectors.kafka.producer import AsyncProducer
+import typer
+from confluent_kafka import KafkaException
+
+from connectors import logs
+from connectors.control.authorizations import Authorizations, UnknownAuthorizationError
+from connectors.control.jobs import Jobs, UnknownJobError
+from connectors.control.seal import Sealer, SealError
+from connectors.kafka.admin import CONFIGURATION_ERROR, BrokersUnreachableError, TopicsRefusedError
+from connectors.kafka.client_config import NoBrokerError
+from connectors.kafka.producer import AsyncProducer, PublishError
+from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.transaction import TransactionError
 from schemas.control import ExportJob, ImportJob
-from streams.cli.refusals import refusals, refuse
+
+FAILED = 1
+SENTENCES = (
+    BrokersUnreachableError,
+    ReadError,
+    PublishError,
+    TransactionError,
+    UnknownAuthorizationError,
+    UnknownJobError,
+)
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Turn errors that a person can do something about into their sentence; settings and topics exit with 78.
+
+    Standard output belongs to the command's answer, so from here on only warnings are logged, and to standard error.
+    """
+    logs.configure("console", "warning", process="cli")
+    try:
+        yield
+    except (TopicsRefusedError, SealError, NoBrokerError) as refusal:
+        refuse(str(refusal), CONFIGURATION_ERROR)
+    except SENTENCES as refusal:
+        refuse(str(refusal.args[0]))
+    except KafkaException as failure:
+        refuse(f"Kafka did not answer: {failure.args[0].str()}; is KAFKA_BOOTSTRAP_SERVERS right?")
+
+
+def refuse(sentence: str, code: int = FAILED) -> NoReturn:
+    """End the command with a sentence."""
+    sys.stderr.write(sentence + "\n")
+    raise typer.Exit(code)
+
 
 T = TypeVar("T")
 
@@ -29,7 +72,7 @@ async def control(sealer: Sealer | None = None) -> AsyncIterator[tuple[Jobs, Aut
 
 
 def with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
-    """Do something with all jobs at hand; what a person can mend ends in a sentence."""
+    """Run `work` with all jobs loaded; what a person can repair ends in a sentence."""
 
     async def run() -> T:
         async with control() as (jobs, _):

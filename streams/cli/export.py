@@ -1,6 +1,8 @@
-"""`cm-streams export`: what a job would do, and whether its list still is as it was left."""
+"""`cm-streams export` and `validate`: what a job would do, whether its list drifted, events checked beforehand."""
 
 import asyncio
+import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
@@ -22,8 +24,8 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
-from streams.cli.control import control
-from streams.cli.refusals import FAILED, refusals, refuse
+from streams.audience.decode import FUTURE_TOLERANCE_MS, Unreadable, decode
+from streams.cli.control import FAILED, control, refusals, refuse
 from streams.delivery import commands, snapshot
 from streams.delivery.segments import planned
 from streams.delivery.shared import Shared
@@ -33,21 +35,21 @@ from streams.domain.preview import SHOWN, DriftReport, Preview, compare, preview
 from streams.domain.values import option_text
 
 CANNOT_PREVIEW = 3
-"""Exit code when nothing can be said; 0 with `nothing to do` means that there is nothing to do."""
+"""Exit code when there is no answer; 0 with `nothing to do` means that there is nothing to do."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Plan an export, find and repair drift.")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 class CannotPreviewError(RuntimeError):
-    """Why nothing can be said about the job."""
+    """Why a job cannot be previewed or compared; one sentence."""
 
 
 @app.command()
 def plan(job: str, as_json: AsJson = False) -> None:
     """Show what a job would do now: adds, updates, removals, who is blocked, what is made, calls, billable contacts.
 
-    Nothing is written anywhere. Ends with 3 when it cannot be said.
+    Nothing is written anywhere. Ends with 3 when there is no answer.
     """
     with refusals():
         try:
@@ -75,7 +77,7 @@ def reconcile(
 ) -> None:
     """Compare the list with what was delivered; with --repair, have the worker send what differs again.
 
-    Ends with 1 when something differs and was not repaired, with 3 when it cannot be said.
+    Ends with 1 when something differs and was not repaired, with 3 when there is no answer.
     """
     with refusals():
         try:
@@ -98,8 +100,8 @@ def reconcile(
         raise typer.Exit(FAILED)
 
 
-class _Scene:
-    """What both commands look at."""
+class _ExportView:
+    """What both commands read: the job, its list and what the workers share about it."""
 
     def __init__(self, job: ExportJob, api: CampaignMonitor, shared: Shared, listed: ListView) -> None:
         self.job = job
@@ -110,15 +112,15 @@ class _Scene:
 
 async def _plan(job_id: str) -> Preview:
     kafka = KafkaSettings()
-    async with _scene(kafka, job_id) as scene:
-        there = await snapshot.subscribers(scene.api, scene.job.list_id)
-        found = preview(snapshot.rows(kafka), scene.listed, scene.shared.catalogue, there)
-        fields = {field_name(it.name): it for it in await scene.api.lists.custom_fields(scene.job.list_id)}
-        titles = {it.title for it in await scene.api.lists.segments(scene.job.list_id)}
-        for view in scene.listed.jobs:
-            names = [view.job.custom_field_name, *(it.custom_field for it in view.job.field_mappings)]
-            found.fields_missing += [it for it in names if field_name(it) not in fields]
-        plans = planned(scene.listed, scene.shared.catalogue)
+    async with _export_view(kafka, job_id) as export:
+        there = await snapshot.subscribers(export.api, export.job.list_id)
+        found = preview(snapshot.rows(kafka), export.listed, export.shared.catalogue, there)
+        fields = {field_name(field.name): field for field in await export.api.lists.custom_fields(export.job.list_id)}
+        titles = {segment.title for segment in await export.api.lists.segments(export.job.list_id)}
+        for view in export.listed.jobs:
+            names = [view.job.custom_field_name, *(mapping.custom_field for mapping in view.job.field_mappings)]
+            found.fields_missing += [name for name in names if field_name(name) not in fields]
+        plans = planned(export.listed, export.shared.catalogue)
         found.segments_missing = sorted(plans.keys() - titles)
         for made in plans.values():
             known = fields.get(field_name(made.field))
@@ -128,22 +130,24 @@ async def _plan(job_id: str) -> Preview:
 
 async def _reconcile(job_id: str, repair: bool) -> DriftReport:
     kafka = KafkaSettings()
-    async with _scene(kafka, job_id) as scene:
-        there = await snapshot.subscribers(scene.api, scene.job.list_id)
-        names = [view.job.custom_field_name for view in scene.listed.jobs]
-        names += [it.custom_field for view in scene.listed.jobs for it in view.job.field_mappings]
+    async with _export_view(kafka, job_id) as export:
+        there = await snapshot.subscribers(export.api, export.job.list_id)
+        names = [view.job.custom_field_name for view in export.listed.jobs]
+        names += [mapping.custom_field for view in export.listed.jobs for mapping in view.job.field_mappings]
         plain = {name: field_name(name) for name in names}
-        report = compare(snapshot.rows(kafka), scene.listed, scene.shared.catalogue, there, plain)
+        report = compare(snapshot.rows(kafka), export.listed, export.shared.catalogue, there, plain)
         if repair and report.repairable:
             topic = kafka.names()["cm_membership-commands"]
-            outputs = [commands.write(topic, email, commands.Resend(scene.job.list_id)) for email in report.repairable]
+            outputs = [commands.write(topic, email, commands.Resend(export.job.list_id)) for email in report.repairable]
             async with AsyncProducer(kafka, "cli-repair") as producer:
-                await producer.publish_many(OutgoingRecord(it.topic, it.key, it.value) for it in outputs)
+                await producer.publish_many(
+                    OutgoingRecord(output.topic, output.key, output.value) for output in outputs
+                )
         return report
 
 
 @asynccontextmanager
-async def _scene(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Scene]:
+async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_ExportView]:
     settings, secrets = CampaignMonitorSettings(), ControlSettings()
     sealer = Sealer.from_settings(secrets) if secrets.encryption_key.get_secret_value() else None
     async with control(sealer) as (jobs, authorizations), Transport(settings) as transport:
@@ -158,7 +162,7 @@ async def _scene(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Scene]:
             raise CannotPreviewError(str(fault)) from None
         shared = _shared(kafka, jobs, job)
         async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:
-            yield _Scene(job, api, shared, _as_if_running(shared, job))
+            yield _ExportView(job, api, shared, _as_if_running(shared, job))
 
 
 def _shared(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> Shared:
@@ -166,7 +170,7 @@ def _shared(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> Shared:
     for part in snapshot.newest(kafka, kafka.names()["cm_export-state"]):
         for key, value in part.items():
             shared.take(key, value)
-    shared.jobs_are(it for it in jobs.exports().values() if it.list_id == job.list_id)
+    shared.jobs_are(export for export in jobs.exports().values() if export.list_id == job.list_id)
     return shared
 
 
@@ -181,7 +185,7 @@ def _as_if_running(shared: Shared, job: ExportJob) -> ListView:
 
 
 class _NoPublisher:
-    """Looking writes nothing."""
+    """A preview publishes nothing."""
 
     async def publish_all(self, outputs: Any) -> None:
         """Refuse."""
@@ -190,3 +194,36 @@ class _NoPublisher:
     async def publish(self, *_: Any, **__: Any) -> tuple[int, int]:
         """Refuse."""
         raise RuntimeError("a plan writes nothing")
+
+
+def validate(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a faulty line, for other programs.")] = False,
+) -> None:
+    """Check audience-membership events from standard input, one JSON a line; also CloudEvents and Lytics triggers.
+
+    Prints `line N: where: what` for each fault, and a summary. Ends with 1 when a line is faulty.
+    """
+    lines = faults = 0
+    now = int(time.time() * 1000)
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        if not line.strip():
+            continue
+        lines += 1
+        event = decode(line.strip(), (), number, now)
+        if isinstance(event, Unreadable):
+            faults += 1
+            _show(number, event.stage, event.reason, as_json)
+        elif event.at >= now + FUTURE_TOLERANCE_MS:
+            faults += 1
+            _show(number, "schema", "at: lies in the future, and would be cut", as_json)
+    if not as_json:
+        typer.echo(f"{lines} lines, {faults} faulty" if faults else f"{lines} lines, all good")
+    if faults:
+        raise typer.Exit(FAILED)
+
+
+def _show(number: int, stage: str, reason: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(orjson.dumps({"line": number, "stage": str(stage), "reason": reason}))
+    else:
+        typer.echo(f"line {number}: {reason}")

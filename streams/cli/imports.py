@@ -32,19 +32,18 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
-from streams.cli.control import control
-from streams.cli.refusals import refusals, refuse
+from streams.cli.control import control, refusals, refuse
 
 app = typer.Typer(no_args_is_help=True, help="Run an import and watch it.")
 
-MOST_LINES = 20
+MAX_LINES = 20
 """Lists and campaigns that are shown one by one; the others are counted."""
 
 
 @app.command()
 def run(
     job: Annotated[str, typer.Argument(help="The import job.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell pages, calls and time.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate pages, calls and time.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Only watch; other processes do the work.")] = False,
 ) -> None:
     """Run an import now and show how far it is. Ctrl-C stops; the same command goes on where it stopped."""
@@ -66,22 +65,22 @@ def status(
     """Show when imports ran, when they run next, and what could not be read."""
     with refusals():
         table = asyncio.run(_table())
-    runs = {job_id: one for job_id, one in table.runs.items() if job in (None, job_id)}
+    runs = {job_id: run for job_id, run in table.runs.items() if job in (None, job_id)}
     if job is not None and not runs:
         refuse(f"Import {job} has not run yet; there are runs of: {', '.join(table.runs) or 'none'}")
     if as_json:
-        for one in runs.values():
-            typer.echo(one.to_bytes().decode())
+        for run in runs.values():
+            typer.echo(run.to_bytes().decode())
         return
     shown = Table("job", "run", "state", "rows", "problems", "began", "next run")
-    for job_id, one in runs.items():
-        rows = overview(one, table.chains(job_id).values()).rows
-        began, following = _local(one.started_at), _local(one.next_at) if one.next_at else ""
-        shown.add_row(job_id, str(one.run), one.state, f"{rows:,}", str(one.problems), began, following)
+    for job_id, run in runs.items():
+        rows = overview(run, table.chains(job_id).values()).rows
+        began, following = _local(run.started_at), _local(run.next_at) if run.next_at else ""
+        shown.add_row(job_id, str(run.run), run.state, f"{rows:,}", str(run.problems), began, following)
     console = Console()
     console.print(shown)
-    for job_id, one in runs.items():
-        for line in overview(one, table.chains(job_id).values()).lines:
+    for job_id, run in runs.items():
+        for line in overview(run, table.chains(job_id).values()).lines:
             if line.problem:
                 console.print(f"{job_id}: {line.group}: {line.problem}", style="yellow", markup=False)
 
@@ -207,12 +206,12 @@ def view_of(found: Overview | None, rows_before: int, since: datetime, now: date
     seconds = max((now - since).total_seconds(), 0.001)
     rate = (found.rows - rows_before) / seconds
     table = Table("list, campaign, journey", "read", "rows", "of", "", box=None, pad_edge=False)
-    for line in found.lines[:MOST_LINES]:
+    for line in found.lines[:MAX_LINES]:
         state = "done" if line.ended else (f"waits: {line.problem}" if line.waiting else "")
         bar = ProgressBar(total=max(line.expected, 1), completed=line.rows if line.expected else 0, width=20)
         counted = f"{line.done + line.failed}/{line.chains}"
         table.add_row(line.group, counted, f"{line.rows:,}", bar, Text(state, style="yellow" if line.waiting else ""))
-    more = len(found.lines) - MOST_LINES
+    more = len(found.lines) - MAX_LINES
     if more > 0:
         table.add_row(f"and {more} more", "", "", "", "")
     left = found.left(rate)

@@ -21,16 +21,16 @@ from streams.mappings import load_catalog
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and rebuild mappings.")
 
-Files = typer.Argument(help="Mapping files; several are also checked against each other.")
-Directories = typer.Option(
+FILES = typer.Argument(help="Mapping files; several are also checked against each other.")
+DIRECTORIES = typer.Option(
     [], "--dir", help="Directory of .lql files; may be repeated. Default: the built-in mappings."
 )
-LONGEST_LINE = 8 << 20
+MAX_LINE_BYTES = 8 << 20
 """A line of `eval`; longer ones are answered with an error."""
 
 
 @app.command()
-def check(files: list[Path] = Files) -> None:
+def check(files: list[Path] = FILES) -> None:
     """Check mapping files: exit code 1 and file:line:column when one cannot be used."""
     try:
         catalog = read_catalog([(str(file), file.read_text(encoding="utf-8")) for file in files])
@@ -42,7 +42,7 @@ def check(files: list[Path] = Files) -> None:
 
 
 @app.command()
-def show(stream: str = typer.Argument("", help="Only this stream."), directories: list[Path] = Directories) -> None:
+def show(stream: str = typer.Argument("", help="Only this stream."), directories: list[Path] = DIRECTORIES) -> None:
     """Show the Python function that each stream's mappings are compiled to."""
     try:
         catalog = load_catalog(*directories)
@@ -62,14 +62,14 @@ def rebuild(
     diff: bool = typer.Option(False, "--diff", help="Only show which profiles differ from the running ones."),
     as_json: bool = typer.Option(False, "--json", help="One JSON line for each profile that differs."),
 ) -> None:
-    """Build all profiles anew under the configured mappings, beside the running ones.
+    """Rebuild all profiles under the configured mappings, beside the running ones.
 
     1. `rebuild` with the new mappings configured (PROFILE_MAPPING_DIR, ...), while the workers run with the old ones;
     2. `rebuild --diff` shows what would change;
     3. stop the workers, `rebuild --switch`, start them with the new mappings.
     """
     from connectors.kafka.settings import KafkaSettings
-    from streams.cli.refusals import refusals
+    from streams.cli.control import refusals
     from streams.profile.rebuild import Progress, Rebuild, RebuildError
     from streams.profile.settings import ProfileSettings
     from streams.settings import StreamsSettings
@@ -97,8 +97,8 @@ def rebuild(
 
 def _difference(email: str, fields: dict[str, tuple[Any, Any]], as_json: bool) -> str:
     if as_json:
-        said = {name: {"now": now, "rebuilt": rebuilt} for name, (now, rebuilt) in fields.items()}
-        return orjson.dumps({"email": email, "fields": said}).decode()
+        changes = {name: {"now": now, "rebuilt": rebuilt} for name, (now, rebuilt) in fields.items()}
+        return orjson.dumps({"email": email, "fields": changes}).decode()
     lines = [f"    {name}: {_shown(now)} -> {_shown(rebuilt)}" for name, (now, rebuilt) in fields.items()]
     return "\n".join([email, *lines])
 
@@ -122,7 +122,7 @@ def evaluate() -> None:
 
 def explain(
     stream: str = typer.Argument(help="The stream that the message belongs to."),
-    directories: list[Path] = Directories,
+    directories: list[Path] = DIRECTORIES,
     as_json: bool = typer.Option(False, "--json", help="One JSON line for each mapping."),
 ) -> None:
     """Show every mapping of a stream for the message on standard input: condition, value, or why there is none."""
@@ -145,8 +145,8 @@ def explain(
 def answer(line: bytes) -> bytes:
     """Return the answer to one line of `eval`; whatever is wrong with it becomes {"error": ...}."""
     try:
-        if len(line) > LONGEST_LINE:
-            raise ValueError(f"the line has {len(line)} bytes; the limit is {LONGEST_LINE}")
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError(f"the line has {len(line)} bytes; the limit is {MAX_LINE_BYTES}")
         value = _evaluated(orjson.loads(line))
         return orjson.dumps({"no_value": True} if value is NO_VALUE else {"value": value})
     except (ValueError, TypeError, RecursionError, orjson.JSONEncodeError) as error:
@@ -211,8 +211,8 @@ def _time_of(message: dict[str, Any]) -> Millis | None:
 
 
 def _as_json(found: Explained) -> dict[str, Any]:
-    said = {name: getattr(found, name) for name in ("field", "expression", "kind", "condition", "holds")}
-    return {key: value for key, value in said.items() if value is not None} | (
+    stated = {name: getattr(found, name) for name in ("field", "expression", "kind", "condition", "holds")}
+    return {key: value for key, value in stated.items() if value is not None} | (
         {"no_value": True, "why": found.why} if found.value is None else {"value": found.value}
     )
 

@@ -1,13 +1,59 @@
-"""`cm-streams connector` and `cm-streams webhooks`: the edges as processes."""
+"""One process each: `cm-streams worker`, `connector`, `webhooks` and `simulator`."""
 
 import asyncio
+import gc
+import signal
+from datetime import datetime
+from typing import Annotated
 
-from connectors import logs
+import structlog
+import typer
+import uvloop
+
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.settings import ControlSettings
+from connectors.devkit.simulator.server import Simulator
+from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.settings import KafkaSettings
-from streams.runtime.startup import refused_with_a_sentence, wait_for_topics
-from streams.settings import StreamsSettings
+from streams.process import refused_with_a_sentence, serve_health, wait_for_topics
+from streams.settings import start_process
+
+worker = typer.Typer(add_completion=False, no_args_is_help=True, help="Run a stream processor.")
+log = structlog.get_logger(__name__)
+
+
+@worker.command()
+def profiles() -> None:
+    """Fold cm_user, cm_activity and added streams into profiles."""
+    from connectors.kafka.settings import KafkaSettings
+    from streams.profile.app import ProfileWorker
+    from streams.profile.settings import ProfileSettings
+
+    settings = start_process("profile-worker")
+    kafka = KafkaSettings()
+    with refused_with_a_sentence():
+        wait_for_topics(kafka)
+        worker = ProfileWorker(settings, kafka, ProfileSettings())
+    serve_health(worker.app, settings)
+    worker.app.run(start=worker.start, stop=worker.stop)
+
+
+@worker.command()
+def export() -> None:
+    """Keep Campaign Monitor lists in step with audiences."""
+    from connectors.campaign_monitor.settings import CampaignMonitorSettings
+    from connectors.control.settings import ControlSettings
+    from connectors.kafka.settings import KafkaSettings
+    from streams.audience.process import ExportProcess
+    from streams.delivery.settings import ExportSettings
+
+    settings = start_process("export-worker")
+    kafka = KafkaSettings()
+    with refused_with_a_sentence():
+        wait_for_topics(kafka)
+        process = ExportProcess(settings, kafka, ExportSettings(), CampaignMonitorSettings(), ControlSettings())
+    serve_health(process.worker.app, settings)
+    process.worker.app.run(start=process.start, stop=process.stop)
 
 
 def connector() -> None:
@@ -15,8 +61,7 @@ def connector() -> None:
     from connectors.importer.run import run
     from connectors.importer.settings import ImporterSettings
 
-    settings = StreamsSettings()
-    logs.configure(settings.log_format, settings.log_level, process="connector")
+    settings = start_process("connector")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
         wait_for_topics(kafka)
@@ -37,8 +82,7 @@ def webhooks() -> None:
     from connectors.webhook.run import run
     from connectors.webhook.settings import WebhookSettings
 
-    settings = StreamsSettings()
-    logs.configure(settings.log_format, settings.log_level, process="webhooks")
+    settings = start_process("webhooks")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
         wait_for_topics(kafka)
@@ -52,3 +96,59 @@ def webhooks() -> None:
                 health_port=settings.health_port,
             )
         )
+
+
+def simulator(
+    port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8900,
+    api_key: Annotated[str, typer.Option(help="The account's API key.")] = "simulator-key",
+    host: Annotated[
+        str, typer.Option(help="There is no access control on /simulator: loopback is meant.")
+    ] = "127.0.0.1",
+    subscribers: Annotated[int, typer.Option(min=0, help="Subscribers of the first list.")] = 2_000,
+    activity: Annotated[int, typer.Option(min=0, help="Report rows of all campaigns and journeys.")] = 5_000,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Time that every API call takes.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="The same seed and day give the same data.")] = 1,
+    demo: Annotated[bool, typer.Option(help="Fill the account; --no-demo starts it empty.")] = True,
+    now: Annotated[str | None, typer.Option(help="The clock's start, ISO with offset; else the real time.")] = None,
+    frozen: Annotated[bool, typer.Option(help="The clock does not move by itself.")] = False,
+    rate_limit: Annotated[int, typer.Option(min=0, help="API calls a minute; 0 is no limit.")] = 0,
+    address_limit: Annotated[int, typer.Option(min=0, help="Writes of one address in 10 s; 0 is no limit.")] = 0,
+    add_delay_seconds: Annotated[float, typer.Option(min=0, help="Time an added subscriber is queued.")] = 0.0,
+    book_limit: Annotated[int | None, typer.Option(min=1, help="Entries kept in each log; all without it.")] = None,
+) -> None:
+    """Run a local Campaign Monitor with a demo account; prints `ready` when it serves."""
+    settings = SimulatorSettings(
+        host=host,
+        port=port,
+        api_key=api_key,
+        demo=demo,
+        subscribers=subscribers,
+        activity=activity,
+        latency_ms=latency_ms,
+        seed=seed,
+        now=datetime.fromisoformat(now) if now else None,
+        frozen=frozen,
+        rate_limit=rate_limit,
+        address_limit=address_limit,
+        add_delay_seconds=add_delay_seconds,
+        book_limit=book_limit,
+    )
+    try:
+        uvloop.run(_serve(settings))
+    except OSError as error:
+        raise typer.BadParameter(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+
+
+async def _serve(settings: SimulatorSettings) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    # What it holds is kept for good: looking through it for garbage would double the price of an import.
+    gc.set_threshold(100_000, 20, 50)
+    async with Simulator(settings) as running:
+        gc.freeze()
+        typer.echo(f"API    {running.base_url}")
+        typer.echo(f"OAuth  {running.oauth_url}  (client id {settings.oauth_client_id})")
+        typer.echo(f"admin  {running.admin_url}")
+        typer.echo("ready")
+        await stopped.wait()

@@ -10,10 +10,10 @@ from confluent_kafka import Consumer
 
 from connectors.kafka.read_to_end import EndReader, pages, reader_config
 from connectors.kafka.settings import KafkaSettings
-from schemas.cm_profile_change import ErasureReceipt
+from schemas.cm_profile import ErasureReceipt
 from schemas.identity import key_of, normalise_email
 from streams.batches import partition_of
-from streams.cli.refusals import refusals, refuse
+from streams.cli.control import refusals, refuse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
 
@@ -50,7 +50,7 @@ def erase(
 ) -> None:
     """Forget a person: the profile under this and every former address; prints the receipt.
 
-    Events dated before the erasure are not taken for this person again, also when history is read once more.
+    Events dated before the erasure are not taken for this person again, also when history is read again.
     """
     from streams.profile.erasures import NoReceiptError
     from streams.profile.erasures import erase as ask
@@ -81,9 +81,12 @@ async def _delete_subscriber(list_id: str, email: str, authorization_id: str) ->
     from streams.cli.control import control
 
     settings = CampaignMonitorSettings()
-    async with control(Sealer.from_settings(ControlSettings())) as (_jobs, authorizations), Transport(settings) as wire:
+    async with (
+        control(Sealer.from_settings(ControlSettings())) as (_jobs, authorizations),
+        Transport(settings) as transport,
+    ):
         authorizations.known(authorization_id)
-        credentials = Credentials(settings, wire)
+        credentials = Credentials(settings, transport)
         credentials.read_from(authorizations)
         credential = await credentials.credential(authorization_id)
         async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:

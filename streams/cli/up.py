@@ -12,18 +12,17 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from connectors import logs
 from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from connectors.devkit.embedded_kafka.launch import free_ports
-from connectors.devkit.simulator import SimulatorAdmin
+from connectors.devkit.simulator.controls.admin import SimulatorAdmin
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
-from streams.settings import StreamsSettings
-from streams.up.demonstration import Demonstration
-from streams.up.machine import PORTS_NEEDED, PROCESSES, Machine, machine
-from streams.up.summary import as_table, verdict
-from streams.up.supervisor import ServiceFailedError, Supervisor
+from streams.demo.demonstration import Demonstration
+from streams.demo.findings import as_table, verdict
+from streams.demo.machine import PORTS_NEEDED, PROCESSES, Machine, machine
+from streams.demo.supervisor import ServiceFailedError, Supervisor
+from streams.settings import StreamsSettings, start_process
 
 console = Console()
 
@@ -35,8 +34,7 @@ def up(
 
     With KAFKA_BOOTSTRAP_SERVERS that broker is used, with CM_BASE_URL that Campaign Monitor, without a demonstration.
     """
-    settings = StreamsSettings()
-    logs.configure(settings.log_format, "warning", process="up")
+    settings = start_process("up", log_level="warning")
     try:
         code = asyncio.run(_up(settings, once=once))
     except (ServiceFailedError, BrokerUnavailableError, TimeoutError) as failure:
@@ -48,12 +46,12 @@ def up(
 async def _up(settings: StreamsSettings, *, once: bool) -> int:
     began = time.monotonic()
     run_dir = (settings.data_dir / "up").absolute()
-    shutil.rmtree(run_dir, ignore_errors=True)  # each start tells its story from the beginning
+    shutil.rmtree(run_dir, ignore_errors=True)  # each start plays its story from the beginning
     stopped = _stopped_by_signal()
     async with contextlib.AsyncExitStack() as stack:
         kafka = KafkaSettings()
         if not kafka.bootstrap_servers:
-            broker = await stack.enter_async_context(EmbeddedKafka(run_dir / "kafka", progress=_say))
+            broker = await stack.enter_async_context(EmbeddedKafka(run_dir / "kafka", progress=_show_line))
             kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         here = machine(
             os.environ, bootstrap_servers=kafka.bootstrap_servers, data_dir=run_dir, free_ports=free_ports(PORTS_NEEDED)
@@ -61,7 +59,7 @@ async def _up(settings: StreamsSettings, *, once: bool) -> int:
         await asyncio.to_thread(ensure_topics, kafka, create=True)
         supervisor = Supervisor(run_dir / "logs")
         stack.push_async_callback(supervisor.stop)
-        demonstration = Demonstration(here, kafka, _say) if here.simulated else None
+        demonstration = Demonstration(here, kafka, _show_line) if here.simulated else None
         admin = await stack.enter_async_context(SimulatorAdmin(here.simulator_admin_url))
         if demonstration:
             await supervisor.start(here.simulator())
@@ -80,7 +78,7 @@ async def _up(settings: StreamsSettings, *, once: bool) -> int:
             if work.done():
                 work.result()
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            _say("stopping")
+            _show_line("stopping")
             return 130 if once else 0
         finally:
             for task in (work, stop):
@@ -90,13 +88,13 @@ async def _up(settings: StreamsSettings, *, once: bool) -> int:
 
 async def _play(demonstration: Demonstration | None, admin: SimulatorAdmin, *, once: bool) -> int:
     if demonstration is None:
-        _say("running against the Campaign Monitor that CM_BASE_URL names; no demonstration is played")
+        _show_line("running against the Campaign Monitor that CM_BASE_URL names; no demonstration is played")
         return 0
     await demonstration.play(admin)
     found = await demonstration.findings(admin)
     console.print(as_table(found))
     if not once:
-        _say("the demonstration is over; everything keeps running. Ctrl-C stops it.")
+        _show_line("the demonstration is over; everything keeps running. Ctrl-C stops it.")
     return verdict(found)
 
 
@@ -122,7 +120,7 @@ def _relative(path: Path) -> str:
     return str(path)
 
 
-def _say(line: str) -> None:
+def _show_line(line: str) -> None:
     console.print(f"[dim]·[/] {line}", highlight=False)
 
 

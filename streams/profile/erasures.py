@@ -12,7 +12,7 @@ from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
-from schemas.cm_profile_change import ErasureReceipt
+from schemas.cm_profile import ErasureReceipt
 from schemas.identity import digest_of
 from streams.domain.mapping.dates import Millis
 from streams.domain.mapping.instants import read_instant

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from schemas.cm_profile_change import ProfileChange
+from schemas.cm_profile import ProfileChange
 from schemas.identity import digest_of, key_of, normalise_email
 from streams.batches import Output
 from streams.domain.counting import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from schemas.cm_profile_change import ErasureReceipt
+from schemas.cm_profile import ErasureReceipt
 from schemas.identity import digest_of
 from streams.batches import Output, StoredRecord
 from streams.delivery import commands

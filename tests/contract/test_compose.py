@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from streams import settings_table
-from streams.cli import VERBS
+from streams import readme
+from streams.cli.__main__ import VERBS
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "docker-compose.yml"
@@ -24,7 +24,7 @@ def test_every_process_runs_a_verb_of_ours():
 
 
 def test_every_setting_is_one_of_ours():
-    known = {name for name, _default, _meaning in settings_table.rows()}
+    known = {name for name, _default, _meaning in readme.setting_rows()}
     used = {name for service in OURS.values() for name in service.get("environment", {})}
     assert used <= known
 

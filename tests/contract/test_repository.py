@@ -30,9 +30,9 @@ def test_topics_are_documented_with_a_key_and_a_writer():
 
 
 def test_every_setting_is_documented():
-    from streams import settings_table
+    from streams import readme
 
-    undocumented = [name for name, _default, meaning in settings_table.rows() if not meaning]
+    undocumented = [name for name, _default, meaning in readme.setting_rows() if not meaning]
     assert not undocumented
 
 

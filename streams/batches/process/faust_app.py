@@ -76,7 +76,7 @@ class FaustApp(faust.App):  # type: ignore[misc]  # faust is not typed
 
 
 def make_faust_app(settings: BatchSettings, runtime: BatchRuntime) -> FaustApp:
-    """The app with every setting that decides about lost or doubled records; the reasons are in docs/batches.md."""
+    """The app with every setting that decides about lost or doubled records; the reasons are in docs/faust-traps.md."""
     client = aiokafka_config(settings.kafka, settings.app_id)
     urls = [URL(f"kafka://{server.strip()}") for server in client["bootstrap_servers"].split(",")]
     app = FaustApp(

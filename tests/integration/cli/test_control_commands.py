@@ -19,7 +19,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter
 from schemas.control import ExportJob, FieldMapping, ImportJob
 from schemas.topics import TOPICS
-from streams.cli import cli
+from streams.cli.__main__ import cli
 from tests.kafka_io import create_topic, produce, read_all
 
 CANARY = "canary-key-of-campaign-monitor"
@@ -69,7 +69,7 @@ def test_check_topics_refuses_creates_and_is_content(run: Run) -> None:
     assert run("check-topics", "--create").stdout.count("│ created │") == len(TOPICS)
     objects = [json.loads(line) for line in run("check-topics", "--json").stdout.splitlines() if line[0] == "{"]
     assert len(objects) == len(TOPICS)
-    assert not any(each["problems"] for each in objects)
+    assert not any(row["problems"] for row in objects)
 
 
 def test_a_wrong_topic_is_exit_code_78_with_a_sentence(run: Run, settings: KafkaSettings) -> None:
@@ -106,7 +106,7 @@ def test_authorizations_are_added_listed_and_removed(run: Run) -> None:
     tokens = json.dumps({"access_token": CANARY, "refresh_token": CANARY, "expires_in": 1000})
     assert last_line(run("auth", "add", "--id", "oauth", "--tokens", "-", given=tokens)) == "oauth"
     listed = [json.loads(line) for line in run("auth", "list", "--json").stdout.splitlines() if line[0] == "{"]
-    assert {one["id"]: one["kind"] for one in listed} == {made_up: "api_key", "typed": "api_key", "oauth": "oauth"}
+    assert {row["id"]: row["kind"] for row in listed} == {made_up: "api_key", "typed": "api_key", "oauth": "oauth"}
     assert "sealed" not in listed[0]
     assert "Acme Inc." in run("auth", "list").stdout
     run("auth", "remove", "typed")
@@ -217,7 +217,7 @@ def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
 
 @pytest.mark.usefixtures("topics")
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "sentence"),
     [
         (("--authorization", "nobody"), "There is no authorization nobody"),
         (("--field", "city"), "--field 'city' is not USER_FIELD=CUSTOM FIELD"),
@@ -225,10 +225,10 @@ def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
         (("--on-last-exit", "forget"), "on_last_exit"),
     ],
 )
-def test_a_wrong_option_is_a_sentence(run: Run, options: tuple[str, ...], told: str) -> None:
+def test_a_wrong_option_is_a_sentence(run: Run, options: tuple[str, ...], sentence: str) -> None:
     form = ("job", "create-export", "--authorization", "acme", "--client", "c1", "--list", "l1")
-    code = 1 if told.startswith("There") else 2
-    assert told in run(*form, *options, code=code).stderr
+    code = 1 if sentence.startswith("There") else 2
+    assert sentence in run(*form, *options, code=code).stderr
 
 
 @pytest.mark.usefixtures("topics")
@@ -240,7 +240,7 @@ def test_lag_as_table_and_as_json(run: Run, settings: KafkaSettings) -> None:
     consumer.close()
     found = json.loads(last_line(run("lag", "--group", group, "--json")))
     assert found["lag"] == 3
-    assert [(each["partition"], each["lag"]) for each in found["partitions"]] == [(0, 0), (1, 3)]
+    assert [(row["partition"], row["lag"]) for row in found["partitions"]] == [(0, 0), (1, 3)]
     table = run("lag", "--group", group).stdout
     assert topic in table
     assert "committed" in table
@@ -250,10 +250,21 @@ def test_lag_as_table_and_as_json(run: Run, settings: KafkaSettings) -> None:
 def test_dead_letters_are_listed_and_replayed(run: Run, settings: KafkaSettings) -> None:
     topic = settings.names()["cm_user"]
     origin = dead_letter.Origin(topic, 1, 7)
-    headers = dead_letter.headers("at: missing", dead_letter.Stage.SCHEMA, origin, "2026-01-02T00:00:00.000Z")
-    produce(settings.bootstrap_servers, topic + ".dlq", [(b"k", b"v", headers), (b"k2", b"\xff", headers)])
+    letters = [
+        dead_letter.letter(
+            *record,
+            [],
+            reason="at: missing",
+            stage=dead_letter.Stage.SCHEMA,
+            origin=origin,
+            at="2026-01-02T00:00:00.000Z",
+            max_bytes=settings.dead_letter_bytes(topic),
+        )
+        for record in ((b"k", b"v"), (b"k2", b"\xff"))
+    ]
+    produce(settings.bootstrap_servers, topic + ".dlq", letters)
     objects = [json.loads(line) for line in run("dead-letters", "list", "cm_user", "--json").stdout.splitlines()]
-    assert sorted(each["key"] for each in objects) == ["k", "k2"]
+    assert sorted(row["key"] for row in objects) == ["k", "k2"]
     assert objects[0]["reason"] == "at: missing"
     assert (objects[0]["topic"], objects[0]["partition"], objects[0]["offset"]) == (topic, 1, 7)
     assert "1 of 2" in run("dead-letters", "list", "cm_user", "--limit", "1").stdout

@@ -15,7 +15,7 @@ from connectors.control.settings import ControlSettings
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from schemas.identity import digest_of
-from streams.cli import cli
+from streams.cli.__main__ import cli
 from tests.integration.profile.test_aggregator import activity
 
 

@@ -18,8 +18,7 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.run import run
 from connectors.webhook.settings import WebhookSettings
 from schemas.audience_delivery import DeliveryReceipt, Outcome, SourcePosition
-from schemas.control import ExportJob
-from schemas.webhook_registration import WebhookRegistration
+from schemas.control import ExportJob, WebhookRegistration
 from tests.deadline import eventually
 from tests.integration.importer.importing import connector, import_job, kafka_settings, topic, values
 

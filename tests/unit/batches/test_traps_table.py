@@ -1,4 +1,4 @@
-"""docs/batches.md names every trap, and for each of them tests and sabotages that exist."""
+"""docs/faust-traps.md names every trap, and for each of them tests and sabotages that exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ TRAPS = {"A": 11, "B": 8, "C": 13, "D": 4, "E": 9, "F": 13, "G": 14}
 
 def table() -> dict[str, str]:
     """Trap -> what shows it."""
-    rows = re.findall(r"^\| ([A-G]\d+) \| .+ \| .+ \| (.+) \|$", (ROOT / "docs/batches.md").read_text(), re.MULTILINE)
+    text = (ROOT / "docs/faust-traps.md").read_text()
+    rows = re.findall(r"^\| ([A-G]\d+) \| .+ \| .+ \| (.+) \|$", text, re.MULTILINE)
     assert len(rows) == len(dict(rows)), "one row for each trap"
     return dict(rows)
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from streams.cli import VERBS
+from streams.cli.__main__ import VERBS
 
 
 def run(*arguments, **environment):

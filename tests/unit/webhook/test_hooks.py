@@ -9,8 +9,7 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.client.entities import Webhook
 from connectors.webhook.hooks import Activate, Create, Delete, Poll, steps, wanted_lists
 from connectors.webhook.verify import path_of
-from schemas.control import ImportJob
-from schemas.webhook_registration import WebhookRegistration
+from schemas.control import ImportJob, WebhookRegistration
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
 URL = "https://hooks.example.com" + path_of(SecretStr("a-secret-of-ours"), "l1")

@@ -1,13 +1,16 @@
-"""Dead letters go back to the topics that they came from, once the cause is mended.
+"""Dead letters: refused records kept beside their topic, read again, and replayed once the cause is repaired.
 
-A replay is itself a consumer group: its committed offsets say what was sent again, in the same transaction as the
-records, so that one that was broken off or run twice sends nothing twice.
+Kept: awaited before a batch settles, so that a record is settled only when it is either used or kept.
+Replayed: a replay is itself a consumer group. Its committed offsets are what was sent again, in the same transaction as
+the records, so that a replay that was interrupted or run twice sends nothing twice.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
+import structlog
 from confluent_kafka import Consumer
 
 from connectors.kafka.read_to_end import EndReader, MissingTopicError, ReadError, pages, reader_config
@@ -15,19 +18,68 @@ from connectors.kafka.records import ConsumedRecord, OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionalPublisher
 from schemas import dead_letter
-from streams.runtime.dead_letter import LEFT_OUT, PREFIX
+from schemas.envelope import rfc3339
+from streams.batches import DeadLetter, Output
+
+log = structlog.get_logger(__name__)
 
 PAGE = 500
 """Records in one transaction."""
 READ_SECONDS = 30.0
 
+Publish = Callable[[Sequence[Output]], Awaitable[Any]]
+"""Publishes and returns when the brokers have all of it; raises when they have not."""
+
+
+class DeadLetterPublisher:
+    """Publishes refused records to the dead-letter topic of their input."""
+
+    def __init__(
+        self, publish: Publish, kafka: KafkaSettings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._publish = publish
+        self._kafka = kafka
+        self._clock = clock
+
+    async def keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Return when the brokers have all letters. Raises what `publish` raises: then nothing may settle."""
+        if not letters:
+            return
+        at = rfc3339(self._clock())
+        await self._publish([output(letter, at, self._kafka.dead_letter_bytes(letter.topic)) for letter in letters])
+        first = letters[0]
+        # One line a batch, without the reason: it may quote a person's data.
+        log.warning(
+            "dead letters", topic=first.topic, partition=first.partition, offset=first.record.offset, count=len(letters)
+        )
+
+
+def output(letter: DeadLetter, at: str, max_bytes: int) -> Output:
+    """Return the record that keeps a refused one, for the dead-letter topic of its input (pure)."""
+    record = letter.record
+    kept = dead_letter.letter(
+        record.key,
+        record.value,
+        record.headers or (),
+        reason=letter.reason,
+        stage=dead_letter.stage_of(letter.stage),
+        origin=dead_letter.Origin(letter.topic, letter.partition, record.offset),
+        at=at,
+        max_bytes=max_bytes,
+    )
+    return Output(letter.topic + dead_letter.SUFFIX, *kept)
+
+
+LEFT_OUT = frozenset({dead_letter.LEFT_OUT_BYTES, dead_letter.LEFT_OUT_KEY_BYTES, dead_letter.LEFT_OUT_HEADERS})
+"""Headers of letters that are not whole."""
+
 
 class ReplayError(RuntimeError):
-    """Dead letters cannot be read; says which topic and why."""
+    """Dead letters cannot be read; the message names the topic and the reason."""
 
 
 class Letter(NamedTuple):
-    """A dead letter with what its headers say; None or empty where they say nothing."""
+    """A dead letter and its headers' values; None or empty where there is no such header."""
 
     record: ConsumedRecord
     reason: str
@@ -37,10 +89,13 @@ class Letter(NamedTuple):
     offset: int | None
     at: str
     left_out_bytes: int | None
+    """Size of the value, where it was too large to be kept."""
+    whole: bool
+    """Whether key, value and headers are all there, as they came."""
 
 
 class Replayed(NamedTuple):
-    """What a replay did: records sent again, and those that could not be because their value was left out."""
+    """What a replay did: records sent again, and those passed over because they were too large to be kept whole."""
 
     sent: int
     passed_over: int
@@ -48,34 +103,35 @@ class Replayed(NamedTuple):
 
 def letter_of(record: ConsumedRecord) -> Letter:
     """Read a dead letter's headers (pure). The last of each name counts."""
-    told = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    stated = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
 
     def number(name: str) -> int | None:
-        text = told.get(name, "")
+        text = stated.get(name, "")
         return int(text) if text.isdecimal() else None
 
     return Letter(
         record,
-        told.get(dead_letter.REASON, ""),
-        told.get(dead_letter.STAGE, ""),
-        told.get(dead_letter.TOPIC, ""),
+        stated.get(dead_letter.REASON, ""),
+        stated.get(dead_letter.STAGE, ""),
+        stated.get(dead_letter.TOPIC, ""),
         number(dead_letter.PARTITION),
         number(dead_letter.OFFSET),
-        told.get(dead_letter.AT, ""),
-        number(LEFT_OUT),
+        stated.get(dead_letter.AT, ""),
+        number(dead_letter.LEFT_OUT_BYTES),
+        stated.keys().isdisjoint(LEFT_OUT),
     )
 
 
-def sent_again(letter: Letter, topic: str) -> OutgoingRecord | None:
-    """Return the original record, for its topic (pure); None when its value is not here."""
-    if letter.left_out_bytes is not None:
+def original(letter: Letter, topic: str) -> OutgoingRecord | None:
+    """Return the record that was refused, for its topic (pure); None when the letter is not whole."""
+    if not letter.whole:
         return None
-    own = [(name, value) for name, value in letter.record.headers if not name.startswith(PREFIX)]
-    return OutgoingRecord(topic, letter.record.key, letter.record.value, own)
+    record = letter.record
+    return OutgoingRecord(topic, record.key, record.value, dead_letter.own_headers(record.headers))
 
 
 def replay_group(settings: KafkaSettings, topic: str) -> str:
-    """Return the consumer group whose offsets say which dead letters of an input were sent again."""
+    """Return the consumer group whose offsets record which dead letters of an input were sent again."""
     return f"{settings.client_id}-replay-{topic}"
 
 
@@ -114,7 +170,7 @@ async def replay(
         try:
             pages = _pages(consumer, name, waiting_only=True)
             while page := await asyncio.to_thread(next, pages, None):
-                records = [sent_again(letter_of(record), topic) for record in page]
+                records = [original(letter_of(record), topic) for record in page]
                 again = [record for record in records if record is not None]
                 done = {record.partition: record.position for record in page}
                 await publisher.publish(again, consumed=list(done.values()), group=consumer.consumer_group_metadata())

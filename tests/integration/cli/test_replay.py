@@ -10,8 +10,7 @@ from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import FencedError
 from streams.batches import DeadLetter, Output, StoredRecord
-from streams.runtime.dead_letter import DeadLetters
-from streams.runtime.replay import ReplayError, read_letters, replay, replay_group
+from streams.dead_letters import DeadLetterPublisher, ReplayError, read_letters, replay, replay_group
 from tests.kafka_io import create_topic, read_all
 
 
@@ -36,7 +35,7 @@ async def keep(settings: KafkaSettings, topic: str, numbers: range) -> None:
             DeadLetter(topic, 0, StoredRecord(n, b"k%d" % n, b"v%d" % n, 0, [("h", b"1")]), "schema", "at: missing")
             for n in numbers
         ]
-        await DeadLetters(publish, settings.names()).keep(letters)
+        await DeadLetterPublisher(publish, settings).keep(letters)
 
 
 def keys_of(bootstrap_servers: str, topic: str, at_least: int) -> list[bytes]:

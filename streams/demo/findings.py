@@ -1,4 +1,4 @@
-"""What the demonstration must end with, held against what the topics and the local Campaign Monitor hold. Pure."""
+"""What the demonstration must end with, compared with what the topics and the local Campaign Monitor hold. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -6,30 +6,64 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from rich.table import Table
 
 from schemas.identity import normalise_email
-from streams.up.scenario import AUDIENCES, Story
-from streams.up.summary import Finding
+from streams.demo.story import AUDIENCES, Story
 
-Subscriber = Mapping[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the summary; `expected` is None where there is nothing to hold it against."""
+
+    what: str
+    found: object
+    expected: object | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether what was found is what was expected."""
+        return self.expected is None or self.found == self.expected
+
+
+def verdict(findings: Sequence[Finding]) -> int:
+    """Return the exit code: 0 when every finding holds."""
+    return 0 if all(finding.holds for finding in findings) else 1
+
+
+def as_table(findings: Sequence[Finding]) -> Table:
+    """Return the summary as people see it."""
+    table = Table(title="What Kafka and Campaign Monitor hold now", title_justify="left")
+    table.add_column("")
+    table.add_column("found", justify="right")
+    table.add_column("expected", justify="right")
+    table.add_column("")
+    for finding in findings:
+        expected = "" if finding.expected is None else str(finding.expected)
+        mark = "" if finding.expected is None else "[green]ok[/]" if finding.holds else "[bold red]differs[/]"
+        table.add_row(finding.what, str(finding.found), expected, mark)
+    return table
+
+
+ListedSubscriber = Mapping[str, Any]
 """A subscriber as the API shows it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class TopicRecord:
     """One committed record of a topic."""
 
     key: bytes | None
     value: bytes | None
 
 
-def held_options(subscriber: Subscriber, field: str) -> frozenset[str]:
+def held_options(subscriber: ListedSubscriber, field: str) -> frozenset[str]:
     """Return the options of a select-many field that a subscriber holds."""
     wanted = _plain(field)
     return frozenset(entry["Value"] for entry in subscriber["CustomFields"] if _plain(entry["Key"]) == wanted)
 
 
-def everyone_list(subscribers: Iterable[Subscriber], story: Story, left: Set[str], field: str) -> list[Finding]:
+def everyone_list(subscribers: Iterable[ListedSubscriber], story: Story, left: Set[str], field: str) -> list[Finding]:
     """Hold the list of all audiences against the story; `left` unsubscribed there themselves, before the end."""
     states: Counter[str] = Counter()
     wrong = []
@@ -60,7 +94,7 @@ def segments(active_of: Mapping[str, int], story: Story, left: Set[str]) -> list
     ]
 
 
-def vip_list(subscribers: Iterable[Subscriber], story: Story, field: str) -> list[Finding]:
+def vip_list(subscribers: Iterable[ListedSubscriber], story: Story, field: str) -> list[Finding]:
     """Hold the VIP list against the story: who is in, by the address at work, is Active, and nobody else is."""
     active = {s["EmailAddress"] for s in subscribers if s["State"] == "Active" and held_options(s, field) == {"VIP"}}
     wanted = {story.users[email]["work_email"] for email, names in story.audiences_of.items() if "VIP" in names}
@@ -70,7 +104,7 @@ def vip_list(subscribers: Iterable[Subscriber], story: Story, field: str) -> lis
     ]
 
 
-def readers_list(subscribers: Iterable[Subscriber], story: Story, known: Set[str], field: str) -> list[Finding]:
+def readers_list(subscribers: Iterable[ListedSubscriber], story: Story, known: Set[str], field: str) -> list[Finding]:
     """Hold the list that is only updated against the story: known people hold their audiences, nobody was added."""
     exported = {"Newsletter readers", "Win back"}
     ours = {s["EmailAddress"]: s for s in subscribers if s["EmailAddress"] in story.users}
@@ -85,7 +119,7 @@ def readers_list(subscribers: Iterable[Subscriber], story: Story, known: Set[str
     ]
 
 
-def receipts(records: Iterable[Kept], changes: int) -> list[Finding]:
+def receipts(records: Iterable[TopicRecord], changes: int) -> list[Finding]:
     """One final receipt for each change and job: none missing, none twice."""
     per_change: Counter[tuple[str, int, int]] = Counter()
     twice: Counter[tuple[str, str, int, int]] = Counter()
@@ -99,43 +133,43 @@ def receipts(records: Iterable[Kept], changes: int) -> list[Finding]:
         outcomes[receipt["outcome"]] += 1
     return [
         Finding("changes with a receipt", len(per_change), changes),
-        Finding("receipts told twice", sum(count - 1 for count in twice.values()), 0),
+        Finding("receipts published twice", sum(count - 1 for count in twice.values()), 0),
         *(Finding(f"receipts: {outcome}", count) for outcome, count in sorted(outcomes.items())),
     ]
 
 
-def imported_users(records: Iterable[Kept], lists: Mapping[str, Set[str]]) -> Finding:
+def imported_users(records: Iterable[TopicRecord], lists: Mapping[str, Set[str]]) -> Finding:
     """Each subscriber that the list held when the import ran is on `cm_user`; `lists`: list id -> addresses."""
     published = {(user["list_id"], user["email"]) for user in _values(records) if user.get("list_id")}
     missing = sum((list_id, email) not in published for list_id, emails in lists.items() for email in emails)
     return Finding("imported lists: subscribers missing on cm_user", missing, 0)
 
 
-def imported_activity(records: Sequence[Kept], reports: Mapping[str, int]) -> list[Finding]:
+def imported_activity(records: Sequence[TopicRecord], reports: Mapping[str, int]) -> list[Finding]:
     """As many campaign and journey activities of each kind as the reports hold, each with an id of its own."""
     rows = [activity for activity in _values(records) if activity["source"] != "webhook"]
     kinds = Counter(activity["event"] for activity in rows)
-    # An unsubscribe told by two reports is one event with one id; everything else is told once.
+    # An unsubscribe in two reports is one event with one id; everything else is reported once.
     ids = [activity["event_id"] for activity in rows if activity["event"] != "deactivate"]
     return [
         *(Finding(f"reported activity: {kind}", kinds[kind], count) for kind, count in sorted(reports.items())),
-        Finding("reported activity told twice", len(ids) - len(set(ids)), 0),
+        Finding("reported activity published twice", len(ids) - len(set(ids)), 0),
     ]
 
 
-def webhook_unsubscribes(records: Iterable[Kept], list_id: str, left: Set[str]) -> Finding:
-    """Everybody who left the list told so by webhook; our own writes to other lists' people do not count here."""
-    told = {
+def webhook_unsubscribes(records: Iterable[TopicRecord], list_id: str, left: Set[str]) -> Finding:
+    """Everybody who left the list was reported by webhook; our own writes to other lists' people do not count here."""
+    reported = {
         activity["email"]
         for activity in _values(records)
         if (activity["source"], activity["event"], activity.get("status"), activity.get("list_id"))
         == ("webhook", "deactivate", "unsubscribe", list_id)
     }
-    return Finding("webhooks: unsubscribes told of who left", len(told & left), len(left))
+    return Finding("webhooks: unsubscribes of those who left", len(reported & left), len(left))
 
 
 def profiles(
-    profile_records: Iterable[Kept], user_records: Sequence[Kept], activity_records: Sequence[Kept]
+    profile_records: Iterable[TopicRecord], user_records: Sequence[TopicRecord], activity_records: Sequence[TopicRecord]
 ) -> list[Finding]:
     """One profile a person, and the counts in them add up to the activities, each counted once."""
     newest: dict[bytes, bytes | None] = {record.key or b"": record.value for record in profile_records}
@@ -159,7 +193,7 @@ def profiles(
     ]
 
 
-def _values(records: Iterable[Kept]) -> Iterable[dict[str, Any]]:
+def _values(records: Iterable[TopicRecord]) -> Iterable[dict[str, Any]]:
     for record in records:
         if record.value is not None:
             yield orjson.loads(record.value)

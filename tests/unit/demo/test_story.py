@@ -1,22 +1,22 @@
-"""The demonstration's story is the same every time, and ends as its events say."""
+"""The demonstration's story is the same every time, and ends as its events state."""
 
 from datetime import UTC, datetime
 
 import orjson
 
 from schemas.audience_membership import AudienceMembership, AudienceSnapshot
-from streams.up.scenario import tell
+from streams.demo.story import make_story
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def test_the_same_seed_tells_the_same_story():
-    assert tell(people=50, seed=7, start=START) == tell(people=50, seed=7, start=START)
-    assert tell(people=50, seed=7, start=START) != tell(people=50, seed=8, start=START)
+def test_the_same_seed_makes_the_same_story():
+    assert make_story(people=50, seed=7, start=START) == make_story(people=50, seed=7, start=START)
+    assert make_story(people=50, seed=7, start=START) != make_story(people=50, seed=8, start=START)
 
 
 def test_all_but_the_unusable_records_keep_the_contract():
-    story = tell(people=50, seed=7, start=START)
+    story = make_story(people=50, seed=7, start=START)
     usable = 0
     for record in story.records:
         try:
@@ -28,8 +28,8 @@ def test_all_but_the_unusable_records_keep_the_contract():
     assert story.unusable == 3
 
 
-def test_the_end_is_the_last_word_on_each_audience():
-    story = tell(people=50, seed=7, start=START)
+def test_the_end_is_the_last_change_of_each_audience():
+    story = make_story(people=50, seed=7, start=START)
     last = {}
     for record in story.records:
         try:
@@ -49,7 +49,7 @@ def test_the_end_is_the_last_word_on_each_audience():
 
 
 def test_there_are_late_and_repeated_events():
-    values = [record.value for record in tell(people=50, seed=7, start=START).records]
+    values = [record.value for record in make_story(people=50, seed=7, start=START).records]
     assert len(values) > len(set(values))
     instants = [orjson.loads(value)["at"] for value in values if b'"at"' in value and b'"enter"' in value]
     assert instants != sorted(instants)

@@ -26,12 +26,12 @@ STOP_WITHIN_SECONDS = 15.0
 
 
 class ServiceFailedError(RuntimeError):
-    """A process ended, or did not get ready in time; the message says which one and shows its last lines."""
+    """A process ended, or did not get ready in time; the message names it and shows its last lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One process: a verb of `cm-streams` with its arguments and environment, and where it says that it is ready."""
+    """One process: a verb of `cm-streams`, arguments and environment, and the address that answers when it is ready."""
 
     name: str
     arguments: tuple[str, ...]
@@ -63,7 +63,7 @@ class Supervisor:
         for _name, process, watch in processes:
             watch.cancel()
             if process.stdin is not None:
-                process.stdin.close()  # the end of its input tells the small program around it to end it
+                process.stdin.close()  # the end of its input makes the small program around it end it
         for name, process, _watch in processes:
             try:
                 await asyncio.wait_for(process.wait(), STOP_WITHIN_SECONDS)

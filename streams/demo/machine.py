@@ -1,4 +1,4 @@
-"""Which processes run on this machine, and how each is told where the others are. Pure but for free ports and keys."""
+"""Which processes run on this machine, and the settings by which each finds the others. Pure but for keys."""
 
 import secrets
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.control.seal import new_key
-from streams.up.supervisor import Service
+from streams.demo.supervisor import Service
 
 LOOPBACK = "127.0.0.1"
 
@@ -43,7 +43,7 @@ class Machine:
 
     @property
     def simulator_admin_url(self) -> str:
-        """Where the local Campaign Monitor can be told what people do."""
+        """Where the local Campaign Monitor is asked to act for people."""
         return f"http://{LOOPBACK}:{self.ports.simulator}/simulator"
 
     def environment(self) -> dict[str, str]:

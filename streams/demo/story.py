@@ -1,7 +1,7 @@
 """The demonstration's story: people, the audience events that upstream publishes about them, and how it must end.
 
 Pure and deterministic. The expected end is computed here from the story itself, by a model of ten lines that shares
-nothing with the code it judges.
+nothing with the code under test.
 """
 
 import random
@@ -22,12 +22,12 @@ AUDIENCES = {
 CITIES = ("Ghent", "Oslo", "Porto", "Kraków", "Łódź", "São Paulo", "Kyoto", "Leeds")
 PLANS = ("free", "plus", "pro")
 
-Event = tuple[datetime, str, str, str]
+AudienceEvent = tuple[datetime, str, str, str]
 """When, who, which audience, enter or exit."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class StoryRecord:
     """One Kafka record as upstream publishes it."""
 
     key: bytes
@@ -39,7 +39,7 @@ class Record:
 class Story:
     """What is published, and the audiences (by name) that each person is in when it is over."""
 
-    records: tuple[Record, ...]
+    records: tuple[StoryRecord, ...]
     audiences_of: dict[str, frozenset[str]]
     users: dict[str, dict[str, Any]]
     unusable: int
@@ -50,31 +50,31 @@ class Story:
         return len(self.records) - self.unusable
 
 
-def tell(*, people: int, seed: int, start: datetime) -> Story:
+def make_story(*, people: int, seed: int, start: datetime) -> Story:
     """Return the story of so many people; `start` is when the first event happened (event time)."""
     random_source = random.Random(seed)
     users = {f"person{number}@example.com": _user(number, random_source, start) for number in range(people)}
-    events: list[Event] = []
+    events: list[AudienceEvent] = []
     for email in users:
         events += _life(email, random_source, start)
     events.sort()
     order = _late_and_repeated(events, random_source)
     records = [_change(event, users) for event in order]
     unusable = [
-        Record(b"person1@example.com", b"{not json"),
-        Record(b"nobody", orjson.dumps(_body("not an address", "enter", "aud-vip", start, {}))),
-        Record(b"person2@example.com", orjson.dumps({"email": "person2@example.com", "change": "sideways"})),
+        StoryRecord(b"person1@example.com", b"{not json"),
+        StoryRecord(b"nobody", orjson.dumps(_body("not an address", "enter", "aud-vip", start, {}))),
+        StoryRecord(b"person2@example.com", orjson.dumps({"email": "person2@example.com", "change": "sideways"})),
     ]
     for number, record in enumerate(unusable):
         records.insert((number + 1) * len(records) // 4, record)
     snapshot_of, snapshot = _snapshot(users, start + timedelta(hours=30))
     records.append(snapshot)
-    audiences_of = dict(_last_word(events))
+    audiences_of = dict(_final_audiences(events))
     audiences_of[snapshot_of] = frozenset({"VIP", "Win back"})
     return Story(tuple(records), {email: audiences_of.get(email, frozenset()) for email in users}, users, len(unusable))
 
 
-def come_back(story: Story, people: Sequence[str], at: datetime) -> Story:
+def sequel(story: Story, people: Sequence[str], at: datetime) -> Story:
     """Return what happens next: these people enter one more audience, also if they left Campaign Monitor's list."""
     audience = "aud-cart"
     records = tuple(_change((at, email, audience, "enter"), story.users) for email in people)
@@ -96,7 +96,7 @@ def _user(number: int, random_source: random.Random, start: datetime) -> dict[st
     }
 
 
-def _life(email: str, random_source: random.Random, start: datetime) -> Iterator[Event]:
+def _life(email: str, random_source: random.Random, start: datetime) -> Iterator[AudienceEvent]:
     """Yield one person's enters and exits over a day: (when, who, which audience, change)."""
     for audience in random_source.sample(sorted(AUDIENCES), random_source.randint(1, 3)):
         at = start + timedelta(seconds=random_source.randint(0, 20_000))
@@ -107,7 +107,7 @@ def _life(email: str, random_source: random.Random, start: datetime) -> Iterator
             change = "exit" if change == "enter" else "enter"
 
 
-def _late_and_repeated(events: list[Event], random_source: random.Random) -> list[Event]:
+def _late_and_repeated(events: list[AudienceEvent], random_source: random.Random) -> list[AudienceEvent]:
     """Return the events with every twentieth one out of order, and every thirtieth one twice."""
     order = list(events)
     for index in range(0, len(order) - 10, 20):
@@ -115,7 +115,7 @@ def _late_and_repeated(events: list[Event], random_source: random.Random) -> lis
     return [event for index, event in enumerate(order) for _copy in range(2 if index % 30 == 7 else 1)]
 
 
-def _last_word(events: list[Event]) -> Iterator[tuple[str, frozenset[str]]]:
+def _final_audiences(events: list[AudienceEvent]) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield each person's audiences at the end: the last change by event time wins, per audience."""
     last: dict[tuple[str, str], str] = {}
     for _at, email, audience, change in sorted(events):
@@ -131,9 +131,9 @@ def _last_word(events: list[Event]) -> Iterator[tuple[str, frozenset[str]]]:
         )
 
 
-def _change(event: Event, users: dict[str, dict[str, Any]]) -> Record:
+def _change(event: AudienceEvent, users: dict[str, dict[str, Any]]) -> StoryRecord:
     at, email, audience, change = event
-    return Record(email.encode(), orjson.dumps(_body(email, change, audience, at, users[email])))
+    return StoryRecord(email.encode(), orjson.dumps(_body(email, change, audience, at, users[email])))
 
 
 def _body(email: str, change: str, audience: str, at: datetime, user: dict[str, Any]) -> dict[str, Any]:
@@ -147,8 +147,8 @@ def _body(email: str, change: str, audience: str, at: datetime, user: dict[str, 
     }
 
 
-def _snapshot(users: dict[str, dict[str, Any]], at: datetime) -> tuple[str, Record]:
-    """Return who is told about as a whole, and the record that says so."""
+def _snapshot(users: dict[str, dict[str, Any]], at: datetime) -> tuple[str, StoryRecord]:
+    """Return whose audiences are stated as a whole, and the record that does it."""
     email = next(iter(users))
     body = {
         "schema_version": 1,
@@ -158,4 +158,4 @@ def _snapshot(users: dict[str, dict[str, Any]], at: datetime) -> tuple[str, Reco
         "at": at.astimezone(UTC).isoformat(),
         "user": users[email],
     }
-    return email, Record(email.encode(), orjson.dumps(body))
+    return email, StoryRecord(email.encode(), orjson.dumps(body))

@@ -13,18 +13,17 @@ from connectors.control.authorizations import Authorizations
 from connectors.control.jobs import Jobs
 from connectors.control.seal import Sealer
 from connectors.control.settings import ControlSettings
-from connectors.devkit.simulator import SimulatorAdmin
+from connectors.devkit.simulator.controls.admin import SimulatorAdmin
 from connectors.kafka.lag import LagReader
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
-from streams.up import findings
-from streams.up.account_view import active_by_segment, reported
-from streams.up.collect import read_topics
-from streams.up.demo_jobs import AUTHORIZATION_ID, DemoLists, export_jobs, import_job
-from streams.up.machine import Machine
-from streams.up.scenario import Record, Story, come_back, tell
-from streams.up.summary import Finding
+from streams.demo import findings
+from streams.demo.findings import Finding
+from streams.demo.jobs import AUTHORIZATION_ID, DemoLists, export_jobs, import_job
+from streams.demo.machine import Machine
+from streams.demo.observed import active_by_segment, read_topics, reported
+from streams.demo.story import Story, StoryRecord, make_story, sequel
 
 log = structlog.get_logger(__name__)
 
@@ -34,18 +33,18 @@ LEAVERS = 5
 QUIET_SECONDS = 3.0
 """Nothing moved for so long: what was sent has arrived. Webhooks gather for 20 ms."""
 
-Tell = Callable[[str], None]
+ShowLine = Callable[[str], None]
 
 
 class Demonstration:
     """The story, its people and lists, and the clients that it is played with."""
 
-    def __init__(self, machine: Machine, kafka: KafkaSettings, say: Tell) -> None:
+    def __init__(self, machine: Machine, kafka: KafkaSettings, report: ShowLine) -> None:
         self._machine = machine
         self._kafka = kafka
-        self._say = say
+        self._report = report
         self._start = datetime.now(UTC) - timedelta(days=2)
-        self.story: Story = tell(people=PEOPLE, seed=7, start=self._start)
+        self.story: Story = make_story(people=PEOPLE, seed=7, start=self._start)
         self.lists: DemoLists
         self._left: set[str] = set()
         self._known = {f"person{number}@example.com" for number in range(KNOWN_READERS)}
@@ -78,18 +77,20 @@ class Demonstration:
     async def play(self, admin: SimulatorAdmin) -> None:
         """Publish the story, let people act at Campaign Monitor, and publish what happens next."""
         await self._publish(self.story.records)
-        self._say(f"published {len(self.story.records)} audience events of {PEOPLE} people")
+        self._report(f"published {len(self.story.records)} audience events of {PEOPLE} people")
         await self._quiet(admin)
         active = [s["EmailAddress"] for s in await admin.subscribers(self.lists.everyone) if s["State"] == "Active"]
         self._left = set(sorted(active)[:LEAVERS])
         for email in sorted(self._left):
             await admin.unsubscribe(self.lists.everyone, email)
-        self._say(f"{len(self._left)} people unsubscribed at Campaign Monitor")
+        self._report(f"{len(self._left)} people unsubscribed at Campaign Monitor")
         await self._quiet(admin)
-        sequel = come_back(self.story, sorted(self._left), datetime.now(UTC))
-        await self._publish(sequel.records)
-        self._say("upstream let the same people enter an audience again: none of them may be brought back")
-        self.story = Story(self.story.records + sequel.records, sequel.audiences_of, sequel.users, self.story.unusable)
+        comeback = sequel(self.story, sorted(self._left), datetime.now(UTC))
+        await self._publish(comeback.records)
+        self._report("upstream let the same people enter an audience again: none of them may be brought back")
+        self.story = Story(
+            self.story.records + comeback.records, comeback.audiences_of, comeback.users, self.story.unusable
+        )
         await self._quiet(admin)
 
     async def findings(self, admin: SimulatorAdmin) -> list[Finding]:
@@ -136,7 +137,7 @@ class Demonstration:
             if entry["ClientID"] == self.lists.client_id
         }
 
-    async def _publish(self, records: tuple[Record, ...]) -> None:
+    async def _publish(self, records: tuple[StoryRecord, ...]) -> None:
         topic = self._kafka.names()["audience-membership"]
         async with AsyncProducer(self._kafka, "upstream") as producer:
             await producer.publish_many(

@@ -1,0 +1,105 @@
+"""What every process does beside its work: a start that waits or refuses, health, and metrics for Prometheus."""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+import structlog
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from connectors.control.seal import SealError
+from connectors.health import HealthServer
+from connectors.kafka.admin import (
+    CONFIGURATION_ERROR,
+    BrokersUnreachableError,
+    TopicsRefusedError,
+    ensure_topics,
+)
+from connectors.kafka.client_config import NoBrokerError
+from connectors.kafka.settings import KafkaSettings
+from streams.batches import BatchApp, Metrics, Sample
+from streams.settings import StreamsSettings
+
+log = structlog.get_logger(__name__)
+
+BROKER_RETRY_SECONDS = 2.0
+"""Between two attempts to reach the brokers at the start: short beside their own start, long for a log line each."""
+
+
+@contextlib.contextmanager
+def refused_with_a_sentence() -> Iterator[None]:
+    """Turn a start that settings or topics forbid into one sentence and exit code 78 (EX_CONFIG).
+
+    The code lets a supervisor know that a restart cannot help before a person has changed something.
+    """
+    try:
+        yield
+    except (TopicsRefusedError, NoBrokerError, SealError) as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        sys.exit(CONFIGURATION_ERROR)
+
+
+def wait_for_topics(kafka: KafkaSettings) -> None:
+    """Return when the brokers answer and every topic is as it must be. Waits for brokers, with a warning each time.
+
+    Raises:
+        TopicsRefusedError: a topic is missing or has the wrong shape.
+        NoBrokerError: no broker is configured.
+    """
+    while True:
+        try:
+            ensure_topics(kafka)
+        except BrokersUnreachableError as failure:
+            log.warning("waiting for the brokers", reason=str(failure))
+            time.sleep(BROKER_RETRY_SECONDS)  # nothing runs yet that this could block
+        else:
+            return
+
+
+def serve_health(batch_app: BatchApp, settings: StreamsSettings) -> None:
+    """Serve /live, /ready and /metrics while the application runs. Call it once a process, before the start."""
+    REGISTRY.register(BatchCollector(batch_app.metrics))
+
+    async def health() -> None:
+        async with HealthServer(
+            lambda: "; ".join(batch_app.health().reasons) or None,
+            host=settings.health_host,
+            port=settings.health_port,
+        ) as server:
+            log.info("health", url=f"http://{settings.health_host}:{server.port}")
+            await asyncio.Event().wait()
+
+    batch_app.service(health)
+
+
+class BatchCollector(Collector):
+    """Hands the numbers of a `Metrics` registry to prometheus_client at each scrape."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """Return one family for each name."""
+        series: dict[str, list[Sample]] = defaultdict(list)
+        for sample in self._metrics.snapshot():
+            series[sample.name].append(sample)
+        return [family(samples) for samples in series.values()]
+
+
+def family(samples: list[Sample]) -> Metric:
+    """Return the samples of one name as a metric; every series gets every label, empty where it has none."""
+    first = samples[0]
+    labels = sorted({label for sample in samples for label in sample.labels})
+    metric: CounterMetricFamily | GaugeMetricFamily
+    if first.kind == "counter":
+        metric = CounterMetricFamily(first.name.removesuffix("_total"), first.help, labels=labels)
+    else:
+        metric = GaugeMetricFamily(first.name, first.help, labels=labels)
+    for sample in samples:
+        metric.add_metric([sample.labels.get(label, "") for label in labels], sample.value)
+    return metric

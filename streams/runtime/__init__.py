@@ -1,1 +1,0 @@
-"""What every worker needs beside its streams: dead letters, metrics, health."""
