@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from connectors.control.authorizations import Authorizations
+from connectors.control.crypto import Sealer
 from connectors.control.jobs import Jobs
-from connectors.control.seal import Sealer
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob

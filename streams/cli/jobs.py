@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from connectors.control.jobs import Jobs, OneJob
+from connectors.control.jobs import ExportOrImportJob, Jobs
 from schemas.control import ExportJob, ImportJob
 from streams.cli.control import with_jobs
 from streams.cli.job_forms import create_export, create_import
@@ -24,7 +24,7 @@ app.command(name="create-import")(create_import)
 def list_jobs(as_json: Annotated[bool, typer.Option("--json", help="One JSON object each.")] = False) -> None:
     """List jobs: what they do, whether they run, and what needs a person."""
 
-    async def read(jobs: Jobs) -> dict[str, OneJob]:
+    async def read(jobs: Jobs) -> dict[str, ExportOrImportJob]:
         return jobs.all()
 
     found = with_jobs(read)
@@ -43,7 +43,7 @@ def list_jobs(as_json: Annotated[bool, typer.Option("--json", help="One JSON obj
 def show(job_id: str) -> None:
     """Show everything about a job, as JSON."""
 
-    async def read(jobs: Jobs) -> OneJob:
+    async def read(jobs: Jobs) -> ExportOrImportJob:
         return jobs.known(job_id)
 
     job = with_jobs(read)

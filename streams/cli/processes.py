@@ -4,7 +4,7 @@ import asyncio
 
 from connectors import logs
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.settings import ControlSettings
+from connectors.control.crypto import ControlSettings
 from connectors.kafka.settings import KafkaSettings
 from streams.runtime.startup import refused_with_a_sentence, wait_for_topics
 from streams.settings import StreamsSettings

@@ -10,8 +10,8 @@ from confluent_kafka import KafkaException
 
 from connectors import logs
 from connectors.control.authorizations import UnknownAuthorizationError
+from connectors.control.crypto import SealError
 from connectors.control.jobs import UnknownJobError
-from connectors.control.seal import SealError
 from connectors.kafka.admin import CONFIGURATION_ERROR, BrokersUnreachableError, TopicsRefusedError
 from connectors.kafka.compacted import CompactedTopicError
 from connectors.kafka.producer import PublishError

@@ -8,7 +8,7 @@ import typer
 from prometheus_client import REGISTRY
 
 from connectors import logs
-from connectors.health import HealthServer
+from connectors.process import HealthServer
 from streams.batches import BatchApp
 from streams.runtime.metrics import BatchCollector
 from streams.runtime.startup import refused_with_a_sentence, wait_for_topics
@@ -40,7 +40,7 @@ def profiles() -> None:
 def export() -> None:
     """Keep Campaign Monitor lists in step with audiences."""
     from connectors.campaign_monitor.settings import CampaignMonitorSettings
-    from connectors.control.settings import ControlSettings
+    from connectors.control.crypto import ControlSettings
     from connectors.kafka.settings import KafkaSettings
     from streams.audience.process import ExportProcess
     from streams.batches.process import run_process

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import structlog
 
-from connectors.control.seal import SealError
+from connectors.control.crypto import SealError
 from connectors.kafka.admin import BrokersUnreachableError, TopicsRefusedError, ensure_topics
 from connectors.kafka.settings import KafkaSettings, NoBrokerError
 

@@ -6,7 +6,7 @@ import uvloop
 
 from connectors import logs
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.settings import ControlSettings
+from connectors.control.crypto import ControlSettings
 from connectors.importer.run import run
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings

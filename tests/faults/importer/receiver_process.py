@@ -4,7 +4,7 @@ import asyncio
 
 from connectors import logs
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.settings import ControlSettings
+from connectors.control.crypto import ControlSettings
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.run import run
 from connectors.webhook.settings import WebhookSettings

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.auth import ApiKey
 from connectors.campaign_monitor.client import CampaignMonitor
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.importer.connector import Connector
-from connectors.importer.request import request_run
+from connectors.control.import_requests import request_run
+from connectors.importer.connector import ImportConnector
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
@@ -53,7 +53,7 @@ def import_job(client_id: str, **change: Any) -> ImportJob:
 @contextlib.asynccontextmanager
 async def connector(
     kafka: KafkaSettings, simulator: Simulator, jobs: list[ImportJob], **settings: Any
-) -> AsyncIterator[Connector]:
+) -> AsyncIterator[ImportConnector]:
     """A running connector in this process."""
     campaign_monitor = CampaignMonitorSettings(base_url=simulator.base_url, requests_in_flight=16)
     async with CampaignMonitor.open(ApiKey(SecretStr(simulator.api_key)), campaign_monitor) as api:
@@ -62,7 +62,7 @@ async def connector(
             return api
 
         values = {"page_size": 100, "schedule_seconds": 0.1, "recipients_after_seconds": 0, "park_seconds": 1.0}
-        running = Connector(
+        running = ImportConnector(
             kafka, ImporterSettings(**{**values, **settings}), jobs=lambda: list(jobs), open_api=open_api
         )
         work = asyncio.create_task(running.run())

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs
-from connectors.control.settings import ControlSettings
 from connectors.kafka.loopback import free_ports
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.simulator.xml_text import as_xml
-from connectors.webhook.body import Unreadable, events_of
-from connectors.webhook.reading import BrokenBodyError, TooLargeError, read_body
+from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, UnreadableBodyError, events_of, read_body
 
 EVENT = {
     "Type": "Update",
@@ -51,13 +50,13 @@ def test_json_and_xml_say_the_same():
     ],
 )
 def test_what_is_no_envelope_says_why(body):
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableBodyError):
         events_of(body, "l1")
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_it_fail_otherwise(body):
-    with contextlib.suppress(Unreadable):
+    with contextlib.suppress(UnreadableBodyError):
         events_of(body, "l1")
 
 
@@ -71,7 +70,7 @@ async def test_a_body_is_unpacked(encoding):
     body = orjson.dumps(ENVELOPE)
     packed = {"gzip": gzip.compress, "deflate": zlib.compress}.get(encoding, bytes)(body)
     assert await read_body(chunks(packed), encoding, len(body)) == body
-    with pytest.raises(TooLargeError):
+    with pytest.raises(BodyTooLargeError):
         await read_body(chunks(packed), encoding, len(body) - 1)
 
 
@@ -85,7 +84,7 @@ async def test_a_bomb_is_stopped_at_the_bound():
             taken += 1
             yield chunk
 
-    with pytest.raises(TooLargeError):
+    with pytest.raises(BodyTooLargeError):
         await read_body(counted(), "gzip", 1_000_000)
     assert taken <= 3
 
