@@ -12,7 +12,7 @@ from connectors.campaign_monitor.client import CampaignMonitor
 from connectors.campaign_monitor.entities import Page
 from connectors.campaign_monitor.requests import Paging
 from connectors.importer.readers import reader_for
-from connectors.importer.readers.reader import PageRequest
+from connectors.importer.readers.reader import PageQuery
 from schemas.import_task import ImportTask, Source
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Fetcher:
     def __init__(self, pages_in_flight: int) -> None:
         self._slots = asyncio.Semaphore(pages_in_flight)
         self._max_prefetched = PREFETCHED_PER_SLOT * pages_in_flight
-        self._prefetched: dict[ChainKey, deque[tuple[PageRequest, asyncio.Task[Page]]]] = {}
+        self._prefetched: dict[ChainKey, deque[tuple[PageQuery, asyncio.Task[Page]]]] = {}
 
     async def call(self, request: Callable[[], Awaitable[T]]) -> T:
         """Make a call within the bound."""
@@ -45,7 +45,7 @@ class Fetcher:
             finally:
                 IN_FLIGHT.dec()
 
-    async def page(self, api: CampaignMonitor, task: ImportTask, source: Source, request: PageRequest) -> Page:
+    async def page(self, api: CampaignMonitor, task: ImportTask, source: Source, request: PageQuery) -> Page:
         """Return the page; the prefetched one if it is the one requested. Raises CampaignMonitorError."""
         ahead = self._prefetched.get((task.job_id, task.chain))
         if ahead:
@@ -72,7 +72,7 @@ class Fetcher:
             running.done()
             and not running.cancelled()
             and running.exception() is None
-            and guess == reader_for(task.source).page_request(task.cursor, task.page_size)
+            and guess == reader_for(task.source).page_query(task.cursor, task.page_size)
             and reader_for(task.source).in_order(task.cursor, running.result())
         )
 
@@ -121,7 +121,7 @@ def _retrieve_exception(running: "asyncio.Task[Page]") -> None:
         running.exception()
 
 
-async def read(api: CampaignMonitor, source: Source, request: PageRequest) -> Page:
+async def read(api: CampaignMonitor, source: Source, request: PageQuery) -> Page:
     """Make the call for a page of a source."""
     paging = Paging(request.page, request.size, reader_for(source).order_field, "asc")
     match source.resource:

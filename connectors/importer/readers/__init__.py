@@ -3,11 +3,11 @@
 from connectors.importer.readers.backward import BackwardReader
 from connectors.importer.readers.by_date import DateReader
 from connectors.importer.readers.by_email import EmailReader
-from connectors.importer.readers.reader import Reader
+from connectors.importer.readers.reader import SourceReader
 from schemas.import_task import Source
 
 
-def reader_for(source: Source) -> Reader:
+def reader_for(source: Source) -> SourceReader:
     """Return how the source is read. A reader has no state: all that it needs to go on is in the cursor."""
     if source.resource in ("users", "suppression"):
         return BackwardReader(source)

@@ -12,8 +12,8 @@ from datetime import timedelta
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.entities import Page
-from connectors.importer.readers.reader import NewRow, OrderField, PageRead, PageRequest, chain_borders
-from connectors.importer.readers.remembered import OVERLAP, NewestRows, at, pack, text_of, unpack
+from connectors.importer.readers.reader import NewRow, OrderField, PageQuery, PageRead, chain_borders
+from connectors.importer.readers.remembered import OVERLAP, NewestRows, local_date, pack, text_of, unpack
 from connectors.importer.translate import RowIdentity
 from schemas.import_task import Border, Cursor, Mark, Source
 
@@ -34,12 +34,12 @@ class BackwardReader:
         if self._source.resource == "suppression":
             return start  # takes no date; the read ends at the first row that is known
         # A date without a time, one day early: whether the day itself is included is not documented.
-        return start.model_copy(update={"anchor": f"{at(mark.known_from) - timedelta(days=1):%Y-%m-%d}"})
+        return start.model_copy(update={"anchor": f"{local_date(mark.known_from) - timedelta(days=1):%Y-%m-%d}"})
 
-    def page_request(self, cursor: Cursor, size: int) -> PageRequest:
+    def page_query(self, cursor: Cursor, size: int) -> PageQuery:
         """Return the page that the cursor asks for."""
         page = cursor.borders[0] if cursor.phase == "borders" else cursor.page
-        return PageRequest(cursor.anchor, page, size)
+        return PageQuery(cursor.anchor, page, size)
 
     def read_page(self, cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
         """Return what to publish of a page and what to read next."""
@@ -54,7 +54,7 @@ class BackwardReader:
             return _read_border(cursor, page, rows)
         return _read(cursor, page, rows)
 
-    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageRequest]:
+    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
         """Guess the pages that follow. Borders may be read in any order; going down, one page must follow the other."""
         if cursor.phase == "down":
             following = [cursor.page - 1] if cursor.page > cursor.low else []
@@ -63,7 +63,7 @@ class BackwardReader:
         else:
             borders = chain_borders(page.pages, max_chains) if cursor.known_from is None else []
             following = borders or [page.pages]
-        return (PageRequest(cursor.anchor, number, size) for number in following if page.pages > 1)
+        return (PageQuery(cursor.anchor, number, size) for number in following if page.pages > 1)
 
     def in_order(self, cursor: Cursor, page: Page) -> bool:
         """Return True: pages are only prefetched in an order in which they may be read."""
@@ -93,7 +93,7 @@ def _read(cursor: Cursor, page: Page, rows: list[RowIdentity]) -> PageRead:
             read.repeats += 1
         else:
             read.new_rows.append(NewRow(index, event_id))
-    if rows and newest.latest is not None and rows[0].date < text_of(at(newest.latest) - OVERLAP):
+    if rows and newest.latest is not None and rows[0].date < text_of(local_date(newest.latest) - OVERLAP):
         newest.skip(rows[0].date)  # older than any overlap: what follows need not be remembered
     held = newest.packed()
     number = cursor.page if cursor.phase == "down" else 1

@@ -12,7 +12,7 @@ from math import ceil
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.entities import Page
-from connectors.importer.readers.reader import PROBE_SIZE, NewRow, OrderField, PageRead, PageRequest, chain_borders
+from connectors.importer.readers.reader import PROBE_SIZE, NewRow, OrderField, PageQuery, PageRead, chain_borders
 from connectors.importer.readers.remembered import MAX_REMEMBERED, KnownRows, NewestRows, minute_before, pack, unpack
 from connectors.importer.translate import RowIdentity
 from schemas.import_task import Cursor, Mark, Source
@@ -34,13 +34,13 @@ class DateReader:
             phase="probe", anchor=self._since, known_from=mark.known_from, known=mark.known, accounted=accounted
         )
 
-    def page_request(self, cursor: Cursor, size: int) -> PageRequest:
+    def page_query(self, cursor: Cursor, size: int) -> PageQuery:
         """Return the page that the cursor asks for."""
         if cursor.phase == "probe":
-            return PageRequest(cursor.anchor, 1, PROBE_SIZE)
+            return PageQuery(cursor.anchor, 1, PROBE_SIZE)
         if cursor.phase == "cuts":
-            return PageRequest(cursor.anchor, (cursor.borders[0] - 1) * (size // PROBE_SIZE) + 1, PROBE_SIZE)
-        return PageRequest(cursor.anchor, cursor.page, size)
+            return PageQuery(cursor.anchor, (cursor.borders[0] - 1) * (size // PROBE_SIZE) + 1, PROBE_SIZE)
+        return PageQuery(cursor.anchor, cursor.page, size)
 
     def read_page(self, cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
         """Return what to publish of a page and what to read next.
@@ -55,7 +55,7 @@ class DateReader:
             return PageRead(restarted=True, next=_last_minute_again(cursor))
         return _read(self._since, cursor, page, rows, fresh, max_chains)
 
-    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageRequest]:
+    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
         """Guess the pages that follow. Rows that moved between two answers show in the totals, in either order."""
         if cursor.phase == "probe":
             return
@@ -64,12 +64,12 @@ class DateReader:
             borders = [border for border in chain_borders(page.pages, max_chains) if border > 1]
         if borders:
             cuts = cursor.model_copy(update={"phase": "cuts"})
-            yield from (self.page_request(cuts.model_copy(update={"borders": [border]}), size) for border in borders)
+            yield from (self.page_query(cuts.model_copy(update={"borders": [border]}), size) for border in borders)
         elif cursor.phase == "cuts":
-            yield PageRequest(cursor.anchor, cursor.page, size)
+            yield PageQuery(cursor.anchor, cursor.page, size)
         else:
             last = page.pages if cursor.high is None else min(page.pages, cursor.high)
-            yield from (PageRequest(cursor.anchor, number, size) for number in range(page.number + 1, last + 1))
+            yield from (PageQuery(cursor.anchor, number, size) for number in range(page.number + 1, last + 1))
 
     def in_order(self, cursor: Cursor, page: Page) -> bool:
         """Return True: `read_page` recognises by the totals and ids which rows it has."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.entities import Page
-from connectors.importer.readers.reader import PROBE_SIZE, NewRow, OrderField, PageRead, PageRequest, chain_borders
+from connectors.importer.readers.reader import PROBE_SIZE, NewRow, OrderField, PageQuery, PageRead, chain_borders
 from connectors.importer.readers.remembered import MAX_REMEMBERED, KnownRows, pack, unpack
 from connectors.importer.translate import RowIdentity
 from schemas.import_task import Cursor, Mark
@@ -30,9 +30,9 @@ class EmailReader:
             return Cursor(phase="first")
         return Cursor(phase="probe", known=mark.known, accounted=accounted)
 
-    def page_request(self, cursor: Cursor, size: int) -> PageRequest:
+    def page_query(self, cursor: Cursor, size: int) -> PageQuery:
         """Return the page that the cursor asks for."""
-        return PageRequest(None, 1, PROBE_SIZE) if cursor.phase == "probe" else PageRequest(None, cursor.page, size)
+        return PageQuery(None, 1, PROBE_SIZE) if cursor.phase == "probe" else PageQuery(None, cursor.page, size)
 
     def read_page(self, cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
         """Return what to publish of a page and what to read next.
@@ -53,14 +53,14 @@ class EmailReader:
             return PageRead(restarted=True, next=cursor.model_copy(update=back))
         return _read(cursor, page, rows, fresh, max_chains)
 
-    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageRequest]:
+    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
         """Guess the pages that follow."""
         if cursor.phase == "probe":
             return
         last = page.pages if cursor.high is None else min(page.pages, cursor.high)
         if cursor.phase == "first":
             last = min([last, *chain_borders(page.pages, max_chains)[:1]])
-        yield from (PageRequest(None, number, size) for number in range(page.number + 1, last + 1))
+        yield from (PageQuery(None, number, size) for number in range(page.number + 1, last + 1))
 
     def in_order(self, cursor: Cursor, page: Page) -> bool:
         """Return whether the total is still that of the page before.

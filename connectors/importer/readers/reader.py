@@ -19,7 +19,7 @@ PROBE_SIZE = 10
 OrderField = Literal["date", "email"]
 
 
-class PageRequest(NamedTuple):
+class PageQuery(NamedTuple):
     """The page that a cursor asks for. `anchor`: the date from which rows are numbered, None for all rows."""
 
     anchor: str | None
@@ -58,7 +58,7 @@ class PageRead:
     rows_total: int | None = None
 
 
-class Reader(Protocol):
+class SourceReader(Protocol):
     """A way to read one source to its end, page by page."""
 
     order_field: OrderField
@@ -71,7 +71,7 @@ class Reader(Protocol):
         or left out.
         """
 
-    def page_request(self, cursor: Cursor, size: int) -> PageRequest:
+    def page_query(self, cursor: Cursor, size: int) -> PageQuery:
         """Return the page that the cursor asks for; `size` is the size of a whole page."""
 
     def read_page(self, cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
@@ -81,7 +81,7 @@ class Reader(Protocol):
         share a long read.
         """
 
-    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageRequest]:
+    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
         """Guess the pages after this one, in order, so that they may be requested while this one is published.
 
         A wrong guess costs one request; it never changes what is published. Several are in flight at once, and may be

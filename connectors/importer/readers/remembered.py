@@ -1,4 +1,4 @@
-"""Sets of event ids as short text: they travel in tasks and marks, so that rows which are known are recognised."""
+"""Sets of event ids as short text: tasks and marks carry them, so that known rows are recognised."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
@@ -83,16 +83,16 @@ class NewestRows:
         if self.latest is None:
             return KnownRows(floor, "")
         self._trim()
-        start = max(text_of(at(self.latest) - OVERLAP), floor or "")
+        start = max(text_of(local_date(self.latest) - OVERLAP), floor or "")
         if self.cut is not None:
-            start = max(start, text_of(at(self.cut) + timedelta(minutes=1)))
+            start = max(start, text_of(local_date(self.cut) + timedelta(minutes=1)))
         first = (_number(start) or 0).to_bytes(_MINUTE_BYTES)
         return KnownRows(start, pack(entry[_MINUTE_BYTES:] for entry in self._entries if entry >= first))
 
     def _trim(self) -> None:
         if self.latest is None:
             return
-        first = max(0, (_number(text_of(at(self.latest) - OVERLAP)) or 0)).to_bytes(_MINUTE_BYTES)
+        first = max(0, (_number(text_of(local_date(self.latest) - OVERLAP)) or 0)).to_bytes(_MINUTE_BYTES)
         self._entries = sorted({entry for entry in self._entries if entry >= first})
         if len(self._entries) <= MAX_REMEMBERED:
             return
@@ -101,8 +101,8 @@ class NewestRows:
         self.skip(text_of(_EPOCH + timedelta(minutes=int.from_bytes(dropped[-1][:_MINUTE_BYTES]))))
 
 
-def at(date: str) -> datetime:
-    """Return a local date as it stands, without a zone. Raises ValueError."""
+def local_date(date: str) -> datetime:
+    """Return a local date without a zone. Raises ValueError."""
     return datetime.fromisoformat(date)
 
 
@@ -113,7 +113,7 @@ def text_of(date: datetime) -> str:
 
 def minute_before(date: str) -> str:
     """Return the minute before: it is not known whether `date` in a request includes its own rows."""
-    return text_of(at(date[:16]) - timedelta(minutes=1))
+    return text_of(local_date(date[:16]) - timedelta(minutes=1))
 
 
 def _number(date: str) -> int | None:

@@ -119,7 +119,7 @@ class TaskExecutor:
         if source is None or cursor is None:
             return self._failed(task, "the task has no source or cursor to read")
         # The size that the chain began with: a setting that was changed meanwhile would move every page.
-        request = reader_for(source).page_request(cursor, task.page_size)
+        request = reader_for(source).page_query(cursor, task.page_size)
         page = await self.fetcher.page(api, task, source, request)
         self.fetcher.prefetch(api, task, page, self.settings.chains_per_read)
         dates = self.dates(source.time_zone)

@@ -71,7 +71,7 @@ class HookManager:
         self._open_api = open_api
 
     async def check(self) -> None:
-        """Check every list once. A failure for one list is stored with its registration; the others are still checked."""
+        """Check every list once. A failure for one list is stored with its registration; the others go on."""
         wanted, complete = await self._wanted()
         for hook in wanted.values():
             await self._repair(hook)

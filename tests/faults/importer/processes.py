@@ -1,4 +1,4 @@
-"""Connector processes that tests start and kill. What one said tells whether it had work in hand."""
+"""Connector processes that tests start and kill. Their logs show whether they had work in hand."""
 
 import os
 import signal
@@ -56,7 +56,7 @@ class Connectors:
         return log.read_text().splitlines()[since:] if log.exists() else []
 
     def has_work(self, number: int) -> bool:
-        """Say whether the group has given it partitions since it was started last."""
+        """Return whether the group has given it partitions since it was started last."""
         owned: set[int] = set()
         for line in self._said(number, self._started[number]):
             event = _event(line)

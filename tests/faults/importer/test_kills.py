@@ -1,6 +1,6 @@
 """Imports whose processes are killed and paused: each subscriber state and each report row exactly once.
 
-`FAULT_KILLS` says how many SIGKILLs; `FAULT_SEED` repeats a run. Judged by the simulator's own books.
+`FAULT_KILLS` says how many SIGKILLs; `FAULT_SEED` repeats a run. Compared with the simulator's own books.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from tests.integration.importer.importing import (
     import_job,
     kafka_settings,
     progress,
-    told_activity,
-    told_users,
+    published_activity,
+    published_users,
     topic,
 )
 
@@ -65,13 +65,13 @@ def started() -> Iterator[list[Connectors]]:
         connectors.end()
 
 
-def judge(kafka: KafkaSettings, simulator: Simulator, client: str) -> None:
+def compare_with_books(kafka: KafkaSettings, simulator: Simulator, client: str) -> None:
     people, activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
-    assert told_users(people) == books_users(simulator, client)
-    assert told_activity(activity) == books_activity(simulator)
-    told = ids(people) + ids(activity)
-    assert len(told) == len(set(told))
-    assert len(told) >= MIN_OBLIGATIONS, "too few to prove anything"
+    assert published_users(people) == books_users(simulator, client)
+    assert published_activity(activity) == books_activity(simulator)
+    published = ids(people) + ids(activity)
+    assert len(published) == len(set(published))
+    assert len(published) >= MIN_OBLIGATIONS, "too few to prove anything"
 
 
 async def create_job(kafka: KafkaSettings, client: str) -> None:
@@ -80,7 +80,7 @@ async def create_job(kafka: KafkaSettings, client: str) -> None:
 
 
 def pages_done(kafka: KafkaSettings) -> int:
-    return sum(one.tally.pages for one in progress(kafka).values() if one.kind == "chain")
+    return sum(record.tally.pages for record in progress(kafka).values() if record.kind == "chain")
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ async def test_killed_at_random(bootstrap_servers, namespace, tmp_path, started)
         assert await connectors.stop() == [0, 0]
         print(f"{in_hand} of {KILLS} kills met a process with work in hand")
         assert in_hand >= 0.8 * KILLS, "void: too few kills met a process with work in hand"
-        judge(kafka, simulator, client)
+        compare_with_books(kafka, simulator, client)
 
 
 def _moved_on(kafka: KafkaSettings, pages: int) -> bool:
@@ -140,7 +140,7 @@ async def test_a_paused_process_is_fenced(bootstrap_servers, namespace, tmp_path
         connectors.resume(0)
         await asyncio.sleep(2)  # what it had begun, it may now try to publish
         assert await connectors.stop() == [0, 0]
-        judge(kafka, simulator, client)
+        compare_with_books(kafka, simulator, client)
 
 
 @pytest.mark.slow
@@ -160,4 +160,4 @@ async def test_the_broker_is_restarted(own_broker: EmbeddedKafka, namespace: str
             await asyncio.to_thread(own_broker.restart)
         await finished(kafka, seconds=120)
         assert await connectors.stop() == [0, 0]
-        judge(kafka, simulator, client)
+        compare_with_books(kafka, simulator, client)

@@ -70,6 +70,6 @@ async def test_nothing_that_was_acknowledged_is_lost(bootstrap_servers, namespac
         assert acknowledged == set(people[: EVENTS_PER_KILL * KILLS])
         assert acknowledged <= {value["email"] for value in found}
         by_id = {value["event_id"]: value["email"] for value in found}
-        assert len(by_id) == len(acknowledged), "whatever was told twice has one id"
+        assert len(by_id) == len(acknowledged), "whatever was posted twice has one id"
         failed = [delivery for delivery in controls.deliveries() if delivery["status"] is None]
         print(f"{len(failed)} posts met a dead receiver, {len(found) - len(by_id)} events came twice")

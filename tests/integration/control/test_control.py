@@ -73,7 +73,7 @@ async def test_an_authorization_is_there_at_once_for_its_writer_and_soon_for_oth
             mine.secret("acme")
 
 
-async def test_saying_the_same_again_writes_nothing(
+async def test_recording_the_same_again_writes_nothing(
     settings: KafkaSettings, producer: AsyncProducer, bootstrap_servers: str
 ) -> None:
     async with Authorizations(settings, producer, Sealer(NEW)) as mine:
@@ -147,8 +147,8 @@ async def test_jobs_are_written_changed_and_removed(settings: KafkaSettings, pro
         assert theirs.imports() == {"i": import_job()}
         stopped = await mine.set_state("e", "stopped")
         assert stopped.updated_at > NOW
-        await mine.set_attention("i", "the list is gone")
-        await eventually(lambda: theirs.known("i").attention == "the list is gone")
+        await mine.set_attention("i", "the list was removed")
+        await eventually(lambda: theirs.known("i").attention == "the list was removed")
         assert theirs.known("e").state == "stopped"
         await mine.remove("e")
         await eventually(lambda: changes[-1] == ("e", None))

@@ -1,4 +1,4 @@
-"""An import against the simulator and a real broker, and the books to judge it by."""
+"""An import against the simulator and a real broker, and the books to compare it with."""
 
 import asyncio
 import contextlib
@@ -115,7 +115,7 @@ def books_users(simulator: Simulator, client_id: str) -> Counter[tuple[str, str,
     return people
 
 
-def told_users(records: list[Record]) -> Counter[tuple[str, str, str]]:
+def published_users(records: list[Record]) -> Counter[tuple[str, str, str]]:
     """The same from `cm_user`, the suppression list left out."""
     return Counter(
         (value["list_id"], value["email"], value["status"]) for value in values(records) if value.get("list_id")
@@ -144,14 +144,14 @@ def books_activity(simulator: Simulator) -> Counter[tuple[str, str, str, str]]:
     return rows
 
 
-def told_activity(records: list[Record]) -> Counter[tuple[str, str, str, str]]:
+def published_activity(records: list[Record]) -> Counter[tuple[str, str, str, str]]:
     """The same from `cm_activity`, webhook events left out."""
-    told: Counter[tuple[str, str, str, str]] = Counter()
+    published: Counter[tuple[str, str, str, str]] = Counter()
     for value in values(records):
         if value["source"] != "webhook":
             mail = value.get("campaign_id") or value["journey_email_id"]
-            told[REPORT_OF[value["event"]], mail, value["email"], value["raw_date"]] += 1
-    return told
+            published[REPORT_OF[value["event"]], mail, value["email"], value["raw_date"]] += 1
+    return published
 
 
 REPORT_OF = {

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.entities import Page
 from connectors.importer.readers import reader_for
-from connectors.importer.readers.reader import PageRequest
+from connectors.importer.readers.reader import PageQuery
 from connectors.importer.translate import RowTranslator
 from schemas.import_task import Cursor, Mark, Source
 
@@ -30,7 +30,7 @@ class FakePages:
     inclusive: bool = True
     whole_days: bool = False
 
-    def page(self, request: PageRequest) -> Page:
+    def page(self, request: PageQuery) -> Page:
         rows = sorted(self.rows, key=self.key)
         if request.anchor:
             since = (
@@ -47,7 +47,7 @@ class FakePages:
 class PrefetchedPage:
     """A page that was requested ahead; it is answered at some time, maybe after those requested later."""
 
-    request: PageRequest
+    request: PageQuery
     page: Page | None = None
 
     def answered(self, server: FakePages) -> Page:
@@ -64,7 +64,7 @@ class ReadChain:
     fresh: int = 0
     prefetched: list[PrefetchedPage] = field(default_factory=list)
 
-    def page(self, server: FakePages, source: Source, request: PageRequest) -> Page:
+    def page(self, server: FakePages, source: Source, request: PageQuery) -> Page:
         if self.prefetched and self.prefetched[0].request == request:
             page = self.prefetched.pop(0).answered(server)
             if reader_for(source).in_order(self.cursor, page):
@@ -106,7 +106,7 @@ class ReadLoop:
                 break
             chain = chains.pop(order.randrange(len(chains)))
             cursor, fresh = chain.cursor, chain.fresh
-            page = chain.page(self.server, self.source, reader.page_request(cursor, self.size))
+            page = chain.page(self.server, self.source, reader.page_query(cursor, self.size))
             guesses = reader.likely_next(cursor, page, self.size, self.max_chains)
             for number, guess in enumerate(islice(guesses, self.ahead)):
                 if number == len(chain.prefetched):

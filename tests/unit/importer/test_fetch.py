@@ -37,7 +37,7 @@ class FakeApi:
         self.total = 50_000
         monkeypatch.setattr(fetch, "read", self._read)
 
-    async def _read(self, _api: object, _source: Source, request: fetch.PageRequest) -> Page:
+    async def _read(self, _api: object, _source: Source, request: fetch.PageQuery) -> Page:
         self.requested.append(request.page)
         return page(request.page, total=self.total)
 
@@ -61,7 +61,7 @@ async def test_reports_are_prefetched_up_to_the_bound_and_each_page_once(api):
     for number in (2, 3):
         step = task(CLICKS, number)
         assert fetcher.has_prefetched(step)
-        found = await fetcher.page(api, step, CLICKS, reader_for(CLICKS).page_request(step.cursor, 1000))
+        found = await fetcher.page(api, step, CLICKS, reader_for(CLICKS).page_query(step.cursor, 1000))
         fetcher.prefetch(api, step, found, 8)
     await answered()
     assert api.requested == [2, 3, 4, 5, 6, 7]
@@ -89,7 +89,7 @@ async def test_recipients_that_moved_are_requested_again_in_order(api):
     step = task(RECIPIENTS, 2, total=50_001)
     assert not fetcher.has_prefetched(step)
     api.total = 50_001
-    found = await fetcher.page(api, step, RECIPIENTS, reader_for(RECIPIENTS).page_request(step.cursor, 1000))
+    found = await fetcher.page(api, step, RECIPIENTS, reader_for(RECIPIENTS).page_query(step.cursor, 1000))
     assert (found.total, api.requested) == (50_001, [2, 3, 2])
 
 
@@ -101,7 +101,7 @@ async def test_what_was_prefetched_before_partitions_were_revoked_is_not_used_af
     assert fetcher.has_prefetched(step)
     fetcher.discard_all()
     assert not fetcher.has_prefetched(step)
-    await fetcher.page(api, step, ACTIVE, reader_for(ACTIVE).page_request(step.cursor, 1000))
+    await fetcher.page(api, step, ACTIVE, reader_for(ACTIVE).page_query(step.cursor, 1000))
     assert api.requested == [19, 19]
 
 

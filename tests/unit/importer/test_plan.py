@@ -51,14 +51,14 @@ def test_a_stopped_job_does_nothing_and_goes_on_where_it_stopped():
     assert act(job(), run(), [parked]) == plan.ResumeChains((parked,))
 
 
-def test_what_is_parked_waits_its_time():
+def test_a_parked_chain_waits_until_its_time():
     task = plan._discover(job(), run(), NOW)
     parked = chain(state="parked", task=task, retry_at=NOW + timedelta(minutes=1))
     assert act(job(), run(), [parked]) is None
     assert isinstance(act(job(), run(), [parked], NOW + timedelta(minutes=1)), plan.ResumeChains)
 
 
-def test_a_full_read_is_swept_then_ended():
+def test_a_full_read_is_followed_by_a_catch_up_then_ended():
     read = chain("users/l/active", state="done", full=True, tally=Tally(rows=5))
     swept = act(job(), run(), [read], NOW + timedelta(seconds=30))
     assert isinstance(swept, plan.StartCatchUp)
@@ -72,14 +72,14 @@ def test_a_full_read_is_swept_then_ended():
     assert (ended.run.state, ended.run.rows, ended.run.next_at) == ("done", 9, NOW + HOUR)
 
 
-def test_an_increment_is_not_swept_and_failures_are_counted():
+def test_an_increment_has_no_catch_up_and_failures_are_counted():
     chains = [chain("users/l/active", state="done"), chain("report/k/opens", state="failed"), chain("old", run=0)]
-    ended = act(job(), run(), [one.model_copy(update={"state": one.state}) for one in chains[:2]])
+    ended = act(job(), run(), [read.model_copy(update={"state": read.state}) for read in chains[:2]])
     assert isinstance(ended, plan.FinishRun)
     assert ended.run.problems == 1
 
 
-def test_a_job_that_is_not_kept_updated_runs_once_unless_asked():
+def test_a_job_that_is_not_kept_updated_runs_once_unless_requested():
     done = run(state="done", finished_at=NOW)
     assert act(job(keep_updated=False), done, now=NOW + 10 * HOUR) is None
     assert isinstance(act(job(keep_updated=False), done.model_copy(update={"requested": True})), plan.StartRun)
@@ -90,7 +90,7 @@ def test_a_job_that_is_not_kept_updated_runs_once_unless_asked():
     assert switched_on == plan.RescheduleRun(done.model_copy(update={"next_at": NOW + HOUR}))
 
 
-def test_a_job_that_is_gone_is_forgotten():
+def test_what_is_stored_for_a_removed_job_is_deleted():
     assert act(None, run()) == plan.ForgetJob()
     assert act(None, None) is None
 

@@ -24,7 +24,7 @@ EVENT = {
 ENVELOPE = {"Events": [EVENT, {**EVENT, "CustomFields": []}], "ListID": "l1"}
 
 
-def test_json_and_xml_say_the_same():
+def test_json_and_xml_are_read_alike():
     assert events_of(orjson.dumps(ENVELOPE), "l1") == ENVELOPE["Events"]
     assert events_of(as_xml(ENVELOPE).encode(), "l1") == ENVELOPE["Events"]
 
@@ -49,7 +49,7 @@ def test_json_and_xml_say_the_same():
         b"NaN",
     ],
 )
-def test_what_is_no_envelope_says_why(body):
+def test_what_is_no_envelope_is_refused_with_a_reason(body):
     with pytest.raises(UnreadableBodyError):
         events_of(body, "l1")
 

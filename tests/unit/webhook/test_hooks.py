@@ -58,7 +58,7 @@ def test_one_that_was_switched_off_is_switched_on_and_the_gap_is_polled():
     ]
 
 
-def test_one_that_is_gone_is_made_again_and_the_gap_is_polled():
+def test_one_that_is_missing_is_created_again_and_the_gap_is_polled():
     assert hook_steps(URL, [], known(), NOW) == [
         CreateHook(),
         RequestMissedChanges(NOW - timedelta(hours=1, minutes=10)),
@@ -79,11 +79,11 @@ def test_the_old_one_is_removed_after_the_new_one_is_there():
             st.sampled_from(["Active", "Deactivated"]),
         ),
         max_size=5,
-        unique_by=lambda one: one.webhook_id,
+        unique_by=lambda webhook: webhook.webhook_id,
     )
 )
 def test_carried_out_there_is_exactly_one(found):
-    hooks = {one.webhook_id: one for one in found}
+    hooks = {known.webhook_id: known for known in found}
     for step in hook_steps(URL, found, None, NOW):
         match step:
             case CreateHook():
@@ -92,9 +92,9 @@ def test_carried_out_there_is_exactly_one(found):
                 hooks[webhook_id] = hook(0)
             case DeleteHook(webhook_id):
                 del hooks[webhook_id]
-    mine = [one for one in hooks.values() if one.url != "https://x.example/h"]
-    assert [(one.url, one.active) for one in mine] == [(URL, True)]
-    assert len(hooks) - 1 == sum(one.url == "https://x.example/h" for one in found)
+    mine = [webhook for webhook in hooks.values() if webhook.url != "https://x.example/h"]
+    assert [(webhook.url, webhook.active) for webhook in mine] == [(URL, True)]
+    assert len(hooks) - 1 == sum(known.url == "https://x.example/h" for known in found)
 
 
 def test_which_lists_want_one():

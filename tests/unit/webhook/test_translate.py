@@ -30,7 +30,7 @@ def deactivated(state: str, **change: object) -> dict:
     }
 
 
-def test_a_deactivate_speaks_the_mappings_words():
+def test_a_deactivate_has_the_mappings_words():
     record = to_activity(deactivated("Unsubscribed"), TO, RECEIVED)
     assert record.key == b"mara@example.net"
     model = as_model(record)
@@ -46,7 +46,7 @@ def test_a_deactivate_speaks_the_mappings_words():
     }
 
 
-def test_an_unsubscribe_has_one_id_whoever_tells_it():
+def test_an_unsubscribe_has_one_id_from_every_source():
     webhook = to_activity(deactivated("Unsubscribed"), TO, RECEIVED).fields["event_id"]
     campaign = Source(resource="report", client_id="c1", time_zone=BERLIN, campaign_id="k", report="unsubscribes")
     row = {"EmailAddress": "mara@example.net", "ListID": "l1", "Date": "2026-05-02 10:13:00", "IPAddress": "x"}
@@ -65,12 +65,12 @@ def test_an_unsubscribe_has_one_id_whoever_tells_it():
     assert orjson.loads(polled.value)["event_id"] == webhook
 
 
-def test_the_same_event_told_twice_has_one_id_and_another_has_another():
+def test_the_same_event_posted_twice_has_one_id_and_another_has_another():
     base = {"Type": "Update", "Date": "2026-05-02 10:13:42", "EmailAddress": "a@example.net", "State": "Active"}
-    one = to_activity(base, TO, RECEIVED).fields["event_id"]
-    assert to_activity(dict(reversed(base.items())), TO, "2027-01-01T00:00:00.000Z").fields["event_id"] == one
-    assert to_activity({**base, "Name": "Ann"}, TO, RECEIVED).fields["event_id"] != one
-    assert to_activity({**base, "EmailAddress": "b@example.net"}, TO, RECEIVED).fields["event_id"] != one
+    event_id = to_activity(base, TO, RECEIVED).fields["event_id"]
+    assert to_activity(dict(reversed(base.items())), TO, "2027-01-01T00:00:00.000Z").fields["event_id"] == event_id
+    assert to_activity({**base, "Name": "Ann"}, TO, RECEIVED).fields["event_id"] != event_id
+    assert to_activity({**base, "EmailAddress": "b@example.net"}, TO, RECEIVED).fields["event_id"] != event_id
 
 
 @pytest.mark.parametrize(
