@@ -1,6 +1,7 @@
 """From a stored authorization to calls: its credential, kept current as tokens are refreshed, and the open API."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +14,9 @@ from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.campaign_monitor.tokens import Tokens
 from connectors.campaign_monitor.transport import Transport
 from connectors.control.authorizations import Authorizations
-from connectors.control.crypto import SealError
+from connectors.control.crypto import ControlSettings, Sealer, SealError
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.settings import KafkaSettings
 from schemas.control import Authorization
 
 OpenApi = Callable[[str], Awaitable[CampaignMonitor]]
@@ -118,3 +121,25 @@ class AuthorizedApis:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._transport.close()
+
+
+@asynccontextmanager
+async def authorized_apis(
+    kafka: KafkaSettings, producer: AsyncProducer, control: ControlSettings, campaign_monitor: CampaignMonitorSettings
+) -> AsyncIterator[AuthorizedApis]:
+    """Follow the stored authorizations, and open APIs with them that stay current as authorizations change.
+
+    Raises SealError when an encryption key is set and is none; CompactedTopicError when no broker answers.
+    """
+    opened: list[AuthorizedApis] = []
+
+    def changed(authorization_id: str, authorization: Authorization | None) -> None:
+        for apis in opened:  # none yet while the topic is read at the start: nothing is open then
+            apis.changed(authorization_id, authorization)
+
+    async with (
+        Authorizations(kafka, producer, Sealer.if_configured(control), on_change=changed) as authorizations,
+        AuthorizedApis(campaign_monitor, authorizations) as apis,
+    ):
+        opened.append(apis)
+        yield apis

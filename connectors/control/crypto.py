@@ -81,6 +81,11 @@ class Sealer:
             _decoded(current, "CONTROL_ENCRYPTION_KEY"), [_decoded(text, "CONTROL_OLD_ENCRYPTION_KEYS") for text in old]
         )
 
+    @classmethod
+    def if_configured(cls, settings: ControlSettings) -> Self | None:
+        """Return a sealer of the configured keys, None when no key is set. Raises SealError for what is no key."""
+        return cls.from_settings(settings) if settings.encryption_key.get_secret_value() else None
+
     @property
     def current_key_id(self) -> str:
         """The id of the key that new secrets are sealed with."""

@@ -104,10 +104,10 @@ class Fetcher:
             running.cancel()
 
     def discard_all(self) -> None:
-        """Drop everything that was asked for ahead.
+        """Drop everything that was prefetched, whenever partitions are revoked.
 
-        Whenever partitions go: should a chain come back, others have read on meanwhile, and a listing read backward
-        must not go on with a page older than the one before.
+        Should a chain come back, others have read on meanwhile, and a listing read backward must not go on with a page
+        older than the one before.
         """
         for ahead in self._prefetched.values():
             for _guess, running in ahead:

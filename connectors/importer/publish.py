@@ -165,13 +165,17 @@ class TaskPartition:
         await self._view.until(lambda table: self.number in table.claims and table.claims[self.number].owner == owner)
 
     async def _group_member(self, *, renew: bool) -> Any:
-        """Return the proof of membership. It takes some 50 ms to get, so one is kept until it is refused."""
+        """Return the group metadata of this member. It takes some 50 ms to get, so it is cached until it is refused."""
         if self._membership is None or renew:
             self._membership = await asyncio.to_thread(self._group_metadata)
         return self._membership
 
     async def _publish(self, result: TaskResult, task: ImportTask | None, consumed: list[Position]) -> None:
-        """Publish a result and the end of the task. Repeats what was aborted; raises when it is not ours any more."""
+        """Publish a result and the end of the task in one transaction; an aborted one is repeated.
+
+        Raises FencedError or BrokenPublisherError when the partition is not ours any more, TransactionError when the
+        last attempt was aborted.
+        """
         records = result.outgoing(self._names, task.chain if task else None, self.number)
         began = time.perf_counter()
         fenced_before = False
@@ -183,7 +187,7 @@ class TaskPartition:
             except BrokenPublisherError:
                 raise
             except FencedError:
-                # The group may only have a new generation. With its proof of now the brokers know who is meant.
+                # The group may only have a new generation. With its current metadata the brokers recognise us.
                 if fenced_before or not consumed:
                     raise
                 fenced_before = True

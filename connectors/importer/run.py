@@ -8,9 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.accounts import AuthorizedApis
-from connectors.control.authorizations import Authorizations
-from connectors.control.crypto import ControlSettings, Sealer
+from connectors.control.accounts import authorized_apis
+from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs
 from connectors.importer.connector import ImportConnector
 from connectors.importer.settings import ImporterSettings
@@ -19,7 +18,6 @@ from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from connectors.process import HealthServer, stopped_by_signal
-from schemas.control import Authorization
 
 log = structlog.get_logger(__name__)
 
@@ -50,21 +48,12 @@ async def run(
     ended = stop or stopped_by_signal()
     await asyncio.to_thread(ensure_topics, kafka)
     gc.set_threshold(*GC_THRESHOLDS)
-    sealer = Sealer.from_settings(control) if control.encryption_key.get_secret_value() else None
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(AsyncProducer(kafka, "importer-control"))
-        opened: list[AuthorizedApis] = []
-
-        def changed(name: str, authorization: Authorization | None) -> None:
-            for apis in opened:
-                apis.changed(name, authorization)
-
-        authorizations = await stack.enter_async_context(Authorizations(kafka, producer, sealer, on_change=changed))
-        jobs = await stack.enter_async_context(Jobs(kafka))
         apis = await stack.enter_async_context(
-            AuthorizedApis(settings.client_settings(campaign_monitor), authorizations)
+            authorized_apis(kafka, producer, control, settings.client_settings(campaign_monitor))
         )
-        opened.append(apis)
+        jobs = await stack.enter_async_context(Jobs(kafka))
         connector = ImportConnector(
             kafka,
             settings,

@@ -8,9 +8,8 @@ from typing import Any
 import structlog
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.accounts import AuthorizedApis
-from connectors.control.authorizations import Authorizations
-from connectors.control.crypto import ControlSettings, Sealer
+from connectors.control.accounts import authorized_apis
+from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
@@ -22,7 +21,6 @@ from connectors.webhook.registration.manager import HookManager
 from connectors.webhook.registration.registrations import Registrations, lead
 from connectors.webhook.server import Receiver
 from connectors.webhook.settings import WebhookSettings
-from schemas.control import Authorization
 
 log = structlog.get_logger(__name__)
 
@@ -53,25 +51,14 @@ async def run(
     """
     ended = stop or stopped_by_signal()
     await asyncio.to_thread(ensure_topics, kafka)
-    sealer = Sealer.from_settings(control) if control.encryption_key.get_secret_value() else None
     names = kafka.names()
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(
             AsyncProducer(kafka, "webhooks", {"message.timeout.ms": int(settings.publish_timeout_seconds * 1000)})
         )
-        opened: list[AuthorizedApis] = []
+        apis = await stack.enter_async_context(authorized_apis(kafka, producer, control, campaign_monitor))
         changed = asyncio.Event()
-
-        def authorization_changed(name: str, authorization: Authorization | None) -> None:
-            for apis in opened:
-                apis.changed(name, authorization)
-
-        authorizations = await stack.enter_async_context(
-            Authorizations(kafka, producer, sealer, on_change=authorization_changed)
-        )
         jobs = await stack.enter_async_context(Jobs(kafka, on_change=lambda *_change: changed.set()))
-        apis = await stack.enter_async_context(AuthorizedApis(campaign_monitor, authorizations))
-        opened.append(apis)
         registrations = await stack.enter_async_context(
             Registrations(kafka, producer, dict(campaign_monitor.zone_overrides))
         )

@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 JOB_SECONDS = 10.0
 """For a new job to be known in every process; a task of a job that is not known is dropped, as the job was removed."""
 
+UNAUTHORISED_SECONDS = 60.0
+"""Until a task is tried again whose credential was refused: a person has to act, and the status shows it meanwhile."""
+
 ODD_DATES = Counter("import_odd_dates_total", "Rows whose date could not be read.")
 REPEATS = Counter("import_repeats_total", "Rows that were known and not published again.")
 RESTARTS = Counter("import_restarts_total", "Pages read again because rows had moved while they were read.")
@@ -59,7 +62,12 @@ class TaskExecutor:
     """One thread: with more they would only contend for the interpreter."""
 
     async def execute(self, task: ImportTask) -> TaskResult:
-        """Return what a task leads to: the next one, the end of its chain, or a wait."""
+        """Return what a task leads to: the next one, the end of its chain, or a wait.
+
+        A failure of Campaign Monitor is retried `retry_attempts` times, then the chain is parked; one that a retry
+        cannot help ends the chain. A task of a removed job leads to nothing. Raises TimeoutError when the progress
+        topic does not come as far as the run.
+        """
         job = await self._wait_for_job(task.job_id)
         if job is None:
             self.fetcher.discard(task)
@@ -80,7 +88,7 @@ class TaskExecutor:
             except CampaignMonitorError as error:
                 match error.verdict:
                     case Unauthorised():
-                        return self._parked(task, f"Campaign Monitor refuses the access: {error}", 60.0)
+                        return self._parked(task, f"Campaign Monitor refuses the access: {error}", UNAUTHORISED_SECONDS)
                     case NotFound() | Forbidden() | Misconfigured() | RowRefused():
                         return self._failed(task, f"cannot be read: {error}")
                     case verdict:
