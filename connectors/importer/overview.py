@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
 
 from connectors.importer.tasks.sources import undivided
@@ -66,12 +66,6 @@ def overview(run: RunProgress, chains: Iterable[ChainProgress]) -> Overview:
     rows = run.rows + sum(counted)
     expected = sum(max(line.expected, line.rows) for line in lines)
     return Overview(run, tuple(lines), rows, max(rows, expected))
-
-
-def rate(rows: int, since: datetime, now: datetime) -> float:
-    """Return rows per second since then, 0 when no time has passed."""
-    seconds = (now - since).total_seconds()
-    return rows / seconds if seconds > 0 else 0.0
 
 
 def _line(group: str, chains: list[ChainProgress]) -> OverviewLine:

@@ -18,7 +18,7 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.simulator.server import Simulator
 from connectors.simulator.settings import SimulatorSettings
 from tests.deadline import eventually
-from tests.faults.importer.processes import Connectors
+from tests.faults.importer.processes import ConnectorProcesses
 from tests.integration.importer.importing import (
     books_activity,
     books_users,
@@ -58,8 +58,8 @@ def settings(bootstrap_servers: str, namespace: str) -> KafkaSettings:
 
 
 @pytest.fixture
-def started() -> Iterator[list[Connectors]]:
-    made: list[Connectors] = []
+def started() -> Iterator[list[ConnectorProcesses]]:
+    made: list[ConnectorProcesses] = []
     yield made
     for connectors in made:
         connectors.end()
@@ -97,7 +97,7 @@ async def test_killed_at_random(bootstrap_servers, namespace, tmp_path, started)
             simulator.controls.inject(kind=kind, probability=0.01, count=None, seed=SEED, **change)
         await create_job(kafka, client)
         pages = {"page_size": 10 if many else 30, "pages_in_flight": 1 if many else 2, "park_seconds": 1}
-        connectors = Connectors(2, kafka, simulator.base_url, simulator.api_key, tmp_path, **pages)
+        connectors = ConnectorProcesses(2, kafka, simulator.base_url, simulator.api_key, tmp_path, **pages)
         started.append(connectors)
         in_hand = 0
         for kill in range(KILLS):
@@ -130,7 +130,7 @@ async def test_a_paused_process_is_fenced(bootstrap_servers, namespace, tmp_path
     async with Simulator(SimulatorSettings(latency_ms=30)) as simulator:
         client = seed(simulator)
         await create_job(kafka, client)
-        connectors = Connectors(
+        connectors = ConnectorProcesses(
             2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20, pages_in_flight=2
         )
         started.append(connectors)
@@ -149,7 +149,7 @@ async def test_the_broker_is_restarted(own_broker: EmbeddedKafka, namespace: str
     async with Simulator(SimulatorSettings(latency_ms=20)) as simulator:
         client = seed(simulator)
         await create_job(kafka, client)
-        connectors = Connectors(
+        connectors = ConnectorProcesses(
             2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20, pages_in_flight=2
         )
         started.append(connectors)

@@ -23,8 +23,7 @@ from streams.profile.app import ProfileWorker
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 from tests.deadline import eventually
-from tests.faults.importer.processes import Connectors
-from tests.faults.importer.receiver import Receiver
+from tests.faults.importer.processes import ConnectorProcesses, ReceiverProcess
 from tests.faults.importer.test_kills import KILLS, SEED, settings
 from tests.integration.importer.importing import (
     REPORT_OF,
@@ -139,9 +138,9 @@ async def test_nothing_is_counted_twice(bootstrap_servers: str, namespace: str, 
         )
         await worker.start()
         stack.push_async_callback(worker.stop)
-        receiver = Receiver(kafka, simulator, tmp_path, check_seconds=1)
+        receiver = ReceiverProcess(kafka, simulator, tmp_path, check_seconds=1)
         stack.callback(receiver.end)
-        connectors = Connectors(1, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20)
+        connectors = ConnectorProcesses(1, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20)
         stack.callback(connectors.end)
         hooks = simulator.state.lists[world.news].webhooks
         await eventually(lambda: hooks, seconds=60, every=0.1)
