@@ -1,4 +1,4 @@
-"""docs/batches.md, traps A, B and F: each trap either does not occur here, or what protects us is shown."""
+"""faust-traps.md sections A, B and F: each trap either does not occur here, or what protects us is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/batches.md, traps C, D and G: each trap either does not occur here, or what protects us is shown."""
+"""faust-traps.md sections C, D and G: each trap either does not occur here, or what protects us is shown."""
 
 from __future__ import annotations
 

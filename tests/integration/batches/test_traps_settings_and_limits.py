@@ -1,4 +1,4 @@
-"""docs/batches.md, traps: what is awaited, bounded or never asked of Faust: A4, C1, C2, C7, C9 to C12, E7 to E9, F3."""
+"""faust-traps.md, what is awaited, bounded or never asked of Faust: A4, C1, C2, C7, C9 to C12, E7 to E9, F3."""
 
 from __future__ import annotations
 

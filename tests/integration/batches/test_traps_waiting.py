@@ -1,4 +1,4 @@
-"""docs/batches.md, traps: where something waits, hangs or overlaps: C5, E1 to E3, F1, F9, F11, G10, G13, G14."""
+"""faust-traps.md, where something waits, hangs or overlaps: C5, E1 to E3, F1, F9, F11, G10, G13, G14."""
 
 from __future__ import annotations
 
