@@ -49,7 +49,7 @@ def configure(log_format: LogFormat, level: str, *, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # These tell of every fetch, rebalance step and request; a warning of theirs still comes through.
+    # These log every fetch, rebalance step and request; their warnings still come through.
     for noisy in ("aiokafka", "faust", "mode", "kafka", "aiohttp.access", "asyncio", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.contextvars.bind_contextvars(process=process)

@@ -12,8 +12,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from connectors.control.seal import SealError
-from connectors.health import HealthServer
+from connectors.control.crypto import SealError
 from connectors.kafka.admin import (
     CONFIGURATION_ERROR,
     BrokersUnreachableError,
@@ -22,6 +21,7 @@ from connectors.kafka.admin import (
 )
 from connectors.kafka.client_config import NoBrokerError
 from connectors.kafka.settings import KafkaSettings
+from connectors.process import HealthServer
 from streams.batches import BatchApp, Metrics, Sample
 from streams.settings import StreamsSettings
 

@@ -9,7 +9,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.settings import ControlSettings
+from connectors.control.crypto import ControlSettings
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.settings import WebhookSettings

@@ -1,12 +1,13 @@
 """A control topic as a table of models: read to its end, followed, written one record at a time.
 
-A write returns when it was seen coming back: what a process wrote is what it then reads, and everybody sees the same
-order. Two that write the same key at once both succeed; the later one stays.
+Everybody who needs jobs, authorizations or webhook registrations reads them through it. A write returns when it was
+seen coming back: what a process wrote is what it then reads, and everybody sees the same order. Two that write the same
+key at once both succeed; the later one stays.
 """
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -18,55 +19,88 @@ from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
-M = TypeVar("M")
+
+class ControlModel(Protocol):
+    """What a control topic holds: a model that writes itself as the value of a record."""
+
+    def to_bytes(self) -> bytes:
+        """Return the record's value."""
 
 
-class ControlTable(Generic[M]):
+Model = TypeVar("Model", bound=ControlModel)
+
+
+class UnknownModelError(LookupError):
+    """There is no model with this id; the text names those that there are."""
+
+
+class ControlTable(Generic[Model]):
     """The models of one control topic by id.
 
-    `on_change` is called on the loop with (id, model) for each record, also while the topic is read at the start; None
-    for one that was removed. Records that cannot be read are logged and keep what was there.
+    `on_change` is called on the loop with (id, model) for each record, also while the topic is read at the start and
+    for this process's own writes; None for one that was removed. A record that cannot be read is logged, without its
+    content, and the model before it stays. Without a `producer` the table can only be read.
     """
+
+    noun: ClassVar[str] = "record"
+    """What people call a model, in log events and errors."""
+    unknown: ClassVar[type[UnknownModelError]] = UnknownModelError
 
     def __init__(
         self,
         settings: KafkaSettings,
         topic: str,
         *,
-        read: Callable[[bytes], M],
-        producer: AsyncProducer,
-        on_change: Callable[[str, M | None], None] | None = None,
+        read: Callable[[bytes], Model],
+        producer: AsyncProducer | None = None,
+        on_change: Callable[[str, Model | None], None] | None = None,
     ) -> None:
         self.topic = topic
         self._read = read
         self._producer = producer
         self._on_change = on_change
-        self._models: dict[str, M] = {}
-        self._view = CompactedTopic(settings, topic, self._take)
+        self._models: dict[str, Model] = {}
+        self._view = CompactedTopic(settings, topic, self._merge)
 
     async def start(self) -> None:
         """Return when everything that was in the topic is held. Raises ReadError."""
         await self._view.start()
 
     async def close(self) -> None:
-        """Stop following."""
+        """Stop following; what is held stays as it is."""
         await self._view.close()
 
-    def get(self, model_id: str) -> M | None:
+    def get(self, model_id: str) -> Model | None:
         """Return the model with this id, or None."""
         return self._models.get(model_id)
 
-    def all(self) -> dict[str, M]:
+    def known(self, model_id: str) -> Model:
+        """Return the model with this id. Raises `unknown`, a LookupError whose text names the ids that there are."""
+        found = self._models.get(model_id)
+        if found is None:
+            present = ", ".join(sorted(self._models)) or "none"
+            raise self.unknown(f"There is no {self.noun} {model_id}; there are: {present}")
+        return found
+
+    def all(self) -> dict[str, Model]:
         """Return all models by id, as they are now."""
         return dict(sorted(self._models.items()))
 
-    async def put(self, model_id: str, value: bytes) -> None:
-        """Write a model. Raises PublishError; TimeoutError when it was written and not seen coming back."""
-        await self._view.wait_for(await self._producer.publish(self.topic, model_id.encode(), value))
+    async def write(self, model_id: str, model: Model) -> Model:
+        """Write a model and return it as everybody reads it: instants are cut to milliseconds in the topic.
+
+        Raises PublishError when the brokers did not accept it, and the model before it stays; TimeoutError when it was
+        written and not seen coming back.
+        """
+        value = model.to_bytes()
+        await self._view.wait_for(await self._writer().publish(self.topic, model_id.encode(), value))
+        return self._read(value)
 
     async def remove(self, model_id: str) -> None:
-        """Remove a model with a tombstone. Raises as `put`."""
-        await self._view.wait_for(await self._producer.publish(self.topic, model_id.encode(), None))
+        """Remove a model with a tombstone. Raises `unknown`, and as `write`."""
+        self.known(model_id)
+        await self._view.wait_for(await self._writer().publish(self.topic, model_id.encode(), None))
+        log.info("control record removed", topic=self.topic, id=model_id)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -77,7 +111,12 @@ class ControlTable(Generic[M]):
     ) -> None:
         await self.close()
 
-    def _take(self, record: ConsumedRecord) -> None:
+    def _writer(self) -> AsyncProducer:
+        if self._producer is None:
+            raise RuntimeError(f"the table of {self.topic} was opened without a producer: it can only be read")
+        return self._producer
+
+    def _merge(self, record: ConsumedRecord) -> None:
         model_id = (record.key or b"").decode(errors="replace")
         if record.value is None:
             self._models.pop(model_id, None)

@@ -1,6 +1,6 @@
 """The import connector: a member of the group that shares import tasks.
 
-However it is stopped, paused or thrown out of the group, what it had begun leaves no trace, and the next owner of its
+However it is stopped, paused or removed from the group, what it had begun leaves no trace, and the next owner of its
 partitions goes on from the last page that was published.
 """
 
@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable
 
 import structlog
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
-from connectors.importer.execute import Executor, OpenApi
+from connectors.control.accounts import OpenApi
+from connectors.control.import_requests import partition_count
 from connectors.importer.fetch import Fetcher
-from connectors.importer.outcome import Progress
-from connectors.importer.partition import Partition
 from connectors.importer.progress import ProgressView
+from connectors.importer.publish import TaskPartition
 from connectors.importer.settings import ImporterSettings
-from connectors.kafka.client_config import admin_config
+from connectors.importer.tasks.execute import TaskExecutor
+from connectors.importer.tasks.result import ProgressRecord
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
@@ -30,7 +30,7 @@ REJOIN_SECONDS = 1.0
 """Between leaving the group after a failure and joining it again."""
 
 
-class Connector:
+class ImportConnector:
     """Runs imports until cancelled. `jobs`: the import jobs that there are now; `open_api`: authorization id -> API."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Connector:
         jobs: Callable[[], Iterable[ImportJob]],
         open_api: OpenApi,
         zone_overrides: dict[str, str] | None = None,
-        on_progress: Callable[[Progress | None], None] | None = None,
+        on_progress: Callable[[ProgressRecord | None], None] | None = None,
     ) -> None:
         self._kafka = kafka
         self._settings = settings
@@ -51,7 +51,7 @@ class Connector:
         self._on_progress = on_progress
         self._topic = kafka.names()["cm_import_tasks"]
         self._group = kafka.names().prefix + settings.group
-        self._partitions: dict[int, Partition] = {}
+        self._partitions: dict[int, TaskPartition] = {}
         self.problem: str | None = "it has not joined its group yet"
         """Why it cannot work now, in a sentence; None while it can."""
 
@@ -61,7 +61,7 @@ class Connector:
         return frozenset(self._partitions)
 
     async def run(self) -> None:
-        """Work until cancelled. After a failure of the brokers, or when fenced, it joins the group anew."""
+        """Work until cancelled. After a failure of the brokers, or when fenced, it joins the group again."""
         while True:
             try:
                 async with ProgressView(self._kafka, self._on_progress) as view:
@@ -69,13 +69,13 @@ class Connector:
             except (TransactionError, KafkaException, TimeoutError) as failure:
                 # Everything that was in work is dropped. What is committed decides where its next owner goes on.
                 self.problem = f"it left its group: {failure}"
-                log.warning("connector joins its group again", reason=str(failure))
+                log.warning("connector rejoins its group", reason=str(failure))
                 await asyncio.sleep(REJOIN_SECONDS)
 
     async def _member(self, view: ProgressView) -> None:
-        count = await asyncio.to_thread(partitions_of, self._kafka, self._topic)
+        count = await asyncio.to_thread(partition_count, self._kafka, self._topic)
         fetcher = Fetcher(self._settings.pages_in_flight)
-        executor = Executor(
+        executor = TaskExecutor(
             settings=self._settings,
             view=view,
             fetcher=fetcher,
@@ -114,10 +114,10 @@ class Connector:
                 await partition.tick()
 
     async def _assigned(
-        self, numbers: frozenset[int], count: int, executor: Executor, view: ProgressView, consumer: GroupConsumer
+        self, numbers: frozenset[int], count: int, executor: TaskExecutor, view: ProgressView, consumer: GroupConsumer
     ) -> None:
         for number in numbers:
-            partition = Partition(
+            partition = TaskPartition(
                 number,
                 count,
                 self._kafka,
@@ -132,15 +132,6 @@ class Connector:
         self.problem = None
 
     async def _revoked(self, numbers: frozenset[int], fetcher: Fetcher) -> None:
-        fetcher.forget_all()
-        gone = [self._partitions.pop(number) for number in numbers if number in self._partitions]
-        await asyncio.gather(*(partition.close() for partition in gone))
-
-
-def partitions_of(settings: KafkaSettings, topic: str) -> int:
-    """Return how many partitions a topic has. Blocks. Raises KafkaException when nobody answers."""
-    client = AdminClient({**admin_config(settings, "importer"), "log_level": 0})
-    found = client.list_topics(topic, timeout=10).topics[topic]
-    if found.error is not None:
-        raise KafkaException(found.error)
-    return len(found.partitions)
+        fetcher.discard_all()
+        revoked = [self._partitions.pop(number) for number in numbers if number in self._partitions]
+        await asyncio.gather(*(partition.close() for partition in revoked))

@@ -10,11 +10,11 @@ from connectors.campaign_monitor.client.caller import pages
 from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.importer.expand import SUMMARY_OF
+from connectors.importer.tasks.expand import SUMMARY_OF
 from schemas.control import ImportJob
 
-MOST_ASKED = 100
-"""Campaigns whose counters are asked for; those of older ones are computed from their recipients."""
+MAX_REQUESTED = 100
+"""Campaigns whose counters are requested; those of older ones are computed from their recipients."""
 LIST_COUNTERS = ("TotalActiveSubscribers", "TotalUnsubscribes", "TotalBounces", "TotalDeleted")
 
 
@@ -30,7 +30,7 @@ class Estimate:
     call_seconds: float = 0.0
     seconds: float = 0.0
     computed: int = 0
-    """Campaigns whose rows are computed, not asked for."""
+    """Campaigns whose rows are computed, not requested."""
 
     def add(self, name: str, rows: int, size: int) -> None:
         """Add a listing or report. One of several pages takes a call more, to learn their number."""
@@ -55,7 +55,7 @@ async def estimate(
         found.asked += 1
         for counter in LIST_COUNTERS:
             found.add("subscribers", stats.get(counter, 0), page_size)
-        found.add("subscribers", 0, page_size)  # the unconfirmed, which no counter tells
+        found.add("subscribers", 0, page_size)  # the unconfirmed, which no counter includes
     suppressed = await api.clients.suppression_list(job.client_id, Paging(page_size=10))
     found.asked += 1
     found.add("suppressed", suppressed.total, page_size)
@@ -70,7 +70,7 @@ async def estimate(
     await _campaigns(api, job, campaigns, page_size, found)
     if job.journeys and job.activities:
         await _journeys(api, job, page_size, found)
-    # Two more calls for each campaign, and the sweep that ends a full read.
+    # Two more calls for each campaign, and the catch-up that follows a full read.
     found.calls += 2 * len(campaigns) + 5 * len(lists) + 4
     found.call_seconds = (time.perf_counter() - began) / max(1, found.asked)
     found.seconds = found.calls * found.call_seconds / in_flight
@@ -80,20 +80,20 @@ async def estimate(
 async def _campaigns(
     api: CampaignMonitor, job: ImportJob, campaigns: Sequence[JsonObject], size: int, found: Estimate
 ) -> None:
-    recipients, told = 0, dict.fromkeys(job.activities, 0)
-    for row in campaigns[:MOST_ASKED]:
+    recipients, counted = 0, dict.fromkeys(job.activities, 0)
+    for row in campaigns[:MAX_REQUESTED]:
         summary = await api.campaigns.summary(str(row.get("CampaignID")))
         found.asked += 1
         recipients += int(summary.get("Recipients") or 0)
         for activity in job.activities:
             count = int(summary.get(SUMMARY_OF[activity]) or 0)
-            told[activity] += count
+            counted[activity] += count
             found.add(activity, count, size)
-    for row in campaigns[MOST_ASKED:]:
+    for row in campaigns[MAX_REQUESTED:]:
         found.computed += 1
         share = int(row.get("TotalRecipients") or 0) / recipients if recipients else 0
         for activity in job.activities:
-            found.add(activity, round(told[activity] * share), size)
+            found.add(activity, round(counted[activity] * share), size)
 
 
 async def _journeys(api: CampaignMonitor, job: ImportJob, size: int, found: Estimate) -> None:

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from math import ceil
 
-from connectors.importer.sources import whole
+from connectors.importer.tasks.sources import undivided
 from schemas.import_task import ChainProgress, RunProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class OverviewLine:
     """One list, campaign or journey of a run. Rows are those published; `expected` is known once a page was read."""
 
     group: str
@@ -36,14 +36,14 @@ class Overview:
     """A run, and its lines in the order of their names; what is still open comes first."""
 
     run: RunProgress
-    lines: tuple[Line, ...]
+    lines: tuple[OverviewLine, ...]
     rows: int
     """Rows that the run has published so far."""
     expected: int
     """Rows that it will have published, as far as is known by now."""
 
     def left(self, rows_per_second: float) -> timedelta | None:
-        """Return the time left at this rate, None when there is no telling."""
+        """Return the time left at this rate, None when nothing is read."""
         if rows_per_second <= 0:
             return None
         return timedelta(seconds=ceil(max(0, self.expected - self.rows) / rows_per_second))
@@ -55,10 +55,12 @@ def overview(run: RunProgress, chains: Iterable[ChainProgress]) -> Overview:
     current = [chain for chain in chains if chain.run == run.run]
     for chain in current:
         groups.setdefault(chain.group or chain.chain, []).append(chain)
-    lines = sorted((_line(group, members) for group, members in groups.items()), key=lambda one: (one.ended, one.group))
+    lines = sorted(
+        (_line(group, members) for group, members in groups.items()), key=lambda line: (line.ended, line.group)
+    )
     if run.state == "done":
         return Overview(run, tuple(lines), run.rows, run.rows)
-    # A sweep reads listings a second time; what the run had published before is kept with the run.
+    # A catch-up reads listings a second time; what the run had published before is kept with the run.
     since = run.swept_at
     counted = [chain.tally.rows for chain in current if since is None or chain.started_at >= since]
     rows = run.rows + sum(counted)
@@ -66,26 +68,20 @@ def overview(run: RunProgress, chains: Iterable[ChainProgress]) -> Overview:
     return Overview(run, tuple(lines), rows, max(rows, expected))
 
 
-def rate(rows: int, since: datetime, now: datetime) -> float:
-    """Return rows per second since then, 0 when no time has passed."""
-    seconds = (now - since).total_seconds()
-    return rows / seconds if seconds > 0 else 0.0
-
-
-def _line(group: str, chains: list[ChainProgress]) -> Line:
+def _line(group: str, chains: list[ChainProgress]) -> OverviewLine:
     # Parts of a long read name the whole of it as their total, so it counts once.
     totals: dict[str, int] = {}
     for chain in chains:
-        name = whole(chain.chain)
+        name = undivided(chain.chain)
         totals[name] = max(totals.get(name, 0), chain.tally.rows_total or 0)
-    ended = {whole(chain.chain): True for chain in chains}
+    ended = {undivided(chain.chain): True for chain in chains}
     for chain in chains:
-        ended[whole(chain.chain)] &= chain.state == "done"
+        ended[undivided(chain.chain)] &= chain.state == "done"
     published: dict[str, int] = {}
     for chain in chains:
-        published[whole(chain.chain)] = published.get(whole(chain.chain), 0) + chain.tally.rows
+        published[undivided(chain.chain)] = published.get(undivided(chain.chain), 0) + chain.tally.rows
     expected = sum(published[name] if ended[name] else max(total, published[name]) for name, total in totals.items())
-    return Line(
+    return OverviewLine(
         group=group,
         chains=len(chains),
         done=sum(chain.state == "done" for chain in chains),

@@ -1,32 +1,130 @@
-"""The progress topic, followed: a table that every connector process has as a whole."""
+"""Topic `cm_import_progress` as a table in memory: runs, chains and marks by job, whole in every process."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from types import TracebackType
 from typing import Self
 
 import structlog
 
-from connectors.importer.outcome import Progress
-from connectors.importer.table import ProgressTable
+from connectors.importer.tasks.result import ProgressRecord
+from connectors.importer.tasks.sources import part_name
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
+from schemas.import_task import ChainProgress, Claim, ImportProgress, Mark, RunProgress
 
 log = structlog.get_logger(__name__)
 
 
-class ProgressView:
-    """Follows `cm_import_progress`. `on_change` is told of every record that was taken; None for a tombstone."""
+class ProgressTable:
+    """The latest record of every key. A tombstone removes it."""
 
-    def __init__(self, settings: KafkaSettings, on_change: Callable[[Progress | None], None] | None = None) -> None:
+    def __init__(self) -> None:
+        self.runs: dict[str, RunProgress] = {}
+        self.claims: dict[int, Claim] = {}
+        self._chains: dict[str, dict[str, ChainProgress]] = {}
+        self._waiting: dict[str, dict[str, ChainProgress]] = {}
+        self._marks: dict[str, dict[str, Mark]] = {}
+
+    def apply(self, key: bytes, value: bytes | None) -> ProgressRecord | None:
+        """Merge a record and return it; None for a tombstone. Raises ValueError for what is no progress record."""
+        if value is None:
+            self._remove(key.decode())
+            return None
+        record = ImportProgress.from_bytes(value).root
+        self.put(record)
+        return record
+
+    def put(self, record: ProgressRecord) -> None:
+        """Keep a record as the latest of its key."""
+        match record:
+            case RunProgress():
+                self.runs[record.job_id] = record
+            case ChainProgress():
+                self._chains.setdefault(record.job_id, {})[record.chain] = record
+                waiting = self._waiting.setdefault(record.job_id, {})
+                if record.state in ("open", "parked"):
+                    waiting[record.chain] = record
+                else:
+                    waiting.pop(record.chain, None)
+            case Mark():
+                self._marks.setdefault(record.job_id, {})[record.chain] = record
+            case Claim():
+                self.claims[record.partition] = record
+
+    def chains(self, job_id: str) -> dict[str, ChainProgress]:
+        """Return the job's chains by name, also those of earlier runs."""
+        return self._chains.get(job_id, {})
+
+    def waiting(self, job_id: str) -> dict[str, ChainProgress]:
+        """Return the job's open and parked chains by name."""
+        return self._waiting.get(job_id, {})
+
+    def mark(self, job_id: str, chain: str) -> Mark | None:
+        """Return what the last finished read of a chain left."""
+        return self._marks.get(job_id, {}).get(chain)
+
+    def accounted(self, job_id: str, chain: str) -> int:
+        """Return how many rows of a report were published or left out, by all runs and all parts of the chain."""
+        mark = self.mark(job_id, chain)
+        if mark is None:
+            return 0
+        parts = self._parts(job_id, chain)
+        read = (part for part in parts if part.run == mark.run and part.chain != mark.written_by)
+        return mark.accounted + sum(part.tally.rows + part.tally.left_out for part in read)
+
+    def failed(self, job_id: str, prefix: str, run: int) -> bool:
+        """Return whether a chain whose name begins so could not be read in that run."""
+        chains = self.chains(job_id)
+        return any(
+            name.startswith(prefix) and chain.run == run and chain.state == "failed" for name, chain in chains.items()
+        )
+
+    def keys(self, job_id: str) -> list[bytes]:
+        """Return the keys of everything that is kept for a job."""
+        keys = [f"chain:{job_id}:{chain}" for chain in self.chains(job_id)]
+        keys += [f"mark:{job_id}:{chain}" for chain in self._marks.get(job_id, {})]
+        if job_id in self.runs:
+            keys.append(f"run:{job_id}")
+        return [key.encode() for key in keys]
+
+    def _parts(self, job_id: str, chain: str) -> Iterator[ChainProgress]:
+        chains = self.chains(job_id)
+        if chain in chains:
+            yield chains[chain]
+        for number in count(1):
+            part = chains.get(part_name(chain, number))
+            if part is None:
+                return
+            yield part
+
+    def _remove(self, key: str) -> None:
+        kind, _, rest = key.partition(":")
+        job_id, _, chain = rest.partition(":")
+        if kind == "run":
+            self.runs.pop(rest, None)
+        elif kind == "chain":
+            self._chains.get(job_id, {}).pop(chain, None)
+            self._waiting.get(job_id, {}).pop(chain, None)
+        elif kind == "mark":
+            self._marks.get(job_id, {}).pop(chain, None)
+
+
+class ProgressView:
+    """Follows the topic. `on_change` is called with every record that was merged; with None for a tombstone."""
+
+    def __init__(
+        self, settings: KafkaSettings, on_change: Callable[[ProgressRecord | None], None] | None = None
+    ) -> None:
         self.table = ProgressTable()
         self._on_change = on_change
         self._waiters: set[asyncio.Future[None]] = set()
-        self._topic = CompactedTopic(settings, settings.names()["cm_import_progress"], on_change=self._take)
+        self._topic = CompactedTopic(settings, settings.names()["cm_import_progress"], on_change=self._merge)
 
     async def until(self, holds: Callable[[ProgressTable], bool], seconds: float = 60.0) -> None:
-        """Return when the table is as asked. Raises TimeoutError."""
+        """Return when `holds` is true of the table. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while not holds(self.table):
                 waiter = asyncio.get_running_loop().create_future()
@@ -45,11 +143,11 @@ class ProgressView:
     ) -> None:
         await self._topic.close()
 
-    def _take(self, record: ConsumedRecord) -> None:
+    def _merge(self, record: ConsumedRecord) -> None:
         try:
             progress = self.table.apply(record.key or b"", record.value)
         except ValueError as reason:
-            log.warning("progress record not understood", offset=record.offset, reason=str(reason)[:200])
+            log.warning("progress record unreadable", offset=record.offset, reason=str(reason)[:200])
             return
         for waiter in self._waiters:
             if not waiter.done():

@@ -3,25 +3,21 @@
 import asyncio
 import contextlib
 import gc
-import signal
 from collections.abc import Callable
 
 import structlog
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.authorizations import Authorizations
+from connectors.control.accounts import authorized_apis
+from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs
-from connectors.control.seal import Sealer
-from connectors.control.settings import ControlSettings
-from connectors.health import HealthServer
-from connectors.importer.accounts import Accounts
-from connectors.importer.connector import Connector
-from connectors.importer.outcome import Progress
+from connectors.importer.connector import ImportConnector
 from connectors.importer.settings import ImporterSettings
+from connectors.importer.tasks.result import ProgressRecord
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
-from schemas.control import Authorization
+from connectors.process import HealthServer, stopped_by_signal
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +35,7 @@ async def run(
     health_host: str = "127.0.0.1",
     health_port: int = 0,
     stop: asyncio.Event | None = None,
-    on_progress: Callable[[Progress | None], None] | None = None,
+    on_progress: Callable[[ProgressRecord | None], None] | None = None,
     on_health_port: Callable[[int], None] | None = None,
 ) -> None:
     """Import until `stop` is set; without one, until SIGTERM or SIGINT.
@@ -47,33 +43,22 @@ async def run(
     Raises:
         TopicsRefusedError: a topic is missing or has the wrong shape.
         SealError: an encryption key is set, and is none.
-        ReadError, BrokersUnreachableError: nobody answers.
+        ReadError, BrokersUnreachableError: no broker answers.
     """
     ended = stop or stopped_by_signal()
     await asyncio.to_thread(ensure_topics, kafka)
     gc.set_threshold(*GC_THRESHOLDS)
-    sealer = Sealer.from_settings(control) if control.encryption_key.get_secret_value() else None
-    enough = max(campaign_monitor.requests_in_flight, settings.pages_in_flight)
-    campaign_monitor = campaign_monitor.model_copy(
-        update={"requests_in_flight": enough, "requests_in_flight_per_list": enough}
-    )
     async with contextlib.AsyncExitStack() as stack:
         producer = await stack.enter_async_context(AsyncProducer(kafka, "importer-control"))
-        opened: list[Accounts] = []
-
-        def changed(name: str, authorization: Authorization | None) -> None:
-            for accounts in opened:
-                accounts.changed(name, authorization)
-
-        authorizations = await stack.enter_async_context(Authorizations(kafka, producer, sealer, on_change=changed))
-        jobs = await stack.enter_async_context(Jobs(kafka, producer))
-        accounts = await stack.enter_async_context(Accounts(campaign_monitor, authorizations))
-        opened.append(accounts)
-        connector = Connector(
+        apis = await stack.enter_async_context(
+            authorized_apis(kafka, producer, control, settings.client_settings(campaign_monitor))
+        )
+        jobs = await stack.enter_async_context(Jobs(kafka))
+        connector = ImportConnector(
             kafka,
             settings,
             jobs=lambda: jobs.imports().values(),
-            open_api=accounts.api,
+            open_api=apis.api,
             zone_overrides=dict(campaign_monitor.zone_overrides),
             on_progress=on_progress,
         )
@@ -93,12 +78,3 @@ async def run(
             for task in (working, waiting):
                 task.cancel()
             await asyncio.gather(working, waiting, return_exceptions=True)
-
-
-def stopped_by_signal() -> asyncio.Event:
-    """Return an event that SIGTERM or SIGINT sets."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    return stopped

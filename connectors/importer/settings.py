@@ -3,6 +3,8 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+
 
 class ImporterSettings(BaseSettings):
     """Settings of the import connector, from `IMPORT_...` environment variables."""
@@ -31,3 +33,12 @@ class ImporterSettings(BaseSettings):
     warm_days: float = Field(
         default=30.0, ge=0, description="Younger campaigns are looked at daily, older ones weekly."
     )
+
+    def client_settings(self, campaign_monitor: CampaignMonitorSettings) -> CampaignMonitorSettings:
+        """Return the settings of the import connector's client: it may have all its pages in flight, also of one list.
+
+        The bounds of the environment spare lists that the exporter writes to; this process only reads.
+        """
+        enough = max(campaign_monitor.requests_in_flight, self.pages_in_flight)
+        bounds = {"requests_in_flight": enough, "requests_in_flight_per_list": enough}
+        return campaign_monitor.model_copy(update=bounds)

@@ -1,22 +1,21 @@
 """Rows of Campaign Monitor's API to records of `cm_user` and `cm_activity` (pure).
 
 Written for speed: plain dicts, no model per row. A test proves that what comes out is what the models would write.
-Two passes, because a row's id depends on how many equal rows came before it: `identify` says what a row is,
+Two passes, because a row's id depends on how many equal rows came before it: `identify` reads what a row is,
 `record` writes it once its id is known. No row is refused here: one without a usable address or date is published as
 it is, and the profile aggregator keeps it as a dead letter.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
-from connectors import event_ids
+from connectors.campaign_monitor import events
+from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.dates import ClientDates
-from schemas.identity import normalise_email
+from connectors.campaign_monitor.events import custom_fields, event_key
 from schemas.import_task import Source
-
-Row = dict[str, Any]
 
 EVENTS: dict[str, tuple[str, str | None]] = {
     "recipients": ("sent", None),
@@ -37,18 +36,18 @@ CHANGES: dict[str, tuple[str, str | None]] = {
 """Listing -> the webhook event that brought a person there; unconfirmed people cause none."""
 
 
-class Identified(NamedTuple):
-    """What a row is: its local date, and what its id is made of."""
+class RowIdentity(NamedTuple):
+    """A row's local date, and what its id is made of."""
 
     date: str
     base: str
     email: str
     """Normalised, or as it came where it is no address; it is the record's key."""
-    wanted: bool = True
-    """False: the row belongs to a list that was not chosen, or is too old. It counts, but is not published."""
+    in_scope: bool = True
+    """False: the row belongs to a list that the job does not name, or is too old. It counts, but is not published."""
 
 
-class Record(NamedTuple):
+class ImportedRecord(NamedTuple):
     """A record to publish."""
 
     topic: Literal["cm_user", "cm_activity"]
@@ -56,7 +55,7 @@ class Record(NamedTuple):
     value: bytes
 
 
-class Translator:
+class RowTranslator:
     """Translates the rows of one source. `undated`: the time (RFC 3339) of a row whose date cannot be read."""
 
     def __init__(self, source: Source, job_id: str, dates: ClientDates, undated: str) -> None:
@@ -75,8 +74,8 @@ class Translator:
             self._tail |= {"journey_email_id": source.email_id, "journey_email_name": source.email_name}
             self._tail |= {"list_id": source.list_id, "list_name": source.list_name}
         self._tail = {name: value for name, value in self._tail.items() if value is not None}
-        self.identify: Callable[[Row], Identified]
-        self.record: Callable[[Row, Identified, str], Record]
+        self.identify: Callable[[JsonObject], RowIdentity]
+        self.record: Callable[[JsonObject, RowIdentity, str], ImportedRecord]
         if source.resource in ("users", "suppression"):
             self.identify, self.record = self._identify_user, self._user
         else:
@@ -84,18 +83,19 @@ class Translator:
             self._event, self._status = EVENTS[source.report or ""]
             self._owner = source.campaign_id or source.email_id or ""
 
-    def change(self, row: Row, identified: Identified) -> Record | None:
-        """Return the activity that a listing's row stands for, where a webhook may have missed it.
+    def change(self, row: JsonObject, identified: RowIdentity) -> ImportedRecord | None:
+        """Return the activity that a listing's row implies, None where it implies none.
 
-        It has the id that the webhook's event would have had, so told twice it counts once.
+        A webhook may have missed it. It has the id that the webhook's event would have had, so published twice it
+        counts once.
         """
         event, status = CHANGES.get(self._source.state or "", (None, None))
         if event is None:
             return None
-        base = event_ids.list_change(event, status or "", self._source.list_id or "", identified.email, identified.date)
+        base = events.list_change(event, status or "", self._source.list_id or "", identified.email, identified.date)
         value = {
             "schema_version": 1,
-            "event_id": event_ids.digest(base).hex(),
+            "event_id": events.digest(base).hex(),
             "at": self._utc(identified.date),
             "event": event,
             "email": row.get("EmailAddress") or "",
@@ -108,7 +108,7 @@ class Translator:
             value["status"] = status
         if row.get("Name"):
             value["name"] = row["Name"]
-        return Record("cm_activity", identified.email.encode(), orjson.dumps(value))
+        return ImportedRecord("cm_activity", identified.email.encode(), orjson.dumps(value))
 
     def _utc(self, text: str) -> str:
         instant = self._dates.utc_text_or_none(text)
@@ -117,15 +117,15 @@ class Translator:
             return self._undated
         return instant
 
-    def _identify_user(self, row: Row) -> Identified:
-        email = _key(row)
+    def _identify_user(self, row: JsonObject) -> RowIdentity:
+        email = event_key(row.get("EmailAddress") or "")
         date = row.get("Date") or ""
         source = self._source
         owner = source.list_id or source.client_id
-        base = event_ids.subscriber_state(owner, source.state or "suppressed", orjson.dumps(row))
-        return Identified(date, base, email)
+        base = events.subscriber_state(owner, source.state or "suppressed", orjson.dumps(row))
+        return RowIdentity(date, base, email)
 
-    def _user(self, row: Row, identified: Identified, event_id: str) -> Record:
+    def _user(self, row: JsonObject, identified: RowIdentity, event_id: str) -> ImportedRecord:
         date = identified.date
         value = {
             "schema_version": 1,
@@ -145,24 +145,24 @@ class Translator:
             text = row.get(theirs)
             if text is not None:
                 value[ours] = text
-        return Record("cm_user", identified.email.encode(), orjson.dumps(value))
+        return ImportedRecord("cm_user", identified.email.encode(), orjson.dumps(value))
 
-    def _identify_activity(self, row: Row) -> Identified:
+    def _identify_activity(self, row: JsonObject) -> RowIdentity:
         source = self._source
         list_id = row.get("ListID") or source.list_id or ""
-        # Journeys' recipients say SentDate, campaigns' say nothing: those were all sent when the campaign was.
+        # Recipients of journeys have SentDate, those of campaigns no date: they were all sent when the campaign was.
         date = row.get("Date") or row.get("SentDate") or source.sent_date or ""
-        email = _key(row)
-        wanted = (not source.lists or list_id in source.lists) and (not source.since or date >= source.since)
+        email = event_key(row.get("EmailAddress") or "")
+        in_scope = (not source.lists or list_id in source.lists) and (not source.since or date >= source.since)
         if self._status is not None:
-            base = event_ids.list_change(self._event, self._status, list_id, email, date)
+            base = events.list_change(self._event, self._status, list_id, email, date)
         else:
-            base = event_ids.report_row(
+            base = events.report_row(
                 self._event, self._owner, list_id, email, date, row.get("URL") or "", row.get("IPAddress") or ""
             )
-        return Identified(date, base, email, wanted)
+        return RowIdentity(date, base, email, in_scope)
 
-    def _activity(self, row: Row, identified: Identified, event_id: str) -> Record:
+    def _activity(self, row: JsonObject, identified: RowIdentity, event_id: str) -> ImportedRecord:
         value = {
             "schema_version": 1,
             "event_id": event_id,
@@ -190,28 +190,7 @@ class Translator:
         longitude = row.get("Longitude")
         if longitude is not None:
             value["longitude"] = longitude
-        return Record("cm_activity", identified.email.encode(), orjson.dumps(value))
-
-
-def custom_fields(row: Row) -> list[dict[str, str]]:
-    """Return a row's custom fields with bare keys; a select-many field repeats its key."""
-    entries = row.get("CustomFields")
-    if not entries or not isinstance(entries, list):
-        return []
-    return [
-        {"key": _text(entry.get("Key")).strip("[]"), "value": _text(entry.get("Value"))}
-        for entry in entries
-        if isinstance(entry, dict)
-    ]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
-
-
-def _key(row: Row) -> str:
-    email = row.get("EmailAddress") or ""
-    return normalise_email(email) or email
+        return ImportedRecord("cm_activity", identified.email.encode(), orjson.dumps(value))
 
 
 _USER_TEXTS = (

@@ -2,37 +2,51 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
+from prometheus_client import Counter, Histogram
 
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord
-from connectors.webhook import metrics
-from connectors.webhook.body import Unreadable, events_of
-from connectors.webhook.echo import Write, is_echo
-from connectors.webhook.reading import BrokenBodyError, TooLargeError, read_body
+from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, UnreadableBodyError, events_of, read_body
+from connectors.webhook.echo import OwnWrite, is_echo
 from connectors.webhook.settings import WebhookSettings
-from connectors.webhook.translate import Addressee, Told, told
-from connectors.webhook.verify import Rejected, admit
+from connectors.webhook.translate import ActivityRecord, HookedList, to_activity
+from connectors.webhook.verify import RejectedPost, admit
 from schemas import dead_letter
 from schemas.envelope import rfc3339
 from schemas.topics import TopicNames
 
 log = structlog.get_logger(__name__)
 
+POSTS = Counter("webhook_posts_total", "Posts by the status they were answered with.", ["status"])
+REJECTED = Counter("webhook_rejected_total", "Posts that were not taken, by reason.", ["reason"])
+EVENTS = Counter("webhook_events_total", "Events that the broker acknowledged, by kind.", ["event"])
+ECHOES = Counter("webhook_echoes_total", "Events that were recognised as our own writes coming back.")
+QUARANTINED = Counter(
+    "webhook_quarantined_total", "Genuine posts that could not be read and were kept as dead letters."
+)
+SECONDS = Histogram(
+    "webhook_acknowledge_seconds",
+    "From the first byte of a post to its answer, broker included.",
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+KINDS = frozenset({"subscribe", "update", "deactivate"})
+"""Kinds that have a label of their own; others are counted as `other`, so that a sender cannot make labels."""
+
 READ_SECONDS = 30.0
 """For a whole body: a sender that drips holds a place."""
 CHUNK_BYTES = 65_536
-MOST_WAITING = 1_000
-"""Posts that may wait for a place; more are told to come again, which costs them less than a time-out."""
+MAX_WAITING = 1_000
+"""Posts that may wait for a place; more are answered 503, which costs the sender less than a time-out."""
 
 
 class Receiver:
-    """Takes posts. `addressee` names the list of a path, None while it is not known; `ready` says whether all are."""
+    """Accepts posts. `hooked_list`: the list of a path by id, None when no job imports it."""
 
     def __init__(
         self,
@@ -40,9 +54,8 @@ class Receiver:
         producer: AsyncProducer,
         names: TopicNames,
         *,
-        addressee: Callable[[str], Addressee | None],
-        ready: Callable[[], bool],
-        writes: Callable[[str, str], Iterable[Write]] = lambda list_id, address: (),
+        hooked_list: Callable[[str], HookedList | None],
+        writes: Callable[[str, str], Iterable[OwnWrite]] = lambda list_id, address: (),
         exported: Callable[[str], bool] = lambda list_id: False,
         max_quarantine_bytes: int = 900_000,
     ) -> None:
@@ -50,11 +63,10 @@ class Receiver:
         self._producer = producer
         self._topic = names["cm_activity"]
         self._dead_letters = names.dead_letters(self._topic)
-        self._addressee = addressee
-        self._ready = ready
+        self._hooked_list = hooked_list
         self._writes = writes
         self._exported = exported
-        self._most_quarantined = max_quarantine_bytes
+        self._max_quarantine_bytes = max_quarantine_bytes
         self._places = asyncio.Semaphore(settings.max_posts_in_flight)
         self._waiting = 0
         self._runner: web.ServerRunner | None = None
@@ -66,25 +78,33 @@ class Receiver:
             raise RuntimeError("the receiver has not been started")
         return int(self._runner.addresses[0][1])
 
+    @property
+    def waiting(self) -> int:
+        """How many posts wait for a place now."""
+        return self._waiting
+
     async def start(self) -> None:
         """Listen. Raises OSError when the address is taken."""
-        server = web.Server(self._answer, access_log=None, auto_decompress=False)
+        # Cancelled when its sender disconnects: a post that nobody waits for any more must not keep others waiting. It
+        # was not acknowledged, so it is sent again; what was published of it meanwhile has the same event ids.
+        server = web.Server(self.answer, access_log=None, auto_decompress=False, handler_cancellation=True)
         self._runner = web.ServerRunner(server, shutdown_timeout=self._settings.publish_timeout_seconds + 1)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
         log.info("webhook receiver listening", host=self._settings.host, port=self.port)
 
     async def stop(self) -> None:
-        """Take no more posts, and answer those that are being handled."""
+        """Accept no more posts, and answer those that are being handled."""
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        """Handle one post and return its answer, which has a status and no content."""
         began = time.perf_counter()
         status = await self._handle(request)
-        metrics.POSTS.labels(status).inc()
+        POSTS.labels(status).inc()
         if status == 200:
-            metrics.SECONDS.observe(time.perf_counter() - began)
+            SECONDS.observe(time.perf_counter() - began)
         response = web.Response(status=status)
         if status >= 400 and not request.content.is_eof():
             response.force_close()  # what is left of the body is not read
@@ -102,18 +122,16 @@ class Receiver:
             self._settings.secrets,
             self._settings.max_body_bytes,
         )
-        if isinstance(admitted, Rejected):
+        if isinstance(admitted, RejectedPost):
             return self._rejected(admitted.status, admitted.reason)
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             return self._rejected(503, "busy")
-        self._waiting += 1
-        async with self._places:
-            self._waiting -= 1
+        async with self._place():
             try:
                 async with asyncio.timeout(READ_SECONDS):
                     chunks = request.content.iter_chunked(CHUNK_BYTES)
                     body = await read_body(chunks, encoding, self._settings.max_body_bytes)
-            except TooLargeError:
+            except BodyTooLargeError:
                 return self._rejected(413, "size")
             except BrokenBodyError:
                 return self._rejected(400, "broken")
@@ -121,29 +139,44 @@ class Receiver:
                 return self._rejected(408, "slow")
             if admitted.sample:
                 return 200
-            return await self._take(admitted.list_id, body)
+            return await self._publish_events(admitted.list_id, body)
 
-    async def _take(self, list_id: str, body: bytes) -> int:
-        to = self._addressee(list_id)
-        if to is None:
-            # A list that nobody wants any more is gone for good; one that is not read yet will be known soon.
-            return self._rejected(404, "list") if self._ready() else self._rejected(503, "starting")
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """Wait for one of the places in which posts are handled, and hold it.
+
+        A post that is cancelled while it waits, as its sender disconnected, is waiting no more.
+        """
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _publish_events(self, list_id: str, body: bytes) -> int:
+        hooked = self._hooked_list(list_id)
+        if hooked is None:
+            return self._rejected(404, "list")
         received = rfc3339(datetime.now(UTC))
         try:
             events = events_of(body, list_id)
-        except Unreadable as reason:
+        except UnreadableBodyError as reason:
             return await self._quarantine(list_id, body, str(reason), received)
-        records = [told(event, to, received) for event in events]
+        records = [to_activity(event, hooked, received) for event in events]
         await self._mark_echoes(list_id, records)
         out = [OutgoingRecord(self._topic, record.key, record.value()) for record in records]
         if not await self._published(out):
             return self._rejected(503, "broker")
         for record in records:
             kind = str(record.fields["event"])
-            metrics.EVENTS.labels(kind if kind in metrics.KINDS else "other").inc()
+            EVENTS.labels(kind if kind in KINDS else "other").inc()
         return 200
 
-    async def _mark_echoes(self, list_id: str, records: list[Told]) -> None:
+    async def _mark_echoes(self, list_id: str, records: list[ActivityRecord]) -> None:
         """Mark what repeats our own writes; where a receipt may still be on its way, wait for it a moment."""
         if not self._exported(list_id):
             return
@@ -155,7 +188,7 @@ class Receiver:
                 return
             await asyncio.sleep(0.05)
 
-    def _is_echo(self, list_id: str, record: Told) -> bool:
+    def _is_echo(self, list_id: str, record: ActivityRecord) -> bool:
         fields = record.fields
         entries = fields["custom_fields"]
         values = [(entry["key"], entry["value"]) for entry in entries] if isinstance(entries, list) else []
@@ -163,12 +196,12 @@ class Receiver:
         echo = is_echo(str(fields["event"]), at, values, self._writes(list_id, record.key.decode()))
         if echo:
             fields["echo"] = True
-            metrics.ECHOES.inc()
+            ECHOES.inc()
         return echo
 
     async def _quarantine(self, list_id: str, body: bytes, reason: str, at: str) -> int:
-        """Keep what cannot be read. Refusing it would, after a week of retries, end the webhook."""
-        if len(body) > self._most_quarantined:
+        """Keep a body that cannot be read as a dead letter: refused, its retries would end the webhook after a week."""
+        if len(body) > self._max_quarantine_bytes:
             return self._rejected(400, "unreadable and too long to keep")
         origin = dead_letter.Origin(f"webhook:{list_id}", 0, 0)
         kept = dead_letter.letter(
@@ -179,11 +212,11 @@ class Receiver:
             stage=dead_letter.Stage.DECODE,
             origin=origin,
             at=at,
-            max_bytes=self._most_quarantined + dead_letter.MIN_BYTES,
+            max_bytes=self._max_quarantine_bytes + dead_letter.MIN_BYTES,
         )
         if not await self._published([OutgoingRecord(self._dead_letters, *kept)]):
             return self._rejected(503, "broker")
-        metrics.QUARANTINED.inc()
+        QUARANTINED.inc()
         log.warning("webhook post kept as a dead letter", list_id=list_id, reason=reason, bytes=len(body))
         return 200
 
@@ -192,9 +225,9 @@ class Receiver:
             async with asyncio.timeout(self._settings.publish_timeout_seconds):
                 await self._producer.publish_many(records)
             return True
-        log.warning("the broker has not taken a webhook post", records=len(records))
+        log.warning("webhook post not acknowledged by the broker", records=len(records))
         return False
 
     def _rejected(self, status: int, reason: str) -> int:
-        metrics.REJECTED.labels(reason).inc()
+        REJECTED.labels(reason).inc()
         return status

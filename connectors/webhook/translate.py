@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import orjson
 
-from connectors import event_ids
+from connectors.campaign_monitor import events
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.importer.translate import custom_fields
-from connectors.webhook.body import Event
+from connectors.campaign_monitor.events import custom_fields, event_key
+from connectors.webhook.body import HookEvent
 from schemas.cm_activity import CmActivity
 from schemas.identity import normalise_email
 
@@ -17,8 +17,8 @@ STATUS_OF = {"unsubscribed": "unsubscribe", "bounced": "bounce", "deleted": "del
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
-    """The list that events are about, and what they do not say themselves."""
+class HookedList:
+    """The list that events are about, and what they do not hold themselves."""
 
     list_id: str
     list_name: str
@@ -28,8 +28,8 @@ class Addressee:
     dates: ClientDates
 
 
-class Told(NamedTuple):
-    """An event as it will be published; `echo` may still be set."""
+class ActivityRecord(NamedTuple):
+    """An event as it will be published to `cm_activity`; `fields["echo"]` may still be set."""
 
     key: bytes
     fields: dict[str, object]
@@ -39,7 +39,7 @@ class Told(NamedTuple):
         return orjson.dumps(self.fields)
 
 
-def told(event: Event, to: Addressee, received_at: str) -> Told:
+def to_activity(event: HookEvent, hooked: HookedList, received_at: str) -> ActivityRecord:
     """Return an event as a `cm_activity` record. `received_at` (RFC 3339) is the time of one without a date.
 
     Nothing is refused: an unknown type or state is kept as data, and what has no usable address is kept as a dead
@@ -48,24 +48,24 @@ def told(event: Event, to: Addressee, received_at: str) -> Told:
     kind = _text(event, "Type").lower()
     date = _text(event, "Date")
     address = _text(event, "EmailAddress")
-    email = normalise_email(address) or address
+    email = event_key(address)
     state = _text(event, "State").lower()
     status = STATUS_OF.get(state, state) if kind == "deactivate" else state
     fields: dict[str, object] = {
         "schema_version": 1,
-        "event_id": event_ids.digest(_base(event, kind, status, to.list_id, email, date)).hex(),
-        "at": to.dates.utc_text_or_none(date) or received_at,
+        "event_id": events.digest(_base(event, kind, status, hooked.list_id, email, date)).hex(),
+        "at": hooked.dates.utc_text_or_none(date) or received_at,
         "event": kind or "unknown",
         "email": address,
         "source": "webhook",
         "echo": False,
-        "list_id": to.list_id,
-        "client_id": to.client_id,
-        "job_id": to.job_id,
+        "list_id": hooked.list_id,
+        "client_id": hooked.client_id,
+        "job_id": hooked.job_id,
         "custom_fields": custom_fields(event),
     }
-    fields |= {"list_name": to.list_name} if to.list_name else {}
-    fields |= {"client_name": to.client_name} if to.client_name else {}
+    fields |= {"list_name": hooked.list_name} if hooked.list_name else {}
+    fields |= {"client_name": hooked.client_name} if hooked.client_name else {}
     fields |= {"raw_date": date} if date else {}
     fields |= {"status": status} if status else {}
     fields |= {"name": _text(event, "Name")} if event.get("Name") else {}
@@ -75,20 +75,20 @@ def told(event: Event, to: Addressee, received_at: str) -> Told:
     signup = _text(event, "SignupIPAddress")
     if signup[:1].isdigit() or ":" in signup:  # else a marker such as TypeManual
         fields["ip"] = signup
-    return Told(email.encode("utf-8", "surrogatepass"), fields)
+    return ActivityRecord(email.encode("utf-8", "surrogatepass"), fields)
 
 
-def as_model(record: Told) -> CmActivity:
-    """Return the record as its model. Raises pydantic's ValidationError; used where one is looked at closely."""
+def as_model(record: ActivityRecord) -> CmActivity:
+    """Return the record as its model. Raises pydantic's ValidationError."""
     return CmActivity.from_bytes(record.value())
 
 
-def _base(event: Event, kind: str, status: str, list_id: str, email: str, date: str) -> str:
+def _base(event: HookEvent, kind: str, status: str, list_id: str, email: str, date: str) -> str:
     if kind in ("subscribe", "deactivate"):
-        return event_ids.list_change(kind, status if kind == "deactivate" else "", list_id, email, date)
-    return event_ids.webhook_update(list_id, email, date, orjson.dumps(event, option=orjson.OPT_SORT_KEYS))
+        return events.list_change(kind, status if kind == "deactivate" else "", list_id, email, date)
+    return events.webhook_update(list_id, email, date, orjson.dumps(event, option=orjson.OPT_SORT_KEYS))
 
 
-def _text(event: Event, name: str) -> str:
+def _text(event: HookEvent, name: str) -> str:
     value = event.get(name)
     return "" if value is None else str(value)

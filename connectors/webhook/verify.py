@@ -1,4 +1,4 @@
-"""Who may post what: token, method, size and content type -> accepted, or refused with a status (pure).
+"""Who may post what: token, method, size and content type -> genuine, or refused with a status (pure).
 
 Campaign Monitor signs nothing, so the path is the only secret. It holds the list and a token that follows from the
 list and our secret: nothing has to be stored, and a token fits no other list. A wrong path looks like any other
@@ -20,16 +20,16 @@ _BODY_TYPES = ("", "application/octet-stream", "text/plain", "text/json", "text/
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """A genuine post for this list. `sample`: it was asked for by ourselves and tells of nobody."""
+class GenuinePost:
+    """A genuine post for this list. `sample`: we asked for it ourselves, and it is about nobody."""
 
     list_id: str
     sample: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """Not taken. `reason` is for metrics; the sender is told the status only."""
+class RejectedPost:
+    """Refused. `reason` is for metrics; the sender learns the status only."""
 
     status: int
     reason: str
@@ -42,7 +42,7 @@ def token_of(secret: SecretStr, list_id: str) -> str:
 
 
 def path_of(secret: SecretStr, list_id: str, *, sample: bool = False) -> str:
-    """Return the path that Campaign Monitor is told. It is a secret: never log it."""
+    """Return the path that Campaign Monitor posts to. It is a secret: never log it."""
     return f"{ROOT}/{list_id}/{token_of(secret, list_id)}" + (f"/{VERIFY}" if sample else "")
 
 
@@ -53,29 +53,29 @@ def admit(
     encoding: str,
     length: int | None,
     secrets: tuple[SecretStr, ...],
-    most_bytes: int,
-) -> Accepted | Rejected:
-    """Say whether the body may be read. `secrets`: the one in use and earlier ones that still count."""
-    accepted = _addressee(path, secrets)
-    if accepted is None:
-        return Rejected(404, "path")
+    max_bytes: int,
+) -> GenuinePost | RejectedPost:
+    """Return whether the body may be read. `secrets`: the one in use and earlier ones that still count."""
+    genuine = _genuine(path, secrets)
+    if genuine is None:
+        return RejectedPost(404, "path")
     if method != "POST":
-        return Rejected(405, "method")
-    if length is not None and length > most_bytes:
-        return Rejected(413, "size")
+        return RejectedPost(405, "method")
+    if length is not None and length > max_bytes:
+        return RejectedPost(413, "size")
     if encoding.strip().lower() not in ("", "identity", "gzip", "deflate"):
-        return Rejected(415, "encoding")
+        return RejectedPost(415, "encoding")
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in _BODY_TYPES and not kind.endswith(("/json", "+json", "/xml", "+xml")):
-        return Rejected(415, "type")
-    return accepted
+        return RejectedPost(415, "type")
+    return genuine
 
 
-def _addressee(path: str, secrets: tuple[SecretStr, ...]) -> Accepted | None:
+def _genuine(path: str, secrets: tuple[SecretStr, ...]) -> GenuinePost | None:
     parts = path.removeprefix(ROOT + "/").split("/")
     if not path.startswith(ROOT + "/") or len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] != VERIFY):
         return None
     list_id, token = parts[0], parts[1]
-    # Every secret is compared, and each in constant time: how long it takes says nothing.
+    # Every secret is compared, and each in constant time: how long it takes reveals nothing.
     matches = [hmac.compare_digest(token_of(secret, list_id).encode(), token.encode()) for secret in secrets]
-    return Accepted(list_id, len(parts) == 3) if any(matches) else None
+    return GenuinePost(list_id, len(parts) == 3) if any(matches) else None

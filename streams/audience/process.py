@@ -5,11 +5,10 @@ import structlog
 from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.credentials import Credential
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.accounts import Credentials
 from connectors.control.authorizations import Authorizations
-from connectors.control.credentials import Credentials
+from connectors.control.crypto import ControlSettings, Sealer, SealError
 from connectors.control.jobs import Jobs, UnknownJobError
-from connectors.control.seal import Sealer, SealError
-from connectors.control.settings import ControlSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import Authorization

@@ -16,10 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.campaign_monitor.credentials import Tokens
-from connectors.control.access import Access
-from connectors.control.seal import Sealer
-from connectors.control.seal import new_key as make_key
-from connectors.control.settings import ControlSettings
+from connectors.control.authorizations import AuthorizationSecret
+from connectors.control.crypto import ControlSettings, Sealer
+from connectors.control.crypto import new_key as make_key
 from streams.cli.control import control, refusals, refuse
 
 app = typer.Typer(no_args_is_help=True, help="Authorizations: add, list, remove.")
@@ -120,7 +119,7 @@ def reseal() -> None:
 
     async def renew(sealer: Sealer) -> list[str]:
         async with control(sealer) as (_, authorizations):
-            return await authorizations.seal_anew()
+            return await authorizations.reseal()
 
     with refusals():
         for authorization_id in asyncio.run(renew(Sealer.from_settings(ControlSettings()))):
@@ -132,7 +131,7 @@ def _api_key() -> SecretStr:
     return SecretStr(given or typer.prompt("API key", hide_input=True, err=True).strip())
 
 
-def _tokens(file: Path) -> Access:
+def _tokens(file: Path) -> AuthorizationSecret:
     text = sys.stdin.read() if str(file) == "-" else file.read_text()
     try:
         parts = orjson.loads(text)

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaException
 
 from connectors import logs
 from connectors.control.authorizations import Authorizations, UnknownAuthorizationError
+from connectors.control.crypto import Sealer, SealError
 from connectors.control.jobs import Jobs, UnknownJobError
-from connectors.control.seal import Sealer, SealError
 from connectors.kafka.admin import CONFIGURATION_ERROR, BrokersUnreachableError, TopicsRefusedError
 from connectors.kafka.client_config import NoBrokerError
 from connectors.kafka.producer import AsyncProducer, PublishError

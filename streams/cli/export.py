@@ -16,10 +16,9 @@ from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.credentials import Credentials
+from connectors.control.accounts import Credentials
+from connectors.control.crypto import ControlSettings, Sealer, SealError
 from connectors.control.jobs import Jobs
-from connectors.control.seal import Sealer, SealError
-from connectors.control.settings import ControlSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings

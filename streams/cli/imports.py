@@ -16,20 +16,18 @@ from rich.text import Text
 from connectors.campaign_monitor.dates import UnknownZone
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.seal import Sealer
-from connectors.control.settings import ControlSettings
-from connectors.importer.accounts import Accounts
+from connectors.control.accounts import AuthorizedApis
+from connectors.control.crypto import ControlSettings, Sealer
+from connectors.control.import_requests import request_run
 from connectors.importer.estimate import Estimate, estimate
-from connectors.importer.outcome import Progress
 from connectors.importer.overview import Overview, overview
-from connectors.importer.progress import ProgressView
-from connectors.importer.request import request_run
+from connectors.importer.progress import ProgressTable, ProgressView
 from connectors.importer.run import run as run_connector
-from connectors.importer.run import stopped_by_signal
 from connectors.importer.settings import ImporterSettings
-from connectors.importer.table import ProgressTable
+from connectors.importer.tasks.result import ProgressRecord
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
+from connectors.process import stopped_by_signal
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
 from streams.cli.control import control, refusals, refuse
@@ -111,7 +109,7 @@ class _Watch:
         """Wait for the run that is under way, or for the next one."""
         self._wanted = 1 if run is None else run.run + (run.state == "done")
 
-    def take(self, record: Progress | None) -> None:
+    def take(self, record: ProgressRecord | None) -> None:
         """Take a record of the progress topic."""
         match record:
             case RunProgress() | ChainProgress():
@@ -176,14 +174,14 @@ async def _run(job_id: str, *, work: bool) -> bool:
     return run.problems == 0
 
 
-async def _connect(kafka: KafkaSettings, take: Callable[[Progress | None], None], stop: asyncio.Event) -> None:
+async def _connect(kafka: KafkaSettings, take: Callable[[ProgressRecord | None], None], stop: asyncio.Event) -> None:
     """Take part in the work, as one more connector process."""
     await run_connector(
         kafka, CampaignMonitorSettings(), ControlSettings(), ImporterSettings(), stop=stop, on_progress=take
     )
 
 
-async def _follow(kafka: KafkaSettings, take: Callable[[Progress | None], None], stop: asyncio.Event) -> None:
+async def _follow(kafka: KafkaSettings, take: Callable[[ProgressRecord | None], None], stop: asyncio.Event) -> None:
     async with ProgressView(kafka, take):
         await stop.wait()
 
@@ -228,8 +226,8 @@ async def _estimate(job_id: str) -> tuple[ImportJob, Estimate, ImporterSettings]
         job = jobs.known(job_id)
         if not isinstance(job, ImportJob):
             refuse(f"Job {job_id} is an {job.kind} job: only imports can be run here")
-        async with Accounts(campaign_monitor, authorizations) as accounts:
-            api = await accounts.api(job.authorization_id)
+        async with AuthorizedApis(campaign_monitor, authorizations) as apis:
+            api = await apis.api(job.authorization_id)
             zones = dict(campaign_monitor.zone_overrides)
             return job, await estimate(api, job, settings.page_size, settings.pages_in_flight, zones), settings
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from connectors.control.jobs import Jobs, OneJob
+from connectors.control.jobs import ExportOrImportJob, Jobs
 from schemas.control import ActivityKind, ConsentRule, DataType, ExportJob, FieldMapping, ImportJob
 from schemas.envelope import to_utc
 from streams.cli.control import create_job, refusals, refuse, with_jobs
@@ -218,7 +218,7 @@ app.command(name="create-import")(create_import)
 def list_jobs(as_json: Annotated[bool, typer.Option("--json", help="One JSON object each.")] = False) -> None:
     """List jobs: what they do, whether they run, and what needs a person."""
 
-    async def read(jobs: Jobs) -> dict[str, OneJob]:
+    async def read(jobs: Jobs) -> dict[str, ExportOrImportJob]:
         return jobs.all()
 
     found = with_jobs(read)
@@ -237,7 +237,7 @@ def list_jobs(as_json: Annotated[bool, typer.Option("--json", help="One JSON obj
 def show(job_id: str) -> None:
     """Show everything about a job, as JSON."""
 
-    async def read(jobs: Jobs) -> OneJob:
+    async def read(jobs: Jobs) -> ExportOrImportJob:
         return jobs.known(job_id)
 
     job = with_jobs(read)

@@ -11,7 +11,7 @@ import typer
 import uvloop
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.settings import ControlSettings
+from connectors.control.crypto import ControlSettings
 from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.settings import KafkaSettings
@@ -42,7 +42,7 @@ def profiles() -> None:
 def export() -> None:
     """Keep Campaign Monitor lists in step with audiences."""
     from connectors.campaign_monitor.settings import CampaignMonitorSettings
-    from connectors.control.settings import ControlSettings
+    from connectors.control.crypto import ControlSettings
     from connectors.kafka.settings import KafkaSettings
     from streams.audience.process import ExportProcess
     from streams.delivery.settings import ExportSettings

@@ -75,9 +75,8 @@ async def _delete_subscriber(list_id: str, email: str, authorization_id: str) ->
     from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, SubscriberRefused
     from connectors.campaign_monitor.limits.limiter import Limiter
     from connectors.campaign_monitor.settings import CampaignMonitorSettings
-    from connectors.control.credentials import Credentials
-    from connectors.control.seal import Sealer
-    from connectors.control.settings import ControlSettings
+    from connectors.control.accounts import Credentials
+    from connectors.control.crypto import ControlSettings, Sealer
     from streams.cli.control import control
 
     settings = CampaignMonitorSettings()

@@ -10,9 +10,8 @@ import structlog
 from pydantic import SecretStr
 
 from connectors.control.authorizations import Authorizations
+from connectors.control.crypto import ControlSettings, Sealer
 from connectors.control.jobs import Jobs
-from connectors.control.seal import Sealer
-from connectors.control.settings import ControlSettings
 from connectors.devkit.simulator.controls.admin import SimulatorAdmin
 from connectors.kafka.lag import LagReader
 from connectors.kafka.producer import AsyncProducer

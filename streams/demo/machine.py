@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.control.seal import new_key
+from connectors.control.crypto import new_key
 from streams.demo.supervisor import Service
 
 LOOPBACK = "127.0.0.1"

@@ -1,37 +1,44 @@
-"""The receiver over HTTP: what is answered, and what was published when it was."""
+"""The receiver over HTTP: what is answered, and what was published before it was."""
 
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import orjson
 import pytest
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.kafka.producer import PublishError
+from connectors.webhook import server
 from connectors.webhook.server import Receiver
 from connectors.webhook.settings import WebhookSettings
-from connectors.webhook.translate import Addressee
+from connectors.webhook.translate import HookedList
 from connectors.webhook.verify import path_of
 from schemas.topics import TopicNames
+from tests.deadline import eventually
 
 SECRET = SecretStr("a-secret-of-the-deployment")
 PATH = path_of(SECRET, "l1")
 DATES = ClientDates.of("(GMT) Coordinated Universal Time")
 
 
-class Broker:
-    """Takes records, or does not."""
+class FakeProducer:
+    """Accepts records, or does not."""
 
     def __init__(self) -> None:
         self.records = []
         self.open = asyncio.Event()
         self.open.set()
         self.failure = None
+        self.calls = 0
 
     async def publish_many(self, records):
+        self.calls += 1
         await self.open.wait()
         if self.failure:
             raise self.failure
@@ -40,8 +47,8 @@ class Broker:
 
 
 @pytest.fixture
-def broker() -> Broker:
-    return Broker()
+def broker() -> FakeProducer:
+    return FakeProducer()
 
 
 @pytest.fixture
@@ -51,8 +58,7 @@ async def receiver(broker) -> AsyncIterator[Receiver]:
         settings,
         broker,
         TopicNames(),
-        addressee=lambda list_id: Addressee("l1", "News", "c1", "", "j", DATES) if list_id == "l1" else None,
-        ready=lambda: True,
+        hooked_list=lambda list_id: HookedList("l1", "News", "c1", "", "j", DATES) if list_id == "l1" else None,
     )
     await made.start()
     yield made
@@ -140,3 +146,72 @@ async def test_an_odd_event_does_not_keep_the_others_out(post, broker):
     events = [{"Type": 7, "CustomFields": ["x"]}, {"EmailAddress": {"a": 1}, "CustomFields": "no"}, {}]
     assert await post(orjson.dumps({"Events": events})) == 200
     assert len(broker.records) == 3
+
+
+@pytest.fixture
+async def narrow(broker, monkeypatch) -> AsyncIterator[Receiver]:
+    """A receiver with one place and room for three posts that wait for it."""
+    monkeypatch.setattr(server, "MAX_WAITING", 3)
+    settings = WebhookSettings(secret=SECRET, port=0, publish_timeout_seconds=30, max_posts_in_flight=1)
+    hooked = HookedList("l1", "News", "c1", "", "j", DATES)
+    receiver = Receiver(settings, broker, TopicNames(), hooked_list=lambda _list_id: hooked)
+    await receiver.start()
+    yield receiver
+    broker.open.set()
+    await receiver.stop()
+
+
+async def test_posts_whose_sender_disconnected_while_they_waited_are_not_counted_as_waiting(narrow, broker):
+    """Else the receiver would answer 503 for ever once as many senders had timed out."""
+    headers = {"Content-Type": "application/json"}
+    url = f"http://127.0.0.1:{narrow.port}{PATH}"
+    broker.open.clear()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True)) as session:
+
+        async def post() -> int:
+            async with session.post(url, data=envelope(), headers=headers) as answer:
+                return answer.status
+
+        async def post_until_disconnected() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await post()
+
+        first = asyncio.create_task(post())
+        await eventually(lambda: broker.calls == 1)
+        for _round in range(2):
+            await asyncio.gather(*(post_until_disconnected() for _sender in range(3)))
+        last = asyncio.create_task(post())
+        await asyncio.sleep(0.2)
+        assert not last.done(), "it waits for the place, and is not refused as one too many"
+        broker.open.set()
+        assert await asyncio.wait_for(asyncio.gather(first, last), 10) == [200, 200]
+
+
+async def test_a_cancelled_post_is_not_counted_as_waiting(narrow, broker):
+    broker.open.clear()
+    request = make_mocked_request("POST", PATH, headers={"Content-Type": "application/json"}, payload=EMPTY_PAYLOAD)
+    posts = [asyncio.create_task(narrow.answer(request)) for _post in range(4)]
+    await eventually(lambda: narrow.waiting == 3)
+    for post in posts:
+        post.cancel()
+    await asyncio.gather(*posts, return_exceptions=True)
+    assert narrow.waiting == 0
+
+
+async def test_a_post_too_many_is_answered_503(narrow, broker):
+    headers = {"Content-Type": "application/json"}
+    url = f"http://127.0.0.1:{narrow.port}{PATH}"
+    broker.open.clear()
+    async with aiohttp.ClientSession() as session:
+
+        async def post() -> int:
+            async with session.post(url, data=envelope(), headers=headers) as answer:
+                return answer.status
+
+        posts = [asyncio.create_task(post()) for _post in range(4)]
+        await eventually(lambda: narrow.waiting == 3)
+        assert await post() == 503
+        broker.open.set()
+        assert await asyncio.gather(*posts) == [200] * 4
+    assert narrow.waiting == 0

@@ -1,6 +1,6 @@
 """Imports whose processes are killed and paused: each subscriber state and each report row exactly once.
 
-`FAULT_KILLS` says how many SIGKILLs; `FAULT_SEED` repeats a run. Judged by the simulator's own books.
+`FAULT_KILLS` says how many SIGKILLs; `FAULT_SEED` repeats a run. Compared with the simulator's own books.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from tests.deadline import eventually
-from tests.faults.importer.processes import Connectors
+from tests.faults.importer.processes import ConnectorProcesses
 from tests.integration.importer.importing import (
     books_activity,
     books_users,
@@ -27,8 +27,8 @@ from tests.integration.importer.importing import (
     import_job,
     kafka_settings,
     progress,
-    told_activity,
-    told_users,
+    published_activity,
+    published_users,
     topic,
 )
 
@@ -58,20 +58,20 @@ def settings(bootstrap_servers: str, namespace: str) -> KafkaSettings:
 
 
 @pytest.fixture
-def started() -> Iterator[list[Connectors]]:
-    made: list[Connectors] = []
+def started() -> Iterator[list[ConnectorProcesses]]:
+    made: list[ConnectorProcesses] = []
     yield made
     for connectors in made:
         connectors.end()
 
 
-def judge(kafka: KafkaSettings, simulator: Simulator, client: str) -> None:
+def compare_with_books(kafka: KafkaSettings, simulator: Simulator, client: str) -> None:
     people, activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
-    assert told_users(people) == books_users(simulator, client)
-    assert told_activity(activity) == books_activity(simulator)
-    told = ids(people) + ids(activity)
-    assert len(told) == len(set(told))
-    assert len(told) >= MIN_OBLIGATIONS, "too few to prove anything"
+    assert published_users(people) == books_users(simulator, client)
+    assert published_activity(activity) == books_activity(simulator)
+    published = ids(people) + ids(activity)
+    assert len(published) == len(set(published))
+    assert len(published) >= MIN_OBLIGATIONS, "too few to prove anything"
 
 
 async def create_job(kafka: KafkaSettings, client: str) -> None:
@@ -80,7 +80,7 @@ async def create_job(kafka: KafkaSettings, client: str) -> None:
 
 
 def pages_done(kafka: KafkaSettings) -> int:
-    return sum(one.tally.pages for one in progress(kafka).values() if one.kind == "chain")
+    return sum(record.tally.pages for record in progress(kafka).values() if record.kind == "chain")
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ async def test_killed_at_random(bootstrap_servers, namespace, tmp_path, started)
             simulator.controls.inject(kind=kind, probability=0.01, count=None, seed=SEED, **change)
         await create_job(kafka, client)
         pages = {"page_size": 10 if many else 30, "pages_in_flight": 1 if many else 2, "park_seconds": 1}
-        connectors = Connectors(2, kafka, simulator.base_url, simulator.api_key, tmp_path, **pages)
+        connectors = ConnectorProcesses(2, kafka, simulator.base_url, simulator.api_key, tmp_path, **pages)
         started.append(connectors)
         in_hand = 0
         for kill in range(KILLS):
@@ -112,7 +112,7 @@ async def test_killed_at_random(bootstrap_servers, namespace, tmp_path, started)
         assert await connectors.stop() == [0, 0]
         print(f"{in_hand} of {KILLS} kills met a process with work in hand")
         assert in_hand >= 0.8 * KILLS, "void: too few kills met a process with work in hand"
-        judge(kafka, simulator, client)
+        compare_with_books(kafka, simulator, client)
 
 
 def _moved_on(kafka: KafkaSettings, pages: int) -> bool:
@@ -130,7 +130,7 @@ async def test_a_paused_process_is_fenced(bootstrap_servers, namespace, tmp_path
     async with Simulator(SimulatorSettings(latency_ms=30)) as simulator:
         client = seed(simulator)
         await create_job(kafka, client)
-        connectors = Connectors(
+        connectors = ConnectorProcesses(
             2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20, pages_in_flight=2
         )
         started.append(connectors)
@@ -140,7 +140,7 @@ async def test_a_paused_process_is_fenced(bootstrap_servers, namespace, tmp_path
         connectors.resume(0)
         await asyncio.sleep(2)  # what it had begun, it may now try to publish
         assert await connectors.stop() == [0, 0]
-        judge(kafka, simulator, client)
+        compare_with_books(kafka, simulator, client)
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ async def test_the_broker_is_restarted(own_broker: EmbeddedKafka, namespace: str
     async with Simulator(SimulatorSettings(latency_ms=20)) as simulator:
         client = seed(simulator)
         await create_job(kafka, client)
-        connectors = Connectors(
+        connectors = ConnectorProcesses(
             2, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20, pages_in_flight=2
         )
         started.append(connectors)
@@ -160,4 +160,4 @@ async def test_the_broker_is_restarted(own_broker: EmbeddedKafka, namespace: str
             await asyncio.to_thread(own_broker.restart)
         await finished(kafka, seconds=120)
         assert await connectors.stop() == [0, 0]
-        judge(kafka, simulator, client)
+        compare_with_books(kafka, simulator, client)

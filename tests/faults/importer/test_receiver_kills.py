@@ -12,7 +12,7 @@ from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from tests.deadline import eventually
-from tests.faults.importer.receiver import Receiver
+from tests.faults.importer.processes import ReceiverProcess
 from tests.integration.importer.importing import import_job, kafka_settings, topic, values
 
 KILLS = int(os.environ.get("FAULT_KILLS", "4"))
@@ -46,7 +46,7 @@ async def test_nothing_that_was_acknowledged_is_lost(bootstrap_servers, namespac
         controls.seed_subscribers(news, EVENTS_PER_KILL * KILLS + 10, all_active=True)
         people = [row["EmailAddress"] for row in controls.subscribers(news)]
         await jobs.put(import_job(client, keep_updated=True))
-        receiver = Receiver(kafka, simulator, tmp_path)
+        receiver = ReceiverProcess(kafka, simulator, tmp_path)
         try:
             await eventually(lambda: simulator.state.lists[news].webhooks, seconds=60, every=0.1)
             for kill in range(KILLS):
@@ -70,6 +70,6 @@ async def test_nothing_that_was_acknowledged_is_lost(bootstrap_servers, namespac
         assert acknowledged == set(people[: EVENTS_PER_KILL * KILLS])
         assert acknowledged <= {value["email"] for value in found}
         by_id = {value["event_id"]: value["email"] for value in found}
-        assert len(by_id) == len(acknowledged), "whatever was told twice has one id"
+        assert len(by_id) == len(acknowledged), "whatever was posted twice has one id"
         failed = [delivery for delivery in controls.deliveries() if delivery["status"] is None]
         print(f"{len(failed)} posts met a dead receiver, {len(found) - len(by_id)} events came twice")

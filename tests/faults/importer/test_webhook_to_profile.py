@@ -1,7 +1,7 @@
-"""One unsubscribe, told by a webhook again and again, by a campaign's report and by a poll, is one in the profile.
+"""One unsubscribe, reported by a webhook again and again, by a campaign's report and by a poll, is one in the profile.
 
 Receivers and connectors are killed, posts repeated and reordered, a webhook is switched off for a while. Then every
-profile is compared with the simulator's own books, event by event. `FAULT_KILLS` says how often the receiver dies.
+profile is compared with the simulator's own books, event by event. `FAULT_KILLS` says how often the receiver is killed.
 """
 
 import asyncio
@@ -23,8 +23,7 @@ from streams.profile.app import ProfileWorker
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 from tests.deadline import eventually
-from tests.faults.importer.processes import Connectors
-from tests.faults.importer.receiver import Receiver
+from tests.faults.importer.processes import ConnectorProcesses, ReceiverProcess
 from tests.faults.importer.test_kills import KILLS, SEED, settings
 from tests.integration.importer.importing import (
     REPORT_OF,
@@ -41,7 +40,7 @@ ACTS_PER_KILL = 60
 MIN_OBLIGATIONS = 1_000
 EVENT_OF = {report: event for event, report in REPORT_OF.items()}
 
-Told = defaultdict[str, Counter[str]]
+EventCounts = defaultdict[str, Counter[str]]
 """Address -> event -> how often."""
 
 
@@ -58,10 +57,10 @@ class World:
         self.campaign = controls.add_campaign([self.news], "Spring", days_ago=3, opens=people, clicks=people // 4)
         self.people = [row["EmailAddress"] for row in controls.subscribers(self.news)]
         self.left: set[str] = set()
-        self._by_webhook_only: Told = defaultdict(Counter)
+        self._by_webhook_only: EventCounts = defaultdict(Counter)
 
     def act(self, email: str) -> None:
-        """Let a person do one thing. What a report tells as well is not counted here, but from the report."""
+        """Let a person do one thing. What a report holds as well is not counted here, but from the report."""
         match self._chance.choice(("unsubscribe", "unsubscribe from a mail", "bounce", "delete", "edit")):
             case "unsubscribe":
                 self.unsubscribe(email)
@@ -70,7 +69,7 @@ class World:
                 self.left.add(email)
             case "bounce":
                 self._controls.hard_bounce(self.news, email, self.campaign)
-                self._by_webhook_only[email]["deactivate"] += 1  # the report tells of a bounce, another event
+                self._by_webhook_only[email]["deactivate"] += 1  # the report has a bounce, another event
             case "delete":
                 self._controls.delete_subscriber(self.news, email)
                 self._by_webhook_only[email]["deactivate"] += 1
@@ -84,13 +83,13 @@ class World:
         self.left.add(email)
         self._by_webhook_only[email]["deactivate"] += 1
 
-    def books(self) -> Told:
-        """What every profile must say."""
-        wanted: Told = defaultdict(Counter)
+    def books(self) -> EventCounts:
+        """What every profile must hold."""
+        wanted: EventCounts = defaultdict(Counter)
         for (report, _mail, email, _date), times in books_activity(self._simulator).items():
             wanted[email][EVENT_OF[report]] += times
-        for email, told in self._by_webhook_only.items():
-            wanted[email] += told
+        for email, counts in self._by_webhook_only.items():
+            wanted[email] += counts
         return wanted
 
 
@@ -100,7 +99,7 @@ def profiles(kafka: KafkaSettings) -> dict[str, dict[str, Any]]:
 
 
 def at_rest(kafka: KafkaSettings) -> bool:
-    return not any(one.kind == "chain" and one.state in ("open", "parked") for one in progress(kafka).values())
+    return not any(record.kind == "chain" and record.state in ("open", "parked") for record in progress(kafka).values())
 
 
 def reached(kafka: KafkaSettings, people: set[str]) -> bool:
@@ -139,9 +138,9 @@ async def test_nothing_is_counted_twice(bootstrap_servers: str, namespace: str, 
         )
         await worker.start()
         stack.push_async_callback(worker.stop)
-        receiver = Receiver(kafka, simulator, tmp_path, check_seconds=1)
+        receiver = ReceiverProcess(kafka, simulator, tmp_path, check_seconds=1)
         stack.callback(receiver.end)
-        connectors = Connectors(1, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20)
+        connectors = ConnectorProcesses(1, kafka, simulator.base_url, simulator.api_key, tmp_path, page_size=20)
         stack.callback(connectors.end)
         hooks = simulator.state.lists[world.news].webhooks
         await eventually(lambda: hooks, seconds=60, every=0.1)
@@ -173,17 +172,18 @@ async def test_nothing_is_counted_twice(bootstrap_servers: str, namespace: str, 
 
         wanted = world.books()
         found = await asyncio.to_thread(profiles, kafka)
-        told = await asyncio.to_thread(lambda: values(topic(kafka, "cm_activity")))
+        activity = await asyncio.to_thread(lambda: values(topic(kafka, "cm_activity")))
     by_source = defaultdict(set)
-    for value in told:
+    for value in activity:
         if value["event"] == "deactivate" and value["status"] == "unsubscribe":
             by_source[value["source"]].add(value["event_id"])
-    repeats = len(told) - len({value["event_id"] for value in told})
+    repeats = len(activity) - len({value["event_id"] for value in activity})
     print(
-        f"{len(told)} events, {repeats} repeats, unsubscribes by source { ({k: len(v) for k, v in by_source.items()}) }"
+        f"{len(activity)} events, {repeats} repeats, unsubscribes by source "
+        f"{ ({k: len(v) for k, v in by_source.items()}) }"
     )
     assert sum(sum(events.values()) for events in wanted.values()) >= MIN_OBLIGATIONS, "too few to prove anything"
-    assert by_source["campaign"] & by_source["webhook"], "void: nobody was told of in both ways"
+    assert by_source["campaign"] & by_source["webhook"], "void: nobody was reported in both ways"
     assert {email: Counter(profile.get("cm_email_event", {})) for email, profile in found.items()} == wanted
     unsubscribed = {email for email, profile in found.items() if "cm_unsub_ts" in profile}
     assert unsubscribed == world.left | by_report(simulator)

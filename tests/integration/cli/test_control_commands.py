@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
 from connectors import logs
-from connectors.control.seal import new_key
+from connectors.control.crypto import new_key
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter

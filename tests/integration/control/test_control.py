@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.authorizations import Authorizations, UnknownAuthorizationError
-from connectors.control.jobs import Jobs, OneJob, UnknownJobError
-from connectors.control.seal import Sealer, SealError
+from connectors.control.crypto import Sealer, SealError
+from connectors.control.jobs import ExportOrImportJob, Jobs, UnknownJobError
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
@@ -61,7 +61,7 @@ async def test_an_authorization_is_there_at_once_for_its_writer_and_soon_for_oth
         written = await mine.put("acme", SecretStr(CANARY), description="Acme Inc.")
         assert mine.get("acme") == written
         await eventually(lambda: theirs.get("acme") is not None)
-        assert theirs.access("acme") == SecretStr(CANARY)
+        assert theirs.secret("acme") == SecretStr(CANARY)
         await theirs.set_state("acme", "needs_attention", "enter the key again")
         await eventually(lambda: mine.known("acme").state == "needs_attention")
         replaced = await mine.put("acme", TOKENS)
@@ -70,10 +70,10 @@ async def test_an_authorization_is_there_at_once_for_its_writer_and_soon_for_oth
         await eventually(lambda: theirs.get("acme") is None)
         assert [value is None for _, value in changes] == [False, False, False, True]
         with pytest.raises(UnknownAuthorizationError, match="There is no authorization acme; there are: none"):
-            mine.access("acme")
+            mine.secret("acme")
 
 
-async def test_saying_the_same_again_writes_nothing(
+async def test_recording_the_same_again_writes_nothing(
     settings: KafkaSettings, producer: AsyncProducer, bootstrap_servers: str
 ) -> None:
     async with Authorizations(settings, producer, Sealer(NEW)) as mine:
@@ -91,11 +91,11 @@ async def test_secrets_are_on_no_topic_and_in_no_log(
     async with Authorizations(settings, producer, Sealer(NEW)) as mine:
         await mine.put("key", SecretStr(CANARY))
         await mine.put("tokens", TOKENS)
-        shown = repr(mine.all()) + repr(mine.access("key")) + repr(mine.access("tokens"))
+        shown = repr(mine.all()) + repr(mine.secret("key")) + repr(mine.secret("tokens"))
     records = await asyncio.to_thread(read_all, bootstrap_servers, settings.names()["cm_authorizations"])
     assert len(records) == 2
-    said = capsys.readouterr()
-    everything = shown + caplog.text + said.out + said.err + repr(records)
+    printed = capsys.readouterr()
+    everything = shown + caplog.text + printed.out + printed.err + repr(records)
     assert "canary" not in everything
 
 
@@ -104,13 +104,13 @@ async def test_keys_rotate(settings: KafkaSettings, producer: AsyncProducer) -> 
         await before.put("acme", SecretStr(CANARY))
     async with Authorizations(settings, producer, Sealer(NEW)) as without:
         with pytest.raises(SealError, match="Authorization acme was sealed with the key"):
-            without.access("acme")
+            without.secret("acme")
     async with Authorizations(settings, producer, Sealer(NEW, [OLD])) as both:
-        assert both.access("acme") == SecretStr(CANARY)
-        assert await both.seal_anew() == ["acme"]
-        assert await both.seal_anew() == []
+        assert both.secret("acme") == SecretStr(CANARY)
+        assert await both.reseal() == ["acme"]
+        assert await both.reseal() == []
     async with Authorizations(settings, producer, Sealer(NEW)) as after:
-        assert after.access("acme") == SecretStr(CANARY)
+        assert after.secret("acme") == SecretStr(CANARY)
 
 
 async def test_refreshed_tokens_are_stored_and_read_by_another_process(
@@ -135,7 +135,7 @@ async def test_refreshed_tokens_are_stored_and_read_by_another_process(
 
 
 async def test_jobs_are_written_changed_and_removed(settings: KafkaSettings, producer: AsyncProducer) -> None:
-    changes: list[tuple[str, OneJob | None]] = []
+    changes: list[tuple[str, ExportOrImportJob | None]] = []
     async with (
         Jobs(settings, producer) as mine,
         Jobs(settings, producer, on_change=lambda key, job: changes.append((key, job))) as theirs,
@@ -147,8 +147,8 @@ async def test_jobs_are_written_changed_and_removed(settings: KafkaSettings, pro
         assert theirs.imports() == {"i": import_job()}
         stopped = await mine.set_state("e", "stopped")
         assert stopped.updated_at > NOW
-        await mine.set_attention("i", "the list is gone")
-        await eventually(lambda: theirs.known("i").attention == "the list is gone")
+        await mine.set_attention("i", "the list was removed")
+        await eventually(lambda: theirs.known("i").attention == "the list was removed")
         assert theirs.known("e").state == "stopped"
         await mine.remove("e")
         await eventually(lambda: changes[-1] == ("e", None))

@@ -9,8 +9,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from connectors.control.authorizations import Authorizations
-from connectors.control.seal import Sealer, new_key
-from connectors.control.settings import ControlSettings
+from connectors.control.crypto import ControlSettings, Sealer, new_key
 from connectors.kafka.producer import AsyncProducer
 from streams.cli.export import app
 from tests.integration.export.test_slice import at_rest, until

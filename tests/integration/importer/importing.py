@@ -1,4 +1,4 @@
-"""An import against the simulator and a real broker, and the books to judge it by."""
+"""An import against the simulator and a real broker, and the books to compare it with."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,11 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.credentials import ApiKey
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.import_requests import request_run
 from connectors.devkit.simulator.campaigns.report_pages import JOURNEY_KINDS, KINDS
 from connectors.devkit.simulator.data.zones import local_text
 from connectors.devkit.simulator.server import Simulator
-from connectors.importer.connector import Connector
-from connectors.importer.request import request_run
+from connectors.importer.connector import ImportConnector
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
@@ -53,7 +53,7 @@ def import_job(client_id: str, **change: Any) -> ImportJob:
 @contextlib.asynccontextmanager
 async def connector(
     kafka: KafkaSettings, simulator: Simulator, jobs: list[ImportJob], **settings: Any
-) -> AsyncIterator[Connector]:
+) -> AsyncIterator[ImportConnector]:
     """A running connector in this process."""
     campaign_monitor = CampaignMonitorSettings(base_url=simulator.base_url, requests_in_flight=16)
     async with CampaignMonitor.open(ApiKey(SecretStr(simulator.api_key)), campaign_monitor) as api:
@@ -62,7 +62,7 @@ async def connector(
             return api
 
         values = {"page_size": 100, "schedule_seconds": 0.1, "recipients_after_seconds": 0, "park_seconds": 1.0}
-        running = Connector(
+        running = ImportConnector(
             kafka, ImporterSettings(**{**values, **settings}), jobs=lambda: list(jobs), open_api=open_api
         )
         work = asyncio.create_task(running.run())
@@ -115,7 +115,7 @@ def books_users(simulator: Simulator, client_id: str) -> Counter[tuple[str, str,
     return people
 
 
-def told_users(records: list[Record]) -> Counter[tuple[str, str, str]]:
+def published_users(records: list[Record]) -> Counter[tuple[str, str, str]]:
     """The same from `cm_user`, the suppression list left out."""
     return Counter(
         (value["list_id"], value["email"], value["status"]) for value in values(records) if value.get("list_id")
@@ -144,14 +144,14 @@ def books_activity(simulator: Simulator) -> Counter[tuple[str, str, str, str]]:
     return rows
 
 
-def told_activity(records: list[Record]) -> Counter[tuple[str, str, str, str]]:
+def published_activity(records: list[Record]) -> Counter[tuple[str, str, str, str]]:
     """The same from `cm_activity`, webhook events left out."""
-    told: Counter[tuple[str, str, str, str]] = Counter()
+    published: Counter[tuple[str, str, str, str]] = Counter()
     for value in values(records):
         if value["source"] != "webhook":
             mail = value.get("campaign_id") or value["journey_email_id"]
-            told[REPORT_OF[value["event"]], mail, value["email"], value["raw_date"]] += 1
-    return told
+            published[REPORT_OF[value["event"]], mail, value["email"], value["raw_date"]] += 1
+    return published
 
 
 REPORT_OF = {

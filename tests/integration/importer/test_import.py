@@ -15,8 +15,8 @@ from tests.integration.importer.importing import (
     import_job,
     kafka_settings,
     progress,
-    told_activity,
-    told_users,
+    published_activity,
+    published_users,
     topic,
     values,
 )
@@ -39,7 +39,7 @@ def seed(simulator: Simulator, people: int = 900) -> tuple[str, str, str]:
     controls.add_campaign([news, offers], "Old", days_ago=90, recipients=150, opens=120, clicks=30)
     controls.add_journey(offers, "Welcome", mails=1, sent=40, opens=30, clicks=8, unsubscribes=2, bounces=1)
     for number in range(5):
-        controls.suppress(client, f"gone{number}@example.com")
+        controls.suppress(client, f"suppressed{number}@example.com")
     return client, news, campaign
 
 
@@ -50,8 +50,8 @@ async def test_everything_is_imported_once_and_a_second_run_adds_what_is_new(boo
         async with connector(kafka, simulator, [import_job(client, keep_updated=True)]):
             first = await finished(kafka)
             people, activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
-            assert told_users(people) == books_users(simulator, client)
-            assert told_activity(activity) == books_activity(simulator)
+            assert published_users(people) == books_users(simulator, client)
+            assert published_activity(activity) == books_activity(simulator)
             for record in people:
                 CmUser.from_bytes(record.value)
             for record in activity:
@@ -77,12 +77,12 @@ async def test_everything_is_imported_once_and_a_second_run_adds_what_is_new(boo
             await ask_for_a_run(kafka)
             await finished(kafka, 3)
         more_people, more_activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
-        assert told_activity(more_activity) == books_activity(simulator)
-        added = told_users(more_people) - told_users(people)
+        assert published_activity(more_activity) == books_activity(simulator)
+        added = published_users(more_people) - published_users(people)
         assert added[news, "new@example.com", "Active"] == 1
         assert added[news, reader[2]["EmailAddress"], "Unsubscribed"] == 1
-        told = ids(more_people) + ids(more_activity)
-        assert len(told) == len(set(told))
+        event_ids = ids(more_people) + ids(more_activity)
+        assert len(event_ids) == len(set(event_ids))
 
 
 async def test_a_job_of_one_list_reads_nothing_of_others(bootstrap_servers, namespace):
@@ -93,9 +93,9 @@ async def test_a_job_of_one_list_reads_nothing_of_others(bootstrap_servers, name
         async with connector(kafka, simulator, [job]):
             await finished(kafka)
         assert {value.get("list_id") for value in values(topic(kafka, "cm_user"))} == {news, None}
-        told = values(topic(kafka, "cm_activity"))
-        assert {(value["event"], value["list_id"]) for value in told} == {("open", news)}
-        assert sum(value["campaign_id"] == campaign for value in told) == 700
+        published = values(topic(kafka, "cm_activity"))
+        assert {(value["event"], value["list_id"]) for value in published} == {("open", news)}
+        assert sum(value["campaign_id"] == campaign for value in published) == 700
 
 
 async def test_a_stopped_job_goes_on_where_it_stopped(bootstrap_servers, namespace):
@@ -109,15 +109,17 @@ async def test_a_stopped_job_goes_on_where_it_stopped(bootstrap_servers, namespa
             jobs[0] = running.model_copy(update={"state": "stopped"})
 
             def parked() -> bool:
-                chains = [one for one in progress(kafka).values() if one.kind == "chain"]
-                return any(one.state == "parked" for one in chains) and all(one.state != "open" for one in chains)
+                chains = [record for record in progress(kafka).values() if record.kind == "chain"]
+                return any(chain.state == "parked" for chain in chains) and all(
+                    chain.state != "open" for chain in chains
+                )
 
             await eventually(parked, every=0.2)
         async with connector(kafka, simulator, jobs, page_size=50):
             jobs[0] = running
             await finished(kafka)
-        assert told_users(topic(kafka, "cm_user")) == books_users(simulator, client)
-        assert told_activity(topic(kafka, "cm_activity")) == books_activity(simulator)
+        assert published_users(topic(kafka, "cm_user")) == books_users(simulator, client)
+        assert published_activity(topic(kafka, "cm_activity")) == books_activity(simulator)
 
 
 async def test_a_moving_account_and_a_failing_api_lose_and_double_nothing(bootstrap_servers, namespace):
@@ -143,12 +145,12 @@ async def test_a_moving_account_and_a_failing_api_lose_and_double_nothing(bootst
             controls.clear_faults()
             await ask_for_a_run(kafka)
             await finished(kafka, 2)
-        told = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
-        assert told_activity(told[1]) == books_activity(simulator)
+        published = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
+        assert published_activity(published[1]) == books_activity(simulator)
         latest = {}
-        for value in sorted(values(told[0]), key=lambda value: value["at"]):
+        for value in sorted(values(published[0]), key=lambda value: value["at"]):
             if value.get("list_id"):
                 latest[value["list_id"], value["email"]] = value["status"]
         books = {(list_id, email): state for list_id, email, state in books_users(simulator, client)}
         assert latest == books
-        assert len(ids(told[0])) == len(set(ids(told[0])))
+        assert len(ids(published[0])) == len(set(ids(published[0])))

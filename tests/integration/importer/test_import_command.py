@@ -18,8 +18,8 @@ from tests.integration.importer.importing import (
     books_users,
     import_job,
     kafka_settings,
-    told_activity,
-    told_users,
+    published_activity,
+    published_users,
     topic,
 )
 
@@ -74,8 +74,8 @@ async def test_an_import_is_estimated_run_stopped_and_gone_on_with(bootstrap_ser
         code, text = await ended(start("run", "imp"))
         assert code == 0, text
         assert "Run 1 of imp" in text
-        assert told_users(topic(kafka, "cm_user")) == books_users(simulator, client)
-        assert told_activity(topic(kafka, "cm_activity")) == books_activity(simulator)
+        assert published_users(topic(kafka, "cm_user")) == books_users(simulator, client)
+        assert published_activity(topic(kafka, "cm_activity")) == books_activity(simulator)
 
         code, text = await ended(start("status", "--json"))
         assert code == 0, text

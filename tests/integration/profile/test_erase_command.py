@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from connectors import logs
 from connectors.control.authorizations import Authorizations
-from connectors.control.seal import Sealer, new_key
-from connectors.control.settings import ControlSettings
+from connectors.control.crypto import ControlSettings, Sealer, new_key
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from schemas.identity import digest_of

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs
-from connectors.control.settings import ControlSettings
 from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
@@ -63,7 +63,7 @@ async def active(kafka: KafkaSettings, list_id: str) -> WebhookRegistration:
     return await eventually(is_active, every=0.1)
 
 
-def told(kafka: KafkaSettings) -> list[tuple[str, str | None, str]]:
+def published_events(kafka: KafkaSettings) -> list[tuple[str, str | None, str]]:
     return [(value["event"], value.get("status"), value["email"]) for value in values(topic(kafka, "cm_activity"))]
 
 
@@ -79,8 +79,8 @@ async def test_events_arrive_and_the_webhook_ends_with_its_job(bootstrap_servers
         async with receiving(kafka, simulator):
             await active(kafka, news)
             hooks = simulator.state.lists[news].webhooks
-            assert len(hooks) == 1, "the one for trying out is gone"
-            assert told(kafka) == [], "and its samples told of nobody"
+            assert len(hooks) == 1, "the one for trying out is removed"
+            assert published_events(kafka) == [], "and its samples are about nobody"
             controls.unsubscribe(news, people[0])
             controls.hard_bounce(news, people[1])
             controls.delete_subscriber(news, people[2])
@@ -92,9 +92,9 @@ async def test_events_arrive_and_the_webhook_ends_with_its_job(bootstrap_servers
                 ("deactivate", "delete", people[2]),
                 ("update", "active", people[3]),
             }
-            assert set(told(kafka)) == expected
+            assert set(published_events(kafka)) == expected
             ids = {value["event_id"] for value in values(topic(kafka, "cm_activity"))}
-            assert len(ids) == 4, "told twice, an event has one id"
+            assert len(ids) == 4, "posted twice, an event has one id"
             await jobs.set_state("imp", "stopped")
             await eventually(lambda: not hooks and registered(kafka, news) is None, every=0.1)
 
@@ -117,10 +117,10 @@ async def test_a_webhook_that_was_switched_off_is_switched_on_and_its_gap_is_fil
             hook.active = False
             controls.unsubscribe(news, people[1])
             await eventually(lambda: hook.active, every=0.05)
-            await eventually(lambda: ("deactivate", "unsubscribe", people[1]) in told(kafka), every=0.2)
+            await eventually(lambda: ("deactivate", "unsubscribe", people[1]) in published_events(kafka), every=0.2)
         found = values(topic(kafka, "cm_activity"))
         by_id = {value["event_id"]: value["email"] for value in found if value["event"] == "deactivate"}
-        assert sorted(by_id.values()) == sorted(people[:2]), "one event each, however it was told"
+        assert sorted(by_id.values()) == sorted(people[:2]), "one event each, from whatever source"
 
 
 async def test_own_writes_are_marked_as_echoes(bootstrap_servers, namespace):

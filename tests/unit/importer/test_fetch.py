@@ -1,4 +1,4 @@
-"""Pages that are asked for ahead: how many, which, and when what has come may be used."""
+"""Prefetched pages: how many, which, and when one that was answered may be used."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -7,10 +7,10 @@ import pytest
 
 from connectors.campaign_monitor.client.entities import Page
 from connectors.importer import fetch
-from connectors.importer.fetch import AHEAD_PER_SLOT, Fetcher
-from connectors.importer.outcome import Outcome, progress_of
-from connectors.importer.reading import wanted
-from connectors.importer.translate import Record
+from connectors.importer.fetch import PREFETCHED_PER_SLOT, Fetcher
+from connectors.importer.readers import reader_for
+from connectors.importer.tasks.result import TaskResult, progress_of
+from connectors.importer.translate import ImportedRecord
 from schemas.import_task import Cursor, ImportTask, Source
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -29,22 +29,22 @@ def page(number: int, pages: int = 50, total: int = 50_000) -> Page:
     return Page([], "date", "asc", number, 1000, 0, total, pages)
 
 
-class Api:
-    """Answers every page at once, and says which were asked for."""
+class FakeApi:
+    """Answers every page at once, and records which were requested."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.asked: list[int] = []
+        self.requested: list[int] = []
         self.total = 50_000
         monkeypatch.setattr(fetch, "read", self._read)
 
-    async def _read(self, _api: object, _source: Source, asked: fetch.Wanted) -> Page:
-        self.asked.append(asked.page)
-        return page(asked.page, total=self.total)
+    async def _read(self, _api: object, _source: Source, request: fetch.PageQuery) -> Page:
+        self.requested.append(request.page)
+        return page(request.page, total=self.total)
 
 
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Api:
-    return Api(monkeypatch)
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeApi:
+    return FakeApi(monkeypatch)
 
 
 async def answered() -> None:
@@ -52,77 +52,79 @@ async def answered() -> None:
         await asyncio.sleep(0)
 
 
-async def test_reports_are_asked_ahead_up_to_the_bound_and_each_page_once(api):
+async def test_reports_are_prefetched_up_to_the_bound_and_each_page_once(api):
     fetcher = Fetcher(2)
-    fetcher.ask_ahead(api, task(CLICKS, 1), page(1), 8)
+    fetcher.prefetch(api, task(CLICKS, 1), page(1), 8)
     await answered()
-    assert api.asked == [2, 3, 4, 5]
-    assert len(api.asked) == 2 * AHEAD_PER_SLOT
+    assert api.requested == [2, 3, 4, 5]
+    assert len(api.requested) == 2 * PREFETCHED_PER_SLOT
     for number in (2, 3):
         step = task(CLICKS, number)
-        assert fetcher.is_here(step)
-        found = await fetcher.page(api, step, CLICKS, wanted(CLICKS, step.cursor, 1000))
-        fetcher.ask_ahead(api, step, found, 8)
+        assert fetcher.has_prefetched(step)
+        found = await fetcher.page(api, step, CLICKS, reader_for(CLICKS).page_query(step.cursor, 1000))
+        fetcher.prefetch(api, step, found, 8)
     await answered()
-    assert api.asked == [2, 3, 4, 5, 6, 7]
+    assert api.requested == [2, 3, 4, 5, 6, 7]
 
 
 async def test_every_chain_has_its_next_page_on_the_way_whatever_others_hold(api):
     fetcher = Fetcher(1)
     for chain in "abcd":
-        fetcher.ask_ahead(api, task(CLICKS, 1, chain), page(1), 8)
+        fetcher.prefetch(api, task(CLICKS, 1, chain), page(1), 8)
     await answered()
-    assert api.asked == [2, 3, 2, 2, 2]
+    assert api.requested == [2, 3, 2, 2, 2]
 
 
 async def test_of_a_listing_read_down_one_page_follows_the_other(api):
     fetcher = Fetcher(8)
-    fetcher.ask_ahead(api, task(ACTIVE, 20), page(20), 8)
+    fetcher.prefetch(api, task(ACTIVE, 20), page(20), 8)
     await answered()
-    assert api.asked == [19]
+    assert api.requested == [19]
 
 
-async def test_recipients_that_moved_are_asked_for_again_in_order(api):
+async def test_recipients_that_moved_are_requested_again_in_order(api):
     fetcher = Fetcher(1)
-    fetcher.ask_ahead(api, task(RECIPIENTS, 1, total=50_000), page(1), 8)
+    fetcher.prefetch(api, task(RECIPIENTS, 1, total=50_000), page(1), 8)
     await answered()
     step = task(RECIPIENTS, 2, total=50_001)
-    assert not fetcher.is_here(step)
+    assert not fetcher.has_prefetched(step)
     api.total = 50_001
-    found = await fetcher.page(api, step, RECIPIENTS, wanted(RECIPIENTS, step.cursor, 1000))
-    assert (found.total, api.asked) == (50_001, [2, 3, 2])
+    found = await fetcher.page(api, step, RECIPIENTS, reader_for(RECIPIENTS).page_query(step.cursor, 1000))
+    assert (found.total, api.requested) == (50_001, [2, 3, 2])
 
 
-async def test_what_was_asked_before_partitions_went_is_not_used_after(api):
+async def test_what_was_prefetched_before_partitions_were_revoked_is_not_used_after(api):
     fetcher = Fetcher(2)
     step = task(ACTIVE, 19)
-    fetcher.ask_ahead(api, task(ACTIVE, 20), page(20), 8)
+    fetcher.prefetch(api, task(ACTIVE, 20), page(20), 8)
     await answered()
-    assert fetcher.is_here(step)
-    fetcher.forget_all()
-    assert not fetcher.is_here(step)
-    await fetcher.page(api, step, ACTIVE, wanted(ACTIVE, step.cursor, 1000))
-    assert api.asked == [19, 19]
+    assert fetcher.has_prefetched(step)
+    fetcher.discard_all()
+    assert not fetcher.has_prefetched(step)
+    await fetcher.page(api, step, ACTIVE, reader_for(ACTIVE).page_query(step.cursor, 1000))
+    assert api.requested == [19, 19]
 
 
-async def test_a_guess_that_failed_is_not_here(api, monkeypatch):
+async def test_a_prefetch_that_failed_is_not_used(api, monkeypatch):
     async def broken(*_args: object) -> Page:
         raise RuntimeError
 
     monkeypatch.setattr(fetch, "read", broken)
     fetcher = Fetcher(1)
-    fetcher.ask_ahead(api, task(CLICKS, 1), page(1), 8)
+    fetcher.prefetch(api, task(CLICKS, 1), page(1), 8)
     await answered()
-    assert not fetcher.is_here(task(CLICKS, 2))
+    assert not fetcher.has_prefetched(task(CLICKS, 2))
 
 
-def test_what_follows_stands_in_place_of_the_step_that_led_to_it():
+def test_what_a_next_task_leads_to_replaces_it():
     first, second, third, other = (task(CLICKS, number) for number in (1, 2, 3, 1))
     other = other.model_copy(update={"chain": "b"})
-    whole = Outcome([Record("cm_activity", b"k", b"1")], [], [other, second])
+    whole = TaskResult([ImportedRecord("cm_activity", b"k", b"1")], [], [other, second])
     whole.progress += [progress_of(other, {}), progress_of(second, {"step": 2})]
-    assert whole.following(first.chain) is second
-    whole.then(Outcome([Record("cm_activity", b"k", b"2")], [progress_of(third, {"step": 3})], [third]), first.chain)
+    assert whole.next_task(first.chain) is second
+    whole.replace_next(
+        TaskResult([ImportedRecord("cm_activity", b"k", b"2")], [progress_of(third, {"step": 3})], [third]), first.chain
+    )
     assert [record.value for record in whole.records] == [b"1", b"2"]
     assert whole.tasks == [other, third]
-    assert [(one.chain, one.step) for one in whole.progress] == [("b", 0), ("a", 3)]
+    assert [(chain.chain, chain.step) for chain in whole.progress] == [("b", 0), ("a", 3)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.importer import plan
+from connectors.importer.tasks import plan
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, RunProgress, Tally
 
@@ -29,13 +29,13 @@ def chain(name: str = "discover", **change) -> ChainProgress:
 
 
 def act(job, run, chains=(), now=NOW):
-    waiting = {one.chain: one for one in chains if one.state in ("open", "parked")}
+    waiting = {chain.chain: chain for chain in chains if chain.state in ("open", "parked")}
     return plan.next_action(job, run, waiting, chains, now)
 
 
 def test_a_new_job_runs_at_once_and_reads_everything():
     started = act(job(), None)
-    assert isinstance(started, plan.Start)
+    assert isinstance(started, plan.StartRun)
     assert (started.run.run, started.run.full, started.task.kind, started.task.full) == (1, True, "discover", True)
 
 
@@ -48,50 +48,50 @@ def test_a_stopped_job_does_nothing_and_goes_on_where_it_stopped():
     parked = chain(state="parked", task=plan._discover(job(), run(), NOW))
     assert act(job(state="stopped"), run(), [parked]) is None
     assert act(job(state="stopped"), None) is None
-    assert act(job(), run(), [parked]) == plan.Resume((parked,))
+    assert act(job(), run(), [parked]) == plan.ResumeChains((parked,))
 
 
-def test_what_is_parked_waits_its_time():
+def test_a_parked_chain_waits_until_its_time():
     task = plan._discover(job(), run(), NOW)
     parked = chain(state="parked", task=task, retry_at=NOW + timedelta(minutes=1))
     assert act(job(), run(), [parked]) is None
-    assert isinstance(act(job(), run(), [parked], NOW + timedelta(minutes=1)), plan.Resume)
+    assert isinstance(act(job(), run(), [parked], NOW + timedelta(minutes=1)), plan.ResumeChains)
 
 
-def test_a_full_read_is_swept_then_ended():
+def test_a_full_read_is_followed_by_a_catch_up_then_ended():
     read = chain("users/l/active", state="done", full=True, tally=Tally(rows=5))
     swept = act(job(), run(), [read], NOW + timedelta(seconds=30))
-    assert isinstance(swept, plan.Sweep)
+    assert isinstance(swept, plan.StartCatchUp)
     assert swept.task.sweep
     assert not swept.task.full
     later = NOW + timedelta(minutes=1)
     again = chain("users/l/active", state="done", tally=Tally(rows=1), started_at=later)
     report = chain("report/k/opens", state="done", tally=Tally(rows=3))
     ended = act(job(), swept.run.model_copy(update={"rows": 8}), [again, report], later)
-    assert isinstance(ended, plan.Finish)
+    assert isinstance(ended, plan.FinishRun)
     assert (ended.run.state, ended.run.rows, ended.run.next_at) == ("done", 9, NOW + HOUR)
 
 
-def test_an_increment_is_not_swept_and_failures_are_counted():
+def test_an_increment_has_no_catch_up_and_failures_are_counted():
     chains = [chain("users/l/active", state="done"), chain("report/k/opens", state="failed"), chain("old", run=0)]
-    ended = act(job(), run(), [one.model_copy(update={"state": one.state}) for one in chains[:2]])
-    assert isinstance(ended, plan.Finish)
+    ended = act(job(), run(), [read.model_copy(update={"state": read.state}) for read in chains[:2]])
+    assert isinstance(ended, plan.FinishRun)
     assert ended.run.problems == 1
 
 
-def test_a_job_that_is_not_kept_updated_runs_once_unless_asked():
+def test_a_job_that_is_not_kept_updated_runs_once_unless_requested():
     done = run(state="done", finished_at=NOW)
     assert act(job(keep_updated=False), done, now=NOW + 10 * HOUR) is None
-    assert isinstance(act(job(keep_updated=False), done.model_copy(update={"requested": True})), plan.Start)
+    assert isinstance(act(job(keep_updated=False), done.model_copy(update={"requested": True})), plan.StartRun)
     full = act(job(keep_updated=False, full_read=1), done)
-    assert isinstance(full, plan.Start)
+    assert isinstance(full, plan.StartRun)
     assert full.task.full
     switched_on = act(job(), done)
-    assert switched_on == plan.Replan(done.model_copy(update={"next_at": NOW + HOUR}))
+    assert switched_on == plan.RescheduleRun(done.model_copy(update={"next_at": NOW + HOUR}))
 
 
-def test_a_job_that_is_gone_is_forgotten():
-    assert act(None, run()) == plan.Forget()
+def test_what_is_stored_for_a_removed_job_is_deleted():
+    assert act(None, run()) == plan.ForgetJob()
     assert act(None, None) is None
 
 

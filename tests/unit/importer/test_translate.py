@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.event_ids import digest
-from connectors.importer.translate import EVENTS, Translator
+from connectors.campaign_monitor.events import digest
+from connectors.importer.translate import EVENTS, RowTranslator
 from schemas.cm_activity import CmActivity
 from schemas.cm_user import CmUser
 from schemas.identity import normalise_email
@@ -78,7 +78,7 @@ acts = st.fixed_dictionaries(
 
 
 def translated(source: Source, row: dict):
-    translator = Translator(source, "job", DATES, UNDATED)
+    translator = RowTranslator(source, "job", DATES, UNDATED)
     identified = translator.identify(row)
     return translator.record(row, identified, digest(identified.base).hex())
 
@@ -126,8 +126,8 @@ def test_recipients_of_a_campaign_were_sent_it_when_it_was_sent():
 
 def test_rows_of_other_lists_and_older_ones_are_not_wanted():
     chosen = CAMPAIGN.model_copy(update={"lists": ["l1"], "since": "2026-03-05 00:00"})
-    translator = Translator(chosen, "job", DATES, UNDATED)
+    translator = RowTranslator(chosen, "job", DATES, UNDATED)
     row = {"EmailAddress": "a@b.example", "ListID": "l1", "Date": "2026-03-06 00:00:00"}
-    assert translator.identify(row).wanted
-    assert not translator.identify({**row, "ListID": "l2"}).wanted
-    assert not translator.identify({**row, "Date": "2026-03-04 23:59:00"}).wanted
+    assert translator.identify(row).in_scope
+    assert not translator.identify({**row, "ListID": "l2"}).in_scope
+    assert not translator.identify({**row, "Date": "2026-03-04 23:59:00"}).in_scope

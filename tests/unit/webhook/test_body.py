@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.devkit.simulator.protocol.responses import as_xml
-from connectors.webhook.body import Unreadable, events_of
-from connectors.webhook.reading import BrokenBodyError, TooLargeError, read_body
+from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, UnreadableBodyError, events_of, read_body
 
 EVENT = {
     "Type": "Update",
@@ -25,7 +24,7 @@ EVENT = {
 ENVELOPE = {"Events": [EVENT, {**EVENT, "CustomFields": []}], "ListID": "l1"}
 
 
-def test_json_and_xml_say_the_same():
+def test_json_and_xml_are_read_alike():
     assert events_of(orjson.dumps(ENVELOPE), "l1") == ENVELOPE["Events"]
     assert events_of(as_xml(ENVELOPE).encode(), "l1") == ENVELOPE["Events"]
 
@@ -50,14 +49,14 @@ def test_json_and_xml_say_the_same():
         b"NaN",
     ],
 )
-def test_what_is_no_envelope_says_why(body):
-    with pytest.raises(Unreadable):
+def test_what_is_no_envelope_is_refused_with_a_reason(body):
+    with pytest.raises(UnreadableBodyError):
         events_of(body, "l1")
 
 
 @given(st.binary(max_size=300))
 def test_no_bytes_make_it_fail_otherwise(body):
-    with contextlib.suppress(Unreadable):
+    with contextlib.suppress(UnreadableBodyError):
         events_of(body, "l1")
 
 
@@ -71,7 +70,7 @@ async def test_a_body_is_unpacked(encoding):
     body = orjson.dumps(ENVELOPE)
     packed = {"gzip": gzip.compress, "deflate": zlib.compress}.get(encoding, bytes)(body)
     assert await read_body(chunks(packed), encoding, len(body)) == body
-    with pytest.raises(TooLargeError):
+    with pytest.raises(BodyTooLargeError):
         await read_body(chunks(packed), encoding, len(body) - 1)
 
 
@@ -85,7 +84,7 @@ async def test_a_bomb_is_stopped_at_the_bound():
             taken += 1
             yield chunk
 
-    with pytest.raises(TooLargeError):
+    with pytest.raises(BodyTooLargeError):
         await read_body(counted(), "gzip", 1_000_000)
     assert taken <= 3
 

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.entities import Webhook
-from connectors.webhook.hooks import Activate, Create, Delete, Poll, steps, wanted_lists
+from connectors.webhook.registration.hooks import (
+    ActivateHook,
+    CreateHook,
+    DeleteHook,
+    RequestMissedChanges,
+    hook_steps,
+    wanted_lists,
+)
 from connectors.webhook.verify import path_of
 from schemas.control import ImportJob, WebhookRegistration
 
@@ -35,28 +42,31 @@ def known(seen: datetime | None = NOW - timedelta(hours=1)) -> WebhookRegistrati
 
 
 def test_a_list_without_one_gets_one():
-    assert steps(URL, [], None, NOW) == [Create()]
-    assert steps(URL, [hook(1, "https://other.example.com/x")], None, NOW) == [Create()]
+    assert hook_steps(URL, [], None, NOW) == [CreateHook()]
+    assert hook_steps(URL, [hook(1, "https://other.example.com/x")], None, NOW) == [CreateHook()]
 
 
 def test_an_active_one_is_left_alone():
-    assert steps(URL, [hook(1)], known(), NOW) == []
+    assert hook_steps(URL, [hook(1)], known(), NOW) == []
 
 
 def test_one_that_was_switched_off_is_switched_on_and_the_gap_is_polled():
-    assert steps(URL, [hook(1, status="Deactivated")], known(), NOW) == [
-        Activate("1"),
-        Poll(NOW - timedelta(days=8, hours=1)),
+    assert hook_steps(URL, [hook(1, status="Deactivated")], known(), NOW) == [
+        ActivateHook("1"),
+        RequestMissedChanges(NOW - timedelta(days=8, hours=1)),
     ]
 
 
-def test_one_that_is_gone_is_made_again_and_the_gap_is_polled():
-    assert steps(URL, [], known(), NOW) == [Create(), Poll(NOW - timedelta(hours=1, minutes=10))]
+def test_one_that_is_missing_is_created_again_and_the_gap_is_polled():
+    assert hook_steps(URL, [], known(), NOW) == [
+        CreateHook(),
+        RequestMissedChanges(NOW - timedelta(hours=1, minutes=10)),
+    ]
 
 
 def test_the_old_one_is_removed_after_the_new_one_is_there():
-    assert steps(URL, [hook(1, OLD)], None, NOW) == [Create(), Delete("1")]
-    assert steps(URL, [hook(1, events=("Update",))], None, NOW) == [Create(), Delete("1")]
+    assert hook_steps(URL, [hook(1, OLD)], None, NOW) == [CreateHook(), DeleteHook("1")]
+    assert hook_steps(URL, [hook(1, events=("Update",))], None, NOW) == [CreateHook(), DeleteHook("1")]
 
 
 @given(
@@ -68,22 +78,22 @@ def test_the_old_one_is_removed_after_the_new_one_is_there():
             st.sampled_from(["Active", "Deactivated"]),
         ),
         max_size=5,
-        unique_by=lambda one: one.webhook_id,
+        unique_by=lambda webhook: webhook.webhook_id,
     )
 )
 def test_carried_out_there_is_exactly_one(found):
-    hooks = {one.webhook_id: one for one in found}
-    for step in steps(URL, found, None, NOW):
+    hooks = {known.webhook_id: known for known in found}
+    for step in hook_steps(URL, found, None, NOW):
         match step:
-            case Create():
+            case CreateHook():
                 hooks["new"] = hook(0)
-            case Activate(webhook_id):
+            case ActivateHook(webhook_id):
                 hooks[webhook_id] = hook(0)
-            case Delete(webhook_id):
+            case DeleteHook(webhook_id):
                 del hooks[webhook_id]
-    mine = [one for one in hooks.values() if one.url != "https://x.example/h"]
-    assert [(one.url, one.active) for one in mine] == [(URL, True)]
-    assert len(hooks) - 1 == sum(one.url == "https://x.example/h" for one in found)
+    mine = [webhook for webhook in hooks.values() if webhook.url != "https://x.example/h"]
+    assert [(webhook.url, webhook.active) for webhook in mine] == [(URL, True)]
+    assert len(hooks) - 1 == sum(known.url == "https://x.example/h" for known in found)
 
 
 def test_which_lists_want_one():

@@ -6,15 +6,15 @@ import orjson
 import pytest
 
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.event_ids import digest
-from connectors.importer.translate import Translator
-from connectors.webhook.echo import Write, Writes, is_echo
-from connectors.webhook.translate import Addressee, as_model, told
+from connectors.campaign_monitor.events import digest
+from connectors.importer.translate import RowTranslator
+from connectors.webhook.echo import OwnWrite, OwnWrites, is_echo
+from connectors.webhook.translate import HookedList, as_model, to_activity
 from schemas.import_task import Source
 
 BERLIN = "(GMT+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna"
 DATES = ClientDates.of(BERLIN)
-TO = Addressee("l1", "News", "c1", "Acme", "imp", DATES)
+TO = HookedList("l1", "News", "c1", "Acme", "imp", DATES)
 RECEIVED = "2026-05-02T09:00:00.000Z"
 
 
@@ -30,8 +30,8 @@ def deactivated(state: str, **change: object) -> dict:
     }
 
 
-def test_a_deactivate_speaks_the_mappings_words():
-    record = told(deactivated("Unsubscribed"), TO, RECEIVED)
+def test_a_deactivate_has_the_mappings_words():
+    record = to_activity(deactivated("Unsubscribed"), TO, RECEIVED)
     assert record.key == b"mara@example.net"
     model = as_model(record)
     assert (model.event, model.status, model.source) == ("deactivate", "unsubscribe", "webhook")
@@ -39,38 +39,38 @@ def test_a_deactivate_speaks_the_mappings_words():
     assert model.raw_date == "2026-05-02 10:13:42"
     assert model.custom_fields[0].key == "city"
     assert orjson.loads(record.value())["echo"] is False
-    assert {told(deactivated(s), TO, RECEIVED).fields["status"] for s in ("Bounced", "Deleted", "Odd")} == {
+    assert {to_activity(deactivated(s), TO, RECEIVED).fields["status"] for s in ("Bounced", "Deleted", "Odd")} == {
         "bounce",
         "delete",
         "odd",
     }
 
 
-def test_an_unsubscribe_has_one_id_whoever_tells_it():
-    webhook = told(deactivated("Unsubscribed"), TO, RECEIVED).fields["event_id"]
+def test_an_unsubscribe_has_one_id_from_every_source():
+    webhook = to_activity(deactivated("Unsubscribed"), TO, RECEIVED).fields["event_id"]
     campaign = Source(resource="report", client_id="c1", time_zone=BERLIN, campaign_id="k", report="unsubscribes")
     row = {"EmailAddress": "mara@example.net", "ListID": "l1", "Date": "2026-05-02 10:13:00", "IPAddress": "x"}
-    report = Translator(campaign, "other job", DATES, RECEIVED).identify(row)
+    report = RowTranslator(campaign, "other job", DATES, RECEIVED).identify(row)
     assert digest(report.base).hex() == webhook
     journey = Source(
         resource="journey_report", client_id="c1", time_zone=BERLIN, email_id="e", list_id="l1", report="unsubscribes"
     )
     row = {"EmailAddress": "mara@example.net", "Date": "2026-05-02 10:13:00", "IPAddress": "x"}
-    assert digest(Translator(journey, "j", DATES, RECEIVED).identify(row).base).hex() == webhook
+    assert digest(RowTranslator(journey, "j", DATES, RECEIVED).identify(row).base).hex() == webhook
     listing = Source(resource="users", client_id="c1", time_zone=BERLIN, list_id="l1", state="unsubscribed", gap=True)
-    translator = Translator(listing, "j", DATES, RECEIVED)
+    translator = RowTranslator(listing, "j", DATES, RECEIVED)
     row = {"EmailAddress": "MARA@example.net", "Date": "2026-05-02 10:13:42", "State": "Unsubscribed"}
     polled = translator.change(row, translator.identify(row))
     assert polled is not None
     assert orjson.loads(polled.value)["event_id"] == webhook
 
 
-def test_the_same_event_told_twice_has_one_id_and_another_has_another():
+def test_the_same_event_posted_twice_has_one_id_and_another_has_another():
     base = {"Type": "Update", "Date": "2026-05-02 10:13:42", "EmailAddress": "a@example.net", "State": "Active"}
-    one = told(base, TO, RECEIVED).fields["event_id"]
-    assert told(dict(reversed(base.items())), TO, "2027-01-01T00:00:00.000Z").fields["event_id"] == one
-    assert told({**base, "Name": "Ann"}, TO, RECEIVED).fields["event_id"] != one
-    assert told({**base, "EmailAddress": "b@example.net"}, TO, RECEIVED).fields["event_id"] != one
+    event_id = to_activity(base, TO, RECEIVED).fields["event_id"]
+    assert to_activity(dict(reversed(base.items())), TO, "2027-01-01T00:00:00.000Z").fields["event_id"] == event_id
+    assert to_activity({**base, "Name": "Ann"}, TO, RECEIVED).fields["event_id"] != event_id
+    assert to_activity({**base, "EmailAddress": "b@example.net"}, TO, RECEIVED).fields["event_id"] != event_id
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_same_event_told_twice_has_one_id_and_another_has_another():
     [{}, {"Type": "Brandnew", "Date": "soon", "EmailAddress": 7}, {"Type": None, "CustomFields": None, "State": 3}],
 )
 def test_what_is_not_understood_is_kept_as_data(event):
-    model = as_model(told(event, TO, RECEIVED))
+    model = as_model(to_activity(event, TO, RECEIVED))
     assert model.at == datetime(2026, 5, 2, 9, tzinfo=UTC)
 
 
@@ -90,9 +90,11 @@ def test_a_change_of_address_names_both():
         "EmailAddress": "new@example.net",
         "SignupIPAddress": "TypeManual",
     }
-    model = as_model(told(event, TO, RECEIVED))
+    model = as_model(to_activity(event, TO, RECEIVED))
     assert (model.email, model.old_email, model.ip) == ("new@example.net", "Old@example.net", None)
-    same = as_model(told({**event, "OldEmailAddress": "NEW@example.net", "SignupIPAddress": "203.0.113.9"}, TO, ""))
+    same = as_model(
+        to_activity({**event, "OldEmailAddress": "NEW@example.net", "SignupIPAddress": "203.0.113.9"}, TO, "")
+    )
     assert (same.old_email, same.ip) == (None, "203.0.113.9")
 
 
@@ -114,13 +116,13 @@ VIP = (("Audiences", "VIP"), ("Audiences", "EU"), ("City", "Ghent"))
     ],
 )
 def test_an_echo_is_our_write_for_the_same_person_at_the_same_time(kind, at, values, audiences, echo):
-    assert is_echo(kind, at, values, [Write(AT, frozenset(audiences))]) is echo
+    assert is_echo(kind, at, values, [OwnWrite(AT, frozenset(audiences))]) is echo
 
 
 def test_writes_are_remembered_by_subscriber():
-    writes = Writes()
+    writes = OwnWrites()
     for minute in (0, 1, 30):
-        writes.add("l", "a@example.net", Write(AT + timedelta(minutes=minute), frozenset()))
+        writes.add("l", "a@example.net", OwnWrite(AT + timedelta(minutes=minute), frozenset()))
     assert len(list(writes.of("l", "a@example.net"))) == 1
     assert not list(writes.of("l", "b@example.net"))
     assert not list(writes.of("m", "a@example.net"))

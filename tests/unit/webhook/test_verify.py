@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from connectors.webhook.verify import Accepted, Rejected, admit, path_of, token_of
+from connectors.webhook.verify import GenuinePost, RejectedPost, admit, path_of, token_of
 
 SECRET = SecretStr("a-secret-of-the-deployment")
 OLD = SecretStr("the-secret-before-this-one")
@@ -17,9 +17,9 @@ def admitted(path: str, *, method="POST", content="application/json", encoding="
 
 
 def test_the_lists_own_path_is_accepted():
-    assert admitted(path_of(SECRET, LIST)) == Accepted(LIST, sample=False)
-    assert admitted(path_of(SECRET, LIST, sample=True)) == Accepted(LIST, sample=True)
-    assert admitted(path_of(OLD, LIST), secrets=(SECRET, OLD)) == Accepted(LIST, sample=False)
+    assert admitted(path_of(SECRET, LIST)) == GenuinePost(LIST, sample=False)
+    assert admitted(path_of(SECRET, LIST, sample=True)) == GenuinePost(LIST, sample=True)
+    assert admitted(path_of(OLD, LIST), secrets=(SECRET, OLD)) == GenuinePost(LIST, sample=False)
 
 
 @pytest.mark.parametrize(
@@ -42,12 +42,12 @@ def test_the_lists_own_path_is_accepted():
     ],
 )
 def test_any_other_path_is_unknown(path):
-    assert admitted(path, method="GET") == admitted(path) == Rejected(404, "path")
+    assert admitted(path, method="GET") == admitted(path) == RejectedPost(404, "path")
 
 
 @given(st.text(max_size=80))
 def test_no_text_is_accepted_by_chance(path):
-    assert isinstance(admitted("/hooks/" + path), Rejected)
+    assert isinstance(admitted("/hooks/" + path), RejectedPost)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_no_text_is_accepted_by_chance(path):
 )
 def test_what_is_refused(change, status):
     found = admitted(path_of(SECRET, LIST), **change)
-    assert isinstance(found, Rejected)
+    assert isinstance(found, RejectedPost)
     assert found.status == status
 
 
@@ -72,7 +72,7 @@ def test_what_is_refused(change, status):
     "content", ["", "application/json", "application/json; charset=utf-8", "text/xml", "application/problem+json"]
 )
 def test_content_types_that_may_hold_events(content):
-    assert isinstance(admitted(path_of(SECRET, LIST), content=content, length=None), Accepted)
+    assert isinstance(admitted(path_of(SECRET, LIST), content=content, length=None), GenuinePost)
 
 
 def test_a_token_cannot_be_guessed_from_another():

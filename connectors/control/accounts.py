@@ -1,0 +1,144 @@
+"""From a stored authorization to calls: its credential, kept current as tokens are refreshed, and the open API."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+from connectors.campaign_monitor import oauth
+from connectors.campaign_monitor.account import Account
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import ApiKey, Credential, OAuth, Tokens
+from connectors.campaign_monitor.limits.limiter import Limiter
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.authorizations import Authorizations
+from connectors.control.crypto import ControlSettings, Sealer, SealError
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.settings import KafkaSettings
+from schemas.control import Authorization
+
+OpenApi = Callable[[str], Awaitable[CampaignMonitor]]
+"""Authorization id -> the API. Raises LookupError with a sentence for people when it cannot be opened."""
+
+
+class Credentials:
+    """One credential for each authorization. Give `changed` to `Authorizations` as its `on_change`.
+
+    Where an authorization is not stored, the API key in CM_API_KEY is used, if there is one.
+    """
+
+    def __init__(self, settings: CampaignMonitorSettings, transport: Transport) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._credentials: dict[str, Credential] = {}
+        self._authorizations: Authorizations | None = None
+
+    def read_from(self, authorizations: Authorizations) -> None:
+        """Set where the stored authorizations are read."""
+        self._authorizations = authorizations
+
+    async def credential(self, authorization_id: str) -> Credential:
+        """Return the credential of an authorization.
+
+        Raises:
+            LookupError: there is no such authorization, and no key in CM_API_KEY; the text names those there are.
+            SealError: it was encrypted with a key that is not configured.
+        """
+        if authorization_id not in self._credentials:
+            self._credentials[authorization_id] = self._create(authorization_id)
+        return self._credentials[authorization_id]
+
+    def changed(self, authorization_id: str, _authorization: Authorization | None) -> None:
+        """Apply what another process or a person stored: newer tokens are used by the same credential.
+
+        A changed key, a changed kind and a removal drop the credential; it is created again when it is asked for.
+        """
+        known = self._credentials.get(authorization_id)
+        if known is None or self._authorizations is None:
+            return
+        try:
+            secret = self._authorizations.secret(authorization_id)
+        except (LookupError, SealError):
+            secret = None
+        if isinstance(known, OAuth) and isinstance(secret, Tokens):
+            known.adopt(secret)
+        else:
+            del self._credentials[authorization_id]
+
+    def _create(self, authorization_id: str) -> Credential:
+        if self._authorizations is None:
+            raise LookupError("the authorizations have not been read yet")
+        if self._authorizations.get(authorization_id) is None and self._settings.api_key is not None:
+            return ApiKey(self._settings.api_key)
+        secret = self._authorizations.secret(authorization_id)
+        if not isinstance(secret, Tokens):
+            return ApiKey(secret)
+
+        async def refresh(tokens: Tokens, now: float) -> Tokens:
+            return await oauth.refresh(self._transport, self._settings, tokens, now)
+
+        return OAuth(
+            secret,
+            refresh=refresh,
+            store=self._authorizations.store_tokens(authorization_id),
+            load=self._authorizations.load_tokens(authorization_id),
+            refresh_early_seconds=self._settings.refresh_early_seconds,
+        )
+
+
+class AuthorizedApis:
+    """The APIs that one process uses, by authorization: opened at first use, again when the credential changed."""
+
+    def __init__(self, settings: CampaignMonitorSettings, authorizations: Authorizations) -> None:
+        self._settings = settings
+        self._transport = Transport(settings)
+        self._credentials = Credentials(settings, self._transport)
+        self._credentials.read_from(authorizations)
+        self._open: dict[str, tuple[CampaignMonitor, Credential]] = {}
+
+    async def api(self, authorization_id: str) -> CampaignMonitor:
+        """Return the API as this authorization may use it. Raises LookupError with a sentence for people."""
+        try:
+            credential = await self._credentials.credential(authorization_id)
+        except SealError as fault:
+            raise LookupError(str(fault)) from None
+        known = self._open.get(authorization_id)
+        if known is None or known[1] is not credential:
+            account = Account(self._transport, credential, self._settings, Limiter.of(self._settings))
+            known = self._open[authorization_id] = CampaignMonitor(account), credential
+        return known[0]
+
+    def changed(self, authorization_id: str, authorization: Authorization | None) -> None:
+        """Apply a changed or removed authorization; give it to `Authorizations` as its `on_change`."""
+        self._credentials.changed(authorization_id, authorization)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._transport.close()
+
+
+@asynccontextmanager
+async def authorized_apis(
+    kafka: KafkaSettings, producer: AsyncProducer, control: ControlSettings, campaign_monitor: CampaignMonitorSettings
+) -> AsyncIterator[AuthorizedApis]:
+    """Follow the stored authorizations, and open APIs with them that stay current as authorizations change.
+
+    Raises SealError when an encryption key is set and is none; ReadError when no broker answers.
+    """
+    opened: list[AuthorizedApis] = []
+
+    def changed(authorization_id: str, authorization: Authorization | None) -> None:
+        for apis in opened:  # none yet while the topic is read at the start: nothing is open then
+            apis.changed(authorization_id, authorization)
+
+    async with (
+        Authorizations(kafka, producer, Sealer.if_configured(control), on_change=changed) as authorizations,
+        AuthorizedApis(campaign_monitor, authorizations) as apis,
+    ):
+        opened.append(apis)
+        yield apis

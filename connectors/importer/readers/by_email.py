@@ -1,0 +1,121 @@
+"""Reading the recipients of a campaign (pure): forward, by address, for they have no date.
+
+A person is sent a campaign once per list, so a row's id needs no ordinal, and what is read twice is recognised by it.
+People are added while a campaign is being sent: rows move right and repeat, which the ids of the last page remove;
+those added behind us are missed, which the total shows, and then the next run reads again. Should rows move left, the
+page before is read again.
+"""
+
+from collections.abc import Iterator
+
+from connectors.campaign_monitor import events
+from connectors.campaign_monitor.client.entities import Page
+from connectors.importer.readers.reader import PROBE_SIZE, NewRow, OrderField, PageQuery, PageRead, chain_borders
+from connectors.importer.readers.remembered import MAX_REMEMBERED, KnownRows, pack, unpack
+from connectors.importer.translate import RowIdentity
+from schemas.import_task import Cursor, Mark
+
+TOO_MANY = "too many"
+"""In place of a date: the rows were not remembered one by one."""
+
+
+class EmailReader:
+    """Reads a report whose rows are ordered by address."""
+
+    order_field: OrderField = "email"
+
+    def first_cursor(self, mark: Mark | None, accounted: int = 0) -> Cursor:
+        """Return where a read begins. `accounted`: rows that earlier runs published or left out."""
+        if mark is None:
+            return Cursor(phase="first")
+        return Cursor(phase="probe", known=mark.known, accounted=accounted)
+
+    def page_query(self, cursor: Cursor, size: int) -> PageQuery:
+        """Return the page that the cursor asks for."""
+        return PageQuery(None, 1, PROBE_SIZE) if cursor.phase == "probe" else PageQuery(None, cursor.page, size)
+
+    def read_page(self, cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
+        """Return what to publish of a page and what to read next.
+
+        `fresh`: rows that this run has published or left out before this page.
+        """
+        if cursor.phase == "probe":
+            if page.total == cursor.accounted:
+                return PageRead(
+                    known_rows=KnownRows(None, cursor.known),
+                    accounted_before=cursor.accounted,
+                    rows_total=0,
+                    pages_total=1,
+                )
+            return PageRead(next=cursor.model_copy(update={"phase": "first", "accounted": 0}))
+        if cursor.total is not None and page.total < cursor.total and cursor.page > max(1, cursor.low):
+            back = {"page": cursor.page - 1, "total": page.total}
+            return PageRead(restarted=True, next=cursor.model_copy(update=back))
+        return _read(cursor, page, rows, fresh, max_chains)
+
+    def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
+        """Guess the pages that follow."""
+        if cursor.phase == "probe":
+            return
+        last = page.pages if cursor.high is None else min(page.pages, cursor.high)
+        if cursor.phase == "first":
+            last = min([last, *chain_borders(page.pages, max_chains)[:1]])
+        yield from (PageQuery(None, number, size) for number in range(page.number + 1, last + 1))
+
+    def in_order(self, cursor: Cursor, page: Page) -> bool:
+        """Return whether the total is still that of the page before.
+
+        Only that page's ids are known, so an answer from before it must not be read after it.
+        """
+        return cursor.total is None or page.total == cursor.total
+
+
+def _read(cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
+    read = PageRead(rows_total=page.total, pages_total=page.pages)
+    known, previous = unpack(cursor.known), unpack(cursor.previous)
+    here: list[bytes] = []
+    met = 0
+    for index, row in enumerate(rows):
+        event_id = events.digest(row.base)
+        short = event_id[: events.SHORT_BYTES]
+        here.append(short)
+        if short in previous:
+            read.repeats += 1
+            continue
+        previous.add(short)
+        if short in known:
+            read.repeats += 1
+            met += 1
+        elif row.in_scope:
+            read.new_rows.append(NewRow(index, event_id))
+        else:
+            read.left_out += 1
+    held = (unpack(cursor.newest) | set(here)) if cursor.newest_cut is None else set[bytes]()
+    seen = cursor.accounted + met
+    ended = page.last or (cursor.high is not None and page.number >= cursor.high)
+    if ended and cursor.high is not None:
+        return read
+    if ended:
+        # Seen: every row of this pass, once. The next probe compares its total with it, and reads again if it differs.
+        read.known_rows = KnownRows(None, pack(held) if len(held) <= MAX_REMEMBERED else "")
+        read.accounted_before = seen
+        return read
+    read.next = cursor.model_copy(
+        update={
+            "phase": "forward",
+            "page": page.number + 1,
+            "total": page.total,
+            "previous": pack(here),
+            "accounted": seen,
+            "pages": page.pages,
+            "newest": pack(held) if len(held) <= MAX_REMEMBERED else "",
+            "newest_cut": cursor.newest_cut if len(held) <= MAX_REMEMBERED else TOO_MANY,
+        }
+    )
+    borders = chain_borders(page.pages, max_chains) if cursor.phase == "first" else []
+    for border, end in zip(borders, [*borders[1:], None], strict=False):
+        part = Cursor(phase="forward", page=border + 1, low=border + 1, high=end, known=cursor.known, pages=page.pages)
+        read.divided.append(part.model_copy(update={"newest_cut": TOO_MANY}))
+    if borders:
+        read.next = read.next.model_copy(update={"high": borders[0], "newest": "", "newest_cut": TOO_MANY})
+    return read

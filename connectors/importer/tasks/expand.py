@@ -1,0 +1,253 @@
+"""From a client to what there is to read: lists, campaigns and journeys become chains (pure)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyRef, JsonObject, ListRef, Page
+from connectors.campaign_monitor.dates import ClientDates
+from connectors.importer.progress import ProgressTable
+from connectors.importer.readers import reader_for
+from connectors.importer.settings import ImporterSettings
+from connectors.importer.tasks import plan, sources
+from connectors.importer.tasks.result import TaskResult, progress_of
+from schemas.control import ImportJob
+from schemas.import_task import ImportTask, Mark, Source, Tally
+
+SUMMARY_OF = {
+    "sent": "Recipients",
+    "open": "TotalOpened",
+    "click": "Clicks",
+    "unsubscribe": "Unsubscribed",
+    "bounce": "Bounced",
+    "spam": "SpamComplaints",
+}
+"""Activity -> the campaign summary's counter."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpansionContext:
+    """What an expansion depends on: the job, the task, what is known already, and the time."""
+
+    job: ImportJob
+    task: ImportTask
+    table: ProgressTable
+    settings: ImporterSettings
+    now: datetime
+
+    def done(self, result: TaskResult) -> TaskResult:
+        """End the chain of the task."""
+        tally = self.task.tally.model_copy(update={"pages": self.task.tally.pages + 1})
+        result.progress.append(progress_of(self.task, {"state": "done", "tally": tally, "updated_at": self.now}))
+        return result
+
+    def read(self, result: TaskResult, chain: str, source: Source) -> None:
+        """Begin to read a source, with what is known of it."""
+        mark = None if self.task.full else self.table.mark(self.job.id, chain)
+        cursor = reader_for(source).first_cursor(mark, self.table.accounted(self.job.id, chain))
+        full = mark is None
+        result.begin(
+            ImportTask(
+                job_id=self.job.id,
+                run=self.task.run,
+                chain=chain,
+                kind="read",
+                page_size=self.settings.page_size,
+                label=sources.label(source),
+                group=sources.group(source),
+                source=source,
+                cursor=cursor,
+                started_at=self.now,
+            ),
+            full=full,
+        )
+
+    def look(self, result: TaskResult, chain: str, kind: str, source: Source) -> None:
+        """Begin to look at a campaign or journey."""
+        result.begin(
+            ImportTask.model_validate(
+                {
+                    "job_id": self.job.id,
+                    "run": self.task.run,
+                    "chain": chain,
+                    "kind": kind,
+                    "label": "what is new",
+                    "group": sources.group(source),
+                    "full": self.task.full,
+                    "source": source,
+                    "started_at": self.now,
+                }
+            )
+        )
+
+
+def discover(
+    context: ExpansionContext,
+    client: ClientDetails,
+    dates: ClientDates,
+    lists: list[ListRef],
+    campaigns: Page | None,
+    journeys: Iterable[JourneyRef],
+) -> TaskResult:
+    """Begin the chains of a run: listings, the suppression list, and a look at each campaign and journey that is due.
+
+    A step per page of the client's campaigns; lists and journeys come with the first.
+    """
+    job, task = context.job, context.task
+    result = TaskResult()
+    if task.page == 1:
+        _lists(context, result, client, lists)
+        names = {ref.list_id: ref.name for ref in lists}
+        for ref in journeys:
+            if not job.lists or ref.list_id in job.lists:
+                source = sources.journey(job, client, ref, names.get(ref.list_id, ""), dates)
+                context.look(result, f"journey/{ref.journey_id}", "journey", source)
+    for row in campaigns.rows if campaigns else ():
+        if _is_due(context, row, dates):
+            source = sources.campaign(job, client, row, dates)
+            context.look(result, f"campaign/{source.campaign_id}", "campaign", source)
+    if campaigns is None or campaigns.last:
+        return context.done(result)
+    tally = task.tally.model_copy(update={"pages": task.tally.pages + 1, "pages_total": campaigns.pages})
+    following = task.model_copy(update={"page": task.page + 1, "step": task.step + 1, "tally": tally})
+    result.tasks.append(following)
+    result.progress.append(progress_of(following, {"updated_at": context.now}))
+    return result
+
+
+def _lists(context: ExpansionContext, result: TaskResult, client: ClientDetails, lists: list[ListRef]) -> None:
+    job = context.job
+    for ref in lists:
+        if not job.lists or ref.list_id in job.lists:
+            for chain, source in sources.users(job, client, ref):
+                context.read(result, chain, source)
+    chain, source = sources.suppression(client)
+    context.read(result, chain, source)
+    for missing in sorted(set(job.lists) - {ref.list_id for ref in lists}):
+        task = context.task.model_copy(update={"chain": f"users/{missing}", "group": f"list {missing}", "label": ""})
+        problem = f"the client has no list {missing}: change the lists of job {job.id}"
+        failed = {"state": "failed", "problem": problem, "updated_at": context.now}
+        result.progress.append(progress_of(task, failed))
+
+
+def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> bool:
+    job, settings = context.job, context.settings
+    try:
+        sent = dates.utc(str(row.get("SentDate") or ""))
+    except ValueError:
+        sent = context.now  # no date that can be read: look at it in every run rather than never
+    if job.since is not None and sent < job.since:
+        return False
+    if not job.activities:
+        return False
+    mark = context.table.mark(job.id, f"campaign/{row.get('CampaignID')}")
+    if context.task.full:
+        return True
+    return plan.campaign_is_due(
+        sent,
+        mark.checked_at if mark else None,
+        context.now,
+        hot=timedelta(hours=settings.hot_hours),
+        warm=timedelta(days=settings.warm_days),
+        interval=timedelta(seconds=job.interval_seconds),
+    )
+
+
+def campaign(
+    context: ExpansionContext, summary: JsonObject, list_names: dict[str, str], dates: ClientDates
+) -> TaskResult:
+    """Begin to read the reports of a campaign whose counters have changed since they were last read."""
+    job, task = context.job, context.task
+    result = TaskResult()
+    source = task.source or Source(resource="report", client_id=job.client_id, time_zone="")
+    mark = context.table.mark(job.id, task.chain)
+    counts: dict[str, int] = {kind: _number(summary.get(SUMMARY_OF[kind])) for kind in job.activities}
+    in_scope = not job.lists or not list_names or bool(set(job.lists) & set(list_names))
+    if in_scope:
+        known = {} if task.full or mark is None else mark.counts
+        retry = mark is not None and context.table.failed(job.id, f"report/{source.campaign_id}/", mark.run)
+        source = source.model_copy(update={"list_names": list_names})
+        for activity, (chain, report) in zip(job.activities, sources.campaign_reports(job, source), strict=True):
+            if activity == "sent" and _still_sending(context, source, dates):
+                counts[activity] = -1
+            elif retry or known.get(activity) != counts[activity]:
+                context.read(result, chain, report)
+    result.progress.append(
+        Mark(
+            job_id=job.id,
+            run=task.run,
+            chain=task.chain,
+            counts=counts,
+            list_names=list_names,
+            checked_at=context.now,
+        )
+    )
+    return context.done(result)
+
+
+def _still_sending(context: ExpansionContext, source: Source, dates: ClientDates) -> bool:
+    """Return whether recipients have to wait.
+
+    They have no date: if they were read while a campaign is being sent, all of them would have to be read again.
+    """
+    if not context.job.keep_updated:
+        return False
+    try:
+        sent = dates.utc(source.sent_date or "")
+    except ValueError:
+        return False
+    return context.now - sent < timedelta(seconds=context.settings.recipients_after_seconds)
+
+
+def journey(context: ExpansionContext, details: Journey) -> TaskResult:
+    """Begin to read the reports of a journey's e-mails whose counters have changed."""
+    job, task = context.job, context.task
+    result = TaskResult()
+    source = task.source or Source(resource="journey_report", client_id=job.client_id, time_zone="")
+    mark = context.table.mark(job.id, task.chain)
+    counts: dict[str, int] = {}
+    for email in details.emails:
+        seen = {f"{email.email_id}:{name}": value for name, value in email.counts.items()}
+        counts |= seen
+        known = mark is not None and not task.full and all(mark.counts.get(name) == seen[name] for name in seen)
+        failed = mark is not None and context.table.failed(job.id, f"journey-report/{email.email_id}/", mark.run)
+        if seen and known and not failed:
+            continue
+        for chain, report in sources.journey_reports(job, source, email):
+            context.read(result, chain, report)
+    result.progress.append(Mark(job_id=job.id, run=task.run, chain=task.chain, counts=counts, checked_at=context.now))
+    return context.done(result)
+
+
+def gap(
+    context: ExpansionContext, client: ClientDetails, dates: ClientDates, lists: list[ListRef], since: datetime
+) -> TaskResult:
+    """Begin to read who changed state on lists since a webhook was last seen to work."""
+    result = TaskResult()
+    start = dates.minute_filter(since)
+    known = Mark(job_id=context.job.id, run=context.task.run, chain="", known_from=start)
+    for ref in lists:
+        if ref.list_id not in context.task.list_ids:
+            continue
+        for chain, source in sources.users(context.job, client, ref):
+            filling = source.model_copy(update={"gap": True})
+            result.begin(
+                ImportTask(
+                    job_id=context.job.id,
+                    run=context.task.run,
+                    chain=f"gap/{chain.removeprefix('users/')}",
+                    kind="read",
+                    page_size=context.settings.page_size,
+                    label=f"missed: {source.state}",
+                    group=sources.group(source),
+                    source=filling,
+                    cursor=reader_for(filling).first_cursor(known),
+                    tally=Tally(),
+                    started_at=context.now,
+                )
+            )
+    return context.done(result)
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, int | float) else 0

@@ -1,0 +1,179 @@
+"""When a job runs, and what a run still has to do: job + progress + now -> the next action (pure).
+
+A run belongs to the owner of one task partition, its home. The home alone starts and ends runs, in transactions of
+that partition's producer, so two processes can never start the same run.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connectors.importer.tasks.sources import DISCOVER, SWEEP
+from schemas.control import ImportJob
+from schemas.import_task import ChainProgress, ImportTask, RunProgress
+
+DAILY, WEEKLY = timedelta(days=1), timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """Begin a run."""
+
+    run: RunProgress
+    task: ImportTask
+
+
+@dataclass(frozen=True, slots=True)
+class StartCatchUp:
+    """Catch up: read what changed on the lists during the full read that is over now."""
+
+    run: RunProgress
+    task: ImportTask
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    """End the run, and plan the next."""
+
+    run: RunProgress
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeChains:
+    """Give parked tasks back to their chains."""
+
+    chains: tuple[ChainProgress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetJob:
+    """The job was removed: drop what is stored for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RescheduleRun:
+    """The job's schedule was changed after the run: keep the new time."""
+
+    run: RunProgress
+
+
+RunAction = StartRun | StartCatchUp | FinishRun | ResumeChains | ForgetJob | RescheduleRun
+
+MAX_RESUMED = 500
+"""Tasks that are given back in one transaction; the rest follow a moment later."""
+
+
+def next_action(
+    job: ImportJob | None,
+    run: RunProgress | None,
+    waiting: Mapping[str, ChainProgress],
+    read_in_run: Iterable[ChainProgress],
+    now: datetime,
+) -> RunAction | None:
+    """Return what is to be done for a job now, None when nothing is.
+
+    `waiting`: the job's open and parked chains by name; `read_in_run`: its chains of the current run, ended ones too.
+    """
+    if job is None:
+        return ForgetJob() if run is not None else None
+    if job.state == "stopped":
+        return None
+    if run is None:
+        return _start(job, 1, now, now, full=True)
+    if run.state == "open":
+        return _in_run(job, run, waiting, read_in_run, now)
+    if run.requested or job.full_read > run.full_read:
+        return _start(job, run.run + 1, now, now, full=job.full_read > run.full_read)
+    due_at = next_at(job, run, run.finished_at or now)
+    if due_at != run.next_at:
+        return RescheduleRun(run.model_copy(update={"next_at": due_at}))
+    if run.next_at is not None and run.next_at <= now:
+        return _start(job, run.run + 1, run.next_at, now, full=False)
+    return None
+
+
+def next_at(job: ImportJob, run: RunProgress, finished: datetime) -> datetime | None:
+    """Return when the run after this one begins: a whole number of intervals after this one was planned to begin.
+
+    So it does not drift. A run that took longer than the interval skips the times that it missed.
+    """
+    if not job.keep_updated:
+        return None
+    interval = timedelta(seconds=job.interval_seconds)
+    missed = max(0, (finished - run.planned_at) // interval)
+    return run.planned_at + interval * (missed + 1)
+
+
+def campaign_is_due(
+    sent: datetime, checked: datetime | None, now: datetime, *, hot: timedelta, warm: timedelta, interval: timedelta
+) -> bool:
+    """Return whether a campaign is to be looked at: in every run while hot, then daily, then weekly.
+
+    Half an interval early counts as due, or a run that starts a second early would wait for the next one.
+    """
+    if checked is None or now - sent < hot:
+        return True
+    pause = DAILY if now - sent < warm else WEEKLY
+    return now - checked >= pause - interval / 2
+
+
+def _start(job: ImportJob, number: int, planned: datetime, now: datetime, *, full: bool) -> StartRun:
+    run = RunProgress(
+        job_id=job.id,
+        run=number,
+        state="open",
+        full=full,
+        full_read=job.full_read,
+        planned_at=planned,
+        started_at=now,
+    )
+    return StartRun(run, _discover(job, run, now))
+
+
+def _discover(job: ImportJob, run: RunProgress, now: datetime) -> ImportTask:
+    return ImportTask(
+        job_id=job.id,
+        run=run.run,
+        chain=SWEEP if run.swept_at else DISCOVER,
+        kind="discover",
+        full=run.full and run.swept_at is None,
+        sweep=run.swept_at is not None,
+        label="lists" if run.swept_at else "lists, campaigns and journeys",
+        group="what there is to read",
+        started_at=now,
+    )
+
+
+def _in_run(
+    job: ImportJob,
+    run: RunProgress,
+    waiting: Mapping[str, ChainProgress],
+    read_in_run: Iterable[ChainProgress],
+    now: datetime,
+) -> RunAction | None:
+    due = [
+        chain
+        for chain in waiting.values()
+        if chain.state == "parked" and chain.task is not None and (chain.retry_at is None or chain.retry_at <= now)
+    ]
+    if due:
+        return ResumeChains(tuple(due[:MAX_RESUMED]))
+    if waiting:
+        return None
+    read = [chain for chain in read_in_run if chain.run == run.run]
+    if run.swept_at is None and any(chain.full and chain.chain.startswith("users/") for chain in read):
+        swept = run.model_copy(update={"swept_at": now, "rows": _rows(read)})
+        return StartCatchUp(swept, _discover(job, swept, now))
+    since = run.swept_at
+    ended = {
+        "state": "done",
+        "finished_at": now,
+        "rows": run.rows + _rows(chain for chain in read if since is None or chain.started_at >= since),
+        "problems": sum(chain.state == "failed" for chain in read),
+        "next_at": next_at(job, run, now),
+    }
+    return FinishRun(run.model_copy(update=ended))
+
+
+def _rows(chains: Iterable[ChainProgress]) -> int:
+    return sum(chain.tally.rows for chain in chains)

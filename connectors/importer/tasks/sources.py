@@ -1,0 +1,128 @@
+"""What an import reads: names of chains, and the source of each (pure)."""
+
+from collections.abc import Iterator
+
+from connectors.campaign_monitor.client.entities import ClientDetails, JourneyEmail, JourneyRef, JsonObject, ListRef
+from connectors.campaign_monitor.dates import ClientDates
+from schemas.control import ImportJob
+from schemas.import_task import Report, Source, State
+
+LIST_STATES: tuple[State, ...] = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
+REPORT_OF: dict[str, Report] = {
+    "sent": "recipients",
+    "open": "opens",
+    "click": "clicks",
+    "unsubscribe": "unsubscribes",
+    "bounce": "bounces",
+    "spam": "spam",
+}
+"""A job's activity -> the report that holds it."""
+
+DISCOVER = "discover"
+SWEEP = "sweep"
+LABELS: dict[str, str] = {"recipients": "sent"}
+
+
+def users(job: ImportJob, client: ClientDetails, ref: ListRef) -> Iterator[tuple[str, Source]]:
+    """Yield (chain, source) of a list's five listings."""
+    for state in LIST_STATES:
+        source = Source(
+            resource="users",
+            client_id=client.client_id,
+            client_name=client.company_name,
+            time_zone=client.time_zone,
+            list_id=ref.list_id,
+            list_name=ref.name,
+            state=state,
+        )
+        yield f"users/{ref.list_id}/{state}", source
+
+
+def suppression(client: ClientDetails) -> tuple[str, Source]:
+    """Return (chain, source) of the client's suppression list."""
+    source = Source(
+        resource="suppression",
+        client_id=client.client_id,
+        client_name=client.company_name,
+        time_zone=client.time_zone,
+    )
+    return f"suppression/{client.client_id}", source
+
+
+def campaign(job: ImportJob, client: ClientDetails, row: JsonObject, dates: ClientDates) -> Source:
+    """Return what the reports of a campaign have in common; `report` and the lists' names come later."""
+    return Source(
+        resource="report",
+        client_id=client.client_id,
+        client_name=client.company_name,
+        time_zone=client.time_zone,
+        campaign_id=str(row.get("CampaignID") or ""),
+        campaign_name=str(row.get("Name") or row.get("Subject") or ""),
+        sent_date=str(row.get("SentDate") or ""),
+        lists=list(job.lists),
+        since=since_text(job, dates),
+    )
+
+
+def journey(job: ImportJob, client: ClientDetails, ref: JourneyRef, list_name: str, dates: ClientDates) -> Source:
+    """Return what the reports of a journey's e-mails have in common."""
+    return Source(
+        resource="journey_report",
+        client_id=client.client_id,
+        client_name=client.company_name,
+        time_zone=client.time_zone,
+        list_id=ref.list_id,
+        list_name=list_name or None,
+        journey_id=ref.journey_id,
+        journey_name=ref.name,
+        since=since_text(job, dates),
+    )
+
+
+def campaign_reports(job: ImportJob, of: Source) -> Iterator[tuple[str, Source]]:
+    """Yield (chain, source) of each wanted report of a campaign."""
+    for activity in job.activities:
+        report = REPORT_OF[activity]
+        yield f"report/{of.campaign_id}/{report}", of.model_copy(update={"report": report})
+
+
+def journey_reports(job: ImportJob, of: Source, email: JourneyEmail) -> Iterator[tuple[str, Source]]:
+    """Yield (chain, source) of each wanted report of a journey's e-mail; there is none for complaints."""
+    for activity in job.activities:
+        report = REPORT_OF[activity]
+        if report != "spam":
+            named = {"report": report, "email_id": email.email_id, "email_name": email.name}
+            yield f"journey-report/{email.email_id}/{report}", of.model_copy(update=named)
+
+
+def since_text(job: ImportJob, dates: ClientDates) -> str | None:
+    """Return how far back the job reads, as the client's local date."""
+    return dates.minute_filter(job.since) if job.since is not None else None
+
+
+def label(source: Source) -> str:
+    """Return what people call a chain: its listing or report."""
+    return source.state or (LABELS.get(source.report or "", source.report) if source.report else "suppressed") or ""
+
+
+def group(source: Source) -> str:
+    """Return the list, campaign or journey that a chain belongs to, as people call it."""
+    match source.resource:
+        case "users":
+            return f"list {source.list_name or source.list_id}"
+        case "suppression":
+            return "suppression list"
+        case "report":
+            return f"campaign {source.campaign_name or source.campaign_id}"
+        case "journey_report":
+            return f"journey {source.journey_name or source.journey_id}: {source.email_name or source.email_id or ''}"
+
+
+def undivided(chain: str) -> str:
+    """Return the chain that this one is a part of, or itself: parts end in `#2`."""
+    return chain.partition("#")[0]
+
+
+def part_name(chain: str, number: int) -> str:
+    """Return the name of the n-th part (from 1) that was divided off a chain."""
+    return f"{undivided(chain)}#{number}"

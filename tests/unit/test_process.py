@@ -1,0 +1,71 @@
+"""What every process has: logs without secrets, probes, and an end when it is told to stop."""
+
+import asyncio
+import os
+import signal
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter
+
+from connectors.logs import HIDDEN, hide_secrets
+from connectors.process import HealthServer, stopped_by_signal
+
+
+@pytest.mark.parametrize(
+    "name", ["api_key", "apikey", "password", "client_secret", "refresh_token", "tokens", "credentials", "sealed"]
+)
+def test_values_named_like_secrets_are_hidden(name):
+    assert hide_secrets(None, "info", {"event": "x", name: "canary"}) == {"event": "x", name: HIDDEN}
+    assert hide_secrets(None, "info", {name: None}) == {name: None}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Authorization: Basic Y2FuYXJ5Ong=", "Authorization: ***"),
+        ("bearer canary-token.x", "***"),
+        ("https://user:canary@host/x", "https://***@host/x"),
+        ("GET https://host/x", "GET https://host/x"),
+        ("basic", "basic"),
+    ],
+)
+def test_texts_that_look_like_secrets_are_hidden(text, shown):
+    assert hide_secrets(None, "info", {"event": text}) == {"event": shown}
+
+
+@given(st.dictionaries(st.sampled_from(["event", "list_id", "rows", "reason"]), st.integers()))
+def test_everything_else_is_logged_as_it_is(event):
+    assert hide_secrets(None, "info", dict(event)) == event
+
+
+async def test_probes_answer_what_the_process_reports():
+    problem: list[str] = ["the broker is away"]
+    registry = CollectorRegistry()
+    Counter("made_up", "For this test.", registry=registry).inc()
+    async with (
+        HealthServer(lambda: problem[0] if problem else None, registry=registry) as health,
+        aiohttp.ClientSession(f"http://127.0.0.1:{health.port}") as session,
+    ):
+        async with session.get("/live") as answer:
+            assert (answer.status, await answer.json()) == (200, {"live": True})
+        async with session.get("/ready") as answer:
+            assert answer.status == 503
+            assert await answer.json() == {"ready": False, "reason": "the broker is away"}
+        problem.clear()
+        async with session.get("/ready") as answer:
+            assert (answer.status, await answer.json()) == (200, {"ready": True})
+        async with session.get("/metrics") as answer:
+            assert "made_up_total 1.0" in await answer.text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_process_in_order(number):
+    stopped = stopped_by_signal()
+    assert not stopped.is_set()
+    os.kill(os.getpid(), number)
+    await asyncio.wait_for(stopped.wait(), 5)
+    for other in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(other)
