@@ -10,8 +10,8 @@ from benchmarks.job import PARTITIONS, Job, Stopwatch
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import Batch, DeadLetter
 from streams.batches.process import run_process
-from streams.profile.app import ProfileWorker
-from streams.profile.fold import StreamFold
+from streams.profile.worker import ProfileWorker
+from streams.profile.folding.fold import StreamFold
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 

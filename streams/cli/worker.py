@@ -23,7 +23,7 @@ def profiles() -> None:
     """Fold cm_user, cm_activity and added streams into profiles."""
     from connectors.kafka.settings import KafkaSettings
     from streams.batches.process import run_process
-    from streams.profile.app import ProfileWorker
+    from streams.profile.worker import ProfileWorker
     from streams.profile.settings import ProfileSettings
 
     settings = StreamsSettings()

@@ -22,12 +22,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings, client_config, consumer_config
-from streams.domain.mapping.catalog import Catalog
-from streams.profile.app import ProfileWorker, catalog_of
+from streams.mapping.catalog import Catalog
+from streams.profile.worker import ProfileWorker, catalog_of
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 
-MOST_FAILURES = 20
+MAX_FAILURES = 20
 PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 REQUEST_SECONDS = 30.0
 _IDLE_POLLS = 100
@@ -37,7 +37,7 @@ class RebuildError(RuntimeError):
     """The rebuild cannot go on; the text says why and what to do."""
 
 
-class Progress(NamedTuple):
+class RebuildProgress(NamedTuple):
     """How far a build is."""
 
     done: int
@@ -45,7 +45,7 @@ class Progress(NamedTuple):
     total: int
 
 
-class Difference(NamedTuple):
+class ProfileDifference(NamedTuple):
     """One profile that is not the same under the new mappings."""
 
     email: str
@@ -53,7 +53,7 @@ class Difference(NamedTuple):
     """Field -> (now, rebuilt); None where it is absent."""
 
 
-class Kept(NamedTuple):
+class NewestRecord(NamedTuple):
     """The newest record of a key."""
 
     value: bytes | None
@@ -81,7 +81,7 @@ class Rebuild:
             }
         )
 
-    async def build(self, report: Callable[[Progress], None], **overrides: Any) -> None:
+    async def build(self, report: Callable[[RebuildProgress], None], **overrides: Any) -> None:
         """Fold everything that is in the input topics into the shadow topic; return when nothing is left."""
         await asyncio.to_thread(self._make_topics)
         state = self.streams.model_copy(update={"data_dir": self.streams.data_dir / "rebuild"})
@@ -94,7 +94,7 @@ class Rebuild:
         finally:
             await worker.stop()
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[ProfileDifference]:
         """Yield every profile that differs, a partition at a time: memory holds one partition of each topic."""
         pairs = zip(self._newest(self.running), self._newest(self.shadow), strict=True)
         for now, rebuilt in pairs:
@@ -106,7 +106,7 @@ class Rebuild:
                         for name in {**old, **new}
                         if old.get(name) != new.get(name)
                     }
-                    yield Difference(key.decode(), said)
+                    yield ProfileDifference(key.decode(), said)
 
     async def switch(self) -> int:
         """Put the rebuilt profiles in place; return how many records were written. Raises RebuildError."""
@@ -132,8 +132,8 @@ class Rebuild:
             _ignoring(future, KafkaError.GROUP_ID_NOT_FOUND)
         shutil.rmtree(self.streams.data_dir / "rebuild", ignore_errors=True)
 
-    async def _followed(self, group: str, sources: list[str]) -> AsyncIterator[Progress]:
-        """Progress until the group has everything, seen twice in a row: its own moves may add work."""
+    async def _followed(self, group: str, sources: list[str]) -> AsyncIterator[RebuildProgress]:
+        """RebuildProgress until the group has everything, seen twice in a row: its own moves may add work."""
         admin, quiet, failures = self._admin, 0, 0
         while quiet < 2:
             try:
@@ -141,7 +141,7 @@ class Rebuild:
             except KafkaException as failure:
                 # Topics that were just made have no leader for a moment; a broker that stays away ends the build.
                 failures += 1
-                if failures > MOST_FAILURES or failure.args[0].code() not in PASSING:
+                if failures > MAX_FAILURES or failure.args[0].code() not in PASSING:
                     raise
                 await asyncio.sleep(0.5)
                 continue
@@ -187,7 +187,7 @@ class Rebuild:
             asked = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
             asked[group].result(REQUEST_SECONDS)
 
-    def _newest(self, topic: str) -> Iterator[dict[bytes, Kept]]:
+    def _newest(self, topic: str) -> Iterator[dict[bytes, NewestRecord]]:
         config = consumer_config(self.kafka, "rebuild", f"{topic}-rebuild")
         consumer = Consumer({**config, "enable.partition.eof": True})
         try:
@@ -206,9 +206,9 @@ class Rebuild:
         return AdminClient(client_config(self.kafka, "rebuild"))  # kept: its answers die with it
 
 
-def _read_partition(consumer: Consumer, topic: str, partition: int) -> dict[bytes, Kept]:
+def _read_partition(consumer: Consumer, topic: str, partition: int) -> dict[bytes, NewestRecord]:
     consumer.assign([Place(topic, partition, OFFSET_BEGINNING)])
-    found: dict[bytes, Kept] = {}
+    found: dict[bytes, NewestRecord] = {}
     idle = 0
     while idle < _IDLE_POLLS:
         messages = consumer.consume(5000, 0.2)
@@ -216,7 +216,7 @@ def _read_partition(consumer: Consumer, topic: str, partition: int) -> dict[byte
         for message in messages:
             error = message.error()
             if error is None:
-                found[message.key()] = Kept(message.value(), message.headers() or [])
+                found[message.key()] = NewestRecord(message.value(), message.headers() or [])
             elif error.code() == KafkaError._PARTITION_EOF:
                 return found
             else:
@@ -224,13 +224,13 @@ def _read_partition(consumer: Consumer, topic: str, partition: int) -> dict[byte
     raise RebuildError(f"topic {topic} cannot be read to its end: the brokers do not answer")
 
 
-def _progress(admin: AdminClient, group: str, topics: list[str]) -> Progress:
+def _progress(admin: AdminClient, group: str, topics: list[str]) -> RebuildProgress:
     committed = {(it.topic, it.partition): it.offset for it in _committed(admin, group)}
     asked = {Place(name, number): _latest() for name in topics for number in _partitions(admin, name)}
     ends = {place: future.result(REQUEST_SECONDS).offset for place, future in admin.list_offsets(asked).items()}
     total = sum(ends.values())
     done = sum(min(end, max(0, committed.get((it.topic, it.partition), 0))) for it, end in ends.items())
-    return Progress(done, total)
+    return RebuildProgress(done, total)
 
 
 def _latest() -> Any:
@@ -251,7 +251,7 @@ def _committed(admin: AdminClient, group: str) -> list[Place]:
         return []
 
 
-def _value(kept: Kept | None) -> dict[str, Any]:
+def _value(kept: NewestRecord | None) -> dict[str, Any]:
     return orjson.loads(kept.value) if kept is not None and kept.value is not None else {}
 
 

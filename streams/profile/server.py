@@ -16,7 +16,7 @@ from schemas.cm_profile import MAPPING_HEADER
 from schemas.identity import key_of, normalise_email
 from streams.batches import BatchTable
 from streams.batches.partitioning import partition_of
-from streams.profile.row import Profile
+from streams.profile.folding.row import Profile
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,7 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from connectors.simulator.server import Simulator
 from connectors.simulator.settings import SimulatorSettings
-from streams.profile.app import ProfileWorker
+from streams.profile.worker import ProfileWorker
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 from tests.deadline import eventually

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import Batch, killpoints
-from streams.profile.app import ProfileWorker, run_until_stopped
-from streams.profile.fold import StreamFold
+from streams.profile.worker import ProfileWorker, run_until_stopped
+from streams.profile.folding.fold import StreamFold
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 from tests.faults.batches.worker import Marks

@@ -4,7 +4,7 @@ import asyncio
 import signal
 
 from connectors.kafka.settings import KafkaSettings
-from streams.profile.app import ProfileWorker, run_until_stopped
+from streams.profile.worker import ProfileWorker, run_until_stopped
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 

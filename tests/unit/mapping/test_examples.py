@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from streams.cli.mapping import answer
-from streams.domain.mapping.instants import read_instant
-from streams.mappings import load_catalog
+from streams.mapping.dates import read_instant
+from streams.mapping.catalog import load_catalog
 from tests.unit.mapping.kinds import KINDS
 
 CASES = Path(__file__).parent / "cases"

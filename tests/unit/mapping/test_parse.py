@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.domain.mapping.catalog import read_catalog
-from streams.domain.mapping.check import check_mapping, check_stream
-from streams.domain.mapping.errors import MappingError
-from streams.domain.mapping.expressions import spell
-from streams.domain.mapping.kinds import Kind
-from streams.domain.mapping.parse import DEEPEST, LONGEST_TEXT, parse_mapping, parse_stream
+from streams.mapping.catalog import read_catalog
+from streams.mapping.syntax.check import check_mapping, check_stream
+from streams.mapping.syntax.expressions import MappingError
+from streams.mapping.syntax.expressions import spell
+from streams.mapping.kinds import FieldKind
+from streams.mapping.syntax.parse import DEEPEST, LONGEST_TEXT, parse_mapping, parse_stream
 
 SMALL = """
 -- a comment
@@ -29,7 +29,7 @@ def test_a_file_with_everything():
 
     assert (stream.stream, stream.entity, spell(stream.key)) == ("my_stream", "user", "email(email)")
     assert [mapping.field for mapping in stream.mappings] == ["email", "clicks", "select"]
-    assert [mapping.kind for mapping in stream.mappings] == [Kind.STRING, Kind.INT, Kind.SET]
+    assert [mapping.kind for mapping in stream.mappings] == [FieldKind.STRING, FieldKind.INT, FieldKind.SET]
     assert stream.mappings[0].description == "Address"
     assert (stream.mappings[2].capacity, stream.mappings[2].keep_days) == (10, 30)
     assert stream.mappings[1].at == (5, 5)

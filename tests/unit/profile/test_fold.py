@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from schemas.identity import key_of
 from streams.batches import StoredRecord
-from streams.domain.mapping.catalog import read_catalog
-from streams.profile.fold import ProfileFold
-from streams.profile.tally import Tally, Topics
+from streams.mapping.catalog import read_catalog
+from streams.profile.folding.fold import ProfileFold
+from streams.profile.folding.fold import BatchEffects, Topics
 from tests.unit.profile.worlds import ARRIVED, World, activity
 
 ADDRESS = "a@x.com"
@@ -66,12 +66,12 @@ def numbered(history):
 def folded(fold, pieces):
     """The row's bytes after folding pieces of records, each read from bytes and written to bytes."""
     value, state = None, b""
-    tally = Tally(0)
+    effects = BatchEffects(0)
     for piece in pieces:
         profile = fold.codec.decode(key_of(ADDRESS), value, state)
         for stream, record in piece:
             reader = fold.streams[stream]
-            fold.events(profile, ADDRESS, reader, [reader.reader.read(record)[1]], tally)
+            fold.events(profile, ADDRESS, reader, [reader.reader.read(record)[1]], effects)
         value, state = fold.codec.encode(profile)
     return value, profile
 
@@ -210,7 +210,7 @@ def test_a_future_time_counts_as_its_arrival():
 
 
 def test_a_run_of_many_events_on_a_row_with_many_ids_counts_each_once():
-    fold, tally = World().fold, Tally(0)
+    fold, effects = World().fold, BatchEffects(0)
     stream = fold.streams["cm_activity"]
     events = [
         stream.reader.read(record)[1]
@@ -219,7 +219,7 @@ def test_a_run_of_many_events_on_a_row_with_many_ids_counts_each_once():
     profile = fold.codec.decode(key_of(ADDRESS), None, b"")
     for start, stop in ((0, 200), (150, 250), (240, 243), (200, 400), (0, 400)):
         run = events[start:stop]
-        fold.events(profile, ADDRESS, stream, [*run, *run], tally)
+        fold.events(profile, ADDRESS, stream, [*run, *run], effects)
     assert profile.fields.public()["cm_openct"] == 400
     assert len(profile.ids) == 400 * 12
-    assert tally.forgotten_early == 0
+    assert effects.forgotten_early == 0

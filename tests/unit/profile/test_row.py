@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.domain.counting import ENTRY_BYTES, KEPT_ANYWAY, WINDOW_MINUTES, both, entry, fingerprint, remember, seen
-from streams.domain.mapping.catalog import read_catalog
-from streams.domain.mapping.fields import Fields, Shape
-from streams.profile.row import Moving, Profile, ProfileCodec, Ways, WrongMappingError
+from streams.profile.folding.counted_ids import ENTRY_BYTES, KEPT_ANYWAY, WINDOW_MINUTES, both, entry, fingerprint, remember, seen
+from streams.mapping.catalog import read_catalog
+from streams.mapping.fields import Fields, Shape
+from streams.profile.folding.row import OutgoingTransfer, Profile, ProfileCodec, AddressHistory, WrongMappingError
 
 VERSION = "0123456789abcdef"
 LAYOUT = read_catalog(
@@ -35,15 +35,15 @@ def test_fields_come_out_in_order_however_they_came_in():
     st.binary(),
 )
 def test_ways_and_ids_survive(to, came_from, erased_at, ids):
-    for moving in (None, Moving("id", "b@x.com", 5)):
-        profile = Profile(counted(1), ids, Ways(to, came_from, moving, erased_at))
+    for moving in (None, OutgoingTransfer("id", "b@x.com", 5)):
+        profile = Profile(counted(1), ids, AddressHistory(to, came_from, moving, erased_at))
         assert CODEC.decode(b"k", *CODEC.encode(profile)) == profile
 
 
 def test_no_profile_is_a_tombstone_that_remembers():
-    value, state = CODEC.encode(Profile(Fields(SHAPE), b"i" * ENTRY_BYTES, Ways([(5, "b@x.com")])))
+    value, state = CODEC.encode(Profile(Fields(SHAPE), b"i" * ENTRY_BYTES, AddressHistory([(5, "b@x.com")])))
     assert value is None
-    assert CODEC.decode(b"k", None, state).ways == Ways([(5, "b@x.com")])
+    assert CODEC.decode(b"k", None, state).history == AddressHistory([(5, "b@x.com")])
     assert CODEC.decode(b"k", None, b"") == CODEC.empty()
 
 

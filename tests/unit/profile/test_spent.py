@@ -12,12 +12,12 @@ from schemas.identity import key_of
 from streams.batches import Batch, Metrics, Row, Source, StoredRecord
 from streams.batches.folding import seal
 from streams.batches.rows import decode_hidden
-from streams.domain.mapping.fields import Fields
+from streams.mapping.fields import Fields
 from streams.profile.agent import ProfileAgent
-from streams.profile.fold import ProfileFold
-from streams.profile.messages import ORIGIN_HEADER
-from streams.profile.row import Profile, Ways
-from streams.profile.tally import Topics
+from streams.profile.folding.fold import ProfileFold
+from streams.profile.folding.events import ORIGIN_HEADER
+from streams.profile.folding.row import Profile, AddressHistory
+from streams.profile.folding.fold import Topics
 from tests.unit.profile.test_row import CODEC, SHAPE, counted
 from tests.unit.profile.test_sabotage import LIMIT, Shelf
 from tests.unit.profile.worlds import ARRIVED, CATALOG, activity
@@ -25,7 +25,7 @@ from tests.unit.profile.worlds import ARRIVED, CATALOG, activity
 A, B = "a@x.com", "b@x.com"
 
 
-@pytest.mark.parametrize("profile", [Profile(counted(1), b"i" * 12), Profile(Fields(SHAPE), b"", Ways())])
+@pytest.mark.parametrize("profile", [Profile(counted(1), b"i" * 12), Profile(Fields(SHAPE), b"", AddressHistory())])
 def test_what_was_sealed_stays_when_its_row_is_spent(profile: Profile) -> None:
     row = Row(b"k", profile, {5: (6, 7)}, exists=True)
     sealed = seal(row, CODEC, LIMIT)

@@ -7,11 +7,11 @@ from typing import Any
 
 from schemas.identity import key_of
 from streams.batches import StoredRecord
-from streams.domain.mapping.catalog import Catalog
-from streams.mappings import load_catalog
-from streams.profile.fold import ProfileFold
-from streams.profile.moves import read_move
-from streams.profile.tally import Tally, Topics
+from streams.mapping.catalog import Catalog
+from streams.mapping.catalog import load_catalog
+from streams.profile.folding.fold import ProfileFold
+from streams.profile.folding.moves import read_move
+from streams.profile.folding.fold import BatchEffects, Topics
 
 CATALOG: Catalog = load_catalog()
 TOPICS = Topics("moves", "erasures")
@@ -62,16 +62,16 @@ class World:
         known = self.positions.get(lane, -1)
         value, state = self.rows.get(key, (None, b""))
         profile = self.fold.codec.decode(key, value, state)
-        tally = Tally(0)
+        effects = BatchEffects(0)
         fresh = [record for record in records if record.offset > known]
         if topic == "moves":
-            moved = [self.fold.move(profile, read_move(record.value), tally, record.timestamp) for record in fresh]
+            moved = [self.fold.move(profile, read_move(record.value), effects, record.timestamp) for record in fresh]
             changed = any(moved)
         else:
             stream = self.fold.streams[topic]
             events = [stream.reader.read(record)[1] for record in fresh]
-            changed = self.fold.events(profile, key.decode(), stream, events, tally)
-        for output in tally.outputs:
+            changed = self.fold.events(profile, key.decode(), stream, events, effects)
+        for output in effects.outputs:
             if output.topic == "moves":
                 self.publish("moves", output.key, output.value)
             else:

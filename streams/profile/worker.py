@@ -1,0 +1,200 @@
+"""The profile aggregator: the parts, put together. No logic."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import SecretStr
+from yarl import URL
+
+from connectors.kafka.settings import KafkaSettings
+from schemas import dead_letter
+from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
+from schemas.dead_letter import Origin, Stage
+from schemas.envelope import rfc3339
+from schemas.topics import TOPICS
+from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Output, Security
+from streams.mapping.catalog import Catalog
+from streams.mapping.fields import COMPILED
+from streams.mapping.catalog import DEFAULT_DIRECTORY, load_catalog
+from streams.profile.agent import ProfileAgent
+from streams.profile.erasure import Erased
+from streams.profile.folding.fold import ProfileFold, StreamFold
+from streams.profile.server import ProfileServer
+from streams.profile.settings import ProfileSettings
+from streams.profile.folding.fold import Topics
+from streams.settings import StreamsSettings
+
+log = structlog.get_logger(__name__)
+
+TABLE = "profiles"
+HOUR_MS = 3_600_000
+
+
+class ProfileWorker:
+    """A `BatchApp` that folds every mapped stream into profiles, and serves those that it owns."""
+
+    def __init__(
+        self,
+        streams: StreamsSettings,
+        kafka: KafkaSettings,
+        profile: ProfileSettings,
+        *,
+        catalog: Catalog | None = None,
+        beside: str = "",
+        **overrides: Any,
+    ) -> None:
+        """`beside`: a suffix of the topics to build into, for a rebuild beside the running aggregator; it tells nobody
+        of changes and keeps no dead letters, which the running one has kept. `overrides` go into the batch settings.
+        """
+        names = kafka.names()
+        self.names = names
+        self.catalog = catalog or catalog_of(profile)
+        self.sources = {name: names[name] if name in TOPICS else name for name in self.catalog.streams}
+        changes = names["cm_profile_changes"] if profile.changes and not beside else None
+        memberships = None if beside else names["cm_membership-commands"]
+        topics = Topics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes, memberships)
+        self.erased = Erased(kafka, topics.erasures)
+        self._beside = bool(beside)
+        self.app = BatchApp(
+            batch_settings(streams, kafka, profile, **overrides), dead_letters=self._keep, misplaced=self._keep
+        )
+        self.fold = ProfileFold(
+            self.catalog,
+            topics,
+            id_cap=profile.event_ids,
+            future_tolerance_ms=int(profile.future_tolerance_hours * HOUR_MS),
+            erased=self.erased,
+        )
+        self.table = self.app.table(
+            TABLE,
+            codec=self.fold.codec,
+            sources=[*self.sources.values(), topics.moves],
+            changelog=names["cm_profile"] + beside,
+            public=True,
+            headers=[(SCHEMA_HEADER, str(SCHEMA_VERSION).encode()), (MAPPING_HEADER, self.catalog.version.encode())],
+        )
+        settings = self.app.settings
+        self.agent = ProfileAgent(
+            self.table,
+            self.fold,
+            self.app.metrics,
+            partitions=settings.partitions,
+            max_row_bytes=settings.max_record_bytes,
+        )
+        for name, topic in self.sources.items():
+            self.app.agent(topic)(_folding(self.agent, self.fold.streams[name]))
+        self.app.agent(topics.moves)(self.agent.moves)
+        self.app.on_assigned(self._may_go_on)
+        self.app.service(self.erased.follow)
+        self.server = ProfileServer(
+            self.table,
+            self._owner_of,
+            token=profile.api_token,
+            host=profile.http_host,
+            port=profile.http_port,
+            public_url=profile.public_url,
+            partitions=settings.partitions,
+            version=self.catalog.version,
+        )
+        log.info("mapping", version=self.catalog.version, streams=list(self.sources.values()), compiled=COMPILED)
+
+    async def start(self) -> None:
+        """Serve profiles and join the group. Raises WrongTopic when a topic is missing."""
+        url = await self.server.start()
+        self.app.faust.conf.canonical_url = URL(url)  # other workers learn it with the group's assignment
+        await self.app.start()
+
+    async def stop(self) -> None:
+        """Leave the group, then stop serving."""
+        await self.app.stop()
+        await self.server.stop()
+
+    def _owner_of(self, partition: int) -> str | None:
+        """The URL of the worker that owns a partition, as Faust's assignor told every member."""
+        topic = next(iter(self.sources.values()))
+        for url, topics in self.app.faust.assignor.external_topics_metadata().items():
+            if partition in topics.get(topic, ()):
+                return str(url)
+        return None
+
+    async def _may_go_on(self, partition: int, generation: int) -> None:
+        """Know who was erased, and refuse profiles that other mappings made: decoding one raises WrongMappingError."""
+        await self.erased.known.wait()
+        async for _rows in self.table.scan(partition, step=1):
+            break
+
+    async def _keep(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep refused records: bytes untouched, headers say why and from where."""
+        if self._beside:
+            return
+        now = rfc3339(datetime.now(UTC))
+        await self.app.producer.publish_all([_dead(self.names.dead_letters(it.topic), it, now) for it in letters])
+
+
+def catalog_of(profile: ProfileSettings) -> Catalog:
+    """Return the mappings that the settings name. Raises MappingError, FileNotFoundError."""
+    directories: list[Path] = [profile.mapping_dir or DEFAULT_DIRECTORY]
+    if profile.added_mapping_dir is not None:
+        directories.append(profile.added_mapping_dir)
+    return load_catalog(*directories, capacity=profile.capacity)
+
+
+def batch_settings(
+    streams: StreamsSettings, kafka: KafkaSettings, profile: ProfileSettings, **overrides: Any
+) -> BatchSettings:
+    """Return the runtime's settings from the process's."""
+    values: dict[str, Any] = {
+        "app_id": kafka.topic_prefix + profile.app_id,
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "data_dir": streams.data_dir / "profiles",
+        "partitions": kafka.partitions,
+        "security": Security(
+            protocol=kafka.security_protocol,
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.sasl_username,
+            password=SecretStr(kafka.sasl_password.get_secret_value()),
+            ca_file=kafka.ssl_ca_location,
+            certificate_file=kafka.ssl_certificate_location,
+            key_file=kafka.ssl_key_location,
+            key_password=kafka.ssl_key_password,
+        ),
+        "instance_id": profile.instance_id,
+        "session_timeout_seconds": kafka.session_timeout_seconds,
+        "heartbeat_interval_seconds": min(3.0, kafka.session_timeout_seconds / 10),
+        "message_timeout_seconds": kafka.delivery_timeout_seconds,
+        "allowed_pause_seconds": kafka.session_timeout_seconds / 2,
+        "max_record_bytes": min(900_000, kafka.max_message_bytes - 10_000),
+        "max_batch_records": profile.max_batch_records,
+        "cache_rows": profile.cache_rows,
+        "cache_bytes": profile.cache_megabytes << 20,
+        "replication_factor": kafka.replication_factor or 1,
+        "min_insync_replicas": kafka.min_insync_replicas or 1,
+    }
+    return BatchSettings(**{**values, **overrides})
+
+
+async def run_until_stopped(worker: ProfileWorker, stop: asyncio.Event) -> None:
+    """Run the worker in this event loop until `stop` is set."""
+    await worker.start()
+    try:
+        await stop.wait()
+    finally:
+        await worker.stop()
+
+
+def _folding(agent: ProfileAgent, stream: StreamFold) -> Callable[[Batch], Awaitable[None]]:
+    async def fold(batch: Batch) -> None:
+        await agent.events(batch, stream)
+
+    return fold
+
+
+def _dead(topic: str, letter: DeadLetter, now: str) -> Output:
+    stage = Stage(letter.stage) if letter.stage in set(Stage) else Stage.FOLD
+    origin = Origin(letter.topic, letter.partition, letter.record.offset)
+    headers = [*letter.record.headers, *dead_letter.headers(letter.reason, stage, origin, now)]
+    return Output(topic, letter.record.key, letter.record.value, headers)
