@@ -74,7 +74,7 @@ def _version(streams: list[StreamMapping], layout: Layout) -> str:
             condition = "" if mapping.condition is None else f" if {spell(mapping.condition)}"
             said.append(f"{spell(mapping.expression)}{condition} as {mapping.field} kind {kind_of(mapping)}")
     fields = layout.fields.values()
-    said += [f"{field.name} {field.fold.name} {field.slot} {field.capacity} {field.keep_ms}" for field in fields]
+    said += [f"{field.name} {field.fold.value} {field.slot} {field.capacity} {field.keep_ms}" for field in fields]
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 

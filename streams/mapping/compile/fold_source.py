@@ -7,7 +7,7 @@ from streams.mapping.syntax.check import reducer_of, yields
 from streams.mapping.syntax.expressions import Expression, Literal, Mapping, spell
 from streams.mapping.functions import Reducer, Yields
 from streams.mapping.kinds import FieldKind
-from streams.mapping.fields.layout import Fold, ProfileField
+from streams.mapping.fields.layout import FoldMode, ProfileField
 from streams.mapping.compile.source import FunctionScope, value
 
 _TIMES = (Yields.MESSAGE_TIME, Yields.INSTANT)
@@ -105,7 +105,7 @@ def _sums(scope: FunctionScope, field: ProfileField, number: int, mapping: Mappi
         return
     if field.fold is FoldMode.BUCKETS or kind in (Yields.INT, *_TIMES):
         with scope.block(f"if counted and {source} is not None:"):
-            call = f"tally({number}, {source})" if field.fold is FoldMode.BUCKETS else f"bump({number}, str({source}), ms)"
+            call = f"add_to_bucket({number}, {source})" if field.fold is FoldMode.BUCKETS else f"bump({number}, str({source}), ms)"
             scope.add(f"fields.{call}")
     elif kind is Yields.TEXT:
         with scope.block(f"if counted and {source}:"):

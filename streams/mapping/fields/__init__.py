@@ -1,6 +1,6 @@
-"""The mapped fields of a profile: compiled, where a C compiler was there at installation, else in Python.
+"""The mapped fields of a profile: native where a C compiler was there at installation, else the reference in Python.
 
-Both keep the rules that `merge` states, and write the same bytes: workers of either kind share a topic.
+Both keep the rules that `reference` states, and write the same bytes: workers of either kind share a topic.
 """
 
 try:

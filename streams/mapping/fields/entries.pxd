@@ -1,4 +1,4 @@
-# What a field of several entries holds: the smallest structs that do, in one block, and the only entry of a set in the
+# What a field of several entries holds: the smallest structs that can, in one block; the only entry of a set is in the
 # field's own place. References to texts are owned by the entries.
 
 from cpython.mem cimport PyMem_Realloc
@@ -13,17 +13,21 @@ cdef extern from "Python.h":
     PyObject* set_default "PyDict_SetDefault" (object where, object key, object value) except NULL
 
 cdef enum How:
-    KEY, LATEST, ADD, LEAST, GREATEST, SET, MAP, SUMS, TALLY
+    KEY, LATEST, ADD, SMALLEST, LARGEST, SET, MAP, SUMS, BUCKETS
+
+cdef enum Holds:    # what one value of a field is in JSON
+    TEXT, WHOLE, NUMBER
 
 cdef struct Spec:
     How how
+    Holds holds
     bint dated       # kept in milliseconds, shown as a date
-    bint any_number  # of LEAST and GREATEST: kept as Python's number, a double or a whole one
+    bint any_number  # of SMALLEST and LARGEST: kept as Python's number, a double or a whole one
     int slot
     int64_t capacity
     int64_t keep
 
-cdef struct Pair:   # of a SET: text and time; of a TALLY: key and sum
+cdef struct Pair:   # of a SET: text and time; of a BUCKETS: key and sum
     int64_t what
     int64_t n
 
@@ -34,7 +38,7 @@ cdef struct Entry:  # of a MAP: `more` is the text, `n` the arrival; of SUMS: th
     int64_t n
 
 cdef struct Field:
-    int64_t a       # LATEST: time; ADD: count; LEAST, GREATEST: value; with b the only Pair of a SET or TALLY
+    int64_t a       # LATEST: time; ADD: count; SMALLEST, LARGEST: value; with b the only Pair of a SET or BUCKETS
     int64_t b       # LATEST: arrival
     void* items     # Pairs or Entries; or the one value, where that is an object
     int size        # entries that are there; 1 for a value
@@ -61,9 +65,9 @@ cdef inline int set_value(Field* field, object value) except -1:
     return 0
 
 
-cdef inline int grow(Field* field, size_t each) except -1:
+cdef inline int grow(Field* field, size_t entry_size) except -1:
     cdef int room = field.room * 2 if field.room else 4
-    cdef void* items = PyMem_Realloc(field.items, room * each)
+    cdef void* items = PyMem_Realloc(field.items, room * entry_size)
     if items == NULL:
         raise MemoryError
     field.items, field.room = items, room
@@ -116,9 +120,9 @@ cdef inline int release(Entry* entry, How how) except -1:
 
 cdef inline int remove_entries(Field* field, int at, int count, How how) except -1:
     cdef Entry* entries = <Entry*>field.items
-    cdef int each
-    for each in range(at, at + count):
-        release(&entries[each], how)
+    cdef int index
+    for index in range(at, at + count):
+        release(&entries[index], how)
     memmove(&entries[at], &entries[at + count], (field.size - at - count) * sizeof(Entry))
     field.size -= count
     return 0
@@ -138,7 +142,7 @@ cdef inline int trim_set(Field* field, Spec* spec) except -1:
     cdef int64_t newest
     while field.size > spec.capacity:
         oldest = 0
-        for at in range(1, field.size):  # in the texts' order, so that of equal times the smaller text goes
+        for at in range(1, field.size):  # in the texts' order, so that of equal times the smaller text is evicted
             if entries[at].n < entries[oldest].n:
                 oldest = at
         Py_DECREF(<object><PyObject*>entries[oldest].what)
@@ -160,13 +164,13 @@ cdef inline int trim_set(Field* field, Spec* spec) except -1:
 
 cdef inline int trim_map(Field* field, Spec* spec) except -1:
     cdef Entry* entries = <Entry*>field.items
-    cdef int gone = 0
+    cdef int evicted = 0
     cdef int64_t newest
     if field.size <= spec.capacity and not spec.keep:
         return 0
     newest = entries[field.size - 1].ms
-    while field.size - gone > spec.capacity or (spec.keep and entries[gone].ms < newest - spec.keep):
-        gone += 1
-    if gone:
-        remove_entries(field, 0, gone, spec.how)
+    while field.size - evicted > spec.capacity or (spec.keep and entries[evicted].ms < newest - spec.keep):
+        evicted += 1
+    if evicted:
+        remove_entries(field, 0, evicted, spec.how)
     return 0

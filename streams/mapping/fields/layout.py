@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 
 from streams.mapping.syntax.check import kind_of, reducer_of
 from streams.mapping.dates import DAY_MS
@@ -15,22 +15,25 @@ DEFAULT_CAPACITY = 1000
 """Entries of a set or map; an unbounded one would outgrow the broker's message limit one day."""
 
 
-class Fold(Enum):
-    """How a field is folded: its reducer and kind together."""
+class FoldMode(Enum):
+    """How a field is folded: its reducer and kind together.
 
-    IDENTITY = auto()
+    The values are part of the mapping version that every stored row carries: another text would refuse all of them.
+    """
+
+    IDENTITY = "IDENTITY"
     """The profile's key itself: nothing to fold."""
-    DOMAIN = auto()
+    DOMAIN = "DOMAIN"
     """The key's domain."""
-    LATEST = auto()
-    ADD = auto()
-    MIN = auto()
-    MAX = auto()
-    SET = auto()
-    MAP = auto()
-    SUMS = auto()
-    TALLY = auto()
-    """SUMS with few possible keys."""
+    LATEST = "LATEST"
+    ADD = "ADD"
+    MIN = "MIN"
+    MAX = "MAX"
+    SET = "SET"
+    MAP = "MAP"
+    SUMS = "SUMS"
+    BUCKETS = "TALLY"
+    """SUMS with few possible keys, as a histogram's: they need no times, and none is ever evicted."""
 
 
 _LATEST = {FoldMode.IDENTITY, FoldMode.DOMAIN, FoldMode.LATEST}
@@ -43,7 +46,7 @@ class ProfileField:
 
     name: str
     kind: FieldKind
-    fold: Fold
+    fold: FoldMode
     slot: int
     capacity: int
     keep_ms: int
@@ -61,7 +64,7 @@ class Layout:
 def layout_of(streams: Sequence[StreamMapping], order: Iterable[str] = (), capacity: int = DEFAULT_CAPACITY) -> Layout:
     """Return the layout; `order` names fields that come first. Raises MappingError where streams disagree."""
     first_of: dict[str, tuple[StreamMapping, Mapping]] = {}
-    folds: dict[str, Fold] = {}
+    folds: dict[str, FoldMode] = {}
     for stream in streams:
         for mapping in stream.mappings:
             fold = fold_of(mapping, stream.key, capacity)
@@ -87,7 +90,7 @@ def layout_of(streams: Sequence[StreamMapping], order: Iterable[str] = (), capac
     return Layout(fields, slots)
 
 
-def fold_of(mapping: Mapping, key: Expression | None = None, capacity: int = DEFAULT_CAPACITY) -> Fold:
+def fold_of(mapping: Mapping, key: Expression | None = None, capacity: int = DEFAULT_CAPACITY) -> FoldMode:
     """Return how one mapping fills its field; `key` is what the stream's profiles are keyed by."""
     reducer, arguments = reducer_of(mapping.expression)
     kind = kind_of(mapping)
@@ -111,7 +114,7 @@ def fold_of(mapping: Mapping, key: Expression | None = None, capacity: int = DEF
     return FoldMode.LATEST
 
 
-def _of_key(expression: Expression, key: Expression) -> Fold:
+def _of_key(expression: Expression, key: Expression) -> FoldMode:
     if expression == key:
         return FoldMode.IDENTITY
     of_same = isinstance(expression, FunctionCall) and isinstance(key, FunctionCall) and expression.arguments == key.arguments
@@ -126,8 +129,8 @@ def _few_values(argument: Expression, mapping: Mapping, capacity: int) -> bool:
 
 
 def _agreed(
-    one: tuple[StreamMapping, Mapping], fold: Fold, other: tuple[StreamMapping, Mapping], other_fold: Fold
-) -> Fold:
+    one: tuple[StreamMapping, Mapping], fold: FoldMode, other: tuple[StreamMapping, Mapping], other_fold: FoldMode
+) -> FoldMode:
     """The fold of a field that is mapped twice; an identity is a latest value wherever somebody else writes it too."""
     (stream, mapping), (other_stream, other_mapping) = one, other
     pair = {fold, other_fold}
@@ -144,5 +147,5 @@ def _agreed(
     raise MappingError(problem, file=other_stream.file, at=other_mapping.at)
 
 
-def _spelt(mapping: Mapping, fold: Fold) -> str:
+def _spelt(mapping: Mapping, fold: FoldMode) -> str:
     return f"kind {kind_of(mapping)} ({'latest' if fold in _LATEST else fold.name.lower()})"

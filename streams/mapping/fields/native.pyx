@@ -1,17 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
-"""The mapped fields of a profile, by the rules of `merge`, in a third of the memory and a fifth of the time.
+"""The mapped fields of a profile in C: by the rules of `reference`, in a third of the memory and a fifth of the time.
 
 A profile in Python is some hundred small objects, and folding an event waits for memory more than it computes. Here it
 is one block with a place for each field, and further blocks for what has several entries. A set of one text, as most
-are, stands in the field's own place. Texts are Python's, shared between profiles.
+are, is kept in the field's own place. Texts are Python's, shared between profiles.
 
-Whoever changes a rule here changes it in `merge`: tests compare the bytes of both.
+Whoever changes a rule here changes it in `reference`: tests compare the bytes of both, and what both refuse.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.object cimport PyObject_Hash
-from libc.string cimport memset
+from cpython.object cimport PyObject, PyObject_Hash
+from libc.string cimport memcmp, memset
 
 from streams.mapping.fields.entries cimport *
 from streams.mapping.fields.json_text cimport *
@@ -19,11 +19,12 @@ from streams.mapping.fields.json_text cimport *
 import orjson
 
 from streams.mapping.dates import rfc3339
-from streams.mapping.kinds import FieldKind
 from streams.mapping.fields.layout import FoldMode
+from streams.mapping.fields.stored import FieldsError, check_stored
+from streams.mapping.kinds import FieldKind
 
-include "shape.pxi"
-include "fields_json.pxi"
+include "native_parts.pxi"
+include "native_load.pxi"
 
 
 @cython.final
@@ -35,14 +36,16 @@ cdef class Fields:
     cdef Field* fields
     cdef public bint changed
 
-    def __cinit__(self, Shape shape not None, dict public=None, list hidden=None):
+    def __cinit__(self, Shape shape not None, public=None, hidden=None):
+        """`public` and `hidden`: as `public()` and `hidden()` returned them once. Raises FieldsError for others."""
         self.shape = shape
         self.fields = <Field*>PyMem_Malloc(max(1, shape.count) * sizeof(Field))
         if self.fields == NULL:
             raise MemoryError
         memset(self.fields, 0, shape.count * sizeof(Field))
-        if public:
-            self._load(public, hidden or [None] * shape.slots)
+        if (public is not None or hidden is not None) and not self._load(public, hidden):
+            check_stored(shape.layout, shape.slots, public, hidden)  # raises, and says why
+            raise FieldsError("the stored parts are not what these fields write")
 
     def __dealloc__(self):
         cdef int number, at
@@ -76,39 +79,34 @@ cdef class Fields:
             return NotImplemented
         return (self.public_json(), self.hidden_json()) == (other.public_json(), other.hidden_json())
 
-    cdef int _load(self, dict public, list hidden) except -1:
-        cdef int number
+    cdef int _load(self, object public, object hidden) except -1:
+        """Read stored parts into empty fields; 0 where `check_stored` would refuse them."""
+        cdef int number = -1
         cdef Spec* spec
-        cdef Field* field
-        for number, name in enumerate(self.shape.names):
-            shown = public.get(name)
-            if shown is None:
-                continue
-            spec, field = &self.shape.specs[number], &self.fields[number]
-            known = hidden[spec.slot] if spec.slot >= 0 else None
-            if spec.how == KEY:
-                self.identify(number, shown)
-            elif spec.how == LATEST:
-                self.latest(number, shared(shown) if type(shown) is str else shown, known[0], known[1])
-            elif spec.how == ADD:
-                self.add(number, shown)
-            elif spec.how == LEAST or spec.how == GREATEST:
-                self.extreme(number, known)
-            elif spec.how == SET:
-                for text, ms in zip(shown, known, strict=True):
-                    insert_text(field, field.size, shared(text), ms)
-            elif spec.how == TALLY:
-                for key, total in shown.items():
-                    insert_pair(field, field.size, int(key), total)
-            elif spec.how == MAP:
-                for key, text in shown.items():
-                    ms, arrival = known[key]
-                    insert_mapped(field, field.size, shared(key), shared(text), ms, arrival)
-            else:
-                for key, total in shown.items():
-                    insert_sum(field, field.size, shared(key), PyObject_Hash(key), known[key], total)
-        self.changed = False
-        return 0
+        if public is None or (type(public) is dict and not public):
+            return hidden is None or (type(hidden) is list and hidden == [None] * self.shape.slots)
+        if type(public) is not dict or type(hidden) is not list or len(<list>hidden) != self.shape.slots:
+            return 0
+        for name, shown in (<dict>public).items():
+            if type(name) is not str:
+                return 0
+            while True:
+                number += 1
+                if number >= self.shape.count:
+                    return 0
+                if compare_texts(name, self.shape.names[number]) == 0:
+                    break
+                spec = &self.shape.specs[number]
+                if spec.slot >= 0 and (<list>hidden)[spec.slot] is not None:
+                    return 0
+            spec = &self.shape.specs[number]
+            if not load_field(&self.fields[number], spec, shown, (<list>hidden)[spec.slot] if spec.slot >= 0 else None):
+                return 0
+        for number in range(number + 1, self.shape.count):
+            spec = &self.shape.specs[number]
+            if spec.slot >= 0 and (<list>hidden)[spec.slot] is not None:
+                return 0
+        return 1
 
     cdef inline Field* _field(self, int number, How how) except NULL:
         if not 0 <= number < self.shape.count or self.shape.specs[number].how != how:
@@ -162,18 +160,18 @@ cdef class Fields:
         self.changed = True
 
     def extreme(self, int number, value):
-        """Keep the least or the greatest value; a date's is in milliseconds."""
-        cdef bint least = 0 <= number < self.shape.count and self.shape.specs[number].how == LEAST
-        cdef Field* field = self._field(number, LEAST if least else GREATEST)
+        """Keep the smallest or the largest value; a date's is in milliseconds."""
+        cdef bint smallest = 0 <= number < self.shape.count and self.shape.specs[number].how == SMALLEST
+        cdef Field* field = self._field(number, SMALLEST if smallest else LARGEST)
         cdef Spec* spec = &self.shape.specs[number]
         cdef int64_t whole
         if spec.any_number:
-            if field.size and not (value < <object>field.items if least else value > <object>field.items):
+            if field.size and not (value < <object>field.items if smallest else value > <object>field.items):
                 return
             set_value(field, value)
         else:
             whole = value
-            if field.size and not (whole < field.a if least else whole > field.a):
+            if field.size and not (whole < field.a if smallest else whole > field.a):
                 return
             field.a, field.size = whole, 1
         self.changed = True
@@ -251,9 +249,9 @@ cdef class Fields:
         trim_map(field, &self.shape.specs[number])
         return True
 
-    def tally(self, int number, int64_t key, int64_t by=1):
-        """Add to a key of a map that has few possible keys: it needs no times, and stands in the order of its keys."""
-        cdef Field* field = self._field(number, TALLY)
+    def add_to_bucket(self, int number, int64_t key, int64_t by=1):
+        """Add to a key of a map that has few possible keys: it needs no times, and is kept in the order of its keys."""
+        cdef Field* field = self._field(number, BUCKETS)
         cdef Pair* entries = pairs(field)
         cdef int at = field.size
         while at and entries[at - 1].what > key:

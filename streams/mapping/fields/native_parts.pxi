@@ -1,17 +1,20 @@
-# What all profiles share: the layout, and texts that many of them hold. Part of `compact`.
+# Part of `native`: what all profiles share (the layout, and texts that many of them hold), and a field's two parts as
+# JSON: the same bytes as `reference` has from orjson.
 
+cdef int64_t FIRST = -62135596800000
+cdef int64_t LAST = 253402300799999  # as in `dates`: the instants that RFC 3339 can spell
 cdef dict _SHARED = {}
-cdef Py_ssize_t MOST_SHARED = 50_000
+cdef Py_ssize_t MAX_SHARED = 50_000
 
 _HOWS = {
-    FoldMode.IDENTITY: KEY, FoldMode.DOMAIN: KEY, FoldMode.LATEST: LATEST, FoldMode.ADD: ADD, FoldMode.MIN: LEAST, FoldMode.MAX: GREATEST,
-    FoldMode.SET: SET, FoldMode.MAP: MAP, FoldMode.SUMS: SUMS, FoldMode.BUCKETS: TALLY,
+    FoldMode.IDENTITY: KEY, FoldMode.DOMAIN: KEY, FoldMode.LATEST: LATEST, FoldMode.ADD: ADD, FoldMode.MIN: SMALLEST,
+    FoldMode.MAX: LARGEST, FoldMode.SET: SET, FoldMode.MAP: MAP, FoldMode.SUMS: SUMS, FoldMode.BUCKETS: BUCKETS,
 }
 
 
 cdef inline str shared(str text):
     """An equal text that other profiles hold too: many people get the same campaigns."""
-    if len(_SHARED) >= MOST_SHARED:
+    if len(_SHARED) >= MAX_SHARED:
         _SHARED.clear()
     return <str>set_default(_SHARED, text, text)
 
@@ -24,9 +27,10 @@ cdef class Shape:
     cdef readonly int slots
     cdef tuple names
     cdef tuple labels
+    cdef readonly list layout
 
     def __cinit__(self, layout):
-        fields = list(layout.fields.values())
+        self.layout = fields = list(layout.fields.values())
         self.count, self.slots = len(fields), layout.slots
         self.names = tuple(field.name for field in fields)
         self.labels = tuple(orjson.dumps(field.name) + b":" for field in fields)
@@ -35,15 +39,17 @@ cdef class Shape:
             raise MemoryError
         for number, field in enumerate(fields):
             any_number = field.fold in (FoldMode.MIN, FoldMode.MAX) and field.kind not in (FieldKind.DATE, FieldKind.INT)
+            if field.slot >= self.slots:
+                raise ValueError(f"field {field.name} has slot {field.slot} of {self.slots}")
+            holds = WHOLE if field.kind is FieldKind.INT else NUMBER if field.kind is FieldKind.NUMBER else TEXT
             self.specs[number] = Spec(
-                _HOWS[field.fold], field.kind is FieldKind.DATE, any_number, field.slot, field.capacity, field.keep_ms
+                _HOWS[field.fold], holds, field.kind is FieldKind.DATE, any_number, field.slot, field.capacity,
+                field.keep_ms,
             )
 
     def __dealloc__(self):
         PyMem_Free(self.specs)
 
-
-# A field's two parts as JSON: the same bytes as `merge` has from orjson. Part of `compact`.
 
 cdef inline int put_stamp(Buffer* to, int64_t ms, int64_t arrival) except -1:
     put_char(to, 91)
@@ -63,7 +69,7 @@ cdef inline int put_value(Buffer* to, object value) except -1:
 cdef inline int put_date(Buffer* to, int64_t instant) except -1:
     # As `dates.rfc3339`, with the days counted in years that begin in March.
     cdef int64_t rest, days, era, day, year, month
-    if not -62135596800000 <= instant < 253402300800000:
+    if not FIRST <= instant <= LAST:
         return put_text(to, rfc3339(instant))  # raises
     rest = instant + 62135596800000 + 306 * 86400000  # since 0000-03-01
     days, rest = rest // 86400000, rest % 86400000
@@ -92,7 +98,7 @@ cdef inline int put_public(Buffer* to, Field* field, Spec* spec) except -1:
     cdef int at
     if spec.how == KEY or spec.how == LATEST or spec.any_number:
         return put_value(to, <object>field.items)
-    if spec.how == ADD or spec.how == LEAST or spec.how == GREATEST:
+    if spec.how == ADD or spec.how == SMALLEST or spec.how == LARGEST:
         return put_date(to, field.a) if spec.dated else put_int(to, field.a)
     put_char(to, 91 if spec.how == SET else 123)
     for at in range(field.size):
@@ -100,7 +106,7 @@ cdef inline int put_public(Buffer* to, Field* field, Spec* spec) except -1:
             put_char(to, 44)
         if spec.how == SET:
             put_text(to, <object><PyObject*>pairs(field)[at].what)
-        elif spec.how == TALLY:
+        elif spec.how == BUCKETS:
             put_char(to, 34)
             put_int(to, pairs(field)[at].what)
             put_raw(to, b'":', 2)
@@ -121,7 +127,7 @@ cdef inline int put_hidden(Buffer* to, Field* field, Spec* spec) except -1:
         return put_raw(to, b"null", 4)
     if spec.any_number:
         return put_value(to, <object>field.items)
-    if spec.how == LEAST or spec.how == GREATEST:
+    if spec.how == SMALLEST or spec.how == LARGEST:
         return put_int(to, field.a)
     if spec.how == LATEST:
         return put_stamp(to, field.a, field.b)

@@ -1,15 +1,13 @@
 """How a new value meets the old one. Each of these is a monoid: order, pieces and repetition do not matter.
 
-The mapped fields of a profile are two parts: `public`, what the profile topic shows, and `hidden`, a list of what
-folding needs besides (by slot): for a latest value the stamp of the message it came from, for a set the latest time of
-each element in the order of the shown list, for a map the latest time or stamp of each key.
+The mapped fields of a profile are two parts, `public` and `hidden` (see `stored`).
 
 A stamp is [message time, arrival]: on equal times the later arrival wins, and arrival is the record's place in its
 topic, so folding again in any order decides the same. Maps are kept in the order of their keys' times, oldest first:
-that is the order in which a full map gives them up, and it does not depend on the order of folding either.
+that is the order in which a full map evicts them, and it does not depend on the order of folding either.
 
-These are the rules, to be read; `compact` holds the same fields in a third of the memory, where it could be compiled
-(see `fields`), and tests prove that both give the same bytes.
+This is the reference, to be read; `native` holds the same fields in a third of the memory, where it could be compiled,
+and tests prove that both give the same bytes and refuse the same parts.
 """
 
 from bisect import bisect_left
@@ -17,12 +15,12 @@ from typing import Any
 
 import orjson
 
+from schemas.identity import domain_of
 from streams.mapping.dates import EpochMillis, rfc3339
+from streams.mapping.fields.stored import Hidden, Public, check_stored
 from streams.mapping.kinds import INT_MAX, INT_MIN, FieldKind
 from streams.mapping.fields.layout import FoldMode, Layout, ProfileField
 
-Public = dict[str, Any]
-Hidden = list[Any]
 Arrival = int
 """A record's place in its topic, below its stream's rank."""
 
@@ -41,13 +39,15 @@ class Fields:
     __slots__ = ("_fields", "_hidden", "_in_order", "_public", "changed")
 
     def __init__(self, shape: Shape, public: Public | None = None, hidden: Hidden | None = None) -> None:
-        """`public` and `hidden`: as `public()` and `hidden()` gave them once."""
+        """`public` and `hidden`: as `public()` and `hidden()` returned them once. Raises FieldsError for others."""
+        if public is not None or hidden is not None:
+            check_stored(shape.fields, shape.slots, public, hidden)
         self._fields = shape.fields
         self._public = public or {}
         self._hidden = hidden or [None] * shape.slots
         self._in_order = len(self._public)
         self.changed = False
-        """Set by whatever changes a field; taken back by whoever wants to know of the next change."""
+        """Set by whatever changes a field; reset by the caller who wants to know of the next change."""
 
     def __bool__(self) -> bool:
         return bool(self._public)
@@ -72,7 +72,7 @@ class Fields:
     def public_json(self) -> bytes | None:
         """Return what readers see as JSON; None where there is nothing."""
         if len(self._public) != self._in_order:
-            self._public = {each.name: self._public[each.name] for each in self._fields if each.name in self._public}
+            self._public = {field.name: self._public[field.name] for field in self._fields if field.name in self._public}
             self._in_order = len(self._public)
         # A copy, because orjson returns its whole work buffer: thousands of them wait to be written.
         return bytes(memoryview(orjson.dumps(self._public))) if self._public else None
@@ -116,7 +116,7 @@ class Fields:
         self.changed = True
 
     def extreme(self, number: int, value: Any) -> None:
-        """Keep the least or the greatest value; a date's is in milliseconds."""
+        """Keep the smallest or the largest value; a date's is in milliseconds."""
         field = self._fields[number]
         known = self._hidden[field.slot]
         if known is None or (value < known if field.fold is FoldMode.MIN else value > known):
@@ -127,7 +127,7 @@ class Fields:
     def insert(self, number: int, text: Any, ms: EpochMillis) -> bool:
         """Add a text that is not empty to a set; False when it is no text at all.
 
-        The one not seen for longest leaves a full set, and those older than the layout keeps leave any.
+        A full set evicts the text that was not seen for longest, and every set those that are older than its field keeps.
         """
         if text.__class__ is not str:
             return False
@@ -154,7 +154,7 @@ class Fields:
         return True
 
     def put(self, number: int, key: str, text: str, ms: EpochMillis, arrival: Arrival) -> None:
-        """Set a key of a map, unless a later message has set it."""
+        """Set a key of a map, unless a later message has set it; a full map evicts its oldest key."""
         field, stamp = self._fields[number], [ms, arrival]
         shown = self._public.setdefault(field.name, {})
         stamps = self._hidden[field.slot] = self._hidden[field.slot] or {}
@@ -169,7 +169,7 @@ class Fields:
     def bump(self, number: int, key: Any, ms: EpochMillis, by: int = 1) -> bool:
         """Add to a key, not empty, of a map of sums; False when it is no text at all.
 
-        A key that was given up starts anew when it comes again.
+        A key that was evicted starts from zero when it is seen again.
         """
         if key.__class__ is not str:
             return False
@@ -189,8 +189,8 @@ class Fields:
         _trim_map(sums, times, field.capacity, times[next(reversed(times))] - keep if keep else None)
         return True
 
-    def tally(self, number: int, key: int, by: int = 1) -> None:
-        """Add to a key of a map that has few possible keys: it needs no times, and stands in the order of its keys."""
+    def add_to_bucket(self, number: int, key: int, by: int = 1) -> None:
+        """Add to a key of a map that has few possible keys: it needs no times, and is kept in the order of its keys."""
         name, text = self._fields[number].name, str(key)
         sums = self._public.setdefault(name, {})
         is_last = text in sums or not sums or key > int(next(reversed(sums)))
@@ -206,7 +206,7 @@ def bounded(total: int) -> int:
 
 
 _SHARED: dict[str, str] = {}
-_MOST_SHARED = 50_000
+_MAX_SHARED = 50_000
 
 
 def shared(text: str) -> str:
@@ -214,7 +214,7 @@ def shared(text: str) -> str:
 
     A text that many rows share stays in the processor's cache; one of each row's own has to be fetched for each look.
     """
-    if len(_SHARED) >= _MOST_SHARED:
+    if len(_SHARED) >= _MAX_SHARED:
         _SHARED.clear()
     return _SHARED.setdefault(text, text)
 
@@ -247,3 +247,42 @@ def _trim_map(shown: dict[str, Any], times: dict[str, Any], capacity: int, oldes
     while len(shown) > capacity or (oldest is not None and times[next(iter(times))] < oldest):
         first = next(iter(times))
         del shown[first], times[first]
+
+
+def merge_stored(
+    layout: Layout, fields: Fields, public: Public | None, hidden: Hidden | None, address: str
+) -> None:
+    """Fold another profile's two parts into `fields`, whose key is `address`: two profiles turned out to be one person's.
+
+    Field by field the result is what folding the events of both would have given. Raises FieldsError, before anything
+    is folded, for parts that fields of this layout have not written.
+    """
+    check_stored(list(layout.fields.values()), layout.slots, public, hidden)
+    for number, field in enumerate(layout.fields.values()):
+        if public is None or field.name not in public:
+            continue
+        shown = public[field.name]
+        known: Any = hidden[field.slot] if hidden is not None and field.slot >= 0 else None
+        match field.fold:
+            case FoldMode.IDENTITY:
+                fields.identify(number, address)
+            case FoldMode.DOMAIN:
+                fields.identify(number, domain_of(address))
+            case FoldMode.LATEST:
+                fields.latest(number, shown, *known)
+            case FoldMode.ADD:
+                fields.add(number, shown)
+            case FoldMode.MIN | FoldMode.MAX:
+                fields.extreme(number, known)
+            case FoldMode.SET:
+                for text, ms in zip(shown, known, strict=True):
+                    fields.insert(number, text, ms)
+            case FoldMode.MAP:
+                for key, text in shown.items():
+                    fields.put(number, key, text, *known[key])
+            case FoldMode.SUMS:
+                for key, total in shown.items():
+                    fields.bump(number, key, known[key], total)
+            case FoldMode.BUCKETS:
+                for key, total in shown.items():
+                    fields.add_to_bucket(number, int(key), total)

@@ -58,7 +58,7 @@ STEPS = st.lists(
     | step("states late kept", "put", TEXTS, TEXTS, TIMES, ARRIVALS)
     | step("sums counts recent", "bump", TEXTS | st.just(None), TIMES)
     | step("sums counts recent", "bump", TEXTS, TIMES, INTS)
-    | step("hours", "tally", st.integers(0, 23), st.just(1) | INTS),
+    | step("hours", "add_to_bucket", st.integers(0, 23), st.just(1) | INTS),
     max_size=60,
 )
 
