@@ -10,14 +10,11 @@ from typing import Any
 import orjson
 import typer
 
-from streams.mapping.catalog import read_catalog
-from streams.mapping.dates import EpochMillis
-from streams.mapping.syntax.expressions import MappingError
-from streams.mapping.compile.evaluate import NO_VALUE, Dated, evaluator
-from streams.mapping.compile.evaluate import Explained
+from streams.mapping.catalog import load_catalog, read_catalog
+from streams.mapping.compile.evaluate import NO_VALUE, Dated, Explained, evaluator
 from streams.mapping.compile.evaluate import explain as explained
-from streams.mapping.dates import read_instant
-from streams.mapping.catalog import load_catalog
+from streams.mapping.dates import EpochMillis, read_instant
+from streams.mapping.syntax.expressions import MappingError
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and rebuild mappings.")
 
@@ -70,7 +67,7 @@ def rebuild(
     """
     from connectors.kafka.settings import KafkaSettings
     from streams.cli.refusals import refusals
-    from streams.profile.rebuild import RebuildProgress, Rebuild, RebuildError
+    from streams.profile.rebuild import Rebuild, RebuildError, RebuildProgress
     from streams.profile.settings import ProfileSettings
     from streams.settings import StreamsSettings
 

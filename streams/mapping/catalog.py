@@ -4,28 +4,26 @@ import hashlib
 from collections.abc import Collection, Iterable
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
-from types import MappingProxyType
-
-from streams.mapping.syntax.check import check_stream, kind_of
-from streams.mapping.compile.compiler import CompiledStream, compile_stream
-from streams.mapping.syntax.expressions import MappingError
-from streams.mapping.syntax.expressions import StreamMapping, spell
-from streams.mapping.fields.layout import DEFAULT_CAPACITY, Layout, layout_of
-from streams.mapping.syntax.parse import parse_stream
-
-
 from pathlib import Path
+from types import MappingProxyType
 
 from schemas.cm_activity import CmActivity
 from schemas.cm_profile import CmProfile
 from schemas.cm_user import CmUser
 from schemas.envelope import Message
-from streams.mapping.catalog import Catalog, read_catalog
-from streams.mapping.fields.layout import DEFAULT_CAPACITY
-
+from streams.mapping.compile.compiler import CompiledStream, compile_stream
+from streams.mapping.fields.layout import DEFAULT_CAPACITY, Layout, layout_of
+from streams.mapping.syntax.check import check_stream, kind_of
+from streams.mapping.syntax.expressions import MappingError, StreamMapping, spell
+from streams.mapping.syntax.parse import parse_stream
 
 SEMANTICS = 1
 """Raised when the same mapping text comes to mean other rows."""
+DEFAULT_DIRECTORY = Path(__file__).parent / "defaults"
+CONTRACTS: dict[str, type[Message]] = {"cm_activity": CmActivity, "cm_user": CmUser}
+"""Streams whose messages have a contract; an added stream's are JSON objects."""
+_WITH_PARTS = {"custom_fields"}
+"""Fields that a mapping reads as they were written, where it reads them at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +65,15 @@ def read_catalog(
 
 
 def _version(streams: list[StreamMapping], layout: Layout) -> str:
-    said = [f"semantics {SEMANTICS}"]
+    parts = [f"semantics {SEMANTICS}"]
     for stream in streams:
-        said.append(f"from {stream.stream} into {stream.entity} by {spell(stream.key)}")
+        parts.append(f"from {stream.stream} into {stream.entity} by {spell(stream.key)}")
         for mapping in stream.mappings:
             condition = "" if mapping.condition is None else f" if {spell(mapping.condition)}"
-            said.append(f"{spell(mapping.expression)}{condition} as {mapping.field} kind {kind_of(mapping)}")
+            parts.append(f"{spell(mapping.expression)}{condition} as {mapping.field} kind {kind_of(mapping)}")
     fields = layout.fields.values()
-    said += [f"{field.name} {field.fold.value} {field.slot} {field.capacity} {field.keep_ms}" for field in fields]
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
-
-
-DEFAULT_DIRECTORY = Path(__file__).parent
-CONTRACTS: dict[str, type[Message]] = {"cm_activity": CmActivity, "cm_user": CmUser}
-"""Streams whose messages have a contract; an added stream's are JSON objects."""
-_WITH_PARTS = {"custom_fields"}
-"""Fields that a mapping reads as they were written, where it reads them at all."""
+    parts += [f"{field.name} {field.fold.value} {field.slot} {field.capacity} {field.keep_ms}" for field in fields]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def load_catalog(*directories: Path, capacity: int = DEFAULT_CAPACITY) -> Catalog:

@@ -18,7 +18,6 @@ from streams.mapping.conditions import first, has_value
 from streams.mapping.dates import EpochMillis, hour_of_day, hour_of_week, year_and_month
 from streams.mapping.kinds import to_int, to_number, to_text
 
-
 _REMEMBERED, _LONGEST_REMEMBERED = 1024, 512
 """Texts whose host and path, and whose hash, are kept: many people click on few links."""
 

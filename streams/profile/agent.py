@@ -20,11 +20,10 @@ from schemas.identity import key_of
 from streams.batches import Batch, BatchTable, Metrics, Output, Record, Row, RowTooLarge
 from streams.batches.folding import ReadyRow, seal
 from streams.batches.partitioning import partition_of
-from streams.profile.folding.fold import ProfileFold, StreamFold
 from streams.profile.folding.events import ORIGIN_HEADER, ProfileEvent, UnusableRecord
+from streams.profile.folding.fold import BatchEffects, ProfileFold, StreamFold
 from streams.profile.folding.moves import Move, read_move
 from streams.profile.folding.row import Profile
-from streams.profile.folding.fold import BatchEffects
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,7 @@ from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile_change import ErasureReceipt
 from schemas.identity import digest_of
-from streams.mapping.dates import EpochMillis
-from streams.mapping.dates import read_instant
+from streams.mapping.dates import EpochMillis, read_instant
 from streams.profile.folding.moves import Move, output
 
 log = structlog.get_logger(__name__)

@@ -23,8 +23,8 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings, client_config, consumer_config
 from streams.mapping.catalog import Catalog
-from streams.profile.worker import ProfileWorker, catalog_of
 from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker, catalog_of
 from streams.settings import StreamsSettings
 
 MAX_FAILURES = 20

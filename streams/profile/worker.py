@@ -17,15 +17,13 @@ from schemas.dead_letter import Origin, Stage
 from schemas.envelope import rfc3339
 from schemas.topics import TOPICS
 from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter, Output, Security
-from streams.mapping.catalog import Catalog
+from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
 from streams.mapping.fields import COMPILED
-from streams.mapping.catalog import DEFAULT_DIRECTORY, load_catalog
 from streams.profile.agent import ProfileAgent
 from streams.profile.erasure import Erased
-from streams.profile.folding.fold import ProfileFold, StreamFold
+from streams.profile.folding.fold import ProfileFold, StreamFold, Topics
 from streams.profile.server import ProfileServer
 from streams.profile.settings import ProfileSettings
-from streams.profile.folding.fold import Topics
 from streams.settings import StreamsSettings
 
 log = structlog.get_logger(__name__)

@@ -11,16 +11,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.identity import domain_of
-from streams.domain.mapping import conditions, kinds, unusual
-from streams.mapping.dates import EpochMillis, rfc3339
-from streams.mapping.syntax.expressions import FunctionCall, Expression, Field, Literal, Mapping, StreamMapping, children, spell
-from streams.mapping.fields import Fields
+from streams.mapping import conditions, kinds
+from streams.mapping.compile import unusual
 from streams.mapping.compile.fold_source import write_fold
-from streams.mapping.functions import FUNCTIONS
-from streams.mapping.fields.layout import Layout
-from streams.mapping.fields.reference import Arrival
 from streams.mapping.compile.source import FunctionScope, condition, value
 from streams.mapping.compile.unusual import Unconvertible
+from streams.mapping.dates import EpochMillis, rfc3339
+from streams.mapping.fields import Fields
+from streams.mapping.fields.layout import Layout
+from streams.mapping.fields.reference import Arrival
+from streams.mapping.functions import FUNCTIONS
+from streams.mapping.syntax.expressions import (
+    Expression,
+    Field,
+    FunctionCall,
+    Literal,
+    Mapping,
+    StreamMapping,
+    children,
+    spell,
+)
 
 StreamMessage = Any
 """A dict of fields; or, of streams whose fields are known beforehand, an object with an attribute for each of them."""

@@ -1,29 +1,40 @@
-"""One expression on one message or on several in order: what the tools `eval` and `explain` are made of."""
+"""What the tools `eval` and `explain` are made of: one expression on one message or on several in order, and why a
+message gives a field its value, or none.
+"""
 
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Dictionary
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from streams.mapping.syntax.check import check_condition, check_mapping, reducer_of, yields
 from streams.mapping.compile.compiler import (
     FoldMessage,
+    StreamMessage,
     YieldOne,
     compile_condition,
     compile_stream,
     compile_value,
+    look_up,
     uses_time,
 )
 from streams.mapping.conditions import first, has_value
 from streams.mapping.dates import EpochMillis, rfc3339
-from streams.mapping.syntax.expressions import FunctionCall, Condition, Field, Mapping, StreamMapping
 from streams.mapping.fields import Fields, Shape
+from streams.mapping.fields.layout import layout_of
 from streams.mapping.functions import Reducer, Yields
 from streams.mapping.kinds import presentable, texts_of, to_number, to_text
-from streams.mapping.fields.layout import layout_of
+from streams.mapping.syntax.check import check_condition, check_mapping, kind_of, reducer_of, yields
+from streams.mapping.syntax.expressions import (
+    Condition,
+    Field,
+    FunctionCall,
+    Mapping,
+    StreamMapping,
+    spell,
+    walk,
+)
 from streams.mapping.syntax.parse import parse_mapping
-
 
 NO_VALUE = object()
 """What evaluating gives when there is no value."""

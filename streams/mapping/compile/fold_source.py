@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streams.mapping.syntax.check import reducer_of, yields
-from streams.mapping.syntax.expressions import Expression, Literal, Mapping, spell
+from streams.mapping.compile.source import FunctionScope, value
+from streams.mapping.fields.layout import FoldMode, ProfileField
 from streams.mapping.functions import Reducer, Yields
 from streams.mapping.kinds import FieldKind
-from streams.mapping.fields.layout import FoldMode, ProfileField
-from streams.mapping.compile.source import FunctionScope, value
+from streams.mapping.syntax.check import reducer_of, yields
+from streams.mapping.syntax.expressions import Expression, Literal, Mapping, spell
 
 _TIMES = (Yields.MESSAGE_TIME, Yields.INSTANT)
 
@@ -92,7 +92,9 @@ def _map(scope: FunctionScope, field: ProfileField, number: int, arguments: tupl
         scope.add(f"fields.put({number}, key, new, ms, arrival)")
 
 
-def _sums(scope: FunctionScope, field: ProfileField, number: int, mapping: Mapping, arguments: tuple[Expression, ...]) -> None:
+def _sums(
+    scope: FunctionScope, field: ProfileField, number: int, mapping: Mapping, arguments: tuple[Expression, ...]
+) -> None:
     reducer, _ = reducer_of(mapping.expression)
     if reducer is Reducer.MAP:
         with _entry(scope, field, arguments, "counted and "):
@@ -105,7 +107,11 @@ def _sums(scope: FunctionScope, field: ProfileField, number: int, mapping: Mappi
         return
     if field.fold is FoldMode.BUCKETS or kind in (Yields.INT, *_TIMES):
         with scope.block(f"if counted and {source} is not None:"):
-            call = f"add_to_bucket({number}, {source})" if field.fold is FoldMode.BUCKETS else f"bump({number}, str({source}), ms)"
+            call = (
+                f"add_to_bucket({number}, {source})"
+                if field.fold is FoldMode.BUCKETS
+                else f"bump({number}, str({source}), ms)"
+            )
             scope.add(f"fields.{call}")
     elif kind is Yields.TEXT:
         with scope.block(f"if counted and {source}:"):
@@ -116,7 +122,9 @@ def _sums(scope: FunctionScope, field: ProfileField, number: int, mapping: Mappi
 
 
 @contextmanager
-def _entry(scope: FunctionScope, field: ProfileField, arguments: tuple[Expression, ...], guard: str = "") -> Iterator[None]:
+def _entry(
+    scope: FunctionScope, field: ProfileField, arguments: tuple[Expression, ...], guard: str = ""
+) -> Iterator[None]:
     """Write the key and value of map(key, value) into `key` and `new`, for the statements that use them."""
     key, held = (value(scope, argument) for argument in arguments)
     convert = "to_int" if field.fold is FoldMode.SUMS else "to_text"

@@ -8,23 +8,23 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streams.mapping.syntax.check import yields
 from streams.mapping.conditions import spells_number
+from streams.mapping.functions import FUNCTIONS, Yields
+from streams.mapping.syntax.check import yields
 from streams.mapping.syntax.expressions import (
     All,
-    FunctionCall,
     Compare,
     Condition,
     Exists,
     Expression,
     Field,
+    FunctionCall,
     In,
     Literal,
     Not,
     Some,
     spell,
 )
-from streams.mapping.functions import FUNCTIONS, Yields
 
 _COMPARE = {"==": "equal({}, {})", "!=": "not equal({}, {})", "contains": "contains({}, {})"}
 

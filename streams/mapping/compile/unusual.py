@@ -9,8 +9,8 @@ from typing import Any
 from streams.mapping.conditions import has_value
 from streams.mapping.dates import EpochMillis
 from streams.mapping.fields import Fields
-from streams.mapping.kinds import texts_of, to_int, to_text
 from streams.mapping.fields.reference import Arrival
+from streams.mapping.kinds import texts_of, to_int, to_text
 
 Unconvertible = MutableSequence[str]
 

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from streams.mapping.syntax.check import kind_of, reducer_of
 from streams.mapping.dates import DAY_MS
-from streams.mapping.syntax.expressions import MappingError
-from streams.mapping.syntax.expressions import FunctionCall, Expression, Mapping, StreamMapping
 from streams.mapping.functions import FUNCTIONS, Reducer
 from streams.mapping.kinds import FieldKind
+from streams.mapping.syntax.check import kind_of, reducer_of
+from streams.mapping.syntax.expressions import Expression, FunctionCall, Mapping, MappingError, StreamMapping
 
 DEFAULT_CAPACITY = 1000
 """Entries of a set or map; an unbounded one would outgrow the broker's message limit one day."""
@@ -117,12 +116,23 @@ def fold_of(mapping: Mapping, key: Expression | None = None, capacity: int = DEF
 def _of_key(expression: Expression, key: Expression) -> FoldMode:
     if expression == key:
         return FoldMode.IDENTITY
-    of_same = isinstance(expression, FunctionCall) and isinstance(key, FunctionCall) and expression.arguments == key.arguments
-    return FoldMode.DOMAIN if of_same and isinstance(expression, FunctionCall) and expression.name == "emaildomain" else FoldMode.LATEST
+    of_same = (
+        isinstance(expression, FunctionCall) and isinstance(key, FunctionCall) and expression.arguments == key.arguments
+    )
+    return (
+        FoldMode.DOMAIN
+        if of_same and isinstance(expression, FunctionCall) and expression.name == "emaildomain"
+        else FoldMode.LATEST
+    )
 
 
 def _few_values(argument: Expression, mapping: Mapping, capacity: int) -> bool:
-    if mapping.capacity or mapping.keep_days or not isinstance(argument, FunctionCall) or argument.name not in FUNCTIONS:
+    if (
+        mapping.capacity
+        or mapping.keep_days
+        or not isinstance(argument, FunctionCall)
+        or argument.name not in FUNCTIONS
+    ):
         return False
     distinct = FUNCTIONS[argument.name].distinct
     return distinct is not None and distinct <= capacity

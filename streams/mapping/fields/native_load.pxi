@@ -69,7 +69,8 @@ cdef inline int is_same_number(object one, object other) except -1:
 
 cdef inline int is_date_of(object text, int64_t instant) except -1:
     cdef char data[32]
-    cdef Buffer to = Buffer(data, 0, 32)  # never grows: a date has 26 characters with its quotes
+    cdef Buffer to
+    to.data, to.size, to.room = &data[0], 0, 32  # never grows: a date has 26 characters with its quotes
     if type(text) is not str or not PyUnicode_IS_COMPACT_ASCII(text) or PyUnicode_GET_LENGTH(text) != 24:
         return 0
     put_date(&to, instant)

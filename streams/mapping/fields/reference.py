@@ -17,9 +17,9 @@ import orjson
 
 from schemas.identity import domain_of
 from streams.mapping.dates import EpochMillis, rfc3339
+from streams.mapping.fields.layout import FoldMode, Layout, ProfileField
 from streams.mapping.fields.stored import Hidden, Public, check_stored
 from streams.mapping.kinds import INT_MAX, INT_MIN, FieldKind
-from streams.mapping.fields.layout import FoldMode, Layout, ProfileField
 
 Arrival = int
 """A record's place in its topic, below its stream's rank."""
@@ -72,7 +72,9 @@ class Fields:
     def public_json(self) -> bytes | None:
         """Return what readers see as JSON; None where there is nothing."""
         if len(self._public) != self._in_order:
-            self._public = {field.name: self._public[field.name] for field in self._fields if field.name in self._public}
+            self._public = {
+                field.name: self._public[field.name] for field in self._fields if field.name in self._public
+            }
             self._in_order = len(self._public)
         # A copy, because orjson returns its whole work buffer: thousands of them wait to be written.
         return bytes(memoryview(orjson.dumps(self._public))) if self._public else None
@@ -249,9 +251,7 @@ def _trim_map(shown: dict[str, Any], times: dict[str, Any], capacity: int, oldes
         del shown[first], times[first]
 
 
-def merge_stored(
-    layout: Layout, fields: Fields, public: Public | None, hidden: Hidden | None, address: str
-) -> None:
+def merge_stored(layout: Layout, fields: Fields, public: Public | None, hidden: Hidden | None, address: str) -> None:
     """Fold another profile's two parts into `fields`, whose key is `address`: two profiles turned out to be one person's.
 
     Field by field the result is what folding the events of both would have given. Raises FieldsError, before anything

@@ -1,27 +1,35 @@
 """Mappings against the rules of the language: what is wrong is said before the first record, with its place."""
 
-from streams.mapping.syntax.expressions import MappingError
+from streams.mapping.functions import FUNCTIONS, REDUCERS, Reducer, Yields
+from streams.mapping.kinds import FieldKind
 from streams.mapping.syntax.expressions import (
     All,
-    FunctionCall,
     Compare,
     Condition,
     Exists,
     Expression,
     Field,
+    FunctionCall,
     In,
     Literal,
     Mapping,
+    MappingError,
     Not,
     Some,
     StreamMapping,
     spell,
 )
-from streams.mapping.functions import FUNCTIONS, REDUCERS, Reducer, Yields
-from streams.mapping.kinds import FieldKind
 
 _KINDS_OF: dict[Reducer, tuple[FieldKind, ...]] = {
-    Reducer.LATEST: (FieldKind.STRING, FieldKind.INT, FieldKind.NUMBER, FieldKind.DATE, FieldKind.SET, FieldKind.MAP, FieldKind.SUMS),
+    Reducer.LATEST: (
+        FieldKind.STRING,
+        FieldKind.INT,
+        FieldKind.NUMBER,
+        FieldKind.DATE,
+        FieldKind.SET,
+        FieldKind.MAP,
+        FieldKind.SUMS,
+    ),
     Reducer.COUNT: (FieldKind.INT, FieldKind.NUMBER),
     Reducer.SET: (FieldKind.SET,),
     Reducer.VALUECT: (FieldKind.SUMS,),

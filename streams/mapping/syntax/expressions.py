@@ -21,6 +21,19 @@ class TextPosition(NamedTuple):
 START = TextPosition(1, 1)
 
 
+class MappingError(ValueError):
+    """A mapping text or a set of mappings that cannot be used; the message names file, line and column."""
+
+    def __init__(self, problem: str, *, file: str = "<text>", at: TextPosition = START, expected: str = "") -> None:
+        self.problem = problem
+        self.file = file
+        self.line, self.column = at
+        self.expected = expected
+        """What could have stood there, in words; empty when the problem says it."""
+        hint = f"; expected {expected}" if expected else ""
+        super().__init__(f"{file}:{self.line}:{self.column}: {problem}{hint}")
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A field of the message; with a dot, first the field of that very name, then a path."""
@@ -213,16 +226,3 @@ def _is_bare(name: str) -> bool:
 
 def _operand(node: Expression) -> str:
     return f"({spell(node)})" if isinstance(node, Condition) else spell(node)
-
-
-class MappingError(ValueError):
-    """A mapping text or a set of mappings that cannot be used; the message names file, line and column."""
-
-    def __init__(self, problem: str, *, file: str = "<text>", at: TextPosition = START, expected: str = "") -> None:
-        self.problem = problem
-        self.file = file
-        self.line, self.column = at
-        self.expected = expected
-        """What could have stood there, in words; empty when the problem says it."""
-        hint = f"; expected {expected}" if expected else ""
-        super().__init__(f"{file}:{self.line}:{self.column}: {problem}{hint}")

@@ -8,24 +8,24 @@ from typing import Any
 from lark import Lark, Token, Transformer, Tree, v_args
 from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
 
-from streams.mapping.syntax.expressions import MappingError
+from streams.mapping.kinds import INT_MAX, INT_MIN, FieldKind, presentable
 from streams.mapping.syntax.expressions import (
     All,
-    FunctionCall,
     Compare,
     Exists,
     Expression,
     Field,
+    FunctionCall,
     In,
     Literal,
     Mapping,
+    MappingError,
     Not,
-    TextPosition,
     Some,
     StreamMapping,
+    TextPosition,
 )
 from streams.mapping.syntax.grammar import GRAMMAR, NAMES_OF_TOKENS
-from streams.mapping.kinds import INT_MAX, INT_MIN, FieldKind, presentable
 
 LONGEST_TEXT = 1 << 20
 """No mapping file is longer; more is a mistake, and would only take time."""

@@ -6,32 +6,21 @@ unusual is put to the contract itself.
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 import msgspec
 import orjson
 from pydantic import ValidationError
 
+from schemas.cm_user import FieldValue
 from schemas.dead_letter import Stage
+from schemas.envelope import Message as Contract
 from schemas.identity import MAX_KEY_BYTES
 from streams.batches import Record
-from streams.mapping.compile.compiler import CompiledStream, StreamMessage, YieldOne, compile_value, look_up
-from streams.mapping.dates import EPOCH, MILLISECOND, EpochMillis, in_range, parse_date
-from streams.mapping.syntax.expressions import Call, Field
-from streams.mapping.dates import read_instant
 from streams.mapping.catalog import CONTRACTS
-from streams.profile.folding.events import UNUSUAL, quick_check, quick_decoder, quick_shape
-
-
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, Required, TypedDict
-
-import msgspec
-
-from schemas.cm_user import FieldValue
-from schemas.envelope import Message as Contract
-from streams.mapping.compile.compiler import StreamMessage
-
+from streams.mapping.compile.compiler import CompiledStream, StreamMessage, YieldOne, compile_value, look_up
+from streams.mapping.dates import EPOCH, MILLISECOND, EpochMillis, in_range, parse_date, read_instant
+from streams.mapping.syntax.expressions import Field, FunctionCall
 
 LARGEST_MESSAGE = 1 << 18
 """Bytes; a larger one is no event of a person."""
@@ -70,7 +59,7 @@ class Reader:
         self._check = quick_check(contract) if contract else None
         self._tolerance = future_tolerance_ms
         self._keys: dict[str, bytes] = {}
-        argument = stream.mapping.key.arguments[0] if isinstance(stream.mapping.key, Call) else None
+        argument = stream.mapping.key.arguments[0] if isinstance(stream.mapping.key, FunctionCall) else None
         self._field = argument.name if isinstance(argument, Field) else ""
         self._address: YieldOne = compile_value(stream.mapping.key, attributes=stream.attributes)
         self._spelt = self._get_spelt(attributes=stream.attributes)

@@ -12,16 +12,15 @@ from typing import Any
 from schemas.cm_profile_change import ProfileChange
 from schemas.identity import digest_of, key_of, normalise_email
 from streams.batches import Output
-from streams.profile.folding.counted_ids import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen
 from streams.mapping.catalog import Catalog
 from streams.mapping.compile.compiler import FoldMessage
 from streams.mapping.dates import EpochMillis, rfc3339
+from streams.profile.folding.counted_ids import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen
 from streams.profile.folding.events import ProfileEvent, Reader
-from streams.profile.folding.transfers import Transfers
-from streams.profile.folding.moves import Move, output
-from streams.profile.folding.row import Profile, ProfileCodec, AddressHistory
 from streams.profile.folding.fold import MINUTE_MS, BatchEffects, Topics
-
+from streams.profile.folding.moves import Move, output
+from streams.profile.folding.row import AddressHistory, Profile, ProfileCodec
+from streams.profile.folding.transfers import Transfers
 
 MINUTE_MS = 60_000
 
@@ -97,7 +96,9 @@ class ProfileFold:
         }
         self._moves = Transfers(self, catalog.layout, topics, id_cap)
 
-    def events(self, profile: Profile, address: str, stream: StreamFold, events: Sequence[ProfileEvent], effects: BatchEffects) -> bool:
+    def events(
+        self, profile: Profile, address: str, stream: StreamFold, events: Sequence[ProfileEvent], effects: BatchEffects
+    ) -> bool:
         """Fold new events of one stream, in offset order; True when the row must be written."""
         if self._erased and not profile.fields:
             self._recall_erasure(profile, address)
@@ -145,7 +146,9 @@ class ProfileFold:
         """
         return self._moves.apply(profile, move, effects, now_ms)
 
-    def _event(self, profile: Profile, address: str, stream: StreamFold, event: ProfileEvent, effects: BatchEffects) -> bool:
+    def _event(
+        self, profile: Profile, address: str, stream: StreamFold, event: ProfileEvent, effects: BatchEffects
+    ) -> bool:
         """One event, with everything that is rare: former addresses, erasure, changes told."""
         record, history = event.record, profile.history
         event_id = event.event_id or f"{stream.name}:{effects.partition}:{record.offset}"
@@ -203,7 +206,9 @@ class ProfileFold:
             known_as = event_id or f"{stream.name}:{effects.partition}:{event.record.offset}"
             self._leave(address, event.old_email, event.ms, known_as, effects)
         if changed and self._topics.changes:
-            effects.outputs += self._change_records(self._topics.changes, profile, before, address, stream, event, effects)
+            effects.outputs += self._change_records(
+                self._topics.changes, profile, before, address, stream, event, effects
+            )
         return changed
 
     def _change_records(
@@ -236,4 +241,6 @@ class ProfileFold:
         """Ask the owner of a former address for the profile."""
         former = normalise_email(old) if isinstance(old, str) else None
         if former is not None and former != address:
-            effects.outputs.append(output(self._topics.moves, Move("leave", f"move:{event_id}", former, ms, to=address)))
+            effects.outputs.append(
+                output(self._topics.moves, Move("leave", f"move:{event_id}", former, ms, to=address))
+            )

@@ -111,4 +111,6 @@ def _ways(history: AddressHistory) -> list[Any]:
 
 def _read_ways(said: list[Any]) -> AddressHistory:
     to, came_from, moving, erased_at = said
-    return AddressHistory([(at, address) for at, address in to], came_from, OutgoingTransfer(*moving) if moving else None, erased_at)
+    return AddressHistory(
+        [(at, address) for at, address in to], came_from, OutgoingTransfer(*moving) if moving else None, erased_at
+    )

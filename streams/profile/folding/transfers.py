@@ -6,13 +6,13 @@ from schemas.cm_profile_change import ErasureReceipt
 from schemas.identity import digest_of
 from streams.batches import Output, StoredRecord
 from streams.delivery import commands
-from streams.profile.folding.counted_ids import both, entry, fingerprint, remember, seen
 from streams.mapping.dates import EpochMillis, rfc3339
-from streams.mapping.fields.stored import join
 from streams.mapping.fields.layout import Layout
-from streams.profile.folding.moves import Move, output, profile_to_json, profile_from_json
-from streams.profile.folding.row import OutgoingTransfer, Profile, AddressHistory
+from streams.mapping.fields.stored import join
+from streams.profile.folding.counted_ids import both, entry, fingerprint, remember, seen
 from streams.profile.folding.fold import MINUTE_MS, BatchEffects, Topics
+from streams.profile.folding.moves import Move, output, profile_from_json, profile_to_json
+from streams.profile.folding.row import AddressHistory, OutgoingTransfer, Profile
 
 if TYPE_CHECKING:
     from streams.profile.folding.fold import ProfileFold
@@ -87,7 +87,11 @@ class Transfers:
             return False
         if self._passed_on(profile, move, effects):
             return False
-        if profile.history is not None and profile.history.erased_at is not None and move.at <= profile.history.erased_at:
+        if (
+            profile.history is not None
+            and profile.history.erased_at is not None
+            and move.at <= profile.history.erased_at
+        ):
             effects.dropped_erased += 1
             return False
         public, hidden, ids, came_from = profile_from_json(move.profile or {})
@@ -135,7 +139,11 @@ class Transfers:
     def _erase(self, profile: Profile, move: Move, effects: BatchEffects, now_ms: EpochMillis) -> bool:
         history = profile.history or AddressHistory()
         known = bool(profile.fields or history.to or history.came_from or history.transfer)
-        others = [*history.came_from, *(to for _, to in history.to), *([history.transfer.to] if history.transfer else [])]
+        others = [
+            *history.came_from,
+            *(to for _, to in history.to),
+            *([history.transfer.to] if history.transfer else []),
+        ]
         visited = {*move.visited, move.email}
         for other in dict.fromkeys(others):
             if other not in visited:

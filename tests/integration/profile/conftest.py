@@ -15,9 +15,9 @@ import pytest
 
 from connectors.kafka.settings import KafkaSettings
 from streams.mapping.catalog import DEFAULT_DIRECTORY
-from streams.profile.worker import ProfileWorker
 from streams.profile.rebuild import Rebuild
 from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker
 from streams.settings import StreamsSettings
 from tests import kafka_io
 

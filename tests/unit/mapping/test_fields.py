@@ -12,7 +12,7 @@ from streams.mapping.catalog import read_catalog
 from streams.mapping.dates import FIRST, LAST
 from streams.mapping.fields import COMPILED
 from streams.mapping.kinds import INT_MAX, INT_MIN
-from tests.unit.mapping.kinds import KINDS, MODULES
+from tests.unit.mapping.twins import KINDS, MODULES
 
 LAYOUT = read_catalog(
     [

@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.mapping.catalog import read_catalog
-from streams.mapping.syntax.check import check_mapping, check_stream
-from streams.mapping.syntax.expressions import MappingError
-from streams.mapping.syntax.expressions import spell
 from streams.mapping.kinds import FieldKind
+from streams.mapping.syntax.check import check_mapping, check_stream
+from streams.mapping.syntax.expressions import MappingError, spell
 from streams.mapping.syntax.parse import DEEPEST, LONGEST_TEXT, parse_mapping, parse_stream
 
 SMALL = """

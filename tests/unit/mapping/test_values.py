@@ -3,11 +3,19 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streams.mapping import conditions, kinds
 
 from schemas.identity import lower, normalise_email
-from streams.domain.mapping import conditions, kinds
-from streams.mapping.dates import FIRST, LAST, hour_of_day, hour_of_week, parse_date, rfc3339, year_and_month
-from streams.mapping.dates import read_instant
+from streams.mapping.dates import (
+    FIRST,
+    LAST,
+    hour_of_day,
+    hour_of_week,
+    parse_date,
+    read_instant,
+    rfc3339,
+    year_and_month,
+)
 from streams.mapping.functions import host_and_path, text_bytes
 
 

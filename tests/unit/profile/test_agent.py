@@ -10,8 +10,7 @@ from schemas.identity import key_of
 from streams.batches import Batch, Metrics, Row, Source, StoredRecord
 from streams.profile import agent as under_test
 from streams.profile.agent import ProfileAgent
-from streams.profile.folding.fold import ProfileFold
-from streams.profile.folding.fold import Topics
+from streams.profile.folding.fold import ProfileFold, Topics
 from tests.unit.profile.test_sabotage import ADDED, LIMIT, KilledError, Shelf
 from tests.unit.profile.worlds import ARRIVED, activity
 

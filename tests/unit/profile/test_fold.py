@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from schemas.identity import key_of
 from streams.batches import StoredRecord
 from streams.mapping.catalog import read_catalog
-from streams.profile.folding.fold import ProfileFold
-from streams.profile.folding.fold import BatchEffects, Topics
+from streams.profile.folding.fold import BatchEffects, ProfileFold, Topics
 from tests.unit.profile.worlds import ARRIVED, World, activity
 
 ADDRESS = "a@x.com"

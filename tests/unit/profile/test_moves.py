@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.identity import key_of
-from streams.profile.folding.moves import Move, output, read_move
 from streams.profile.folding.fold import Topics
+from streams.profile.folding.moves import Move, output, read_move
 from tests.unit.profile.worlds import World, activity
 
 A, B, C = "a@x.com", "b@x.com", "c@x.com"

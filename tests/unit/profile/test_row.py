@@ -4,10 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.profile.folding.counted_ids import ENTRY_BYTES, KEPT_ANYWAY, WINDOW_MINUTES, both, entry, fingerprint, remember, seen
 from streams.mapping.catalog import read_catalog
 from streams.mapping.fields import Fields, Shape
-from streams.profile.folding.row import OutgoingTransfer, Profile, ProfileCodec, AddressHistory, WrongMappingError
+from streams.profile.folding.counted_ids import (
+    ENTRY_BYTES,
+    KEPT_ANYWAY,
+    WINDOW_MINUTES,
+    both,
+    entry,
+    fingerprint,
+    remember,
+    seen,
+)
+from streams.profile.folding.row import AddressHistory, OutgoingTransfer, Profile, ProfileCodec, WrongMappingError
 
 VERSION = "0123456789abcdef"
 LAYOUT = read_catalog(

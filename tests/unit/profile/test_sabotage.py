@@ -14,11 +14,10 @@ from streams.batches import Batch, Metrics, Output, Row, Source, StoredRecord
 from streams.batches.folding import ReadyRow, seal
 from streams.batches.rows import decode_hidden
 from streams.mapping.catalog import Catalog, read_catalog
-from streams.profile.folding import fold, transfers
 from streams.profile.agent import ProfileAgent
-from streams.profile.folding.fold import ProfileFold
+from streams.profile.folding import fold
+from streams.profile.folding.fold import ProfileFold, Topics
 from streams.profile.folding.row import Profile
-from streams.profile.folding.fold import Topics
 from tests.unit.profile.worlds import ARRIVED, CATALOG, World, activity
 
 A, B = "a@x.com", "b@x.com"

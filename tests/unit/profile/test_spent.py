@@ -14,10 +14,9 @@ from streams.batches.folding import seal
 from streams.batches.rows import decode_hidden
 from streams.mapping.fields import Fields
 from streams.profile.agent import ProfileAgent
-from streams.profile.folding.fold import ProfileFold
 from streams.profile.folding.events import ORIGIN_HEADER
-from streams.profile.folding.row import Profile, AddressHistory
-from streams.profile.folding.fold import Topics
+from streams.profile.folding.fold import ProfileFold, Topics
+from streams.profile.folding.row import AddressHistory, Profile
 from tests.unit.profile.test_row import CODEC, SHAPE, counted
 from tests.unit.profile.test_sabotage import LIMIT, Shelf
 from tests.unit.profile.worlds import ARRIVED, CATALOG, activity

@@ -7,11 +7,9 @@ from typing import Any
 
 from schemas.identity import key_of
 from streams.batches import StoredRecord
-from streams.mapping.catalog import Catalog
-from streams.mapping.catalog import load_catalog
-from streams.profile.folding.fold import ProfileFold
+from streams.mapping.catalog import Catalog, load_catalog
+from streams.profile.folding.fold import BatchEffects, ProfileFold, Topics
 from streams.profile.folding.moves import read_move
-from streams.profile.folding.fold import BatchEffects, Topics
 
 CATALOG: Catalog = load_catalog()
 TOPICS = Topics("moves", "erasures")

@@ -2,12 +2,13 @@
 
 import pytest
 
-from streams.domain.mapping import fields, merge
+from streams.mapping import fields
+from streams.mapping.fields import reference
 
-MODULES = [merge]
+MODULES = [reference]
 if fields.COMPILED:
-    from streams.domain.mapping import compact
+    from streams.mapping.fields import native
 
-    MODULES.append(compact)
+    MODULES.append(native)
 
 KINDS = pytest.mark.parametrize("kind", MODULES, ids=[module.__name__.rpartition(".")[2] for module in MODULES])
