@@ -127,7 +127,9 @@ class Takeover:
             store = PartitionStore(path, self._options)
         cache: RowCache[Any] = RowCache(self._settings.cache_rows, self._settings.cache_bytes)
         topic_id = self.facts[table.changelog].topic_id
-        return Holding(partition, generation, store, topic_id, table.codec, table.index, cache)
+        return Holding(
+            partition, generation, store, topic_id, table.codec, table.index, cache, table.changelog, table.sources
+        )
 
     def close(self, partitions: Iterable[int] | None = None) -> None:
         """Close the stores of these partitions, or of all. Blocking."""

@@ -1,13 +1,14 @@
 """`cm_user`, `cm_activity`, added streams and moves -> `cm_profile`: effects in an order that a crash cannot hurt.
 
-    1 what cannot be used is kept as a dead letter                 \
-    2 records under another key, moves and changes go out           | (by the table's write, in this order)
+    1 what cannot be used is published as a dead letter            \
+    2 records under another key, moves and changes are published    | (by the table's write, in this order)
     3 changed rows are in the changelog, which is the profile topic |
     4 then in the store                                            /
     5 the range settles
 
-A crash before 3 replays the records: what went out may go out again in the same words, and is known by its id. From 3
-on the rows know the records. Rows that did not change are not written: folding into them again changes nothing either.
+A crash before 3 replays the records: what was published may be published again, the same bytes, and is known by its id.
+From 3 on the rows know the records. Rows that did not change are not written: folding into them again changes nothing
+either.
 """
 
 import asyncio
@@ -24,14 +25,15 @@ from streams.profile.folding.events import ORIGIN_HEADER, ProfileEvent, Unusable
 from streams.profile.folding.fold import BatchEffects, ProfileFold, StreamFold
 from streams.profile.folding.moves import Move, read_move
 from streams.profile.folding.row import Profile
+from streams.profile.folding.transfers import Transfers
 
 log = structlog.get_logger(__name__)
 
-SHARE = 500
-"""Profiles folded at a stretch, before others get their turn. Each is read, folded and encoded in one go: its many
+ROWS_AT_ONCE = 500
+"""Profiles folded before other tasks of the loop run. Each is read, folded and encoded in one go: its many
 small objects and its messages are fetched into the processor's cache once."""
 WRITTEN_AT_ONCE = 500
-"""Profiles from which on they are written, though the batch is not done: each stands encoded in memory until then, in
+"""Profiles from which on they are written, though the batch is not done: each is kept encoded in memory until then, in
 every partition that is worked on. Fewer, and the wait for the broker shows."""
 
 
@@ -43,6 +45,7 @@ class ProfileAgent:
     ) -> None:
         self._table = table
         self._fold = fold
+        self._transfers = Transfers(fold)
         self._metrics = metrics
         self._partitions = partitions
         self._max_row_bytes = max_row_bytes
@@ -54,11 +57,11 @@ class ProfileAgent:
         ready: list[ReadyRow[Profile]] = []
         suspects: list[bytes] = []
         keys, wants = list(by_key), self._table.wants(batch.partition)
-        for start in range(0, len(keys), SHARE):
-            rows = await self._table.read(batch.partition, keys[start : start + SHARE])
+        for start in range(0, len(keys), ROWS_AT_ONCE):
+            rows = await self._table.read(batch.partition, keys[start : start + ROWS_AT_ONCE])
             for key, row in rows.items():
                 events = self._read(batch, stream, key, by_key[key], effects)
-                told = len(effects.outputs)
+                outputs = len(effects.outputs)
                 try:
                     if self._fold_row(row, batch, stream, events, effects):
                         ready.append(self._table.seal(batch, row))
@@ -67,14 +70,14 @@ class ProfileAgent:
                 except Exception as error:
                     if not isinstance(error, RowTooLarge):
                         log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
-                    del effects.outputs[told:]
+                    del effects.outputs[outputs:]
                     suspects.append(key)
             if len(ready) >= WRITTEN_AT_ONCE:
                 await self._write(batch, ready, effects)
                 ready = []
             await asyncio.sleep(0)
         if suspects:
-            ready += await self._one_by_one(batch, stream, by_key, suspects, effects)
+            ready += await self._fold_singly(batch, stream, by_key, suspects, effects)
         await self._write(batch, ready, effects)
         self._count(effects, batch)
 
@@ -118,7 +121,7 @@ class ProfileAgent:
             if owner == key:
                 events.append(event)
             else:
-                self._send_home(batch, owner, record, effects)
+                self._rekey(batch, owner, record, effects)
         return events
 
     def _fold_row(
@@ -126,9 +129,9 @@ class ProfileAgent:
     ) -> bool:
         """Fold one profile's events; True when it changed."""
         key = row.key
-        if not row.exists and partition_of(key, self._partitions) != batch.partition:  # else judged when it was made
+        if not row.exists and partition_of(key, self._partitions) != batch.partition:  # else checked when it was made
             for event in events:
-                self._send_home(batch, key, event.record, effects)
+                self._rekey(batch, key, event.record, effects)
             return False
         position = row.position(batch.source)
         if position >= batch.first:
@@ -136,7 +139,7 @@ class ProfileAgent:
         return bool(events) and self._fold.events(row.data, key.decode(), stream, events, effects)
 
     async def _write(self, batch: Batch, ready: Sequence[ReadyRow[Profile]], effects: BatchEffects) -> None:
-        """Write what was folded so far; after a crash these rows know their records, and the others' come again."""
+        """Write what was folded so far; after a crash only the records of the others are replayed."""
         batch.refused.sort(key=lambda letter: letter.record.offset)
         await self._table.write_sealed(batch, ready, effects.outputs)
         effects.outputs.clear()
@@ -145,7 +148,7 @@ class ProfileAgent:
         value, state = self._fold.codec.encode(row.data)
         outputs = len(effects.outputs)
         try:
-            changed = self._fold.move(row.data, move, effects, record.timestamp)
+            changed = self._transfers.apply(row.data, move, effects, record.timestamp)
             seal(row, self._fold.codec, self._max_row_bytes)
         except (ValueError, KeyError, TypeError, UnusableRecord, RowTooLarge) as error:
             row.data = self._fold.codec.decode(row.key, value, state)
@@ -154,13 +157,13 @@ class ProfileAgent:
             return False
         return changed
 
-    def _send_home(self, batch: Batch, key: bytes, record: Record, effects: BatchEffects) -> None:
+    def _rekey(self, batch: Batch, key: bytes, record: Record, effects: BatchEffects) -> None:
         """Publish a record again under its person's key, in that key's partition."""
         origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
         effects.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
         self._metrics.count("profiles_rekeyed_total", topic=batch.topic)
 
-    async def _one_by_one(
+    async def _fold_singly(
         self,
         batch: Batch,
         stream: StreamFold,

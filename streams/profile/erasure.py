@@ -1,4 +1,4 @@
-"""Who was erased: asked for by the CLI, done by the owner of the profile, remembered by digest only."""
+"""Erasures: requested by the CLI, done by the owner of the profile, remembered by digest only."""
 
 import asyncio
 import time
@@ -15,13 +15,13 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile_change import ErasureReceipt
 from schemas.identity import digest_of
 from streams.mapping.dates import EpochMillis, read_instant
-from streams.profile.folding.moves import Move, output
+from streams.profile.folding.moves import Move, move_output
 
 log = structlog.get_logger(__name__)
 
 
 class Erased(Mapping[str, EpochMillis]):
-    """Digest of an address -> when its erasure was asked for. Input topics keep their records, so whoever reads them
+    """Digest of an address -> when its erasure was requested. Input topics keep their records, so whoever reads them
     again (a rebuild, an import of history) has to know whom not to bring back."""
 
     def __init__(self, kafka: KafkaSettings, topic: str) -> None:
@@ -33,11 +33,11 @@ class Erased(Mapping[str, EpochMillis]):
 
     async def follow(self) -> None:
         """Hold the receipts for as long as the worker runs."""
-        async with CompactedTopic(self._kafka, self._topic, self._take):
+        async with CompactedTopic(self._kafka, self._topic, self._receive):
             self.known.set()
             await asyncio.Event().wait()
 
-    def _take(self, record: ConsumedRecord) -> None:
+    def _receive(self, record: ConsumedRecord) -> None:
         try:
             receipt = ErasureReceipt.from_bytes(record.value or b"")
         except ValidationError:
@@ -60,7 +60,7 @@ class Erased(Mapping[str, EpochMillis]):
 
 
 class NoReceiptError(RuntimeError):
-    """No worker has answered in time; the request stands, and is done as soon as one runs."""
+    """No worker has answered in time; the request stays in the topic, and is carried out as soon as one runs."""
 
 
 async def erase(kafka: KafkaSettings, email: str, timeout_seconds: float) -> ErasureReceipt:
@@ -68,20 +68,20 @@ async def erase(kafka: KafkaSettings, email: str, timeout_seconds: float) -> Era
     names = kafka.names()
     request_id = uuid4().hex
     move = Move("erase", request_id, email, time.time_ns() // 1_000_000)
-    record = output(names["cm_profile_moves"], move)
+    request = move_output(names["cm_profile_moves"], move)
     receipt: asyncio.Future[ErasureReceipt] = asyncio.get_running_loop().create_future()
 
-    def take(told: ConsumedRecord) -> None:
-        if told.key == request_id.encode() and told.value and not receipt.done():
-            said = ErasureReceipt.from_bytes(told.value)
-            if said.email_sha256 == digest_of(email):
-                receipt.set_result(said)
+    def receive(record: ConsumedRecord) -> None:
+        if record.key == request_id.encode() and record.value and not receipt.done():
+            answer = ErasureReceipt.from_bytes(record.value)
+            if answer.email_sha256 == digest_of(email):
+                receipt.set_result(answer)
 
     async with (
-        CompactedTopic(kafka, names["cm_erasures"], take),
+        CompactedTopic(kafka, names["cm_erasures"], receive),
         AsyncProducer(kafka, "erase") as producer,
     ):
-        await producer.publish(record.topic, record.key, record.value)
+        await producer.publish(request.topic, request.key, request.value)
         try:
             return await asyncio.wait_for(receipt, timeout_seconds)
         except TimeoutError:

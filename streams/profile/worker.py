@@ -1,4 +1,4 @@
-"""The profile aggregator: the parts, put together. No logic."""
+"""The profile aggregator: the parts, put together. No rules."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,8 +45,8 @@ class ProfileWorker:
         beside: str = "",
         **overrides: Any,
     ) -> None:
-        """`beside`: a suffix of the topics to build into, for a rebuild beside the running aggregator; it tells nobody
-        of changes and keeps no dead letters, which the running one has kept. `overrides` go into the batch settings.
+        """`beside`: a suffix of the topics to build into, for a rebuild beside the running aggregator; it publishes
+        no changes and no dead letters, which the running one has published. `overrides` go into the batch settings.
         """
         names = kafka.names()
         self.names = names
@@ -58,7 +58,9 @@ class ProfileWorker:
         self.erased = Erased(kafka, topics.erasures)
         self._beside = bool(beside)
         self.app = BatchApp(
-            batch_settings(streams, kafka, profile, **overrides), dead_letters=self._keep, misplaced=self._keep
+            batch_settings(streams, kafka, profile, **overrides),
+            dead_letters=self._publish_dead_letters,
+            misplaced=self._publish_dead_letters,
         )
         self.fold = ProfileFold(
             self.catalog,
@@ -86,7 +88,7 @@ class ProfileWorker:
         for name, topic in self.sources.items():
             self.app.agent(topic)(_folding(self.agent, self.fold.streams[name]))
         self.app.agent(topics.moves)(self.agent.moves)
-        self.app.on_assigned(self._may_go_on)
+        self.app.on_assigned(self._check_assigned)
         self.app.service(self.erased.follow)
         self.server = ProfileServer(
             self.table,
@@ -112,25 +114,27 @@ class ProfileWorker:
         await self.server.stop()
 
     def _owner_of(self, partition: int) -> str | None:
-        """The URL of the worker that owns a partition, as Faust's assignor told every member."""
+        """The URL of the worker that owns a partition, as Faust's assignor published it to every member."""
         topic = next(iter(self.sources.values()))
         for url, topics in self.app.faust.assignor.external_topics_metadata().items():
             if partition in topics.get(topic, ()):
                 return str(url)
         return None
 
-    async def _may_go_on(self, partition: int, generation: int) -> None:
-        """Know who was erased, and refuse profiles that other mappings made: decoding one raises WrongMappingError."""
+    async def _check_assigned(self, partition: int, generation: int) -> None:
+        """Wait for the receipts of erasures, and refuse profiles of other mappings: reading one raises WrongMappingError."""
         await self.erased.known.wait()
         async for _rows in self.table.scan(partition, step=1):
             break
 
-    async def _keep(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep refused records: bytes untouched, headers say why and from where."""
+    async def _publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Publish refused records: bytes untouched, headers with the reason and the position."""
         if self._beside:
             return
         now = rfc3339(datetime.now(UTC))
-        await self.app.producer.publish_all([_dead(self.names.dead_letters(it.topic), it, now) for it in letters])
+        await self.app.producer.publish_all(
+            [_dead(self.names.dead_letters(letter.topic), letter, now) for letter in letters]
+        )
 
 
 def catalog_of(profile: ProfileSettings) -> Catalog:

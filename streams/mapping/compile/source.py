@@ -1,7 +1,7 @@
 """Python source for values and conditions: the compiler's lower half.
 
-A `FunctionScope` writes statements and remembers which expression is already in which variable, so that every input is read
-once and every value computed once. Values are None where there is no value.
+A `FunctionScope` writes statements and remembers which expression is already in which variable, so that every input is
+read once and every value computed once. Values are None where there is no value.
 """
 
 import re

@@ -129,7 +129,7 @@ class Fields:
     def insert(self, number: int, text: Any, ms: EpochMillis) -> bool:
         """Add a text that is not empty to a set; False when it is no text at all.
 
-        A full set evicts the text that was not seen for longest, and every set those that are older than its field keeps.
+        A full set evicts the text that was not seen for longest, and any set those older than its field keeps.
         """
         if text.__class__ is not str:
             return False
@@ -252,7 +252,7 @@ def _trim_map(shown: dict[str, Any], times: dict[str, Any], capacity: int, oldes
 
 
 def merge_stored(layout: Layout, fields: Fields, public: Public | None, hidden: Hidden | None, address: str) -> None:
-    """Fold another profile's two parts into `fields`, whose key is `address`: two profiles turned out to be one person's.
+    """Fold another profile's two parts into `fields`, whose key is `address`: both are one person's.
 
     Field by field the result is what folding the events of both would have given. Raises FieldsError, before anything
     is folded, for parts that fields of this layout have not written.

@@ -1,7 +1,7 @@
 """Records -> messages that can be folded, or the reason why not.
 
-Most messages are what our own connectors write: those are decoded and checked in one go (see `quick`). Whatever is
-unusual is put to the contract itself.
+Most messages are what our own connectors write: those are decoded and checked in one go (see `quick_decoder`).
+Whatever is unusual is validated by the contract itself.
 """
 
 from collections.abc import Callable
@@ -97,14 +97,14 @@ class Reader:
         return key, ProfileEvent(message, ms, event_id, echo is not True, old_email, record)
 
     def _get_spelt(self, *, attributes: bool) -> Callable[[StreamMessage], Any]:
-        """A function that tells how a message spells the address, where one field holds it."""
+        """A function that returns how a message spells the address, where one field holds it."""
         field = self._field
         if not field:
             return lambda message: None
         return attrgetter(field) if attributes else lambda message: look_up(message, field)
 
     def _unusual(self, value: bytes, record: Record) -> tuple[StreamMessage, EpochMillis]:
-        """A message that has to be seen as it was written, or whose contract has to be asked; and its time."""
+        """A message that has to be seen as it was written, or which the contract has to validate; and its time."""
         try:
             message = orjson.loads(value)
         except orjson.JSONDecodeError as error:
@@ -116,11 +116,11 @@ class Reader:
         if self._contract is None:
             times = (at, _loose_instant(given), in_range(record.timestamp))
             return message, next((ms for ms in times if ms is not None), 0)
-        if at is None or not self._surely_valid(value):
+        if at is None or not self._is_quickly_valid(value):
             try:
                 checked = self._contract.model_validate_json(value)
             except ValidationError as error:
-                raise UnusableRecord(Stage.SCHEMA, _told(error)) from None
+                raise UnusableRecord(Stage.SCHEMA, _faults_of(error)) from None
             if at is None:
                 at = in_range((checked.at - EPOCH) // MILLISECOND)
         if at is None:
@@ -132,8 +132,8 @@ class Reader:
         shape: Any = self._shape
         return shape(**{name: message.get(name) for name in shape.__struct_fields__})
 
-    def _surely_valid(self, value: bytes) -> bool:
-        """Whether a quick look shows that the contract is kept."""
+    def _is_quickly_valid(self, value: bytes) -> bool:
+        """Whether the quick decoder accepts it; when not, the contract may all the same."""
         if self._decode is not None or self._check is None:
             return False
         try:
@@ -164,7 +164,7 @@ def _loose_instant(given: Any) -> EpochMillis | None:
     return parse_date(str(given))
 
 
-def _told(error: ValidationError) -> str:
+def _faults_of(error: ValidationError) -> str:
     """What is wrong, without the value: it may be anything."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'message'}: {fault['msg']}" for fault in faults[:5])

@@ -1,11 +1,11 @@
-"""Events and moves into one profile: pure, and the same whatever is repeated, late or comes twice.
+"""Events into one profile, and what a batch comes to beside the rows. Pure, and the same whatever is late or repeated.
 
-An event that was counted before is folded once more without counting: sets, maps and times do not mind, and when the
-same unsubscribe is told by webhook and by report, the profile keeps what either of them knows.
+An event that was counted before is folded again without counting: sets, maps and times do not change by it, and when
+the same unsubscribe is reported by webhook and by report, the profile keeps what either of them has.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,19 +17,17 @@ from streams.mapping.compile.compiler import FoldMessage
 from streams.mapping.dates import EpochMillis, rfc3339
 from streams.profile.folding.counted_ids import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen
 from streams.profile.folding.events import ProfileEvent, Reader
-from streams.profile.folding.fold import MINUTE_MS, BatchEffects, Topics
-from streams.profile.folding.moves import Move, output
+from streams.profile.folding.moves import Move, move_output
 from streams.profile.folding.row import AddressHistory, Profile, ProfileCodec
-from streams.profile.folding.transfers import Transfers
 
 MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Where outputs go, by their names in use; None: they are not told.
+    """Where outputs go, by the topics' names in use; None: they are not published.
 
-    `memberships` tells the export's table of erasures.
+    `memberships` has the commands for the export's table, which learns of erasures from there.
     """
 
     moves: str
@@ -54,7 +52,7 @@ class BatchEffects:
     """Moves whose rows were frozen in this batch: that is not durable yet."""
 
 
-_RANK = 1 << 48
+STREAM_RANK = 1 << 48
 """A stream's rank stands above its offsets in an arrival: within a stream the later record wins a tie."""
 _BEFORE_ALL = -1
 """Arrival of an event that was counted already: whatever is there keeps its place on equal times."""
@@ -73,7 +71,7 @@ class StreamFold:
 
 
 class ProfileFold:
-    """Folds whatever concerns one profile."""
+    """Folds the events of one profile; transfers and erasures are folded by `transfers`."""
 
     def __init__(
         self,
@@ -85,16 +83,15 @@ class ProfileFold:
         erased: Mapping[str, EpochMillis] | None = None,
     ) -> None:
         """`erased`: digests of erased addresses (see `erasures`) and when; live, so it may grow."""
-        self._layout = catalog.layout
-        self._topics = topics
-        self._cap = id_cap
+        self.layout = catalog.layout
+        self.topics = topics
+        self.id_cap = id_cap
         self._erased = {} if erased is None else erased
         self.codec = ProfileCodec(catalog.version, catalog.layout)
         self.streams = {
             name: StreamFold(name, rank, compiled.fold, Reader(compiled, future_tolerance_ms))
             for rank, (name, compiled) in enumerate(catalog.streams.items())
         }
-        self._moves = Transfers(self, catalog.layout, topics, id_cap)
 
     def events(
         self, profile: Profile, address: str, stream: StreamFold, events: Sequence[ProfileEvent], effects: BatchEffects
@@ -102,12 +99,12 @@ class ProfileFold:
         """Fold new events of one stream, in offset order; True when the row must be written."""
         if self._erased and not profile.fields:
             self._recall_erasure(profile, address)
-        if profile.history is not None or self._topics.changes is not None:
+        if profile.history is not None or self.topics.changes is not None:
             changed = [self._event(profile, address, stream, event, effects) for event in events]
             return any(changed)
         changed_any = False
         fields, fold, refused = profile.fields, stream.fold, effects.unconvertible
-        base, ids = stream.rank * _RANK, profile.ids
+        base, ids = stream.rank * STREAM_RANK, profile.ids
         prints = prints_of(ids) if len(events) >= _MANY_EVENTS and len(ids) >= _LONG_IDS else None
         fresh: dict[bytes, bytes] = {}
         for event in events:
@@ -126,33 +123,26 @@ class ProfileFold:
                     fresh[mark] = entry(mark, record.timestamp // MINUTE_MS)
             if event.old_email is not None:
                 known_as = event_id or f"{stream.name}:{effects.partition}:{record.offset}"
-                self._leave(address, event.old_email, ms, known_as, effects)
+                self._request_transfer(address, event.old_email, ms, known_as, effects)
         if fresh:
-            profile.ids, early = remember(ids, b"".join(fresh.values()), self._cap)
+            profile.ids, early = remember(ids, b"".join(fresh.values()), self.id_cap)
             effects.forgotten_early += early
         return changed_any
 
     def _recall_erasure(self, profile: Profile, address: str) -> None:
-        """An address without a profile may be an erased person's, whose row is long gone."""
+        """An address without a profile may be an erased person's, whose tombstone has been compacted away."""
         erased_at = self._erased.get(digest_of(address))
         if erased_at is not None:
             profile.history = profile.history or AddressHistory()
             profile.history.erased_at = max(erased_at, profile.history.erased_at or erased_at)
 
-    def move(self, profile: Profile, move: Move, effects: BatchEffects, now_ms: EpochMillis) -> bool:
-        """Apply one record of the moves topic; True when the row must be written. Raises ValueError for a bad one.
-
-        `now_ms` is the record's timestamp, so that a replay decides as the first run did.
-        """
-        return self._moves.apply(profile, move, effects, now_ms)
-
     def _event(
         self, profile: Profile, address: str, stream: StreamFold, event: ProfileEvent, effects: BatchEffects
     ) -> bool:
-        """One event, with everything that is rare: former addresses, erasure, changes told."""
+        """One event, with everything that is rare: former addresses, erasure, published changes."""
         record, history = event.record, profile.history
         event_id = event.event_id or f"{stream.name}:{effects.partition}:{record.offset}"
-        arrival = stream.rank * _RANK + record.offset
+        arrival = stream.rank * STREAM_RANK + record.offset
         if history is not None:
             if history.erased_at is not None and event.ms <= history.erased_at:
                 effects.dropped_erased += 1
@@ -171,7 +161,7 @@ class ProfileFold:
                     timestamp=record.timestamp,
                     arrival=arrival,
                 )
-                effects.outputs.append(output(self._topics.moves, follow))
+                effects.outputs.append(move_output(self.topics.moves, follow))
                 effects.forwarded += 1
                 return False
         return self.fold_event(profile, address, stream, event, event.event_id, arrival, effects)
@@ -186,28 +176,28 @@ class ProfileFold:
         arrival: int,
         effects: BatchEffects,
     ) -> bool:
-        """Fold one event, and tell the changes when somebody wants to know them."""
-        before = profile.fields.public() if self._topics.changes else {}
+        """Fold one event, and publish the changes where a topic for them is set; True when the row must be written."""
+        before = profile.fields.public() if self.topics.changes else {}
         mark = None if event_id is None else fingerprint(event_id)
         again = mark is not None and seen(profile.ids, mark)
-        if again and profile.history is not None and profile.history.to:
-            effects.repeated += 1  # it may belong to the profile that left
+        if again and profile.history is not None and profile.history.moved_to:
+            effects.repeated += 1  # it may belong to the profile that was moved to another address
             return False
         counted = event.counted and not again
-        stood = _BEFORE_ALL if again else arrival
-        changed = stream.fold(profile.fields, event.message, event.ms, stood, counted, address, effects.unconvertible)
+        stamp = _BEFORE_ALL if again else arrival
+        changed = stream.fold(profile.fields, event.message, event.ms, stamp, counted, address, effects.unconvertible)
         if again:
             effects.repeated += 1
         else:
             if changed and mark is not None:
                 minute = event.record.timestamp // MINUTE_MS
-                profile.ids, early = remember(profile.ids, entry(mark, minute), self._cap)
+                profile.ids, early = remember(profile.ids, entry(mark, minute), self.id_cap)
                 effects.forgotten_early += early
             known_as = event_id or f"{stream.name}:{effects.partition}:{event.record.offset}"
-            self._leave(address, event.old_email, event.ms, known_as, effects)
-        if changed and self._topics.changes:
+            self._request_transfer(address, event.old_email, event.ms, known_as, effects)
+        if changed and self.topics.changes:
             effects.outputs += self._change_records(
-                self._topics.changes, profile, before, address, stream, event, effects
+                self.topics.changes, profile, before, address, stream, event, effects
             )
         return changed
 
@@ -222,7 +212,7 @@ class ProfileFold:
         effects: BatchEffects,
     ) -> Iterable[Output]:
         old, new = before, profile.fields.public()
-        for name in self._layout.fields:
+        for name in self.layout.fields:
             if old.get(name) != new.get(name):
                 change = ProfileChange(
                     event_id=event.event_id,
@@ -237,10 +227,11 @@ class ProfileFold:
                 )
                 yield Output(topic, key_of(address), change.to_bytes())
 
-    def _leave(self, address: str, old: object, ms: EpochMillis, event_id: str, effects: BatchEffects) -> None:
+    def _request_transfer(
+        self, address: str, old: object, ms: EpochMillis, event_id: str, effects: BatchEffects
+    ) -> None:
         """Ask the owner of a former address for the profile."""
         former = normalise_email(old) if isinstance(old, str) else None
         if former is not None and former != address:
-            effects.outputs.append(
-                output(self._topics.moves, Move("leave", f"move:{event_id}", former, ms, to=address))
-            )
+            leave = Move("leave", f"move:{event_id}", former, ms, to=address)
+            effects.outputs.append(move_output(self.topics.moves, leave))

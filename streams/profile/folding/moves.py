@@ -1,35 +1,38 @@
-"""Records of the topic `cm_profile_moves`: what one profile's owner has to tell another's.
+"""Records of the topic `cm_profile_moves`: what one profile's owner publishes for another's.
 
 A change of address goes in three steps, each repeatable, and a crash between any two of them changes nothing:
 
-    leave   to the old address's owner: this person has another address now. The owner freezes the row, and tells
-    seal    itself. The row is frozen durably now, so what is handed over is the same however often it is handed over:
+    leave   to the old address's owner: this person has another address now. The owner freezes the row, and publishes
+    seal    to itself. The row is frozen durably now, so the profile that is published is the same however often it is:
     arrive  to the new address's owner: the whole profile, merged there once (its id is remembered). The old row becomes
             a tombstone that knows where the person went.
-    follow  an event of a former address, dated before it changed, goes after the person.
+    follow  an event of a former address, dated before it changed, is forwarded to the person's next address.
     erase   forget the person.
+
+Only `arrive` depends on the mappings: its hidden part is a list by slot. It carries their version. `follow` carries an
+event as it was published, and is folded by the mappings of whoever reads it; the others carry addresses and times.
 """
 
 import base64
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
 from schemas.identity import key_of
 from streams.batches import Output
 from streams.mapping.dates import EpochMillis
+from streams.profile.folding.counted_ids import ENTRY_BYTES
 from streams.profile.folding.row import Profile
 
-Kind = Literal["leave", "seal", "arrive", "follow", "erase"]
-KINDS = ("leave", "seal", "arrive", "follow", "erase")
+MoveKind = Literal["leave", "seal", "arrive", "follow", "erase"]
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """One record; `email` is the address whose owner shall act, and the record's key."""
 
-    kind: Kind
+    kind: MoveKind
     id: str
     email: str
     at: EpochMillis
@@ -44,27 +47,52 @@ class Move:
     arrival: int = 0
     """follow: the event's stream, its record's value and timestamp, and its place among arrivals."""
     visited: tuple[str, ...] = ()
-    """erase: addresses of the same person that have been told already."""
+    """erase: addresses of the same person whose owners have the request already."""
+    mapping: str = ""
+    """arrive: the version of the mappings that made the profile; empty when a release before 2026-11 wrote it."""
 
 
-def output(topic: str, move: Move) -> Output:
+class ForeignMappingError(ValueError):
+    """A profile was published under other mappings than those that run: its hidden part cannot be read by slot."""
+
+    def __init__(self, found: str, running: str) -> None:
+        super().__init__(f"a profile of mapping version {found}; version {running} runs, and does not fold it")
+
+
+class PackedProfile(NamedTuple):
+    """A profile as `arrive` carries it; its parts are checked by whoever folds them."""
+
+    public: Any
+    hidden: Any
+    ids: bytes
+    came_from: list[str]
+
+
+def move_output(topic: str, move: Move) -> Output:
     """Return the record of a move, for the owner of its address."""
-    said = {name: getattr(move, name) for name in Move.__slots__}
-    return Output(topic, key_of(move.email), orjson.dumps({name: value for name, value in said.items() if value}))
+    body = {name: getattr(move, name) for name in Move.__slots__}
+    return Output(topic, key_of(move.email), orjson.dumps({name: value for name, value in body.items() if value}))
 
 
 def read_move(value: bytes | None) -> Move:
     """Return the move of a record. Raises ValueError for anything else."""
-    said = orjson.loads(value or b"null")
-    if not isinstance(said, dict) or said.get("kind") not in KINDS:
+    body = orjson.loads(value or b"null")
+    if not isinstance(body, dict) or body.get("kind") not in get_args(MoveKind):
         raise ValueError("not a record of profile moves")
+    known = {name: body[name] for name in Move.__slots__ if name in body}
     try:
-        known = {name: said[name] for name in Move.__slots__ if name in said}
-        known["at"] = int(said.get("at", 0))
-        known["visited"] = tuple(said.get("visited", ()))
-        return Move(**known)
+        known["at"] = int(body.get("at", 0))
+        known["visited"] = tuple(body.get("visited", ()))
+        move = Move(**known)
     except TypeError as error:
         raise ValueError(f"not a record of profile moves: {error}") from error
+    for name in ("id", "email", "to", "stream", "value", "mapping"):
+        if not isinstance(getattr(move, name), str):
+            raise ValueError(f"not a record of profile moves: {name} is no text")
+    for name in ("timestamp", "arrival"):
+        if not isinstance(getattr(move, name), int):
+            raise ValueError(f"not a record of profile moves: {name} is no whole number")
+    return move
 
 
 def profile_to_json(profile: Profile, address: str) -> dict[str, Any]:
@@ -74,6 +102,11 @@ def profile_to_json(profile: Profile, address: str) -> dict[str, Any]:
     return {"public": profile.fields.public(), "hidden": profile.fields.hidden(), "ids": ids, "came_from": came_from}
 
 
-def profile_from_json(said: dict[str, Any]) -> tuple[dict[str, Any], list[Any], bytes, list[str]]:
-    """Return public part, hidden part, ids and former addresses of a profile_to_json profile."""
-    return said["public"], said["hidden"], base64.b64decode(said["ids"]), said["came_from"]
+def profile_from_json(packed: Any) -> PackedProfile:
+    """Return what `profile_to_json` made of a profile. Raises ValueError for anything else."""
+    match packed:
+        case {"public": public, "hidden": hidden, "ids": str(text), "came_from": list(came_from)}:
+            ids = base64.b64decode(text, validate=True)
+            if len(ids) % ENTRY_BYTES == 0 and all(isinstance(address, str) for address in came_from):
+                return PackedProfile(public, hidden, ids, came_from)
+    raise ValueError("not a profile that another address had")

@@ -144,7 +144,7 @@ def test_what_was_written_is_read():
 @KINDS
 def test_the_sentence_names_the_field_and_no_value(kind):
     public, hidden = hide_at(written(), "name", ["secret"])
-    with pytest.raises(FieldsError, match="^field name: the hidden entry does not belong to the value$"):
+    with pytest.raises(FieldsError, match=r"^field name: the hidden entry does not belong to the value$"):
         kind.Fields(kind.Shape(LAYOUT), public, hidden)
 
 
@@ -169,8 +169,10 @@ SCALARS = (
 )
 ANY_JSON = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from([*NUMBERS, "a", "3", "11"]) | st.text(max_size=3), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*NUMBERS, "a", "3", "11"]) | st.text(max_size=3), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

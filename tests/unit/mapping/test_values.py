@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streams.mapping import conditions, kinds
 
 from schemas.identity import lower, normalise_email
+from streams.mapping import conditions, kinds
 from streams.mapping.dates import (
     FIRST,
     LAST,

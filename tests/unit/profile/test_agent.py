@@ -11,8 +11,9 @@ from streams.batches import Batch, Metrics, Row, Source, StoredRecord
 from streams.profile import agent as under_test
 from streams.profile.agent import ProfileAgent
 from streams.profile.folding.fold import ProfileFold, Topics
-from tests.unit.profile.test_sabotage import ADDED, LIMIT, KilledError, Shelf
-from tests.unit.profile.worlds import ARRIVED, activity
+from tests.unit.profile.in_memory_owners import ARRIVED, activity
+from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable, KilledError
+from tests.unit.profile.test_sabotage import ADDED
 
 PEOPLE, EVENTS = 10, 40
 
@@ -26,22 +27,22 @@ def records() -> list[StoredRecord]:
     ]
 
 
-async def killed_and_run_again(killed_after: int) -> tuple[Shelf, int]:
+async def killed_and_run_again(killed_after: int) -> tuple[InMemoryProfileTable, int]:
     """What is written in the end, and how many people were at the time of death."""
     profiles = ProfileFold(ADDED, Topics("moves", "erasures"))
-    shelf = Shelf(profiles.codec, killed_after=killed_after)
-    agent = ProfileAgent(shelf, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    table = InMemoryProfileTable(profiles.codec, killed_after=killed_after)
+    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
     stream = profiles.streams["cm_activity"]
     with pytest.raises(KilledError):
         await agent.events(Batch(Source("cm_activity", 7), 0, records(), generation=1), stream)
-    before = len(shelf.rows)
+    before = len(table.rows)
     await agent.events(Batch(Source("cm_activity", 7), 0, records(), generation=1), stream)
-    return shelf, before
+    return table, before
 
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "SHARE", 2)
+    monkeypatch.setattr(under_test, "ROWS_AT_ONCE", 2)
     monkeypatch.setattr(under_test, "WRITTEN_AT_ONCE", 3)
 
 
@@ -50,8 +51,8 @@ async def test_a_death_between_two_pieces_counts_nothing_twice_and_loses_nothing
     whole = {f"p{n}@x.com": {"open": EVENTS // PEOPLE} for n in range(PEOPLE)}
     seen = []
     for killed_after in (1, 2, 3):
-        shelf, before = await killed_and_run_again(killed_after)
-        assert shelf.events() == whole
+        table, before = await killed_and_run_again(killed_after)
+        assert table.events() == whole
         seen.append(before)
     assert seen == [4, 8, 10]
 
@@ -59,5 +60,5 @@ async def test_a_death_between_two_pieces_counts_nothing_twice_and_loses_nothing
 @pytest.mark.usefixtures("small_pieces")
 async def test_it_turns_red_when_rows_know_no_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Row, "position", lambda self, source: -1)
-    shelf, _ = await killed_and_run_again(1)
-    assert {events["open"] for events in shelf.events().values()} == {4, 8}
+    table, _ = await killed_and_run_again(1)
+    assert {events["open"] for events in table.events().values()} == {4, 8}

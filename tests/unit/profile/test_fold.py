@@ -12,7 +12,7 @@ from schemas.identity import key_of
 from streams.batches import StoredRecord
 from streams.mapping.catalog import read_catalog
 from streams.profile.folding.fold import BatchEffects, ProfileFold, Topics
-from tests.unit.profile.worlds import ARRIVED, World, activity
+from tests.unit.profile.in_memory_owners import ARRIVED, InMemoryOwners, activity
 
 ADDRESS = "a@x.com"
 EVENTS = st.sampled_from(["sent", "open", "click", "subscribe", "deactivate", "bounce"])
@@ -82,7 +82,7 @@ def split(records, cuts):
 @settings(max_examples=150, deadline=None)
 @given(HISTORY, st.randoms(use_true_random=False), st.integers(1, 8))
 def test_order_pieces_and_repetition_do_not_matter(history, rnd: random.Random, pieces):
-    fold = World().fold
+    fold = InMemoryOwners().fold
     records = numbered(history)
     wanted, as_told = folded(fold, [records])
 
@@ -97,7 +97,7 @@ def test_order_pieces_and_repetition_do_not_matter(history, rnd: random.Random, 
 @settings(max_examples=100, deadline=None)
 @given(HISTORY)
 def test_the_fold_is_what_an_obvious_one_gives(history):
-    fold = World().fold
+    fold = InMemoryOwners().fold
     value, _ = folded(fold, [numbered(history)])
     profile = json.loads(value) if value else {}
 
@@ -170,7 +170,7 @@ def test_what_is_full_gives_up_the_oldest_in_any_order(messages, rnd):
 
 
 def test_ties_go_to_the_later_arrival_however_they_are_folded():
-    fold = World().fold
+    fold = InMemoryOwners().fold
     records = numbered([("cm_activity", activity(ADDRESS, 0, second=0, cc=cc)) for cc in ("DE", "NL", "AU")])
 
     assert {json.loads(folded(fold, [order])[0])["country_code"] for order in (records, records[::-1])} == {"AU"}
@@ -182,7 +182,7 @@ def test_an_event_that_is_told_twice_in_different_words_is_counted_once_and_both
         activity(ADDRESS, 7, "deactivate", status="unsubscribe", list_id="l1", campaign_id="k1"),
     ]
     for order in (told, told[::-1]):
-        world = World()
+        world = InMemoryOwners()
         for message in order:
             world.send(message)
         world.drain()
@@ -192,7 +192,7 @@ def test_an_event_that_is_told_twice_in_different_words_is_counted_once_and_both
 
 
 def test_the_echo_of_our_own_write_moves_no_count():
-    world = World()
+    world = InMemoryOwners()
     world.send(activity(ADDRESS, 1, "update", name="Ann", list_id="l1", echo=True))
     world.send(activity(ADDRESS, 2, "open"))
     world.drain()
@@ -202,14 +202,14 @@ def test_the_echo_of_our_own_write_moves_no_count():
 
 
 def test_a_future_time_counts_as_its_arrival():
-    world = World()
+    world = InMemoryOwners()
     world.send(activity(ADDRESS, 1, cc="NL") | {"at": "2099-01-01T00:00:00Z"})
     world.drain()
     assert world.profiles()[ADDRESS]["cm_lastopen_ts"].startswith("2025-02-01T00:00:00")
 
 
 def test_a_run_of_many_events_on_a_row_with_many_ids_counts_each_once():
-    fold, effects = World().fold, BatchEffects(0)
+    fold, effects = InMemoryOwners().fold, BatchEffects(0)
     stream = fold.streams["cm_activity"]
     events = [
         stream.reader.read(record)[1]

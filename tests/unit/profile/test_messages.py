@@ -13,7 +13,7 @@ from schemas.dead_letter import Stage
 from streams.batches import StoredRecord
 from streams.mapping.catalog import read_catalog
 from streams.profile.folding.events import ORIGIN_HEADER, Reader, UnusableRecord
-from tests.unit.profile.worlds import ARRIVED, CATALOG
+from tests.unit.profile.in_memory_owners import ARRIVED, CATALOG
 
 DAY = 86_400_000
 READERS = {name: Reader(stream, DAY) for name, stream in CATALOG.streams.items()}

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.identity import key_of
 from streams.profile.folding.fold import Topics
-from streams.profile.folding.moves import Move, output, read_move
-from tests.unit.profile.worlds import World, activity
+from streams.profile.folding.moves import Move, move_output, read_move
+from tests.unit.profile.in_memory_owners import InMemoryOwners, activity
 
 A, B, C = "a@x.com", "b@x.com", "c@x.com"
 CRASHES = st.sampled_from(["", "", "", "outputs", "row"])
@@ -42,7 +42,7 @@ def whole(profiles, address):
 @given(st.data())
 def test_one_change_of_address(data):
     """Before, during and after the change, in any order of topics."""
-    world = World()
+    world = InMemoryOwners()
     events = [activity(A, n, campaign_id=f"k{n}") for n in range(4)] + [
         activity(B, n, campaign_id=f"k{n}") for n in (11, 12)
     ]
@@ -68,7 +68,7 @@ def test_one_change_of_address(data):
 @given(st.data())
 def test_a_chain_and_the_way_back(data):
     """a -> b -> c -> a: the person ends where the person is, with everything."""
-    world = World()
+    world = InMemoryOwners()
     events = [
         activity(A, 1, campaign_id="k1"),
         moved(10, A, B),
@@ -90,7 +90,7 @@ def test_a_chain_and_the_way_back(data):
 
 
 def test_an_address_can_become_somebody_elses():
-    world = World()
+    world = InMemoryOwners()
     for event in (activity(A, 1), moved(10, A, B), activity(A, 20, "click"), activity(A, 5)):
         world.send(event)
         world.drain()
@@ -100,7 +100,7 @@ def test_an_address_can_become_somebody_elses():
 
 
 def test_the_old_row_is_a_tombstone():
-    world = World()
+    world = InMemoryOwners()
     for event in (activity(A, 1), moved(10, A, B)):
         world.send(event)
     world.drain()
@@ -112,13 +112,13 @@ def test_the_old_row_is_a_tombstone():
 
 def erase(world, address, second, request="r1"):
     at = 1_735_689_600_000 + second * 1000
-    world.publish("moves", key_of(address), output("moves", Move("erase", request, address, at)).value)
+    world.publish("moves", key_of(address), move_output("moves", Move("erase", request, address, at)).value)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_an_erased_person_is_gone_under_every_address(data):
-    world = World()
+    world = InMemoryOwners()
     for event in (activity(A, 1), moved(10, A, B), activity(B, 11), moved(20, B, C), activity(C, 21)):
         world.send(event)
         world.drain(chooser(data))
@@ -139,7 +139,7 @@ def test_an_erased_person_is_gone_under_every_address(data):
 
 
 def test_the_export_is_told_of_every_address_that_is_erased():
-    world = World(Topics("moves", "erasures", memberships="commands"))
+    world = InMemoryOwners(Topics("moves", "erasures", memberships="commands"))
     for event in (activity(A, 1), moved(10, A, B), activity(B, 11), moved(20, B, C)):
         world.send(event)
         world.drain()
@@ -152,7 +152,7 @@ def test_the_export_is_told_of_every_address_that_is_erased():
 
 
 def test_whoever_comes_back_after_an_erasure_is_new():
-    world = World()
+    world = InMemoryOwners()
     world.send(activity(A, 1))
     world.drain()
     erase(world, A, 100)
@@ -164,7 +164,7 @@ def test_whoever_comes_back_after_an_erasure_is_new():
 
 
 def test_erasing_nobody_gives_a_receipt_too():
-    world = World()
+    world = InMemoryOwners()
     erase(world, A, 100)
     world.drain()
     (receipt,) = world.outputs
@@ -189,5 +189,5 @@ def test_what_is_no_move_is_refused(value):
     )
 )
 def test_moves_are_read_as_they_were_written(move):
-    written = output("moves", move)
+    written = move_output("moves", move)
     assert read_move(written.value) == move

@@ -41,7 +41,7 @@ def test_fields_come_out_in_order_however_they_came_in():
     st.lists(st.tuples(st.integers(0, 2**40), st.text())),
     st.lists(st.text()),
     st.none() | st.integers(0, 2**40),
-    st.binary(),
+    st.binary(max_size=60).map(lambda raw: raw[: len(raw) // ENTRY_BYTES * ENTRY_BYTES]),
 )
 def test_ways_and_ids_survive(to, came_from, erased_at, ids):
     for moving in (None, OutgoingTransfer("id", "b@x.com", 5)):

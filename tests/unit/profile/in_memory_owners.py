@@ -10,6 +10,7 @@ from streams.batches import StoredRecord
 from streams.mapping.catalog import Catalog, load_catalog
 from streams.profile.folding.fold import BatchEffects, ProfileFold, Topics
 from streams.profile.folding.moves import read_move
+from streams.profile.folding.transfers import Transfers
 
 CATALOG: Catalog = load_catalog()
 TOPICS = Topics("moves", "erasures")
@@ -28,11 +29,12 @@ def activity(email: str, number: int, event: str = "open", second: int | None = 
     }
 
 
-class World:
+class InMemoryOwners:
     """Every key has an owner that works through its topics in order; which topic goes on next is the test's choice."""
 
     def __init__(self, topics: Topics = TOPICS, catalog: Catalog = CATALOG) -> None:
         self.fold = ProfileFold(catalog, topics)
+        self.transfers = Transfers(self.fold)
         self.rows: dict[bytes, tuple[bytes | None, bytes]] = {}
         self.positions: dict[tuple[bytes, str], int] = {}
         self.queues: dict[tuple[bytes, str], list[StoredRecord]] = {}
@@ -63,7 +65,9 @@ class World:
         effects = BatchEffects(0)
         fresh = [record for record in records if record.offset > known]
         if topic == "moves":
-            moved = [self.fold.move(profile, read_move(record.value), effects, record.timestamp) for record in fresh]
+            moved = [
+                self.transfers.apply(profile, read_move(record.value), effects, record.timestamp) for record in fresh
+            ]
             changed = any(moved)
         else:
             stream = self.fold.streams[topic]
