@@ -23,8 +23,8 @@ def profiles() -> None:
     """Fold cm_user, cm_activity and added streams into profiles."""
     from connectors.kafka.settings import KafkaSettings
     from streams.batches.process import run_process
-    from streams.profile.worker import ProfileWorker
     from streams.profile.settings import ProfileSettings
+    from streams.profile.worker import ProfileWorker
 
     settings = StreamsSettings()
     logs.configure(settings.log_format, settings.log_level, process="profile-worker")

@@ -112,7 +112,7 @@ class Transfers:
         running = self._fold.codec.version
         if move.mapping not in ("", running):
             raise ForeignMappingError(move.mapping, running)
-        # Without a version, an older release wrote it: `merge_stored` refuses it unless all its parts are this layout's.
+        # No version: an older release wrote it. `merge_stored` refuses it unless all its parts are this layout's.
         public, hidden, ids, came_from = profile_from_json(move.profile)
         merge_stored(self._layout, profile.fields, public, hidden, move.email)
         joined, early = both(profile.ids, ids, self._cap)

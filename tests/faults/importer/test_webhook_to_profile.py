@@ -19,8 +19,8 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from connectors.simulator.server import Simulator
 from connectors.simulator.settings import SimulatorSettings
-from streams.profile.worker import ProfileWorker
 from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker
 from streams.settings import StreamsSettings
 from tests.deadline import eventually
 from tests.faults.importer.processes import Connectors
