@@ -1,4 +1,4 @@
-"""What conditions mean for the values that messages really hold. True, False, or None where nothing can be said."""
+"""What conditions mean for the values that messages really hold. True, False, or None where it cannot be evaluated."""
 
 import re
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def member(value: Any, items: Sequence[Any]) -> bool:
     """Whether the value, or any element of a list, equals one of the items, or an element of an item that is a list."""
     values = value if isinstance(value, list) else [value]
     choices = [choice for item in items for choice in (item if isinstance(item, list) else [item])]
-    return any(equal(each, choice) for each in values for choice in choices)
+    return any(equal(element, choice) for element in values for choice in choices)
 
 
 def contains(value: Any, part: Any) -> bool:

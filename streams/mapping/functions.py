@@ -110,8 +110,8 @@ class Yields(Enum):
 class Function:
     """One function: how many arguments it takes, what it yields, and the Python function of the same arguments."""
 
-    least: int
-    most: int
+    min_arguments: int
+    max_arguments: int
     yields: Yields
     of: Callable[..., Any]
     of_time: Callable[[EpochMillis], Any] | None = None
@@ -129,7 +129,7 @@ def email(value: Any) -> str | None:
 
 
 def email_domain(value: Any) -> str | None:
-    """Return the host of the address: what stands behind its last @."""
+    """Return the host of the address: what is behind its last @."""
     address = email(value)
     return None if address is None else domain_of(address)
 
@@ -210,4 +210,4 @@ REDUCERS: dict[str, tuple[Reducer, int]] = {
     "min": (Reducer.MIN, 1),
     "max": (Reducer.MAX, 1),
 }
-"""Functions that say how to fold, and how many values they take; they stand outermost."""
+"""Functions that define how to fold, and how many values they take; they are outermost in an expression."""

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 class Erased(Mapping[str, EpochMillis]):
     """Digest of an address -> when its erasure was requested. Input topics keep their records, so whoever reads them
-    again (a rebuild, an import of history) has to know whom not to bring back."""
+    again (a rebuild, an import of history) must not bring these people back."""
 
     def __init__(self, kafka: KafkaSettings, topic: str) -> None:
         self._kafka = kafka

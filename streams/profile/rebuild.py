@@ -34,7 +34,7 @@ _IDLE_POLLS = 100
 
 
 class RebuildError(RuntimeError):
-    """The rebuild cannot go on; the text says why and what to do."""
+    """The rebuild cannot go on; the text names the reason and what to do."""
 
 
 class RebuildProgress(NamedTuple):

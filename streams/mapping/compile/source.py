@@ -115,13 +115,13 @@ def date(scope: FunctionScope, node: Expression) -> str:
 
 
 def condition(scope: FunctionScope, node: Expression) -> str:
-    """Return source for a condition: an expression that is True, False, or None where nothing can be said."""
+    """Return source for a condition: an expression that is True, False, or None where it cannot be evaluated."""
     match node:
         case All():
-            parts = [condition(scope, each) for each in node.conditions]
+            parts = [condition(scope, part) for part in node.conditions]
             return f"({' and '.join(parts)})" if all(map(_decided, node.conditions)) else f"every({', '.join(parts)})"
         case Some():
-            parts = [condition(scope, each) for each in node.conditions]
+            parts = [condition(scope, part) for part in node.conditions]
             return f"({' or '.join(parts)})" if all(map(_decided, node.conditions)) else f"any_of({', '.join(parts)})"
         case Not():
             inner = condition(scope, node.condition)

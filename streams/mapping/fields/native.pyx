@@ -44,7 +44,7 @@ cdef class Fields:
             raise MemoryError
         memset(self.fields, 0, shape.count * sizeof(Field))
         if (public is not None or hidden is not None) and not self._load(public, hidden):
-            check_stored(shape.layout, shape.slots, public, hidden)  # raises, and says why
+            check_stored(shape.layout, shape.slots, public, hidden)  # raises, with the reason
             raise FieldsError("the stored parts are not what these fields write")
 
     def __dealloc__(self):

@@ -24,7 +24,7 @@ _UINT_END = 2**64
 
 
 class FieldsError(ValueError):
-    """Stored parts that fields of this layout have not written; says which field and why, never a value."""
+    """Stored parts that fields of this layout have not written; the text names the field and the reason, never a value."""
 
 
 def check_stored(fields: Sequence[ProfileField], slots: int, public: Any, hidden: Any) -> None:
@@ -57,7 +57,7 @@ def check_stored(fields: Sequence[ProfileField], slots: int, public: Any, hidden
 
 
 def _is_value(field: ProfileField, shown: Any) -> bool:
-    """Whether the public part of one field is one; what stands beside it in the hidden part is `_fits`'s matter."""
+    """Whether the public part of one field is one; the hidden part is checked by `_fits`."""
     match field.fold:
         case FoldMode.IDENTITY | FoldMode.DOMAIN:
             return type(shown) is str

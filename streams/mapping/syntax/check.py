@@ -1,4 +1,4 @@
-"""Mappings against the rules of the language: what is wrong is said before the first record, with its place."""
+"""Mappings against the rules of the language: what is wrong is reported before the first record, with its place."""
 
 from streams.mapping.functions import FUNCTIONS, REDUCERS, Reducer, Yields
 from streams.mapping.kinds import FieldKind
@@ -155,11 +155,11 @@ def _value(node: Expression, file: str) -> None:
     if function is None:
         known = ", ".join(sorted([*FUNCTIONS, *REDUCERS]))
         raise MappingError(f"there is no function {node.name}", file=file, at=node.at, expected=f"one of {known}")
-    if not function.least <= len(node.arguments) <= function.most:
+    if not function.min_arguments <= len(node.arguments) <= function.max_arguments:
         limits = (
-            _count(function.least)
-            if function.least == function.most
-            else f"{function.least} to {_count(function.most)}"
+            _count(function.min_arguments)
+            if function.min_arguments == function.max_arguments
+            else f"{function.min_arguments} to {_count(function.max_arguments)}"
         )
         raise MappingError(f"{node.name} takes {limits}, not {len(node.arguments)}", file=file, at=node.at)
     for argument in node.arguments:

@@ -1,6 +1,6 @@
-"""What a mapping file says, as data: values, conditions, mappings, streams. Parsing builds it, compiling reads it.
+"""A mapping file as data: values, conditions, mappings, streams. Parsing builds it, compiling reads it.
 
-Nodes are equal when they mean the same; where they stood is kept aside, for error messages.
+Nodes are equal when they mean the same; their place in the text is kept beside them, for error messages.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class MappingError(ValueError):
         self.file = file
         self.line, self.column = at
         self.expected = expected
-        """What could have stood there, in words; empty when the problem says it."""
+        """What was expected there, in words; empty when the problem names it."""
         hint = f"; expected {expected}" if expected else ""
         super().__init__(f"{file}:{self.line}:{self.column}: {problem}{hint}")
 

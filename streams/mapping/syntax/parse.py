@@ -1,4 +1,4 @@
-"""Text -> mappings. Every error says file, line, column, what stood there and what could have stood there."""
+"""Text -> mappings. Every error names file, line, column, what was found there and what was expected."""
 
 import math
 import re
@@ -27,9 +27,9 @@ from streams.mapping.syntax.expressions import (
 )
 from streams.mapping.syntax.grammar import GRAMMAR, NAMES_OF_TOKENS
 
-LONGEST_TEXT = 1 << 20
+MAX_TEXT_LENGTH = 1 << 20
 """No mapping file is longer; more is a mistake, and would only take time."""
-DEEPEST = 50
+MAX_DEPTH = 50
 """Parentheses and NOTs in each other; the compiler recurses, and so does whoever reads it."""
 
 _COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "contains": "contains"}
@@ -60,8 +60,8 @@ def _parser() -> Lark:
 
 
 def _parse(start: str, text: str, file: str) -> Any:
-    if len(text) > LONGEST_TEXT:
-        raise MappingError(f"the text has {len(text)} characters; the limit is {LONGEST_TEXT}", file=file)
+    if len(text) > MAX_TEXT_LENGTH:
+        raise MappingError(f"the text has {len(text)} characters; the limit is {MAX_TEXT_LENGTH}", file=file)
     try:
         tree = _parser().parse(text, start=start)
         _refuse_depth(tree, file)
@@ -76,12 +76,12 @@ def _parse(start: str, text: str, file: str) -> Any:
 
 def _refuse_depth(tree: Tree[Token], file: str) -> None:
     level = [tree]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [child for node in level for child in node.children if isinstance(child, Tree)]
         if not level:
             return
     at = TextPosition(getattr(level[0].meta, "line", 1), getattr(level[0].meta, "column", 1))
-    raise MappingError(f"nested more than {DEEPEST} deep", file=file, at=at)
+    raise MappingError(f"nested more than {MAX_DEPTH} deep", file=file, at=at)
 
 
 def _explained(error: UnexpectedInput, text: str, file: str) -> MappingError:
@@ -108,7 +108,7 @@ def _shown(text: str) -> str:
 
 @v_args(inline=True, meta=True)
 class _Builder(Transformer[Token, Any]):
-    """Tree -> nodes. Methods are named after the rules of the grammar; the first argument says where."""
+    """Tree -> nodes. Methods are named after the rules of the grammar; the first argument is the place."""
 
     def __init__(self, file: str) -> None:
         super().__init__()
@@ -124,12 +124,12 @@ class _Builder(Transformer[Token, Any]):
 
     def mapping(self, where: Any, expression: Expression, condition: Expression | None, *rest: Any) -> Mapping:
         name, *options = rest
-        said: dict[str, Any] = {}
+        given_options: dict[str, Any] = {}
         for option, value, there in options:
-            if option in said:
+            if option in given_options:
                 raise self._wrong(f"{option.replace('_', ' ')} is given twice", there)
-            said[option] = value
-        return Mapping(expression, "value" if name is None else name, condition, at=_at(where), **said)
+            given_options[option] = value
+        return Mapping(expression, "value" if name is None else name, condition, at=_at(where), **given_options)
 
     single = mapping
 

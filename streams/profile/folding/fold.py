@@ -53,7 +53,7 @@ class BatchEffects:
 
 
 STREAM_RANK = 1 << 48
-"""A stream's rank stands above its offsets in an arrival: within a stream the later record wins a tie."""
+"""An arrival is a stream's rank times this plus the offset: within a stream the later record wins a tie."""
 _BEFORE_ALL = -1
 """Arrival of an event that was counted already: whatever is there keeps its place on equal times."""
 _MANY_EVENTS, _LONG_IDS = 8, 100 * ENTRY_BYTES

@@ -10,7 +10,7 @@ from streams.mapping.catalog import read_catalog
 from streams.mapping.kinds import FieldKind
 from streams.mapping.syntax.check import check_mapping, check_stream
 from streams.mapping.syntax.expressions import MappingError, spell
-from streams.mapping.syntax.parse import DEEPEST, LONGEST_TEXT, parse_mapping, parse_stream
+from streams.mapping.syntax.parse import MAX_DEPTH, MAX_TEXT_LENGTH, parse_mapping, parse_stream
 
 SMALL = """
 -- a comment
@@ -77,9 +77,9 @@ def test_spellings_of_the_same(text, canonical):
         ("SELECT 1e999 AS b FROM a INTO user BY email(email)", (1, 8), "fit into a double"),
         ("", (1, 1), "expected SELECT"),
         ("SELECT \x00", (1, 8), "unexpected"),
-        ("SELECT " + "f(" * 100 + ")" * 100 + " AS a FROM a INTO user BY email(email)", None, f"{DEEPEST} deep"),
-        ("SELECT " + "NOT " * 500 + "x AS a FROM a INTO user BY email(email)", None, f"{DEEPEST} deep"),
-        ("x" * (LONGEST_TEXT + 1), (1, 1), "the limit is"),
+        ("SELECT " + "f(" * 100 + ")" * 100 + " AS a FROM a INTO user BY email(email)", None, f"{MAX_DEPTH} deep"),
+        ("SELECT " + "NOT " * 500 + "x AS a FROM a INTO user BY email(email)", None, f"{MAX_DEPTH} deep"),
+        ("x" * (MAX_TEXT_LENGTH + 1), (1, 1), "the limit is"),
     ],
 )
 def test_errors_say_where_and_what(text, place, problem):

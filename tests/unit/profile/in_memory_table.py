@@ -57,6 +57,9 @@ class InMemoryProfileTable:
         if not self._writes_left:
             raise KilledError
 
+    async def write(self, batch: Batch, rows: Iterable[Row[Profile]], outputs: Sequence[Output] = ()) -> None:
+        await self.write_sealed(batch, [self.seal(batch, row) for row in rows], outputs)
+
     def events(self) -> dict[str, dict[str, int]]:
         return {
             key.decode(): json.loads(value).get("cm_email_event") or json.loads(value)["events"]

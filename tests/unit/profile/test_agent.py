@@ -11,6 +11,7 @@ from streams.batches import Batch, Metrics, Row, Source, StoredRecord
 from streams.profile import agent as under_test
 from streams.profile.agent import ProfileAgent
 from streams.profile.folding.fold import ProfileFold, Topics
+from streams.profile.folding.moves import Move, move_output
 from tests.unit.profile.in_memory_owners import ARRIVED, activity
 from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable, KilledError
 from tests.unit.profile.test_sabotage import ADDED
@@ -62,3 +63,26 @@ async def test_it_turns_red_when_rows_know_no_offsets(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Row, "position", lambda self, source: -1)
     table, _ = await killed_and_run_again(1)
     assert {events["open"] for events in table.events().values()} == {4, 8}
+
+
+async def test_a_move_of_other_mappings_is_a_dead_letter_and_the_others_of_its_batch_are_applied() -> None:
+    profiles = ProfileFold(ADDED, Topics("moves", "erasures"))
+    packed = {"public": {"events": {"open": 2}}, "hidden": [{"open": 5}], "ids": "", "came_from": ["old@x.com"]}
+    moves = [
+        Move("arrive", "m1", "a@x.com", 9, profile=packed, mapping="fedcba9876543210"),
+        Move("arrive", "m2", "a@x.com", 9, profile=packed, mapping=ADDED.version),
+        Move("arrive", "m3", "b@x.com", 9, profile=packed | {"hidden": []}, mapping=ADDED.version),
+    ]
+    records = [
+        StoredRecord(n, key_of(move.email), move_output("moves", move).value, ARRIVED) for n, move in enumerate(moves)
+    ]
+    table = InMemoryProfileTable(profiles.codec)
+    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    batch = Batch(Source("moves", 7), 0, records, generation=1)
+    await agent.moves(batch)
+    assert [(letter.record.offset, letter.stage) for letter in batch.refused] == [(0, "fold"), (2, "fold")]
+    assert batch.refused[0].reason == (
+        f"a profile of mapping version fedcba9876543210; version {ADDED.version} runs, and does not fold it"
+    )
+    assert batch.refused[1].reason == "the hidden part has 0 entries, and the layout 1 slots"
+    assert table.events() == {"a@x.com": {"open": 2}}
