@@ -58,4 +58,4 @@ types: setup  ## mypy, strict
 
 clean:  ## everything that was made here, the environment included
 	rm -rf $(VENV) .cache .data build *.egg-info
-	rm -f $(patsubst %.pyx,%.c,$(COMPILED)) $(patsubst %.pyx,%.*.so,$(COMPILED)) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f $(patsubst %.pyx,%.c,$(filter %.pyx,$(COMPILED))) $(patsubst %.pyx,%.*.so,$(filter %.pyx,$(COMPILED))) .pytest_cache .mypy_cache .ruff_cache .hypothesis
