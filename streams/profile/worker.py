@@ -122,7 +122,7 @@ class ProfileWorker:
         return None
 
     async def _check_assigned(self, partition: int, generation: int) -> None:
-        """Wait for the receipts of erasures; refuse profiles of other mappings: reading one raises WrongMappingError."""
+        """Wait for the receipts of erasures; refuse profiles of other mappings: WrongMappingError at the first row."""
         await self.erased.known.wait()
         async for _rows in self.table.scan(partition, step=1):
             break

@@ -24,7 +24,7 @@ _UINT_END = 2**64
 
 
 class FieldsError(ValueError):
-    """Stored parts that fields of this layout have not written; the text names the field and the reason, never a value."""
+    """Stored parts that fields of this layout have not written; the text has field and reason, never a value."""
 
 
 def check_stored(fields: Sequence[ProfileField], slots: int, public: Any, hidden: Any) -> None:
