@@ -31,7 +31,10 @@ def counted(n: int) -> Fields:
 
 
 def test_fields_come_out_in_order_however_they_came_in():
-    profile = Profile(Fields(SHAPE, {"c": 1, "a": ["2"], "b": "x"}, [[5, 6], [7], None]))
+    profile = CODEC.empty()
+    profile.fields.add(2)
+    profile.fields.insert(1, "2", 7)
+    profile.fields.latest(0, "x", 5, 6)
     value, state = CODEC.encode(profile)
     assert value == b'{"b":"x","a":["2"],"c":1}'
     assert CODEC.encode(CODEC.decode(b"k", value, state)) == (value, state)
