@@ -21,7 +21,7 @@ from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
 from streams.mapping.fields import COMPILED
 from streams.profile.agent import ProfileAgent
 from streams.profile.erasure import Erased
-from streams.profile.folding.fold import ProfileFold, StreamFold, Topics
+from streams.profile.folding.fold import ProfileFold, ProfileTopics, StreamFold
 from streams.profile.server import ProfileServer
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
@@ -54,7 +54,7 @@ class ProfileWorker:
         self.sources = {name: names[name] if name in TOPICS else name for name in self.catalog.streams}
         changes = names["cm_profile_changes"] if profile.changes and not beside else None
         memberships = None if beside else names["cm_membership-commands"]
-        topics = Topics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes, memberships)
+        topics = ProfileTopics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes, memberships)
         self.erased = Erased(kafka, topics.erasures)
         self._beside = bool(beside)
         self.app = BatchApp(

@@ -24,7 +24,7 @@ MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Topics:
+class ProfileTopics:
     """Where outputs go, by the topics' names in use; None: they are not published.
 
     `memberships` has the commands for the export's table, which learns of erasures from there.
@@ -76,7 +76,7 @@ class ProfileFold:
     def __init__(
         self,
         catalog: Catalog,
-        topics: Topics,
+        topics: ProfileTopics,
         *,
         id_cap: int = DEFAULT_CAP,
         future_tolerance_ms: EpochMillis = 86_400_000,

@@ -8,12 +8,12 @@ from typing import Any
 from schemas.identity import key_of
 from streams.batches import StoredRecord
 from streams.mapping.catalog import Catalog, load_catalog
-from streams.profile.folding.fold import BatchEffects, ProfileFold, Topics
+from streams.profile.folding.fold import BatchEffects, ProfileFold, ProfileTopics
 from streams.profile.folding.moves import read_move
 from streams.profile.folding.transfers import Transfers
 
 CATALOG: Catalog = load_catalog()
-TOPICS = Topics("moves", "erasures")
+TOPICS = ProfileTopics("moves", "erasures")
 ARRIVED = 1_738_368_000_000  # 2025-02-01
 
 
@@ -32,7 +32,7 @@ def activity(email: str, number: int, event: str = "open", second: int | None = 
 class InMemoryOwners:
     """Every key has an owner that works through its topics in order; which topic goes on next is the test's choice."""
 
-    def __init__(self, topics: Topics = TOPICS, catalog: Catalog = CATALOG) -> None:
+    def __init__(self, topics: ProfileTopics = TOPICS, catalog: Catalog = CATALOG) -> None:
         self.fold = ProfileFold(catalog, topics)
         self.transfers = Transfers(self.fold)
         self.rows: dict[bytes, tuple[bytes | None, bytes]] = {}

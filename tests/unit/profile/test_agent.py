@@ -10,7 +10,7 @@ from schemas.identity import key_of
 from streams.batches import Batch, Metrics, Row, Source, StoredRecord
 from streams.profile import agent as under_test
 from streams.profile.agent import ProfileAgent
-from streams.profile.folding.fold import ProfileFold, Topics
+from streams.profile.folding.fold import ProfileFold, ProfileTopics
 from streams.profile.folding.moves import Move, move_output
 from tests.unit.profile.in_memory_owners import ARRIVED, activity
 from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable, KilledError
@@ -30,7 +30,7 @@ def records() -> list[StoredRecord]:
 
 async def killed_and_run_again(killed_after: int) -> tuple[InMemoryProfileTable, int]:
     """What is written in the end, and how many people were at the time of death."""
-    profiles = ProfileFold(ADDED, Topics("moves", "erasures"))
+    profiles = ProfileFold(ADDED, ProfileTopics("moves", "erasures"))
     table = InMemoryProfileTable(profiles.codec, killed_after=killed_after)
     agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
     stream = profiles.streams["cm_activity"]
@@ -66,7 +66,7 @@ async def test_it_turns_red_when_rows_know_no_offsets(monkeypatch: pytest.Monkey
 
 
 async def test_a_move_of_other_mappings_is_a_dead_letter_and_the_others_of_its_batch_are_applied() -> None:
-    profiles = ProfileFold(ADDED, Topics("moves", "erasures"))
+    profiles = ProfileFold(ADDED, ProfileTopics("moves", "erasures"))
     packed = {"public": {"events": {"open": 2}}, "hidden": [{"open": 5}], "ids": "", "came_from": ["old@x.com"]}
     moves = [
         Move("arrive", "m1", "a@x.com", 9, profile=packed, mapping="fedcba9876543210"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.identity import key_of
 from streams.batches import StoredRecord
 from streams.mapping.catalog import read_catalog
-from streams.profile.folding.fold import BatchEffects, ProfileFold, Topics
+from streams.profile.folding.fold import BatchEffects, ProfileFold, ProfileTopics
 from tests.unit.profile.in_memory_owners import ARRIVED, InMemoryOwners, activity
 
 ADDRESS = "a@x.com"
@@ -146,7 +146,7 @@ MANY_URLS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(MANY_URLS, st.randoms(use_true_random=False))
 def test_what_is_full_gives_up_the_oldest_in_any_order(messages, rnd):
-    fold = ProfileFold(SMALL, Topics("moves", "erasures"))
+    fold = ProfileFold(SMALL, ProfileTopics("moves", "erasures"))
     records = numbered([("cm_activity", message) for message in messages])
     arranged = rnd.sample(records, len(records))
     (one, _), (other, _) = folded(fold, [records]), folded(fold, split(arranged, [len(records) // 2]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.identity import key_of
 from streams.mapping.catalog import read_catalog
 from streams.mapping.fields.stored import FieldsError
-from streams.profile.folding.fold import Topics
+from streams.profile.folding.fold import ProfileTopics
 from streams.profile.folding.moves import ForeignMappingError, Move, move_output, read_move
 from tests.unit.profile.in_memory_owners import InMemoryOwners, activity
 
@@ -141,7 +141,7 @@ def test_an_erased_person_is_gone_under_every_address(data):
 
 
 def test_the_export_is_told_of_every_address_that_is_erased():
-    world = InMemoryOwners(Topics("moves", "erasures", memberships="commands"))
+    world = InMemoryOwners(ProfileTopics("moves", "erasures", memberships="commands"))
     for event in (activity(A, 1), moved(10, A, B), activity(B, 11), moved(20, B, C)):
         world.send(event)
         world.drain()

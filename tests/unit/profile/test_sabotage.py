@@ -14,7 +14,7 @@ from streams.batches import Batch, Metrics, Row, Source, StoredRecord
 from streams.mapping.catalog import Catalog, read_catalog
 from streams.profile.agent import ProfileAgent
 from streams.profile.folding import fold, transfers
-from streams.profile.folding.fold import ProfileFold, Topics
+from streams.profile.folding.fold import ProfileFold, ProfileTopics
 from tests.unit.profile.in_memory_owners import ARRIVED, CATALOG, InMemoryOwners, activity
 from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable, KilledError
 
@@ -24,7 +24,7 @@ ADDED = read_catalog([("s.lql", "SELECT valuect(event) AS events FROM cm_activit
 
 async def counted(catalog: Catalog, messages: Sequence[dict[str, Any]]) -> None:
     """Fold batches of ten; the process ends behind the third one's write, before its offsets are committed."""
-    profiles = ProfileFold(catalog, Topics("moves", "erasures"))
+    profiles = ProfileFold(catalog, ProfileTopics("moves", "erasures"))
     table = InMemoryProfileTable(profiles.codec, killed_after=3)
     agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
     stream = profiles.streams["cm_activity"]

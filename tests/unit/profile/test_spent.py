@@ -15,7 +15,7 @@ from streams.batches.rows import decode_hidden
 from streams.mapping.fields import Fields
 from streams.profile.agent import ProfileAgent
 from streams.profile.folding.events import ORIGIN_HEADER
-from streams.profile.folding.fold import ProfileFold, Topics
+from streams.profile.folding.fold import ProfileFold, ProfileTopics
 from streams.profile.folding.row import AddressHistory, Profile
 from tests.unit.profile.in_memory_owners import ARRIVED, CATALOG, activity
 from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable
@@ -38,7 +38,7 @@ async def folded(
     messages: Sequence[tuple[str | None, dict[str, Any]]], *, keeps: bool, limit: int = LIMIT
 ) -> tuple[InMemoryProfileTable, list[int]]:
     """What was written, and the offsets that were refused, after one batch of (key, message)."""
-    profiles = ProfileFold(CATALOG, Topics("moves", "erasures"))
+    profiles = ProfileFold(CATALOG, ProfileTopics("moves", "erasures"))
     table = InMemoryProfileTable(profiles.codec, limit=limit, keeps=keeps)
     agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=limit)  # type: ignore[arg-type]
     records = [
