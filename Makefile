@@ -24,7 +24,7 @@ $(STAMP): requirements.lock
 
 $(BUILT): $(STAMP) pyproject.toml $(COMPILED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
-	@$(BIN)/python -c 'from streams.domain.mapping.fields import COMPILED; COMPILED or print("setup: there is no C compiler, or no Python headers: profiles will be folded in Python, at half the speed")'
+	@$(BIN)/python -c 'from streams.mapping.fields import COMPILED; COMPILED or print("setup: there is no C compiler, or no Python headers: profiles will be folded in Python, at half the speed")'
 	@touch $(BUILT)
 	@echo "setup: done"
 

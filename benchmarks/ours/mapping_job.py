@@ -9,9 +9,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from benchmarks.job import PARTITIONS, Job, Stopwatch
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import Batch, DeadLetter
-from streams.profile.app import ProfileWorker
-from streams.profile.fold import StreamFold
+from streams.profile.folding.fold import StreamFold
 from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker
 from streams.settings import StreamsSettings
 
 JOB = Job.from_arguments(sys.argv[1:])
@@ -27,7 +27,7 @@ SIDE_TOPICS = {
 class MeasuredWorker(ProfileWorker):
     """The worker; every event of a benchmark is good, so one that is refused ends the run."""
 
-    async def _keep(self, letters: Sequence[DeadLetter]) -> None:
+    async def _publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         print(f"refused: {letters[0]}", file=sys.stderr, flush=True)
         os._exit(1)
 

@@ -10,14 +10,11 @@ from typing import Any
 import orjson
 import typer
 
-from streams.domain.mapping.catalog import read_catalog
-from streams.domain.mapping.dates import Millis
-from streams.domain.mapping.errors import MappingError
-from streams.domain.mapping.evaluate import NO_VALUE, Dated, evaluator
-from streams.domain.mapping.explain import Explained
-from streams.domain.mapping.explain import explain as explained
-from streams.domain.mapping.instants import read_instant
-from streams.mappings import load_catalog
+from streams.mapping.catalog import load_catalog, read_catalog
+from streams.mapping.compile.evaluate import NO_VALUE, Dated, Explained, evaluator
+from streams.mapping.compile.evaluate import explain as explained
+from streams.mapping.dates import EpochMillis, read_instant
+from streams.mapping.syntax.expressions import MappingError
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and rebuild mappings.")
 
@@ -70,11 +67,11 @@ def rebuild(
     """
     from connectors.kafka.settings import KafkaSettings
     from streams.cli.control import refusals
-    from streams.profile.rebuild import Progress, Rebuild, RebuildError
+    from streams.profile.rebuild import Rebuild, RebuildError, RebuildProgress
     from streams.profile.settings import ProfileSettings
     from streams.settings import StreamsSettings
 
-    def report(progress: Progress) -> None:
+    def report(progress: RebuildProgress) -> None:
         typer.echo(f"{progress.done} of {progress.total} records", err=True)
 
     with refusals():
@@ -194,18 +191,18 @@ def _dated(messages: Any, at: Any) -> Iterator[Dated]:
         yield Dated(own, _optional(given) if time is None else time, event_id if isinstance(event_id, str) else None)
 
 
-def _instant(text: Any) -> Millis:
+def _instant(text: Any) -> EpochMillis:
     found = read_instant(text) if isinstance(text, str) else None
     if found is None:
         raise ValueError(f'"at" is not an RFC 3339 date and time: {text!r}')
     return found
 
 
-def _optional(text: Any) -> Millis | None:
+def _optional(text: Any) -> EpochMillis | None:
     return None if text is None else _instant(text)
 
 
-def _time_of(message: dict[str, Any]) -> Millis | None:
+def _time_of(message: dict[str, Any]) -> EpochMillis | None:
     at = message.get("at")
     return read_instant(at) if isinstance(at, str) else None
 

@@ -26,8 +26,8 @@ log = structlog.get_logger(__name__)
 def profiles() -> None:
     """Fold cm_user, cm_activity and added streams into profiles."""
     from connectors.kafka.settings import KafkaSettings
-    from streams.profile.app import ProfileWorker
     from streams.profile.settings import ProfileSettings
+    from streams.profile.worker import ProfileWorker
 
     settings = start_process("profile-worker")
     kafka = KafkaSettings()

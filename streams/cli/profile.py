@@ -52,8 +52,8 @@ def erase(
 
     Events dated before the erasure are not taken for this person again, also when history is read again.
     """
-    from streams.profile.erasures import NoReceiptError
-    from streams.profile.erasures import erase as ask
+    from streams.profile.erasure import NoReceiptError
+    from streams.profile.erasure import erase as ask
 
     address = _address(email)
     if from_list and not authorization:

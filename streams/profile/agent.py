@@ -1,13 +1,14 @@
 """`cm_user`, `cm_activity`, added streams and moves -> `cm_profile`: effects in an order that a crash cannot hurt.
 
-    1 what cannot be used is kept as a dead letter                 \
-    2 records under another key, moves and changes go out           | (by the table's write, in this order)
+    1 what cannot be used is published as a dead letter            \
+    2 records under another key, moves and changes are published    | (by the table's write, in this order)
     3 changed rows are in the changelog, which is the profile topic |
     4 then in the store                                            /
     5 the range settles
 
-A crash before 3 replays the records: what went out may go out again in the same words, and is known by its id. From 3
-on the rows know the records. Rows that did not change are not written: folding into them again changes nothing either.
+A crash before 3 replays the records: what was published may be published again, the same bytes, and is known by its id.
+From 3 on the rows know the records. Rows that did not change are not written: folding into them again changes nothing
+either.
 """
 
 import asyncio
@@ -17,31 +18,21 @@ import structlog
 
 from schemas.dead_letter import Stage
 from schemas.identity import key_of
-from streams.batches import (
-    Batch,
-    BatchTable,
-    EncodedRow,
-    Metrics,
-    Output,
-    Record,
-    Row,
-    RowTooLarge,
-    encode_row,
-    partition_of,
-)
-from streams.profile.fold import ProfileFold, StreamFold
-from streams.profile.messages import ORIGIN_HEADER, Event, Refused
-from streams.profile.moves import Move, read_move
-from streams.profile.row import Profile
-from streams.profile.tally import Tally
+from streams.batches import Batch, BatchTable, Metrics, Output, Record, Row, RowTooLarge, encode_row, partition_of
+from streams.batches.table.folding import EncodedRow
+from streams.profile.folding.events import ORIGIN_HEADER, ProfileEvent, UnusableRecord
+from streams.profile.folding.fold import BatchEffects, ProfileFold, StreamFold
+from streams.profile.folding.moves import Move, read_move
+from streams.profile.folding.row import Profile
+from streams.profile.folding.transfers import Transfers
 
 log = structlog.get_logger(__name__)
 
-SHARE = 500
-"""Profiles folded at a stretch, before others get their turn. Each is read, folded and encoded in one go: its many
+ROWS_AT_ONCE = 500
+"""Profiles folded before other tasks of the loop run. Each is read, folded and encoded in one go: its many
 small objects and its messages are fetched into the processor's cache once."""
 WRITTEN_AT_ONCE = 500
-"""Profiles from which on they are written, though the batch is not done: each stands encoded in memory until then, in
+"""Profiles from which on they are written, though the batch is not done: each is kept encoded in memory until then, in
 every partition that is worked on. Fewer, and the wait for the broker shows."""
 
 
@@ -53,44 +44,45 @@ class ProfileAgent:
     ) -> None:
         self._table = table
         self._fold = fold
+        self._transfers = Transfers(fold)
         self._metrics = metrics
         self._partitions = partitions
         self._max_row_bytes = max_row_bytes
 
     async def events(self, batch: Batch, stream: StreamFold) -> None:
         """Fold a batch of one stream."""
-        tally = Tally(batch.partition)
+        effects = BatchEffects(batch.partition)
         by_key = _by_key(batch.records)
         ready: list[EncodedRow[Profile]] = []
         suspects: list[bytes] = []
         keys, wants = list(by_key), self._table.will_cache(batch.partition)
-        for start in range(0, len(keys), SHARE):
-            rows = await self._table.read(batch.partition, keys[start : start + SHARE])
+        for start in range(0, len(keys), ROWS_AT_ONCE):
+            rows = await self._table.read(batch.partition, keys[start : start + ROWS_AT_ONCE])
             for key, row in rows.items():
-                events = self._read(batch, stream, key, by_key[key], tally)
-                told = len(tally.outputs)
+                events = self._read(batch, stream, key, by_key[key], effects)
+                outputs = len(effects.outputs)
                 try:
-                    if self._fold_row(row, batch, stream, events, tally):
+                    if self._fold_row(row, batch, stream, events, effects):
                         ready.append(self._table.encode(batch, row))
                         if not wants(key):
                             row.drop_data()
                 except Exception as error:
                     if not isinstance(error, RowTooLarge):
                         log.warning("fold failed", topic=batch.topic, partition=batch.partition, exc_info=True)
-                    del tally.outputs[told:]
+                    del effects.outputs[outputs:]
                     suspects.append(key)
             if len(ready) >= WRITTEN_AT_ONCE:
-                await self._write(batch, ready, tally)
+                await self._write(batch, ready, effects)
                 ready = []
             await asyncio.sleep(0)
         if suspects:
-            ready += await self._one_by_one(batch, stream, by_key, suspects, tally)
-        await self._write(batch, ready, tally)
-        self._count(tally, batch)
+            ready += await self._fold_singly(batch, stream, by_key, suspects, effects)
+        await self._write(batch, ready, effects)
+        self._count(effects, batch)
 
     async def moves(self, batch: Batch) -> None:
         """Apply a batch of moves."""
-        tally = Tally(batch.partition)
+        effects = BatchEffects(batch.partition)
         groups: dict[bytes, list[tuple[Record, Move]]] = {}
         for record in batch.records:
             try:
@@ -105,78 +97,78 @@ class ProfileAgent:
             row = rows[key]
             last = row.position(batch.source)
             applied = [
-                self._move_row(row, batch, record, move, tally) for record, move in moves if record.offset > last
+                self._move_row(row, batch, record, move, effects) for record, move in moves if record.offset > last
             ]
             if any(applied):
                 changed.append(row)
-        await self._table.write(batch, changed, tally.outputs)
-        self._count(tally, batch)
+        await self._table.write(batch, changed, effects.outputs)
+        self._count(effects, batch)
 
     def _read(
-        self, batch: Batch, stream: StreamFold, key: bytes, records: Sequence[Record], tally: Tally
-    ) -> list[Event]:
+        self, batch: Batch, stream: StreamFold, key: bytes, records: Sequence[Record], effects: BatchEffects
+    ) -> list[ProfileEvent]:
         """Events of the profile under this key, in offset order. What is another person's is published again under
         that person's key, and what cannot be used is refused."""
-        events: list[Event] = []
+        events: list[ProfileEvent] = []
         read = stream.reader.read
         for record in records:
             try:
                 owner, event = read(record)
-            except Refused as refused:
+            except UnusableRecord as refused:
                 batch.refuse(record, refused.reason, stage=refused.stage)
                 continue
             if owner == key:
                 events.append(event)
             else:
-                self._send_home(batch, owner, record, tally)
+                self._rekey(batch, owner, record, effects)
         return events
 
     def _fold_row(
-        self, row: Row[Profile], batch: Batch, stream: StreamFold, events: Sequence[Event], tally: Tally
+        self, row: Row[Profile], batch: Batch, stream: StreamFold, events: Sequence[ProfileEvent], effects: BatchEffects
     ) -> bool:
         """Fold one profile's events; True when it changed."""
         key = row.key
-        if not row.exists and partition_of(key, self._partitions) != batch.partition:  # else judged when it was made
+        if not row.exists and partition_of(key, self._partitions) != batch.partition:  # else checked when it was made
             for event in events:
-                self._send_home(batch, key, event.record, tally)
+                self._rekey(batch, key, event.record, effects)
             return False
         position = row.position(batch.source)
         if position >= batch.first:
             events = [event for event in events if event.record.offset > position]
-        return bool(events) and self._fold.events(row.data, key.decode(), stream, events, tally)
+        return bool(events) and self._fold.events(row.data, key.decode(), stream, events, effects)
 
-    async def _write(self, batch: Batch, ready: Sequence[EncodedRow[Profile]], tally: Tally) -> None:
-        """Write what was folded so far; after a crash these rows know their records, and the others' come again."""
+    async def _write(self, batch: Batch, ready: Sequence[EncodedRow[Profile]], effects: BatchEffects) -> None:
+        """Write what was folded so far; after a crash only the records of the others are replayed."""
         batch.refused.sort(key=lambda letter: letter.record.offset)
-        await self._table.write_encoded(batch, ready, tally.outputs)
-        tally.outputs.clear()
+        await self._table.write_encoded(batch, ready, effects.outputs)
+        effects.outputs.clear()
 
-    def _move_row(self, row: Row[Profile], batch: Batch, record: Record, move: Move, tally: Tally) -> bool:
+    def _move_row(self, row: Row[Profile], batch: Batch, record: Record, move: Move, effects: BatchEffects) -> bool:
         value, state = self._fold.codec.encode(row.data)
-        outputs = len(tally.outputs)
+        outputs = len(effects.outputs)
         try:
-            changed = self._fold.move(row.data, move, tally, record.timestamp)
+            changed = self._transfers.apply(row.data, move, effects, record.timestamp)
             encode_row(row, self._fold.codec, self._max_row_bytes)
-        except (ValueError, KeyError, TypeError, Refused, RowTooLarge) as error:
+        except (ValueError, KeyError, TypeError, UnusableRecord, RowTooLarge) as error:
             row.data = self._fold.codec.decode(row.key, value, state)
-            del tally.outputs[outputs:]
+            del effects.outputs[outputs:]
             batch.refuse(record, str(error), stage=Stage.FOLD)
             return False
         return changed
 
-    def _send_home(self, batch: Batch, key: bytes, record: Record, tally: Tally) -> None:
+    def _rekey(self, batch: Batch, key: bytes, record: Record, effects: BatchEffects) -> None:
         """Publish a record again under its person's key, in that key's partition."""
         origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
-        tally.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
+        effects.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
         self._metrics.count("profiles_rekeyed_total", topic=batch.topic)
 
-    async def _one_by_one(
+    async def _fold_singly(
         self,
         batch: Batch,
         stream: StreamFold,
         by_key: Mapping[bytes, Sequence[Record]],
         suspects: Sequence[bytes],
-        tally: Tally,
+        effects: BatchEffects,
     ) -> list[EncodedRow[Profile]]:
         """Fold some profiles again from the store, a record at a time, so that only what fails is refused."""
         codec = self._fold.codec
@@ -188,35 +180,35 @@ class ProfileAgent:
                 if event is None or record.offset <= position:
                     continue
                 value, state = codec.encode(row.data)
-                outputs = len(tally.outputs)
+                outputs = len(effects.outputs)
                 try:
-                    if self._fold.events(row.data, key.decode(), stream, [event], tally):
+                    if self._fold.events(row.data, key.decode(), stream, [event], effects):
                         ready[key] = self._table.encode(batch, row)
                 except Exception as error:
                     row.data = codec.decode(key, value, state)
-                    del tally.outputs[outputs:]
+                    del effects.outputs[outputs:]
                     batch.refuse(record, f"{type(error).__name__}: {error}", stage=Stage.FOLD)
         return list(ready.values())
 
-    def _count(self, tally: Tally, batch: Batch) -> None:
+    def _count(self, effects: BatchEffects, batch: Batch) -> None:
         count = self._metrics.count
         for name, amount in (
-            ("profiles_repeated_events_total", tally.repeated),
-            ("profiles_ids_forgotten_early_total", tally.forgotten_early),
-            ("profiles_forwarded_events_total", tally.forwarded),
-            ("profiles_dropped_erased_total", tally.dropped_erased),
+            ("profiles_repeated_events_total", effects.repeated),
+            ("profiles_ids_forgotten_early_total", effects.forgotten_early),
+            ("profiles_forwarded_events_total", effects.forwarded),
+            ("profiles_dropped_erased_total", effects.dropped_erased),
         ):
             if amount:
                 count(name, amount, topic=batch.topic)
-        for name in tally.unconvertible:
+        for name in effects.unconvertible:
             count("profiles_conversion_errors_total", field=name)
 
 
-def _readable(stream: StreamFold, key: bytes, record: Record) -> Event | None:
+def _readable(stream: StreamFold, key: bytes, record: Record) -> ProfileEvent | None:
     """A record's event, when it is of the profile under this key."""
     try:
         owner, event = stream.reader.read(record)
-    except Refused:
+    except UnusableRecord:
         return None
     return event if owner == key else None
 

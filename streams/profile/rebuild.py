@@ -3,7 +3,7 @@
     build    the input topics are read from their beginning into `cm_profile.<version>`, beside the running aggregator
     compare  which profiles differ, and in which fields
     switch   with the aggregators stopped, every profile is written over in `cm_profile`, state and all, and the group
-             goes on where the build ended. Repeating it is harmless; a worker that finds a mixture refuses to start.
+             continues where the build ended. Repeating it is harmless; a worker that finds a mixture refuses to start.
 
 Consumers of `cm_profile` keep their topic: they see one more update of each profile that changed.
 """
@@ -24,22 +24,22 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.read_to_end import MissingTopicError, ReadError, newest_by_partition
 from connectors.kafka.records import ConsumedRecord, OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
-from streams.domain.mapping.catalog import Catalog
-from streams.profile.app import ProfileWorker, catalog_of
+from streams.mapping.catalog import Catalog
 from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker, catalog_of
 from streams.settings import StreamsSettings
 
-MOST_FAILURES = 20
+MAX_FAILURES = 20
 PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 REQUEST_SECONDS = 30.0
 SILENCE_SECONDS = 20.0
 
 
 class RebuildError(RuntimeError):
-    """The rebuild cannot go on; the text says why and what to do."""
+    """The rebuild cannot go on; the text names the reason and what to do."""
 
 
-class Progress(NamedTuple):
+class RebuildProgress(NamedTuple):
     """How far a build is."""
 
     done: int
@@ -47,7 +47,7 @@ class Progress(NamedTuple):
     total: int
 
 
-class Difference(NamedTuple):
+class ProfileDifference(NamedTuple):
     """One profile that is not the same under the new mappings."""
 
     email: str
@@ -76,7 +76,7 @@ class Rebuild:
             }
         )
 
-    async def build(self, report: Callable[[Progress], None], **overrides: Any) -> None:
+    async def build(self, report: Callable[[RebuildProgress], None], **overrides: Any) -> None:
         """Fold everything that is in the input topics into the shadow topic; return when nothing is left."""
         await asyncio.to_thread(self._make_topics)
         state = self.streams.model_copy(update={"data_dir": self.streams.data_dir / "rebuild"})
@@ -89,19 +89,19 @@ class Rebuild:
         finally:
             await worker.stop()
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[ProfileDifference]:
         """Yield every profile that differs, a partition at a time: memory holds one partition of each topic."""
         pairs = zip(self._newest(self.running), self._newest(self.shadow), strict=True)
         for now, rebuilt in pairs:
             for key in sorted({*now, *rebuilt}):
                 old, new = _value(now.get(key)), _value(rebuilt.get(key))
                 if old != new:
-                    said = {
+                    changed = {
                         name: (old.get(name), new.get(name))
                         for name in {**old, **new}
                         if old.get(name) != new.get(name)
                     }
-                    yield Difference(key.decode(), said)
+                    yield ProfileDifference(key.decode(), changed)
 
     async def switch(self) -> int:
         """Put the rebuilt profiles in place; return how many records were written. Raises RebuildError."""
@@ -111,27 +111,27 @@ class Rebuild:
         async with AsyncProducer(self.kafka, "rebuild") as producer:
             pairs = zip(self._newest(self.running), self._newest(self.shadow), strict=True)
             for partition, (now, rebuilt) in enumerate(pairs):
-                gone = (key for key, kept in now.items() if key not in rebuilt and kept.value is not None)
-                records = [OutgoingRecord(self.running, key, None, None, partition) for key in gone]
+                removed = (key for key, kept in now.items() if key not in rebuilt and kept.value is not None)
+                records = [OutgoingRecord(self.running, key, None, None, partition) for key in removed]
                 records += [
                     OutgoingRecord(self.running, key, kept.value, kept.headers, partition)
                     for key, kept in rebuilt.items()
                 ]
                 written += await producer.publish_many(records)
-        await asyncio.to_thread(self._hand_over_positions, group)
+        await asyncio.to_thread(self._commit_positions, group)
         return written
 
     def clean(self) -> None:
         """Remove the shadow topics, their group and their local state."""
         admin = self._admin
         for future in admin.delete_topics([self.shadow, self._moves, self._moves + ".dlq"]).values():
-            _ignoring(future, KafkaError.UNKNOWN_TOPIC_OR_PART)
+            _wait_unless(future, KafkaError.UNKNOWN_TOPIC_OR_PART)
         for future in admin.delete_consumer_groups([self.kafka.topic_prefix + self._settings.app_id]).values():
-            _ignoring(future, KafkaError.GROUP_ID_NOT_FOUND)
+            _wait_unless(future, KafkaError.GROUP_ID_NOT_FOUND)
         shutil.rmtree(self.streams.data_dir / "rebuild", ignore_errors=True)
 
-    async def _followed(self, group: str, sources: list[str]) -> AsyncIterator[Progress]:
-        """Progress until the group has everything, seen twice in a row: its own moves may add work."""
+    async def _followed(self, group: str, sources: list[str]) -> AsyncIterator[RebuildProgress]:
+        """RebuildProgress until the group has everything, seen twice in a row: its own moves may add work."""
         admin, quiet, failures = self._admin, 0, 0
         while quiet < 2:
             try:
@@ -139,7 +139,7 @@ class Rebuild:
             except KafkaException as failure:
                 # Topics that were just made have no leader for a moment; a broker that stays away ends the build.
                 failures += 1
-                if failures > MOST_FAILURES or failure.args[0].code() not in PASSING:
+                if failures > MAX_FAILURES or failure.args[0].code() not in PASSING:
                     raise
                 await asyncio.sleep(0.5)
                 continue
@@ -162,7 +162,7 @@ class Rebuild:
             )
         ]
         for future in self._admin.create_topics(wanted).values():
-            _ignoring(future, KafkaError.TOPIC_ALREADY_EXISTS)
+            _wait_unless(future, KafkaError.TOPIC_ALREADY_EXISTS)
 
     def _refuse_members(self, group: str) -> None:
         described = self._admin.describe_consumer_groups([group])[group].result(REQUEST_SECONDS)
@@ -174,16 +174,18 @@ class Rebuild:
         if left.done < left.total:
             raise RebuildError("the rebuild is not complete; run `cm-streams mapping rebuild` again")
 
-    def _hand_over_positions(self, group: str) -> None:
-        """The group goes on where the build ended; its own moves topic keeps its place."""
+    def _commit_positions(self, group: str) -> None:
+        """The group continues where the build ended; its own moves topic keeps its place."""
         admin = self._admin
         built = _committed(admin, self.kafka.topic_prefix + self._settings.app_id)
         places = [
-            Place(it.topic, it.partition, it.offset) for it in built if it.topic != self._moves and it.offset >= 0
+            Place(place.topic, place.partition, place.offset)
+            for place in built
+            if place.topic != self._moves and place.offset >= 0
         ]
         if places:
-            asked = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
-            asked[group].result(REQUEST_SECONDS)
+            altered = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
+            altered[group].result(REQUEST_SECONDS)
 
     def _newest(self, topic: str) -> Iterator[dict[bytes, ConsumedRecord]]:
         try:
@@ -198,13 +200,13 @@ class Rebuild:
         return AdminClient(admin_config(self.kafka, "rebuild"))  # kept: its answers die with it
 
 
-def _progress(admin: AdminClient, group: str, topics: list[str]) -> Progress:
-    committed = {(it.topic, it.partition): it.offset for it in _committed(admin, group)}
-    asked = {Place(name, number): _latest() for name in topics for number in _partitions(admin, name)}
-    ends = {place: future.result(REQUEST_SECONDS).offset for place, future in admin.list_offsets(asked).items()}
+def _progress(admin: AdminClient, group: str, topics: list[str]) -> RebuildProgress:
+    committed = {(place.topic, place.partition): place.offset for place in _committed(admin, group)}
+    ends_of = {Place(name, number): _latest() for name in topics for number in _partitions(admin, name)}
+    ends = {place: future.result(REQUEST_SECONDS).offset for place, future in admin.list_offsets(ends_of).items()}
     total = sum(ends.values())
-    done = sum(min(end, max(0, committed.get((it.topic, it.partition), 0))) for it, end in ends.items())
-    return Progress(done, total)
+    done = sum(min(end, max(0, committed.get((place.topic, place.partition), 0))) for place, end in ends.items())
+    return RebuildProgress(done, total)
 
 
 def _latest() -> Any:
@@ -218,9 +220,9 @@ def _partitions(admin: AdminClient, topic: str) -> list[int]:
 
 
 def _committed(admin: AdminClient, group: str) -> list[Place]:
-    asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+    listed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     try:
-        return list(asked[group].result(REQUEST_SECONDS).topic_partitions)
+        return list(listed[group].result(REQUEST_SECONDS).topic_partitions)
     except KafkaException:
         return []
 
@@ -229,7 +231,7 @@ def _value(kept: ConsumedRecord | None) -> dict[str, Any]:
     return orjson.loads(kept.value) if kept is not None and kept.value is not None else {}
 
 
-def _ignoring(future: Any, code: int) -> None:
+def _wait_unless(future: Any, code: int) -> None:
     try:
         future.result(REQUEST_SECONDS)
     except KafkaException as error:

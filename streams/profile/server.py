@@ -1,7 +1,7 @@
 """`GET /profiles/{email}`: answered by whichever worker owns the profile; any worker can be asked.
 
 A worker that does not own the address asks the one that does, once: a request that was passed on is never passed on
-again, so two workers that disagree during a rebalance do not play ball with it.
+again, so two workers that disagree during a rebalance do not pass it back and forth.
 """
 
 import hmac
@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from schemas.cm_profile import MAPPING_HEADER
 from schemas.identity import key_of, normalise_email
 from streams.batches import BatchTable, partition_of
-from streams.profile.row import Profile
+from streams.profile.folding.row import Profile
 
 log = structlog.get_logger(__name__)
 
 PASSED_ON = "X-Profiles-Passed-On"
-_PATIENCE = ClientTimeout(total=5)
+_OWNER_TIMEOUT = ClientTimeout(total=5)
 
 OwnerOf = Callable[[int], str | None]
 """Partition -> URL of the worker that owns it."""
@@ -57,7 +57,7 @@ class ProfileServer:
         """Listen; return the URL under which other workers reach this one."""
         app = web.Application()
         self.mount(app)
-        self._session = ClientSession(timeout=_PATIENCE)
+        self._session = ClientSession(timeout=_OWNER_TIMEOUT)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
@@ -89,9 +89,9 @@ class ProfileServer:
 
     def _allowed(self, request: web.Request) -> bool:
         """Compared in constant time; without a token in the settings nobody is allowed."""
-        shown = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-        wanted = self._token.get_secret_value().encode() if self._token else b""
-        return hmac.compare_digest(shown, wanted) and bool(wanted)
+        presented = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+        expected = self._token.get_secret_value().encode() if self._token else b""
+        return hmac.compare_digest(presented, expected) and bool(expected)
 
     async def _own(self, key: bytes) -> web.Response:
         row = await self._table.get(key)

@@ -6,8 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streams.domain.counting import DEFAULT_CAP
-from streams.domain.mapping.layout import DEFAULT_CAPACITY
+from streams.mapping.fields.layout import DEFAULT_CAPACITY
+from streams.profile.folding.counted_ids import DEFAULT_CAP
 
 
 class ProfileSettings(BaseSettings):
@@ -28,7 +28,9 @@ class ProfileSettings(BaseSettings):
         default=None, description="Directory of further .lql files: each subscribes the topic it names."
     )
     capacity: int = Field(
-        default=DEFAULT_CAPACITY, ge=1, description="Entries of a set or map in a profile; the oldest go first."
+        default=DEFAULT_CAPACITY,
+        ge=1,
+        description="Entries of a set or map in a profile; the oldest are evicted first.",
     )
     event_ids: int = Field(
         default=DEFAULT_CAP,
@@ -40,7 +42,7 @@ class ProfileSettings(BaseSettings):
         ge=0,
         description="An event dated later than this after its arrival counts as having happened when it arrived.",
     )
-    changes: bool = Field(default=False, description="Tell each changed field on the topic cm_profile_changes.")
+    changes: bool = Field(default=False, description="Publish each changed field on the topic cm_profile_changes.")
     max_batch_records: int = Field(
         default=20_000, ge=1, description="Records folded at once. More cost less each, and take more memory."
     )

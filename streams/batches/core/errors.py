@@ -90,6 +90,13 @@ class OutputTooLarge(Exception):
         self.limit = limit
 
 
+class DamagedRow(ValueError):
+    """A row of the store or the changelog is none that this table has written; the text says which, and why.
+
+    Not a BatchError: the records that need the row are taken for a defect, and are dead-lettered with this sentence.
+    """
+
+
 class Revoked(BatchError):
     """The partition was revoked, or assigned again with a newer generation, since the caller looked."""
 

@@ -131,7 +131,9 @@ class Takeover:
             store = PartitionStore(path, self._options)
         cache: RowCache[Any] = RowCache(self._settings.cache_rows, self._settings.cache_bytes)
         topic_id = self.facts[table.changelog].topic_id
-        return PartitionTable(partition, generation, store, topic_id, table.codec, table.index, cache)
+        return PartitionTable(
+            partition, generation, store, topic_id, table.codec, table.index, cache, table.changelog, table.sources
+        )
 
     def close(self, partitions: Collection[int] | None = None) -> None:
         """Close the stores of these partitions, or of all. Blocking."""

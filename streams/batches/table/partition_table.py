@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from streams.batches.core.errors import Revoked
+from streams.batches.core.errors import BatchError, DamagedRow, Revoked
 from streams.batches.table.cache import RowCache
 from streams.batches.table.folding import EncodedRow
-from streams.batches.table.rows import Codec, Row, decode_blob, decode_hidden, encode_blob
+from streams.batches.table.rows import Codec, Positions, Row, decode_blob, decode_hidden, encode_blob, topic_hash
 from streams.batches.table.store import Checkpoint, PartitionStore, StoredRow
 
 T = TypeVar("T")
@@ -31,7 +32,10 @@ class PartitionTable(Generic[T]):
         codec: Codec[T],
         index: Callable[[Row[T]], Iterable[bytes]] | None,
         cache: RowCache[T],
+        changelog: str = "",
+        sources: Sequence[str] = (),
     ) -> None:
+        """`changelog` and `sources`: names of topics, for the text of errors."""
         self.partition = partition
         self.generation = generation
         self.store = store
@@ -45,6 +49,8 @@ class PartitionTable(Generic[T]):
         self._codec = codec
         self._index = index
         self._cache = cache
+        self._changelog = changelog
+        self._sources = sources
         self.closed = False
 
     def check(self, generation: int | None = None) -> None:
@@ -73,15 +79,34 @@ class PartitionTable(Generic[T]):
         return self.decode(key, self.store.get_many([key])[0])
 
     def decode(self, key: bytes, blob: bytes | None) -> Row[T]:
-        """Decode a row from the store; None is an absent one."""
+        """A row out of a store's blob. Raises DamagedRow, and whatever BatchError the codec raises."""
         if blob is None:
             return Row(key, self._codec.decode(key, None, b""), {}, exists=False)
-        value, hidden = decode_blob(blob)
-        positions, state = decode_hidden(hidden)
-        row = Row(key, self._codec.decode(key, value, state), positions, exists=True, size=len(blob))
+        positions: Positions = {}
+        try:
+            value, hidden = decode_blob(blob)
+            positions, state = decode_hidden(hidden)
+            row = Row(key, self._codec.decode(key, value, state), positions, exists=True, size=len(blob))
+        except BatchError:
+            raise
+        except Exception as error:
+            raise self._damaged(key, positions, error) from error
         if self._index is not None:
             row.index = frozenset(self._index(row))
         return row
+
+    def _damaged(self, key: bytes, positions: Positions, error: Exception) -> DamagedRow:
+        """Names the row by its key's digest, its changelog, and the last record of each source that is folded in."""
+        names = {topic_hash(name): name for name in self._sources}
+        folded = [
+            f"{names.get(topic, f'topic {topic:08x}')}[{self.partition}]@{offset}"
+            for topic, (_, offset) in sorted(positions.items())
+        ]
+        return DamagedRow(
+            f"the row of key {hashlib.sha256(key).hexdigest()[:16]} (SHA-256) in {self._changelog}[{self.partition}], "
+            f"before offset {self.next_offset}, with {', '.join(folded) or 'no known record'} folded in, "
+            f"cannot be read: {error}"
+        )
 
     def keep(self, rows: Iterable[Row[T]]) -> None:
         """Cache rows that are in the store as they are here; rows whose data was dropped are skipped."""

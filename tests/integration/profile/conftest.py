@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import pytest
 
 from connectors.kafka.settings import KafkaSettings
-from streams.mappings import DEFAULT_DIRECTORY
-from streams.profile.app import ProfileWorker
+from streams.mapping.catalog import DEFAULT_DIRECTORY
 from streams.profile.rebuild import Rebuild
 from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker
 from streams.settings import StreamsSettings
 from tests import kafka_io
 

@@ -4,8 +4,8 @@ import asyncio
 import signal
 
 from connectors.kafka.settings import KafkaSettings
-from streams.profile.app import ProfileWorker, run_until_stopped
 from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker, run_until_stopped
 from streams.settings import StreamsSettings
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from schemas.identity import digest_of
 from streams.batches import partition_of
-from streams.profile.erasures import erase
+from streams.profile.erasure import erase
 from streams.profile.rebuild import RebuildError
 from tests.deadline import eventually
 from tests.integration.profile.conftest import PARTITIONS

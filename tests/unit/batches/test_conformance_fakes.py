@@ -10,7 +10,7 @@ import pytest
 from streams.batches import JsonCodec
 from tests.batches_conformance import OwnerConformance, TableConformance
 from tests.unit.export.memory import Log, Process
-from tests.unit.profile.test_sabotage import Shelf
+from tests.unit.profile.in_memory_table import InMemoryProfileTable
 
 
 class ExportWorld:
@@ -36,7 +36,7 @@ class ExportWorld:
         return [(record.key, record.value) for record in self._log.read(topic)]
 
 
-class ProfileTable(Shelf):
+class ProfileTable(InMemoryProfileTable):
     """tests/unit/profile: only what the profile agent calls, so `write` is made of that."""
 
     async def write(self, batch: Any, rows: Any) -> None:

@@ -20,7 +20,7 @@ from streams.batches.core.producer import Producer as BatchProducer
 from streams.batches.process import faust_app, topics
 from streams.batches.table import recovery
 from streams.delivery.settings import ExportSettings
-from streams.profile import app as profile_app
+from streams.profile import worker as profile_worker
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 
@@ -122,7 +122,7 @@ def of_export(kafka: KafkaSettings) -> BatchSettings:
 
 
 def of_profile(kafka: KafkaSettings) -> BatchSettings:
-    return profile_app.batch_settings(StreamsSettings(), kafka, ProfileSettings())
+    return profile_worker.batch_settings(StreamsSettings(), kafka, ProfileSettings())
 
 
 def batch_consumer(made: BatchSettings) -> Any:

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from streams.cli.mapping import answer
-from streams.domain.mapping.instants import read_instant
-from streams.mappings import load_catalog
-from tests.unit.mapping.kinds import KINDS
+from streams.mapping.catalog import load_catalog
+from streams.mapping.dates import read_instant
+from tests.unit.mapping.twins import KINDS
 
 CASES = Path(__file__).parent / "cases"
 EXAMPLES = json.loads((CASES / "examples.json").read_text(encoding="utf-8"))

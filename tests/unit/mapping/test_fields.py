@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.domain.mapping.catalog import read_catalog
-from streams.domain.mapping.dates import FIRST, LAST
-from streams.domain.mapping.fields import COMPILED
-from streams.domain.mapping.kinds import INT_MAX, INT_MIN
-from tests.unit.mapping.kinds import KINDS, MODULES
+from streams.mapping.catalog import read_catalog
+from streams.mapping.dates import FIRST, LAST
+from streams.mapping.fields import COMPILED
+from streams.mapping.kinds import INT_MAX, INT_MIN
+from tests.unit.mapping.twins import KINDS, MODULES
 
 LAYOUT = read_catalog(
     [
@@ -58,7 +58,7 @@ STEPS = st.lists(
     | step("states late kept", "put", TEXTS, TEXTS, TIMES, ARRIVALS)
     | step("sums counts recent", "bump", TEXTS | st.just(None), TIMES)
     | step("sums counts recent", "bump", TEXTS, TIMES, INTS)
-    | step("hours", "tally", st.integers(0, 23), st.just(1) | INTS),
+    | step("hours", "add_to_bucket", st.integers(0, 23), st.just(1) | INTS),
     max_size=60,
 )
 
@@ -127,7 +127,7 @@ def test_a_field_is_folded_its_own_way_only():
             lambda: fields.insert(number, "a", 1),  # noqa: B023
             lambda: fields.put(number, "a", "b", 1, 1),  # noqa: B023
             lambda: fields.bump(number, "a", 1),  # noqa: B023
-            lambda: fields.tally(number, 1),  # noqa: B023
+            lambda: fields.add_to_bucket(number, 1),  # noqa: B023
             lambda: fields.extreme(number, 1),  # noqa: B023
             lambda: fields.latest(number, "a", 1, 1),  # noqa: B023
             lambda: fields.latest_text(number, "a", 1, 1),  # noqa: B023

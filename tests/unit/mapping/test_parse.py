@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.domain.mapping.catalog import read_catalog
-from streams.domain.mapping.check import check_mapping, check_stream
-from streams.domain.mapping.errors import MappingError
-from streams.domain.mapping.expressions import spell
-from streams.domain.mapping.kinds import Kind
-from streams.domain.mapping.parse import DEEPEST, LONGEST_TEXT, parse_mapping, parse_stream
+from streams.mapping.catalog import read_catalog
+from streams.mapping.kinds import FieldKind
+from streams.mapping.syntax.check import check_mapping, check_stream
+from streams.mapping.syntax.expressions import MappingError, spell
+from streams.mapping.syntax.parse import MAX_DEPTH, MAX_TEXT_LENGTH, parse_mapping, parse_stream
 
 SMALL = """
 -- a comment
@@ -29,7 +28,7 @@ def test_a_file_with_everything():
 
     assert (stream.stream, stream.entity, spell(stream.key)) == ("my_stream", "user", "email(email)")
     assert [mapping.field for mapping in stream.mappings] == ["email", "clicks", "select"]
-    assert [mapping.kind for mapping in stream.mappings] == [Kind.STRING, Kind.INT, Kind.SET]
+    assert [mapping.kind for mapping in stream.mappings] == [FieldKind.STRING, FieldKind.INT, FieldKind.SET]
     assert stream.mappings[0].description == "Address"
     assert (stream.mappings[2].capacity, stream.mappings[2].keep_days) == (10, 30)
     assert stream.mappings[1].at == (5, 5)
@@ -78,9 +77,9 @@ def test_spellings_of_the_same(text, canonical):
         ("SELECT 1e999 AS b FROM a INTO user BY email(email)", (1, 8), "fit into a double"),
         ("", (1, 1), "expected SELECT"),
         ("SELECT \x00", (1, 8), "unexpected"),
-        ("SELECT " + "f(" * 100 + ")" * 100 + " AS a FROM a INTO user BY email(email)", None, f"{DEEPEST} deep"),
-        ("SELECT " + "NOT " * 500 + "x AS a FROM a INTO user BY email(email)", None, f"{DEEPEST} deep"),
-        ("x" * (LONGEST_TEXT + 1), (1, 1), "the limit is"),
+        ("SELECT " + "f(" * 100 + ")" * 100 + " AS a FROM a INTO user BY email(email)", None, f"{MAX_DEPTH} deep"),
+        ("SELECT " + "NOT " * 500 + "x AS a FROM a INTO user BY email(email)", None, f"{MAX_DEPTH} deep"),
+        ("x" * (MAX_TEXT_LENGTH + 1), (1, 1), "the limit is"),
     ],
 )
 def test_errors_say_where_and_what(text, place, problem):

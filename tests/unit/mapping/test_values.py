@@ -5,10 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.identity import lower, normalise_email
-from streams.domain.mapping import conditions, kinds
-from streams.domain.mapping.dates import FIRST, LAST, hour_of_day, hour_of_week, parse_date, rfc3339, year_and_month
-from streams.domain.mapping.instants import read_instant
-from streams.domain.mapping.urls import host_and_path, text_bytes
+from streams.mapping import conditions, kinds
+from streams.mapping.dates import (
+    FIRST,
+    LAST,
+    hour_of_day,
+    hour_of_week,
+    parse_date,
+    read_instant,
+    rfc3339,
+    year_and_month,
+)
+from streams.mapping.functions import host_and_path, text_bytes
 
 
 @given(st.text() | st.from_regex(r"[ -~]{0,20}@[ -~]{0,20}"))

@@ -10,10 +10,11 @@ from schemas.identity import key_of
 from streams.batches import Batch, Metrics, Row, StoredRecord, TopicIncarnation
 from streams.profile import agent as under_test
 from streams.profile.agent import ProfileAgent
-from streams.profile.fold import ProfileFold
-from streams.profile.tally import Topics
-from tests.unit.profile.test_sabotage import ADDED, LIMIT, KilledError, Shelf
-from tests.unit.profile.worlds import ARRIVED, activity
+from streams.profile.folding.fold import ProfileFold, ProfileTopics
+from streams.profile.folding.moves import Move, move_output
+from tests.unit.profile.in_memory_owners import ARRIVED, activity
+from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable, KilledError
+from tests.unit.profile.test_sabotage import ADDED
 
 PEOPLE, EVENTS = 10, 40
 
@@ -27,22 +28,22 @@ def records() -> list[StoredRecord]:
     ]
 
 
-async def killed_and_run_again(killed_after: int) -> tuple[Shelf, int]:
+async def killed_and_run_again(killed_after: int) -> tuple[InMemoryProfileTable, int]:
     """What is written in the end, and how many people were at the time of death."""
-    profiles = ProfileFold(ADDED, Topics("moves", "erasures"))
-    shelf = Shelf(profiles.codec, killed_after=killed_after)
-    agent = ProfileAgent(shelf, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    profiles = ProfileFold(ADDED, ProfileTopics("moves", "erasures"))
+    table = InMemoryProfileTable(profiles.codec, killed_after=killed_after)
+    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
     stream = profiles.streams["cm_activity"]
     with pytest.raises(KilledError):
         await agent.events(Batch(TopicIncarnation("cm_activity", 7), 0, records(), generation=1), stream)
-    before = len(shelf.rows)
+    before = len(table.rows)
     await agent.events(Batch(TopicIncarnation("cm_activity", 7), 0, records(), generation=1), stream)
-    return shelf, before
+    return table, before
 
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "SHARE", 2)
+    monkeypatch.setattr(under_test, "ROWS_AT_ONCE", 2)
     monkeypatch.setattr(under_test, "WRITTEN_AT_ONCE", 3)
 
 
@@ -51,8 +52,8 @@ async def test_a_death_between_two_pieces_counts_nothing_twice_and_loses_nothing
     whole = {f"p{n}@x.com": {"open": EVENTS // PEOPLE} for n in range(PEOPLE)}
     seen = []
     for killed_after in (1, 2, 3):
-        shelf, before = await killed_and_run_again(killed_after)
-        assert shelf.events() == whole
+        table, before = await killed_and_run_again(killed_after)
+        assert table.events() == whole
         seen.append(before)
     assert seen == [4, 8, 10]
 
@@ -60,5 +61,28 @@ async def test_a_death_between_two_pieces_counts_nothing_twice_and_loses_nothing
 @pytest.mark.usefixtures("small_pieces")
 async def test_it_turns_red_when_rows_know_no_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Row, "position", lambda self, source: -1)
-    shelf, _ = await killed_and_run_again(1)
-    assert {events["open"] for events in shelf.events().values()} == {4, 8}
+    table, _ = await killed_and_run_again(1)
+    assert {events["open"] for events in table.events().values()} == {4, 8}
+
+
+async def test_a_move_of_other_mappings_is_a_dead_letter_and_the_others_of_its_batch_are_applied() -> None:
+    profiles = ProfileFold(ADDED, ProfileTopics("moves", "erasures"))
+    packed = {"public": {"events": {"open": 2}}, "hidden": [{"open": 5}], "ids": "", "came_from": ["old@x.com"]}
+    moves = [
+        Move("arrive", "m1", "a@x.com", 9, profile=packed, mapping="fedcba9876543210"),
+        Move("arrive", "m2", "a@x.com", 9, profile=packed, mapping=ADDED.version),
+        Move("arrive", "m3", "b@x.com", 9, profile=packed | {"hidden": []}, mapping=ADDED.version),
+    ]
+    records = [
+        StoredRecord(n, key_of(move.email), move_output("moves", move).value, ARRIVED) for n, move in enumerate(moves)
+    ]
+    table = InMemoryProfileTable(profiles.codec)
+    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    batch = Batch(TopicIncarnation("moves", 7), 0, records, generation=1)
+    await agent.moves(batch)
+    assert [(letter.record.offset, letter.stage) for letter in batch.refused] == [(0, "fold"), (2, "fold")]
+    assert batch.refused[0].reason == (
+        f"a profile of mapping version fedcba9876543210; version {ADDED.version} runs, and does not fold it"
+    )
+    assert batch.refused[1].reason == "the hidden part has 0 entries, and the layout 1 slots"
+    assert table.events() == {"a@x.com": {"open": 2}}

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from schemas.identity import key_of
 from streams.batches import StoredRecord
-from streams.domain.mapping.catalog import read_catalog
-from streams.profile.fold import ProfileFold
-from streams.profile.tally import Tally, Topics
-from tests.unit.profile.worlds import ARRIVED, World, activity
+from streams.mapping.catalog import read_catalog
+from streams.profile.folding.fold import BatchEffects, ProfileFold, ProfileTopics
+from tests.unit.profile.in_memory_owners import ARRIVED, InMemoryOwners, activity
 
 ADDRESS = "a@x.com"
 EVENTS = st.sampled_from(["sent", "open", "click", "subscribe", "deactivate", "bounce"])
@@ -66,12 +65,12 @@ def numbered(history):
 def folded(fold, pieces):
     """The row's bytes after folding pieces of records, each read from bytes and written to bytes."""
     value, state = None, b""
-    tally = Tally(0)
+    effects = BatchEffects(0)
     for piece in pieces:
         profile = fold.codec.decode(key_of(ADDRESS), value, state)
         for stream, record in piece:
             reader = fold.streams[stream]
-            fold.events(profile, ADDRESS, reader, [reader.reader.read(record)[1]], tally)
+            fold.events(profile, ADDRESS, reader, [reader.reader.read(record)[1]], effects)
         value, state = fold.codec.encode(profile)
     return value, profile
 
@@ -83,7 +82,7 @@ def split(records, cuts):
 @settings(max_examples=150, deadline=None)
 @given(HISTORY, st.randoms(use_true_random=False), st.integers(1, 8))
 def test_order_pieces_and_repetition_do_not_matter(history, rnd: random.Random, pieces):
-    fold = World().fold
+    fold = InMemoryOwners().fold
     records = numbered(history)
     wanted, as_told = folded(fold, [records])
 
@@ -98,7 +97,7 @@ def test_order_pieces_and_repetition_do_not_matter(history, rnd: random.Random, 
 @settings(max_examples=100, deadline=None)
 @given(HISTORY)
 def test_the_fold_is_what_an_obvious_one_gives(history):
-    fold = World().fold
+    fold = InMemoryOwners().fold
     value, _ = folded(fold, [numbered(history)])
     profile = json.loads(value) if value else {}
 
@@ -147,7 +146,7 @@ MANY_URLS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(MANY_URLS, st.randoms(use_true_random=False))
 def test_what_is_full_gives_up_the_oldest_in_any_order(messages, rnd):
-    fold = ProfileFold(SMALL, Topics("moves", "erasures"))
+    fold = ProfileFold(SMALL, ProfileTopics("moves", "erasures"))
     records = numbered([("cm_activity", message) for message in messages])
     arranged = rnd.sample(records, len(records))
     (one, _), (other, _) = folded(fold, [records]), folded(fold, split(arranged, [len(records) // 2]))
@@ -171,7 +170,7 @@ def test_what_is_full_gives_up_the_oldest_in_any_order(messages, rnd):
 
 
 def test_ties_go_to_the_later_arrival_however_they_are_folded():
-    fold = World().fold
+    fold = InMemoryOwners().fold
     records = numbered([("cm_activity", activity(ADDRESS, 0, second=0, cc=cc)) for cc in ("DE", "NL", "AU")])
 
     assert {json.loads(folded(fold, [order])[0])["country_code"] for order in (records, records[::-1])} == {"AU"}
@@ -183,7 +182,7 @@ def test_an_event_that_is_told_twice_in_different_words_is_counted_once_and_both
         activity(ADDRESS, 7, "deactivate", status="unsubscribe", list_id="l1", campaign_id="k1"),
     ]
     for order in (told, told[::-1]):
-        world = World()
+        world = InMemoryOwners()
         for message in order:
             world.send(message)
         world.drain()
@@ -193,7 +192,7 @@ def test_an_event_that_is_told_twice_in_different_words_is_counted_once_and_both
 
 
 def test_the_echo_of_our_own_write_moves_no_count():
-    world = World()
+    world = InMemoryOwners()
     world.send(activity(ADDRESS, 1, "update", name="Ann", list_id="l1", echo=True))
     world.send(activity(ADDRESS, 2, "open"))
     world.drain()
@@ -203,14 +202,14 @@ def test_the_echo_of_our_own_write_moves_no_count():
 
 
 def test_a_future_time_counts_as_its_arrival():
-    world = World()
+    world = InMemoryOwners()
     world.send(activity(ADDRESS, 1, cc="NL") | {"at": "2099-01-01T00:00:00Z"})
     world.drain()
     assert world.profiles()[ADDRESS]["cm_lastopen_ts"].startswith("2025-02-01T00:00:00")
 
 
 def test_a_run_of_many_events_on_a_row_with_many_ids_counts_each_once():
-    fold, tally = World().fold, Tally(0)
+    fold, effects = InMemoryOwners().fold, BatchEffects(0)
     stream = fold.streams["cm_activity"]
     events = [
         stream.reader.read(record)[1]
@@ -219,7 +218,7 @@ def test_a_run_of_many_events_on_a_row_with_many_ids_counts_each_once():
     profile = fold.codec.decode(key_of(ADDRESS), None, b"")
     for start, stop in ((0, 200), (150, 250), (240, 243), (200, 400), (0, 400)):
         run = events[start:stop]
-        fold.events(profile, ADDRESS, stream, [*run, *run], tally)
+        fold.events(profile, ADDRESS, stream, [*run, *run], effects)
     assert profile.fields.public()["cm_openct"] == 400
     assert len(profile.ids) == 400 * 12
-    assert tally.forgotten_early == 0
+    assert effects.forgotten_early == 0

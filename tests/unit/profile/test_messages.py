@@ -11,9 +11,9 @@ from schemas.cm_activity import CmActivity
 from schemas.cm_user import CmUser
 from schemas.dead_letter import Stage
 from streams.batches import StoredRecord
-from streams.domain.mapping.catalog import read_catalog
-from streams.profile.messages import ORIGIN_HEADER, Reader, Refused
-from tests.unit.profile.worlds import ARRIVED, CATALOG
+from streams.mapping.catalog import read_catalog
+from streams.profile.folding.events import ORIGIN_HEADER, Reader, UnusableRecord
+from tests.unit.profile.in_memory_owners import ARRIVED, CATALOG
 
 DAY = 86_400_000
 READERS = {name: Reader(stream, DAY) for name, stream in CATALOG.streams.items()}
@@ -69,13 +69,13 @@ def test_the_quick_check_agrees_with_the_contract(data):
     try:
         contract = CONTRACTS[stream].from_bytes(json.dumps(message).encode())
     except ValidationError:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(UnusableRecord) as refused:
             READERS[stream].read(record(message))
         assert refused.value.stage in (Stage.SCHEMA, Stage.IDENTITY)
         return
     try:
         key, event = READERS[stream].read(record(message))
-    except Refused as refused:
+    except UnusableRecord as refused:
         assert refused.stage == Stage.IDENTITY  # noqa: PT017 - the other outcome is as good
         return
     assert key == b"a@x.com"
@@ -98,13 +98,13 @@ def test_the_quick_check_agrees_with_the_contract(data):
     ],
 )
 def test_refusals(message, stage, reason):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(UnusableRecord) as refused:
         READERS["cm_activity"].read(record(message))
     assert (refused.value.stage, reason in refused.value.reason) == (stage, True)
 
 
 def test_a_refusal_does_not_repeat_what_was_in_the_message():
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(UnusableRecord) as refused:
         READERS["cm_activity"].read(record(GOOD["cm_activity"] | {"latitude": "secret"}))
     assert "secret" not in refused.value.reason
 

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.identity import key_of
-from streams.profile.moves import Move, output, read_move
-from streams.profile.tally import Topics
-from tests.unit.profile.worlds import World, activity
+from streams.mapping.catalog import read_catalog
+from streams.mapping.fields.stored import FieldsError
+from streams.profile.folding.fold import ProfileTopics
+from streams.profile.folding.moves import ForeignMappingError, Move, move_output, read_move
+from tests.unit.profile.in_memory_owners import InMemoryOwners, activity
 
 A, B, C = "a@x.com", "b@x.com", "c@x.com"
 CRASHES = st.sampled_from(["", "", "", "outputs", "row"])
@@ -42,7 +44,7 @@ def whole(profiles, address):
 @given(st.data())
 def test_one_change_of_address(data):
     """Before, during and after the change, in any order of topics."""
-    world = World()
+    world = InMemoryOwners()
     events = [activity(A, n, campaign_id=f"k{n}") for n in range(4)] + [
         activity(B, n, campaign_id=f"k{n}") for n in (11, 12)
     ]
@@ -68,7 +70,7 @@ def test_one_change_of_address(data):
 @given(st.data())
 def test_a_chain_and_the_way_back(data):
     """a -> b -> c -> a: the person ends where the person is, with everything."""
-    world = World()
+    world = InMemoryOwners()
     events = [
         activity(A, 1, campaign_id="k1"),
         moved(10, A, B),
@@ -90,7 +92,7 @@ def test_a_chain_and_the_way_back(data):
 
 
 def test_an_address_can_become_somebody_elses():
-    world = World()
+    world = InMemoryOwners()
     for event in (activity(A, 1), moved(10, A, B), activity(A, 20, "click"), activity(A, 5)):
         world.send(event)
         world.drain()
@@ -100,7 +102,7 @@ def test_an_address_can_become_somebody_elses():
 
 
 def test_the_old_row_is_a_tombstone():
-    world = World()
+    world = InMemoryOwners()
     for event in (activity(A, 1), moved(10, A, B)):
         world.send(event)
     world.drain()
@@ -112,13 +114,13 @@ def test_the_old_row_is_a_tombstone():
 
 def erase(world, address, second, request="r1"):
     at = 1_735_689_600_000 + second * 1000
-    world.publish("moves", key_of(address), output("moves", Move("erase", request, address, at)).value)
+    world.publish("moves", key_of(address), move_output("moves", Move("erase", request, address, at)).value)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_an_erased_person_is_gone_under_every_address(data):
-    world = World()
+    world = InMemoryOwners()
     for event in (activity(A, 1), moved(10, A, B), activity(B, 11), moved(20, B, C), activity(C, 21)):
         world.send(event)
         world.drain(chooser(data))
@@ -139,7 +141,7 @@ def test_an_erased_person_is_gone_under_every_address(data):
 
 
 def test_the_export_is_told_of_every_address_that_is_erased():
-    world = World(Topics("moves", "erasures", memberships="commands"))
+    world = InMemoryOwners(ProfileTopics("moves", "erasures", memberships="commands"))
     for event in (activity(A, 1), moved(10, A, B), activity(B, 11), moved(20, B, C)):
         world.send(event)
         world.drain()
@@ -152,7 +154,7 @@ def test_the_export_is_told_of_every_address_that_is_erased():
 
 
 def test_whoever_comes_back_after_an_erasure_is_new():
-    world = World()
+    world = InMemoryOwners()
     world.send(activity(A, 1))
     world.drain()
     erase(world, A, 100)
@@ -164,7 +166,7 @@ def test_whoever_comes_back_after_an_erasure_is_new():
 
 
 def test_erasing_nobody_gives_a_receipt_too():
-    world = World()
+    world = InMemoryOwners()
     erase(world, A, 100)
     world.drain()
     (receipt,) = world.outputs
@@ -189,5 +191,114 @@ def test_what_is_no_move_is_refused(value):
     )
 )
 def test_moves_are_read_as_they_were_written(move):
-    written = output("moves", move)
+    written = move_output("moves", move)
     assert read_move(written.value) == move
+
+
+# -- moves of other mappings
+
+RUNNING = """SELECT name AS cm_name, email(email) AS email, set(cc) AS countries, count(event) AS events
+FROM cm_activity INTO user BY email(email)"""
+OTHERS = [
+    RUNNING.replace("cm_name", "city"),
+    RUNNING.replace("set(cc) AS countries", "cc AS countries"),
+    RUNNING.replace("name AS cm_name", "cc AS country, name AS cm_name"),
+    RUNNING.replace("count(event) AS events", "count(event) IF event == 'open' AS events"),
+]
+
+
+def owners_of(text):
+    return InMemoryOwners(catalog=read_catalog([("s.lql", text)]))
+
+
+def published(text, *, versioned=True):
+    """The `arrive` that an owner running these mappings publishes for B."""
+    world = owners_of(text)
+    for event in (activity(A, 1, name="Ann", cc="DE"), moved(10, A, B)):
+        world.send(event)
+    while not any(b'"arrive"' in record.value for queue in world.queues.values() for record in queue):
+        world.step(next(lane for lane in world.waiting() if lane[0] == key_of(A) or lane[1] != "moves"))
+    (value,) = (r.value for queue in world.queues.values() for r in queue if b'"arrive"' in r.value)
+    return value if versioned else json.dumps({**json.loads(value), "mapping": ""}).encode()
+
+
+def received(value):
+    """B's profile after the move; ValueError where it is refused."""
+    world = owners_of(RUNNING)
+    world.send(activity(B, 11, cc="NL"))
+    world.drain()
+    before = dict(world.rows)
+    world.publish("moves", key_of(B), value)
+    try:
+        world.drain()
+    except ValueError:
+        assert world.rows == before
+        raise
+    return world.profiles()[B]
+
+
+WHOLE = {"cm_name": "Ann", "email": B, "countries": ["DE", "NL"], "events": 2}
+
+
+def test_a_move_carries_the_version_of_the_mappings_and_is_folded_under_the_same():
+    value = published(RUNNING)
+    assert json.loads(value)["mapping"] == owners_of(RUNNING).fold.codec.version
+    assert received(value) == WHOLE
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_a_move_of_other_mappings_is_refused_with_both_versions(text):
+    versions = [owners_of(each).fold.codec.version for each in (text, RUNNING)]
+    with pytest.raises(ForeignMappingError, match=f"mapping version {versions[0]}; version {versions[1]} runs"):
+        received(published(text))
+
+
+def test_a_move_of_an_older_release_is_folded_when_all_of_it_is_of_this_layout():
+    assert received(published(RUNNING, versioned=False)) == WHOLE
+
+
+@pytest.mark.parametrize("text", OTHERS[:3])
+def test_a_move_of_an_older_release_is_refused_when_it_is_of_another_layout(text):
+    with pytest.raises(FieldsError):
+        received(published(text, versioned=False))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"hidden": []},
+        {"hidden": [None, None]},
+        {"public": None},
+        {"ids": "AAAA"},
+        {"ids": "~"},
+        {"came_from": [5]},
+        {"came_from": None},
+    ],
+)
+def test_a_damaged_move_is_refused(damage):
+    body = json.loads(published(RUNNING))
+    body["profile"] |= damage
+    with pytest.raises(ValueError):  # noqa: PT011 - the sentences are those of rows
+        received(json.dumps(body).encode())
+
+
+def test_a_move_of_other_mappings_that_was_merged_already_is_no_fault():
+    value = published(RUNNING)
+    world = owners_of(RUNNING)
+    world.publish("moves", key_of(B), value)
+    world.publish("moves", key_of(B), json.dumps({**json.loads(value), "mapping": "0" * 16}).encode())
+    world.drain()
+    assert world.profiles()[B]["events"] == 1
+
+
+def test_a_forwarded_event_gets_the_rank_that_its_stream_has_here():
+    """The writer's mappings had a stream before this one: its rank is not folded as if it were ours."""
+    follow = {"kind": "follow", "id": "e1", "email": B, "at": 1, "stream": "cm_activity", "timestamp": 1738368000000}
+    event = json.dumps(activity(A, 11, name="Old") | {"email": B}).encode().decode()
+    world = owners_of(RUNNING)
+    world.publish("moves", key_of(B), json.dumps({**follow, "value": event, "arrival": (5 << 48) + 1}).encode())
+    world.drain()
+    world.send(activity(B, 11, name="New") | {"event_id": "e2"})
+    world.send(activity(B, 11, name="Newest") | {"event_id": "e3"})
+    world.drain()
+    assert world.profiles()[B]["cm_name"] == "Newest"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,80 +12,27 @@ import pytest
 from schemas.identity import key_of
 from streams.batches import (
     Batch,
-    EncodedRow,
     Metrics,
-    Output,
     Row,
     StoredRecord,
     TopicIncarnation,
-    decode_hidden,
-    encode_row,
 )
-from streams.domain.mapping.catalog import Catalog, read_catalog
-from streams.profile import fold, move_fold
+from streams.mapping.catalog import Catalog, read_catalog
 from streams.profile.agent import ProfileAgent
-from streams.profile.fold import ProfileFold
-from streams.profile.row import Profile
-from streams.profile.tally import Topics
-from tests.unit.profile.worlds import ARRIVED, CATALOG, World, activity
+from streams.profile.folding import fold, transfers
+from streams.profile.folding.fold import ProfileFold, ProfileTopics
+from tests.unit.profile.in_memory_owners import ARRIVED, CATALOG, InMemoryOwners, activity
+from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable, KilledError
 
 A, B = "a@x.com", "b@x.com"
-LIMIT = 100_000
 ADDED = read_catalog([("s.lql", "SELECT valuect(event) AS events FROM cm_activity INTO user BY email(email)")])
-
-
-class KilledError(Exception):
-    """The process ends here."""
-
-
-class Shelf:
-    """A table's rows as bytes: what outlives the process. `killed_after` ends the process behind a number of writes."""
-
-    def __init__(self, codec: Any, killed_after: int = 0, *, limit: int = LIMIT, keeps: bool = False) -> None:
-        self.rows: dict[bytes, tuple[bytes | None, bytes]] = {}
-        self.outputs: list[Output] = []
-        self._codec = codec
-        self._left = killed_after
-        self._limit, self._keeps = limit, keeps
-
-    async def read(self, _partition: int, keys: Iterable[bytes]) -> dict[bytes, Row[Profile]]:
-        return {key: self._row(key) for key in keys}
-
-    def _row(self, key: bytes) -> Row[Profile]:
-        value, hidden = self.rows.get(key, (None, b""))
-        positions, state = decode_hidden(hidden)
-        return Row(key, self._codec.decode(key, value, state), positions, exists=key in self.rows)
-
-    def will_cache(self, _partition: int) -> Callable[[bytes], bool]:
-        return lambda key: self._keeps
-
-    def encode(self, batch: Batch, row: Row[Profile]) -> EncodedRow[Profile]:
-        row.advance(batch.source, batch.last)
-        return encode_row(row, self._codec, self._limit)
-
-    async def write_encoded(
-        self, _batch: Batch, ready: Iterable[EncodedRow[Profile]], outputs: Sequence[Output] = ()
-    ) -> None:
-        self.outputs += outputs
-        for each in ready:
-            self.rows[each.row.key] = (each.value, each.hidden)
-        self._left -= 1
-        if not self._left:
-            raise KilledError
-
-    def events(self) -> dict[str, dict[str, int]]:
-        return {
-            key.decode(): json.loads(value).get("cm_email_event") or json.loads(value)["events"]
-            for key, (value, _) in self.rows.items()
-            if value
-        }
 
 
 async def counted(catalog: Catalog, messages: Sequence[dict[str, Any]]) -> None:
     """Fold batches of ten; the process ends behind the third one's write, before its offsets are committed."""
-    profiles = ProfileFold(catalog, Topics("moves", "erasures"))
-    shelf = Shelf(profiles.codec, killed_after=3)
-    agent = ProfileAgent(shelf, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    profiles = ProfileFold(catalog, ProfileTopics("moves", "erasures"))
+    table = InMemoryProfileTable(profiles.codec, killed_after=3)
+    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
     stream = profiles.streams["cm_activity"]
     records = [
         StoredRecord(n, key_of(message["email"]), json.dumps(message).encode(), ARRIVED)
@@ -102,7 +49,7 @@ async def counted(catalog: Catalog, messages: Sequence[dict[str, Any]]) -> None:
     wanted: dict[str, Counter[str]] = {}
     for message in {message.get("event_id", n): message for n, message in enumerate(messages)}.values():
         wanted.setdefault(message["email"], Counter())[message["event"]] += 1
-    assert shelf.events() == wanted
+    assert table.events() == wanted
 
 
 async def told_twice() -> None:
@@ -121,7 +68,7 @@ async def without_ids() -> None:
 
 async def moved_and_killed() -> None:
     """A profile is handed over twice: its owner died between handing it over and writing that down."""
-    world = World()
+    world = InMemoryOwners()
     for event in (activity(A, 1), activity(A, 2), activity(B, 10, "update", old_email=A)):
         world.send(event)
     crashed = False
@@ -146,7 +93,7 @@ def nothing_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def arrivals_are_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(move_fold, "seen", lambda ids, mark: False)
+    monkeypatch.setattr(transfers, "seen", lambda ids, mark: False)
 
 
 def ids_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 
 from schemas.identity import key_of
-from streams.batches import Batch, Metrics, Row, StoredRecord, TopicIncarnation, decode_hidden, encode_row
-from streams.domain.mapping.fields import Fields
+from streams.batches import Batch, Metrics, Row, StoredRecord, TopicIncarnation, encode_row
+from streams.batches.table.rows import decode_hidden
+from streams.mapping.fields.reference import Fields
 from streams.profile.agent import ProfileAgent
-from streams.profile.fold import ProfileFold
-from streams.profile.messages import ORIGIN_HEADER
-from streams.profile.row import Profile, Ways
-from streams.profile.tally import Topics
+from streams.profile.folding.events import ORIGIN_HEADER
+from streams.profile.folding.fold import ProfileFold, ProfileTopics
+from streams.profile.folding.row import AddressHistory, Profile
+from tests.unit.profile.in_memory_owners import ARRIVED, CATALOG, activity
+from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable
 from tests.unit.profile.test_row import CODEC, SHAPE, counted
-from tests.unit.profile.test_sabotage import LIMIT, Shelf
-from tests.unit.profile.worlds import ARRIVED, CATALOG, activity
 
 A, B = "a@x.com", "b@x.com"
 
 
-@pytest.mark.parametrize("profile", [Profile(counted(1), b"i" * 12), Profile(Fields(SHAPE), b"", Ways())])
+@pytest.mark.parametrize("profile", [Profile(counted(1), b"i" * 12), Profile(Fields(SHAPE), b"", AddressHistory())])
 def test_what_was_sealed_stays_when_its_row_is_spent(profile: Profile) -> None:
     row = Row(b"k", profile, {5: (6, 7)}, exists=True)
     sealed = encode_row(row, CODEC, LIMIT)
@@ -35,30 +35,30 @@ def test_what_was_sealed_stays_when_its_row_is_spent(profile: Profile) -> None:
 
 async def folded(
     messages: Sequence[tuple[str | None, dict[str, Any]]], *, keeps: bool, limit: int = LIMIT
-) -> tuple[Shelf, list[int]]:
+) -> tuple[InMemoryProfileTable, list[int]]:
     """What was written, and the offsets that were refused, after one batch of (key, message)."""
-    profiles = ProfileFold(CATALOG, Topics("moves", "erasures"))
-    shelf = Shelf(profiles.codec, limit=limit, keeps=keeps)
-    agent = ProfileAgent(shelf, profiles, Metrics(), partitions=1, max_row_bytes=limit)  # type: ignore[arg-type]
+    profiles = ProfileFold(CATALOG, ProfileTopics("moves", "erasures"))
+    table = InMemoryProfileTable(profiles.codec, limit=limit, keeps=keeps)
+    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=limit)  # type: ignore[arg-type]
     records = [
         StoredRecord(n, key and key_of(key), json.dumps(message).encode(), ARRIVED)  # type: ignore[arg-type]
         for n, (key, message) in enumerate(messages)
     ]
     batch = Batch(TopicIncarnation("cm_activity", 7), 0, records, generation=1)
     await agent.events(batch, profiles.streams["cm_activity"])
-    return shelf, [letter.record.offset for letter in batch.refused]
+    return table, [letter.record.offset for letter in batch.refused]
 
 
 @pytest.mark.parametrize("keeps", [True, False])
 async def test_events_under_another_key_are_told_again_under_their_person_s(keeps: bool) -> None:
     told = [(B, activity(B, 1)), (A, activity(A, 2)), (A, activity(B, 3)), (A, activity(B, 4)), (None, activity(B, 5))]
-    shelf, refused = await folded(told, keeps=keeps)
+    table, refused = await folded(told, keeps=keeps)
     assert refused == []
-    assert {key: json.loads(value)["cm_openct"] for key, (value, _) in shelf.rows.items()} == {
+    assert {key: json.loads(value)["cm_openct"] for key, (value, _) in table.rows.items()} == {
         b"a@x.com": 1,
         b"b@x.com": 1,
     }
-    again = [(output.topic, output.key, output.value, dict(output.headers)[ORIGIN_HEADER]) for output in shelf.outputs]
+    again = [(output.topic, output.key, output.value, dict(output.headers)[ORIGIN_HEADER]) for output in table.outputs]
     assert again == [
         ("cm_activity", b"b@x.com", json.dumps(told[n][1]).encode(), b"cm_activity/0/%d" % n) for n in (2, 3, 4)
     ]
@@ -66,8 +66,8 @@ async def test_events_under_another_key_are_told_again_under_their_person_s(keep
 
 async def test_a_profile_that_is_spent_and_then_too_large_loses_only_what_is_too_much() -> None:
     told = [(B, activity(B, 1)), (A, activity(A, 2)), (B, activity(B, 3, url="http://x/" + "u" * 3000))]
-    shelf, refused = await folded(told, keeps=False, limit=2500)
+    table, refused = await folded(told, keeps=False, limit=2500)
     assert refused == [2]
-    assert {json.loads(value)["cm_email_event"]["open"] for value, _ in shelf.rows.values()} == {1}
+    assert {json.loads(value)["cm_email_event"]["open"] for value, _ in table.rows.values()} == {1}
     kept, refused = await folded(told, keeps=True, limit=2500)
-    assert (kept.rows, refused) == (shelf.rows, [2])
+    assert (kept.rows, refused) == (table.rows, [2])

@@ -20,8 +20,8 @@ from streams.batches import DeadLetter, Output, StoredRecord
 from streams.batches import Producer as BatchProducer
 from streams.dead_letters import DeadLetterPublisher, Letter, letter_of, original, output
 from streams.delivery.settings import ExportSettings
-from streams.profile.app import batch_settings as profile_settings
 from streams.profile.settings import ProfileSettings
+from streams.profile.worker import batch_settings as profile_settings
 from streams.settings import StreamsSettings
 
 AT = "2026-01-02T03:04:05.000Z"

@@ -1,2 +1,0 @@
-from streams.domain.mapping.merge import Fields as Fields
-from streams.domain.mapping.merge import Shape as Shape
