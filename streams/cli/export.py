@@ -22,15 +22,16 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
+from schemas.membership_command import Resend, command_bytes
 from streams.cli.control import control
 from streams.cli.refusals import FAILED, refusals, refuse
-from streams.delivery import commands, snapshot
-from streams.delivery.segments import planned
-from streams.delivery.shared import Shared
-from streams.delivery.writes import field_name
-from streams.domain.exports import ListView
-from streams.domain.preview import SHOWN, DriftReport, Preview, compare, preview
-from streams.domain.values import option_text
+from streams.export.lists.segments import planned
+from streams.export.lists.shared_state import SharedState
+from streams.export.recovery import snapshot
+from streams.export.recovery.reconcile import SHOWN, DriftReport, Preview, compare, preview
+from streams.export.rules.jobs import ListView
+from streams.export.rules.values import field_name, option_text
+from streams.export.state import ExportState
 
 CANNOT_PREVIEW = 3
 """Exit code when nothing can be said; 0 with `nothing to do` means that there is nothing to do."""
@@ -101,10 +102,10 @@ def reconcile(
 class _Scene:
     """What both commands look at."""
 
-    def __init__(self, job: ExportJob, api: CampaignMonitor, shared: Shared, listed: ListView) -> None:
+    def __init__(self, job: ExportJob, api: CampaignMonitor, state: ExportState, listed: ListView) -> None:
         self.job = job
         self.api = api
-        self.shared = shared
+        self.state = state
         self.listed = listed
 
 
@@ -112,13 +113,13 @@ async def _plan(job_id: str) -> Preview:
     kafka = KafkaSettings()
     async with _scene(kafka, job_id) as scene:
         there = await snapshot.subscribers(scene.api, scene.job.list_id)
-        found = preview(snapshot.rows(kafka), scene.listed, scene.shared.catalogue, there)
+        found = preview(snapshot.rows(kafka), scene.listed, scene.state.names, there)
         fields = {field_name(it.name): it for it in await scene.api.lists.custom_fields(scene.job.list_id)}
         titles = {it.title for it in await scene.api.lists.segments(scene.job.list_id)}
         for view in scene.listed.jobs:
             names = [view.job.custom_field_name, *(it.custom_field for it in view.job.field_mappings)]
             found.fields_missing += [it for it in names if field_name(it) not in fields]
-        plans = planned(scene.listed, scene.shared.catalogue)
+        plans = planned(scene.listed, scene.state.names)
         found.segments_missing = sorted(plans.keys() - titles)
         for made in plans.values():
             known = fields.get(field_name(made.field))
@@ -133,12 +134,14 @@ async def _reconcile(job_id: str, repair: bool) -> DriftReport:
         names = [view.job.custom_field_name for view in scene.listed.jobs]
         names += [it.custom_field for view in scene.listed.jobs for it in view.job.field_mappings]
         plain = {name: field_name(name) for name in names}
-        report = compare(snapshot.rows(kafka), scene.listed, scene.shared.catalogue, there, plain)
+        report = compare(snapshot.rows(kafka), scene.listed, scene.state.names, there, plain)
         if repair and report.repairable:
             topic = kafka.names()["cm_membership-commands"]
-            outputs = [commands.write(topic, email, commands.Resend(scene.job.list_id)) for email in report.repairable]
+            command = command_bytes(Resend(scene.job.list_id))
             async with AsyncProducer(kafka, "cli-repair") as producer:
-                await producer.publish_many(OutgoingRecord(it.topic, it.key, it.value) for it in outputs)
+                await producer.publish_many(
+                    OutgoingRecord(topic, email.encode(), command) for email in report.repairable
+                )
         return report
 
 
@@ -156,23 +159,24 @@ async def _scene(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Scene]:
             credential = await credentials.credential(job.authorization_id)
         except LookupError as fault:
             raise CannotPreviewError(str(fault)) from None
-        shared = _shared(kafka, jobs, job)
+        state = _state(kafka, jobs, job)
         async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:
-            yield _Scene(job, api, shared, _as_if_running(shared, job))
+            yield _Scene(job, api, state, _as_if_running(state, job))
 
 
-def _shared(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> Shared:
-    shared = Shared(kafka.names()["cm_export-state"], _NoPublisher())
+def _state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> ExportState:
+    state = ExportState()
+    shared = SharedState(kafka.names()["cm_export-state"], _NoPublisher(), state)
     for part in snapshot.newest(kafka, kafka.names()["cm_export-state"]):
         for key, value in part.items():
-            shared.take(key, value)
-    shared.jobs_are(it for it in jobs.exports().values() if it.list_id == job.list_id)
-    return shared
+            shared.merge(key, value)
+    shared.set_jobs(other for other in jobs.exports().values() if other.list_id == job.list_id)
+    return state
 
 
-def _as_if_running(shared: Shared, job: ExportJob) -> ListView:
+def _as_if_running(state: ExportState, job: ExportJob) -> ListView:
     """Return the list with the job running: a plan is asked for before the start, too."""
-    listed = shared.exports.lists[job.list_id]
+    listed = state.exports.lists[job.list_id]
     views = tuple(
         replace(view, job=view.job.model_copy(update={"state": "running"})) if view.id == job.id else view
         for view in listed.jobs
@@ -184,9 +188,5 @@ class _NoPublisher:
     """Looking writes nothing."""
 
     async def publish_all(self, outputs: Any) -> None:
-        """Refuse."""
-        raise RuntimeError("a plan writes nothing")
-
-    async def publish(self, *_: Any, **__: Any) -> tuple[int, int]:
         """Refuse."""
         raise RuntimeError("a plan writes nothing")

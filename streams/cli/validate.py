@@ -7,8 +7,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from streams.audience.decode import FUTURE_TOLERANCE_MS, Unreadable, decode
 from streams.cli.refusals import FAILED
+from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 
 
 def validate(
@@ -25,7 +25,7 @@ def validate(
             continue
         lines += 1
         event = decode(line.strip(), (), number, now)
-        if isinstance(event, Unreadable):
+        if isinstance(event, UnreadableEvent):
             faults += 1
             _show(number, event.stage, event.reason, as_json)
         elif event.at >= now + FUTURE_TOLERANCE_MS:

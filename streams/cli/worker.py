@@ -42,9 +42,9 @@ def export() -> None:
     from connectors.campaign_monitor.settings import CampaignMonitorSettings
     from connectors.control.settings import ControlSettings
     from connectors.kafka.settings import KafkaSettings
-    from streams.audience.process import ExportProcess
     from streams.batches.process import run_process
-    from streams.delivery.settings import ExportSettings
+    from streams.export.settings import ExportSettings
+    from streams.export.worker import ExportProcess
 
     settings = StreamsSettings()
     logs.configure(settings.log_format, settings.log_level, process="export-worker")

@@ -12,10 +12,10 @@ from typing import Any
 from schemas.cm_profile_change import ProfileChange
 from schemas.identity import digest_of, key_of, normalise_email
 from streams.batches import Output
-from streams.domain.counting import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen
 from streams.domain.mapping.catalog import Catalog
 from streams.domain.mapping.compile import FoldMessage
 from streams.domain.mapping.dates import Millis, rfc3339
+from streams.profile.counted_ids import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen
 from streams.profile.messages import Event, Reader
 from streams.profile.move_fold import MoveFold
 from streams.profile.moves import Move, output

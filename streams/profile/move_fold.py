@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from schemas.cm_profile_change import ErasureReceipt
 from schemas.identity import digest_of
+from schemas.membership_command import Erase, command_bytes
 from streams.batches import Output, StoredRecord
-from streams.delivery import commands
-from streams.domain.counting import both, entry, fingerprint, remember, seen
 from streams.domain.mapping.dates import Millis, rfc3339
 from streams.domain.mapping.join import join
 from streams.domain.mapping.layout import Layout
+from streams.profile.counted_ids import both, entry, fingerprint, remember, seen
 from streams.profile.moves import Move, output, packed, unpacked
 from streams.profile.row import Moving, Profile, Ways
 from streams.profile.tally import MINUTE_MS, Tally, Topics
@@ -150,7 +150,8 @@ class MoveFold:
         )
         tally.outputs.append(Output(self._topics.erasures, move.id.encode(), receipt.to_bytes()))
         if self._topics.memberships is not None:
-            tally.outputs.append(commands.write(self._topics.memberships, move.email, commands.Erase(move.at)))
+            command = command_bytes(Erase(move.at))
+            tally.outputs.append(Output(self._topics.memberships, move.email.encode(), command))
         self._forget(profile)
         profile.ways = Ways(erased_at=max(move.at, ways.erased_at or move.at))
         return True

@@ -6,8 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streams.domain.counting import DEFAULT_CAP
 from streams.domain.mapping.layout import DEFAULT_CAPACITY
+from streams.profile.counted_ids import DEFAULT_CAP
 
 
 class ProfileSettings(BaseSettings):

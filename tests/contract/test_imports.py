@@ -45,11 +45,12 @@ def test_record_batches_import_nothing_of_ours():
     assert not wrong
 
 
-def test_the_domain_is_pure():
-    shells = {"faust", "aiohttp", "aiokafka", "confluent_kafka", "asyncio", "os", "time", "rocksdict", "structlog"}
+def test_rules_and_mapping_are_pure():
+    shells = {"faust", "aiohttp", "aiokafka", "confluent_kafka", "asyncio", "os", "time", "random", "structlog"}
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in (ROOT / "streams" / "domain").rglob("*.py")
+        for room in ("domain", "export/rules")
+        for path in (ROOT / "streams" / room).rglob("*.py")
         for name in imported(path)
         if name.split(".")[0] in shells
     ]

@@ -14,7 +14,7 @@ from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.campaign_monitor.tokens import Tokens
 from connectors.campaign_monitor.transport import Transport
 from connectors.simulator.oauth_tokens import grant
-from tests.unit.export.world import World
+from tests.unit.export.export_world import World
 
 IMPORT = "/subscribers/*/import.json"
 

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from streams.delivery.sender import ListSender
-from tests.unit.export.world import Worker, World
+from streams.export.sending.sender import ListSender
+from tests.unit.export.export_world import Worker, World
 
 DELAY = 15.0
 PEOPLE = [f"p{number}@example.com" for number in range(6)]
@@ -30,7 +30,7 @@ async def two_ready_behind_two(world: World) -> tuple[Worker, ListSender]:
     for person in PEOPLE:
         world.change(person, "enter", "vip", 2)
     await worker.consume()
-    (sender,) = worker.delivery.lists.senders()
+    (sender,) = worker.runner.senders.all()
     async with asyncio.timeout(15):
         while sender.queue.in_flight < 4:  # noqa: ASYNC110 - queues wake nobody
             await asyncio.sleep(0.05)
@@ -54,7 +54,7 @@ async def test_who_went_to_another_owner_meanwhile_is_not_sent(one_at_a_time: Wo
     world = one_at_a_time
     worker, sender = await two_ready_behind_two(world)
     for partition in range(world.log.partitions):
-        sender.forget_partition(partition)
+        sender.queue.forget_partition(partition)
     async with asyncio.timeout(60):
         while not sender.idle:  # noqa: ASYNC110 - senders wake nobody
             await asyncio.sleep(0.05)

@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from connectors.simulator import Simulator, SimulatorSettings
 from streams.batches import Revoked
+from tests.unit.export.export_world import World
 from tests.unit.export.fast_loop import FastLoop
-from tests.unit.export.world import World
 
 PEOPLE = [f"{name}@example.com" for name in ("ann", "bob", "cem", "dee")]
 AUDIENCES = ["vip", "vip-eu", "new"]
@@ -187,15 +187,15 @@ class Export(RuleBasedStateMachine):
         return inside & self.exported
 
     def _check_person(self, person: str) -> None:
-        wanted = self._wanted(person)
+        desired = self._wanted(person)
         found = self.world.subscriber(person)
         options = set(self.world.options(person))
-        names = {audience.upper() for audience in wanted}
+        names = {audience.upper() for audience in desired}
         if person in self.left:
             assert options <= names, (person, options, names)
             return
-        if wanted:
-            assert found is not None, (person, wanted)
+        if desired:
+            assert found is not None, (person, desired)
             if found["State"] == "Active":
                 assert options == names, (person, options, names)
                 if person in self.cities:

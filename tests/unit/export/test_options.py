@@ -6,8 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.delivery import commands
-from tests.unit.export.world import DAY, World
+from schemas.membership_command import Resend, command_bytes
+from streams.batches import Output
+from tests.unit.export.export_world import DAY, World
 
 PEOPLE = [f"p{number}@example.com" for number in range(10)]
 
@@ -238,8 +239,6 @@ def _webhook(world: World, event: str, email: str, values: list[str], **more: An
         "at": "2026-03-01T10:00:00Z", "event": event, "email": email, "source": "webhook", "list_id": world.list_id,
         "custom_fields": [{"key": "LyticsAudiences", "value": it} for it in values], **more,
     }  # fmt: skip
-    from streams.batches import Output
-
     world.log.append(Output("cm_activity", email.encode(), orjson.dumps(body)), world.wall())
 
 
@@ -300,7 +299,7 @@ async def test_a_resend_writes_what_the_list_should_hold(world: World) -> None:
     world.change("ann@example.com", "enter", "vip", 1)
     await worker.rest()
     world.controls.edit_profile(world.list_id, "ann@example.com", fields={"Lytics Audiences": ""})
-    world.log.append(commands.write("cm_membership-commands", "ann@example.com", commands.Resend(world.list_id)), 0)
+    world.log.append(Output("cm_membership-commands", b"ann@example.com", command_bytes(Resend(world.list_id))), 0)
     await worker.rest()
     assert world.options("ann@example.com") == ["VIP"]
     assert world.outcomes() == ["added"]

@@ -4,9 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.domain.counting import ENTRY_BYTES, KEPT_ANYWAY, WINDOW_MINUTES, both, entry, fingerprint, remember, seen
 from streams.domain.mapping.catalog import read_catalog
 from streams.domain.mapping.fields import Fields, Shape
+from streams.profile.counted_ids import (
+    ENTRY_BYTES,
+    KEPT_ANYWAY,
+    WINDOW_MINUTES,
+    both,
+    entry,
+    fingerprint,
+    remember,
+    seen,
+)
 from streams.profile.row import Moving, Profile, ProfileCodec, Ways, WrongMappingError
 
 VERSION = "0123456789abcdef"
