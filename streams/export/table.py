@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from schemas.topics import TopicNames
 from streams.batches import Output
 from streams.batches import Row as TableRow
-from streams.export.rules.row import MembershipRow, Millis, decode, encode
+from streams.export.rules.row import EpochMillis, MembershipRow, decode, encode
 
 R = TypeVar("R")
 
@@ -118,7 +118,7 @@ class Clocks:
     """Seconds for waits, milliseconds since the epoch for receipts."""
 
     monotonic: Callable[[], float] = time.monotonic
-    wall: Callable[[], Millis] = field(default=lambda: int(time.time() * 1000))
+    wall: Callable[[], EpochMillis] = field(default=lambda: int(time.time() * 1000))
 
 
 @dataclass(frozen=True, slots=True)

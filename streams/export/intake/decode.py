@@ -18,10 +18,10 @@ from schemas.dead_letter import Stage
 from schemas.identity import MAX_KEY_BYTES, normalise_email
 from streams.export.intake import cloudevents, lytics
 from streams.export.rules.membership import MembershipEvent, RankedChange
-from streams.export.rules.row import ENTER, EXIT, Millis
+from streams.export.rules.row import ENTER, EXIT, EpochMillis
 
 # Clocks of servers differ by seconds; minutes mean that one is wrong.
-FUTURE_TOLERANCE_MS: Millis = 300_000
+FUTURE_TOLERANCE_MS: EpochMillis = 300_000
 # A field is written again with every change of the person; a value of this size is no field but a document.
 MAX_FIELD_BYTES = 16_384
 
@@ -35,7 +35,7 @@ class UnreadableEvent:
 
 
 def decode(
-    value: bytes | None, headers: Sequence[tuple[str, bytes]], position: int, appended: Millis
+    value: bytes | None, headers: Sequence[tuple[str, bytes]], position: int, appended: EpochMillis
 ) -> MembershipEvent | UnreadableEvent:
     """Read one record. `position` is its offset, `appended` the time of its append."""
     if not value:
@@ -56,8 +56,8 @@ def decode(
     return event or _checked(messages, position, appended)
 
 
-def fast(message: dict[str, Any], position: int, appended: Millis) -> MembershipEvent | None:
-    """Read the common shape, an enter or exit in every respect as the contract says, without pydantic; else None."""
+def fast(message: dict[str, Any], position: int, appended: EpochMillis) -> MembershipEvent | None:
+    """Read the common shape, an enter or exit in every respect as in the contract, without pydantic; else None."""
     email, at, user = message.get("email"), message.get("at"), message.get("user", _NOBODY)
     rank = _RANKS.get(message.get("change", ""))
     audience = message.get("audience")
@@ -98,7 +98,7 @@ def _unwrapped(body: dict[str, Any], headers: Sequence[tuple[str, bytes]]) -> li
     return [body]
 
 
-def _checked(messages: list[dict[str, Any]], position: int, appended: Millis) -> MembershipEvent | UnreadableEvent:
+def _checked(messages: list[dict[str, Any]], position: int, appended: EpochMillis) -> MembershipEvent | UnreadableEvent:
     people: list[AudienceChange | AudienceSnapshot] = []
     for number, message in enumerate(messages):
         if "at" not in message and len(messages) > 1:
@@ -138,9 +138,13 @@ def sentence(fault: ValidationError) -> str:
 
 
 def _event(
-    people: list[AudienceChange | AudienceSnapshot], email: str, previous: str | None, position: int, appended: Millis
+    people: list[AudienceChange | AudienceSnapshot],
+    email: str,
+    previous: str | None,
+    position: int,
+    appended: EpochMillis,
 ) -> MembershipEvent:
-    cut: Callable[[datetime], Millis] = lambda at: min(  # noqa: E731
+    cut: Callable[[datetime], EpochMillis] = lambda at: min(  # noqa: E731
         int(at.timestamp() * 1000), appended + FUTURE_TOLERANCE_MS
     )
     first = people[0]
@@ -158,7 +162,7 @@ def _event(
     )
 
 
-def _millis(text: str) -> Millis | None:
+def _millis(text: str) -> EpochMillis | None:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What workers of one account report to each other about its rate limit, so that all slow down when one is told to.
+"""What workers of one account report to each other about its rate limit, so that all slow down when one has to.
 
 Each worker has its own limiter, which learns from headers and refusals. What it learned it writes to the internal
 state topic, one record per account and worker, at most once a second and only while it is limited; the others merge

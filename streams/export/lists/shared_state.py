@@ -15,7 +15,7 @@ import structlog
 from schemas.control import ExportJob
 from streams.batches import Output
 from streams.export.rules.jobs import AudienceName, compile_exports
-from streams.export.rules.row import Millis
+from streams.export.rules.row import EpochMillis
 from streams.export.state import ExportState
 from streams.export.table import RecordPublisher
 
@@ -77,7 +77,7 @@ class SharedState:
         epochs = {list_id: stored.epoch for list_id, stored in self._lists.items()}
         self._state.set_exports(compile_exports(self._jobs.values(), self._state.names, epochs))
 
-    async def learn_names(self, names: Iterable[tuple[str, str, Millis]]) -> None:
+    async def learn_names(self, names: Iterable[tuple[str, str, EpochMillis]]) -> None:
         """Learn (audience, name, event time) from events: published, and acknowledged, before anything uses them."""
         changes = self._state.names.changes(names)
         if not changes:

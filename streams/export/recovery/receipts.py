@@ -16,7 +16,7 @@ import orjson
 
 from schemas.envelope import rfc3339
 from streams.batches import Output
-from streams.export.rules.row import Held, Millis, encode_held
+from streams.export.rules.row import EpochMillis, Held, encode_held
 from streams.export.rules.settlement import Receipt
 
 HELD = "export.held"
@@ -75,7 +75,7 @@ class ReceiptLog:
         return min((receipt for _, receipt in self.unfolded), default=end)
 
 
-def output(context: ReceiptContext, pending: PendingReceipt, now: Millis) -> Output:
+def output(context: ReceiptContext, pending: PendingReceipt, now: EpochMillis) -> Output:
     """Return the record of one receipt. `now`: when the answer was accepted."""
     receipt = pending.receipt
     body: dict[str, Any] = {
@@ -102,5 +102,5 @@ def output(context: ReceiptContext, pending: PendingReceipt, now: Millis) -> Out
 
 
 @lru_cache(maxsize=64)  # all receipts of one answer have the same time
-def _text(now: Millis) -> str:
+def _text(now: EpochMillis) -> str:
     return rfc3339(datetime.fromtimestamp(now / 1000, UTC))

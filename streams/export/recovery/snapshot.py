@@ -19,7 +19,7 @@ SILENT_POLLS = 100
 
 
 class SnapshotError(RuntimeError):
-    """What is needed to look cannot be read; the text says what and why."""
+    """What is needed to look cannot be read; the text names it and the reason."""
 
 
 def newest(kafka: KafkaSettings, topic: str) -> Iterator[dict[bytes, bytes]]:
@@ -89,5 +89,5 @@ def _fields(row: Mapping[str, object]) -> dict[str, frozenset[str]]:
     fields: dict[str, set[str]] = {}
     entries = row.get("CustomFields")
     for entry in entries if isinstance(entries, list) else ():
-        fields.setdefault(field_name(str(entry.get("Key", ""))), set()).add(str(entry.get("DesiredValue", "")))
+        fields.setdefault(field_name(str(entry.get("Key", ""))), set()).add(str(entry.get("Value", "")))
     return {name: frozenset(texts) for name, texts in fields.items()}

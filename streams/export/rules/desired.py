@@ -18,7 +18,7 @@ from schemas.audience_delivery import Refusal
 from schemas.control import DataType, ExportJob
 from schemas.identity import normalise_email
 from streams.export.rules.jobs import JobView, ListView
-from streams.export.rules.row import Held, MembershipRow, Millis
+from streams.export.rules.row import EpochMillis, Held, MembershipRow
 from streams.export.rules.values import UnusableError, option_text, texts, time_of
 
 NameOf = Callable[[str], str]
@@ -68,7 +68,7 @@ class DesiredSubscriber:
     address: str | None
     refused: Refusal | None
     present: bool
-    """Whether some job exports the person; else they have left, and `on_exit` says what follows."""
+    """Whether some job exports the person; else they have left, and `on_exit` is what follows."""
     on_exit: ExitPolicy = "keep"
     name: str | None = None
     audiences: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class DesiredSubscriber:
     restart: bool = False
     consent_rules: bool = False
     """Whether resubscribing also depends on the time of consent."""
-    consented: Millis | None = None
+    consented: EpochMillis | None = None
     """With consent rules: the earliest consent that they name; None: some job finds no consent."""
     may_add: bool = True
     notes: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ def part_of(
 ) -> JobPart:
     """Return a job's part. The digest is empty when the job does not concern the person.
 
-    People whom a job exported before, and does not any more because it was changed, have left it. That is true, too,
+    People that a job exported before, and does not any more because it was changed, have left it. That is true, too,
     where nothing is recorded as delivered but a request may have been made.
     """
     membership, audiences = membership_of(row, view)
@@ -205,8 +205,8 @@ def _present(
     )
 
 
-def _consented(row: MembershipRow, jobs: Sequence[ExportJob]) -> Millis | None:
-    times: list[Millis] = []
+def _consented(row: MembershipRow, jobs: Sequence[ExportJob]) -> EpochMillis | None:
+    times: list[EpochMillis] = []
     for job in jobs:
         if job.consent_rule is not None:
             consent = time_of(row.fields.get(job.consent_rule.user_field, (None, 0))[0])

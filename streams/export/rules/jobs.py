@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from schemas.control import ExportJob
-from streams.export.rules.row import Millis
+from streams.export.rules.row import EpochMillis
 from streams.export.rules.values import option_text
 
 # Enough to find a segment under the name that it had when it was created; more would only be history.
@@ -24,11 +24,11 @@ class AudienceName:
     """An audience's name, since when, and the names it had before (latest first)."""
 
     name: str
-    at: Millis
+    at: EpochMillis
     former: tuple[str, ...] = ()
 
 
-def renamed(known: AudienceName | None, name: str, at: Millis) -> AudienceName | None:
+def renamed(known: AudienceName | None, name: str, at: EpochMillis) -> AudienceName | None:
     """Return the entry after an event with this name, or None when it changes nothing.
 
     At the same instant the greater name wins, so that every order of events ends with the same one.
@@ -70,7 +70,7 @@ class AudienceNames:
         self._entries[audience] = entry
         return True
 
-    def changes(self, names: Iterable[tuple[str, str, Millis]]) -> dict[str, AudienceName]:
+    def changes(self, names: Iterable[tuple[str, str, EpochMillis]]) -> dict[str, AudienceName]:
         """Return the entries that these (id, name, event time) would change; nothing is changed yet."""
         changed: dict[str, AudienceName] = {}
         for audience, name, at in names:
@@ -101,7 +101,7 @@ class JobView:
     job: ExportJob
     audiences: frozenset[str] | None
     """None: all audiences."""
-    started: Millis
+    started: EpochMillis
 
     @property
     def id(self) -> str:

@@ -25,9 +25,9 @@ from streams.export.rules.row import (
     SNAPSHOT_OUT,
     AudienceEntry,
     DeliveredPart,
+    EpochMillis,
     Held,
     MembershipRow,
-    Millis,
     PendingChange,
 )
 from streams.export.rules.settlement import Receipt, concerns_job
@@ -48,21 +48,21 @@ class RankedChange(NamedTuple):
 
     audience: str
     rank: int
-    at: Millis
+    at: EpochMillis
 
 
 class MembershipEvent(NamedTuple):
     """A membership record, decoded: changes (one, but some systems send several at once), or a snapshot of all."""
 
     email: str
-    at: Millis
+    at: EpochMillis
     changes: tuple[RankedChange, ...]
     snapshot: frozenset[str] | None
     fields: Mapping[str, Any]
     names: Sequence[tuple[str, str]]
     """(id, name) of the audiences that the event names."""
     position: int
-    appended: Millis
+    appended: EpochMillis
     previous: str | None = None
     """The address that the person had before."""
 
@@ -78,8 +78,8 @@ class SupersededChange(NamedTuple):
     audience: str
     rank: int
     position: int
-    appended: Millis
-    since: Millis
+    appended: EpochMillis
+    since: EpochMillis
 
 
 @dataclass(slots=True)
@@ -150,7 +150,7 @@ def _apply_change(row: MembershipRow, change: RankedChange, event: MembershipEve
         result.changed.append(audience)
 
 
-def _keep_field(row: MembershipRow, name: str, value: Any, at: Millis) -> bool:
+def _keep_field(row: MembershipRow, name: str, value: Any, at: EpochMillis) -> bool:
     known = row.fields.get(name)
     if known is not None:
         if at < known[1] or (at == known[1] and _weight(value) <= _weight(known[0])):

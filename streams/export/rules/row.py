@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-Millis = int
+EpochMillis = int
 """Milliseconds since the epoch."""
 
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
@@ -25,13 +25,13 @@ class AudienceEntry:
 
     rank: int
     """SNAPSHOT_IN, SNAPSHOT_OUT, ENTER or EXIT: the statement that is in force."""
-    at: Millis
+    at: EpochMillis
     """Event time of that statement."""
     position: int
     """Offset of the record that last changed it; its receipts name it."""
-    appended: Millis
+    appended: EpochMillis
     """When that record was appended to its topic."""
-    since: Millis
+    since: EpochMillis
     """Event time of the last change: a snapshot that only confirms does not move it."""
 
     @property
@@ -80,7 +80,7 @@ class PendingChange:
     audience: str
     rank: int
     position: int
-    appended: Millis
+    appended: EpochMillis
 
 
 @dataclass(slots=True)
@@ -88,23 +88,23 @@ class MembershipRow:
     """One person."""
 
     audiences: dict[str, AudienceEntry] = field(default_factory=dict)
-    fields: dict[str, tuple[Any, Millis]] = field(default_factory=dict)
+    fields: dict[str, tuple[Any, EpochMillis]] = field(default_factory=dict)
     """Upstream's fields: value (None = cleared) and the event time of it."""
     lists: dict[str, Held] = field(default_factory=dict)
     pending: list[PendingChange] = field(default_factory=list)
-    snapshot_at: Millis = NEVER
+    snapshot_at: EpochMillis = NEVER
     """Time of the latest snapshot: an audience that the row does not know counts as left at that time."""
     source: int = 0
     """Which incarnation of the membership topic the positions belong to."""
     due: bool = False
     """Something may have to be sent or receipted: the row is in the index that a new owner reads."""
-    former_addresses: dict[str, Millis] = field(default_factory=dict)
+    former_addresses: dict[str, EpochMillis] = field(default_factory=dict)
     """Former addresses and when they changed to this one."""
     awaits_transfer: str | None = None
     """The former address whose row has not been transferred yet; nothing is sent before."""
-    moving_to: tuple[str, Millis] | None = None
+    moving_to: tuple[str, EpochMillis] | None = None
     """The address that the person has now, and since when: this row is frozen until it is transferred."""
-    moved_to: tuple[str, Millis] | None = None
+    moved_to: tuple[str, EpochMillis] | None = None
     """The same after the transfer: events older than that are redirected to the other row."""
 
 

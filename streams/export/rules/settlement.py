@@ -23,7 +23,7 @@ from schemas.cm_activity import CmActivity
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.routing import INACTIVE
-from streams.export.rules.row import DeliveredPart, Held, MembershipRow, Millis
+from streams.export.rules.row import DeliveredPart, EpochMillis, Held, MembershipRow
 from streams.export.rules.values import field_name, option_text
 
 
@@ -33,7 +33,7 @@ class PendingAnswer:
 
     job_id: str
     position: int
-    appended: Millis
+    appended: EpochMillis
     enters: bool
     superseded: bool = False
 
@@ -60,7 +60,7 @@ class Receipt:
     list_id: str
     position: int
     outcome: Outcome
-    appended: Millis
+    appended: EpochMillis
     address: str | None = None
     audiences: tuple[str, ...] = ()
     reason: Refusal | None = None
@@ -96,7 +96,7 @@ def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer
     return tuple(sorted(pending.values(), key=lambda answer: (answer.position, answer.job_id)))
 
 
-def concerns_job(view: JobView, at: Millis, *, inside: bool) -> bool:
+def concerns_job(view: JobView, at: EpochMillis, *, inside: bool) -> bool:
     """Whether a change is one for the job: since it began, or an enter before that with existing users."""
     return at >= view.started or (inside and view.job.existing_users)
 
@@ -215,7 +215,7 @@ class Drift(enum.Enum):
     """What a webhook event means for a row."""
 
     NONE = "none"
-    """Our own write, or about nobody whom we wrote."""
+    """Our own write, or about a person who was never written."""
     STATE = "state"
     """The person left: only the row changes."""
     CHANGED = "changed"

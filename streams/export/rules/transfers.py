@@ -13,10 +13,10 @@ What happens at the old address afterwards, by event time, is about whoever has 
 from dataclasses import replace
 
 from streams.export.rules.membership import MembershipEvent, fold
-from streams.export.rules.row import AudienceEntry, DeliveredPart, MembershipRow, Millis
+from streams.export.rules.row import AudienceEntry, DeliveredPart, EpochMillis, MembershipRow
 
 
-def await_transfer(row: MembershipRow, former: str, at: Millis) -> bool:
+def await_transfer(row: MembershipRow, former: str, at: EpochMillis) -> bool:
     """Record that the person had another address before. False when that row has been received already."""
     if former in row.former_addresses and row.former_addresses[former] >= at:
         return False
@@ -25,7 +25,7 @@ def await_transfer(row: MembershipRow, former: str, at: Millis) -> bool:
     return True
 
 
-def begin_transfer(row: MembershipRow, to: str, at: Millis) -> None:
+def begin_transfer(row: MembershipRow, to: str, at: EpochMillis) -> None:
     """Freeze the row until it is transferred. Idempotent: a repetition after the transfer is ignored."""
     if row.moved_to is not None and row.moved_to[1] >= at:
         return
@@ -46,7 +46,7 @@ def transfer_out(row: MembershipRow) -> MembershipRow:
     return transferred
 
 
-def receive_transfer(row: MembershipRow, former: str, at: Millis, transferred: MembershipRow) -> bool:
+def receive_transfer(row: MembershipRow, former: str, at: EpochMillis, transferred: MembershipRow) -> bool:
     """Merge a transferred row, in place.
 
     False when what its lists hold was merged before: a repetition, or a late event that was redirected.
@@ -92,7 +92,7 @@ def redirect_late_event(row: MembershipRow, event: MembershipEvent) -> Membershi
     return transferred
 
 
-def erase(row: MembershipRow, at: Millis) -> tuple[str, ...]:
+def erase(row: MembershipRow, at: EpochMillis) -> tuple[str, ...]:
     """Empty the row, in place, and return the person's other addresses, whose owners have to erase them, too.
 
     What is left is the time: changes of audiences dated up to then are stale, and do not bring the person back.

@@ -23,7 +23,7 @@ from streams.export.rules.outcome import (
     SubscriberRejected,
 )
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute
-from streams.export.rules.row import Millis
+from streams.export.rules.row import EpochMillis
 from streams.export.sending.partition_rows import REFUSALS, PartitionRows
 from streams.export.sending.plan import FinalOutcome, PlannedWrite
 from streams.export.sending.queue import QueuedPerson, SendQueue
@@ -114,7 +114,7 @@ class ListRows:
         order = {person.key: number for number, person in enumerate(people)}
         return sorted((write for group in groups for write in group), key=lambda write: order[write.person.key])
 
-    async def record(self, outcomes: Sequence[FinalOutcome], accepted: Millis) -> None:
+    async def record(self, outcomes: Sequence[FinalOutcome], accepted: EpochMillis) -> None:
         """Write final outcomes into the rows, and take their people out of the queue."""
         by_partition: dict[int, list[FinalOutcome]] = {}
         for outcome in outcomes:
@@ -135,7 +135,7 @@ class ListRows:
             self._queue.forget_partition(partition)
             return []
 
-    async def _record(self, partition: int, group: Sequence[FinalOutcome], accepted: Millis) -> None:
+    async def _record(self, partition: int, group: Sequence[FinalOutcome], accepted: EpochMillis) -> None:
         owned = self._rows.owned(partition)
         if owned is None:
             self._queue.forget_partition(partition)

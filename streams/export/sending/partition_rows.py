@@ -19,7 +19,7 @@ from streams.export.recovery.takeover import apply, ids_of, keys_of, unfolded
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
 from streams.export.rules.routing import RequestKind, route_of
-from streams.export.rules.row import Held, MembershipRow, Millis, copy_of_held, encode
+from streams.export.rules.row import EpochMillis, Held, MembershipRow, copy_of_held, encode
 from streams.export.rules.settlement import (
     Receipt,
     WrittenState,
@@ -85,7 +85,7 @@ class PartitionRows:
         return writes
 
     async def record_outcomes(
-        self, owned: OwnedPartition, list_id: str, outcomes: Sequence[FinalOutcome], accepted: Millis
+        self, owned: OwnedPartition, list_id: str, outcomes: Sequence[FinalOutcome], accepted: EpochMillis
     ) -> None:
         """Apply final outcomes to the newest rows, and publish their receipts."""
         await self.resync(owned)
@@ -141,7 +141,7 @@ class PartitionRows:
         self,
         owned: OwnedPartition,
         changed: Sequence[tuple[TableRow[MembershipRow], list[Receipt]]],
-        accepted: Millis,
+        accepted: EpochMillis,
     ) -> None:
         """Write receipts, then rows."""
         if not changed:
@@ -183,7 +183,7 @@ class PartitionRows:
         return bool(published) and owned.context.event_id(job_id, position, source) in published
 
     async def publish_receipts(
-        self, owned: OwnedPartition, pending: Iterable[PendingReceipt], accepted: Millis
+        self, owned: OwnedPartition, pending: Iterable[PendingReceipt], accepted: EpochMillis
     ) -> None:
         """Publish receipts, but none that the topic has already."""
         outputs: list[Output] = []

@@ -31,7 +31,7 @@ from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import Blocked, Delivered, RefreshSchema, RetryLater, classify
 from streams.export.rules.routing import RequestRoute
-from streams.export.rules.row import Millis
+from streams.export.rules.row import EpochMillis
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, group_by_route
@@ -228,7 +228,7 @@ class ListSender:
 
     # -- answers
 
-    async def _record_outcomes(self, results: Sequence[WriteResult], accepted: Millis) -> None:
+    async def _record_outcomes(self, results: Sequence[WriteResult], accepted: EpochMillis) -> None:
         now = self._now()
         outcomes: list[FinalOutcome] = []
         worst: RetryLater | Blocked | None = None

@@ -44,10 +44,6 @@ class Log:
         return [record for (name, _), records in sorted(self.topics.items()) if name == topic for record in records]
 
 
-class Killed(BaseException):
-    """The process is gone."""
-
-
 class Process:
     """One run of the worker over a log: owner, table, producer and receipts' reader in one."""
 

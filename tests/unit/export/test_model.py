@@ -44,7 +44,7 @@ class Export(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner(loop_factory=FastLoop)
         self.simulator: Simulator | None = None
-        self.words: dict[str, list[tuple[int, int, str]]] = {person: [] for person in PEOPLE}
+        self.statements: dict[str, list[tuple[int, int, str]]] = {person: [] for person in PEOPLE}
         self.published: list[tuple[str, str, str, int]] = []
         self.left: set[str] = set()
         self.cities: dict[str, tuple[int, str]] = {}
@@ -78,7 +78,7 @@ class Export(RuleBasedStateMachine):
     def change(self, person: str, audience: str, enters: bool, at: int, city: str | None) -> None:
         user = {} if city is None else {"city": city}
         self.world.change(person, "enter" if enters else "exit", audience, at, user=user)
-        self.words[person].append((at, ENTER if enters else EXIT, audience))
+        self.statements[person].append((at, ENTER if enters else EXIT, audience))
         self.published.append((person, "enter" if enters else "exit", audience, at))
         if city is not None:
             self.cities[person] = max(self.cities.get(person, (0, "")), (at, city))
@@ -93,7 +93,7 @@ class Export(RuleBasedStateMachine):
     def snapshot(self, person: str, audiences: set[str], at: int) -> None:
         self.world.snapshot(person, sorted(audiences), at)
         for audience in AUDIENCES:
-            self.words[person].append((at, SNAP_IN if audience in audiences else SNAP_OUT, audience))
+            self.statements[person].append((at, SNAP_IN if audience in audiences else SNAP_OUT, audience))
 
     @rule(audiences=st.sets(st.sampled_from(AUDIENCES), min_size=1))
     def reconfigure(self, audiences: set[str]) -> None:
@@ -181,7 +181,7 @@ class Export(RuleBasedStateMachine):
 
     def _wanted(self, person: str) -> set[str]:
         last: dict[str, tuple[int, int]] = {}
-        for at, rank, audience in self.words[person]:
+        for at, rank, audience in self.statements[person]:
             last[audience] = max(last.get(audience, (0, SNAP_OUT)), (at, rank))
         inside = {audience for audience, (_, rank) in last.items() if rank in (ENTER, SNAP_IN)}
         return inside & self.exported

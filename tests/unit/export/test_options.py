@@ -111,7 +111,7 @@ async def test_two_jobs_on_a_list_share_the_field(world: World) -> None:
     ]  # fmt: skip
 
 
-async def test_a_stopped_job_sends_nothing_and_goes_on_where_it_was(world: World) -> None:
+async def test_a_stopped_job_sends_nothing_and_resumes_where_it_was(world: World) -> None:
     world.job()
     worker = await world.start()
     world.change("ann@example.com", "enter", "vip", 1)
@@ -127,7 +127,7 @@ async def test_a_stopped_job_sends_nothing_and_goes_on_where_it_was(world: World
     assert world.outcomes() == ["added", "updated"]
 
 
-async def test_mapped_fields_are_made_with_their_types_and_long_values_left_out(world: World) -> None:
+async def test_mapped_fields_are_created_with_their_types_and_long_values_left_out(world: World) -> None:
     world.job(
         field_mappings=[
             {"user_field": "city", "custom_field": "City"},
@@ -212,8 +212,8 @@ async def test_too_many_removals_wait_for_a_person(world: World) -> None:
     world.change("new@example.com", "enter", "vip", 2)
     await worker.consume()
     await asyncio.sleep(20)
-    gone = [person for person in PEOPLE if not world.options(person)]
-    assert len(gone) == 3
+    removed = [person for person in PEOPLE if not world.options(person)]
+    assert len(removed) == 3
     assert world.options("new@example.com") == ["VIP"]
     assert "confirm" in str(world.attention["job-1"])
     world.job(removal_guard=0.3, removals_confirmed=True)

@@ -48,7 +48,9 @@ async def test_sabotage_rows_before_receipts(world: World, monkeypatch: pytest.M
 
     async def rows_first(self: PartitionRows, owned: Any, changed: Any, accepted: int) -> None:
         await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])
-        if not killed and world.worker is not None:  # once right here: where the others strike depends on the clock
+        receipts = any(of_row for _, of_row in changed)
+        # Once right here: where the others strike depends on the clock.
+        if receipts and not killed and world.worker is not None:
             process = world.worker.process
             process.kill_at = process.effects + 1
             killed.append(process.kill_at)
