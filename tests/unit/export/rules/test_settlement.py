@@ -176,11 +176,13 @@ def test_superseded_changes_wait_too() -> None:
     ],
 )
 def test_what_a_webhook_changes(on_list: Held, activity: dict[str, Any], drift: Drift, code: int) -> None:
-    options = activity.pop("options", [])
     body = {"at": "2026-03-01T10:00:00Z", "email": EMAIL, "source": "webhook", "list_id": LIST, **activity}
+    options = body.pop("options", [])
     body["custom_fields"] = [{"key": "[LyticsAudiences]", "value": option} for option in options]
     person = row(lists={LIST: on_list})
-    found = record_activity(person, CmActivity.from_bytes(orjson.dumps(body)), ["Lytics Audiences"], lambda audience: audience)
+    found = record_activity(
+        person, CmActivity.from_bytes(orjson.dumps(body)), ["Lytics Audiences"], lambda audience: audience
+    )
     assert (found, on_list.code, person.due) == (drift, code, drift is Drift.CHANGED)
     assert (on_list.delivered["job-1"].digest == "") is (drift is Drift.CHANGED)
 
