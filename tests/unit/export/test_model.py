@@ -15,8 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from connectors.simulator import Simulator, SimulatorSettings
 from streams.batches import Revoked
-from tests.unit.export.export_world import World
-from tests.unit.export.fast_loop import FastLoop
+from tests.unit.export.export_world import FastLoop, World
 
 PEOPLE = [f"{name}@example.com" for name in ("ann", "bob", "cem", "dee")]
 AUDIENCES = ["vip", "vip-eu", "new"]
