@@ -14,7 +14,7 @@ from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.settings import WebhookSettings
 from schemas.topics import TOPICS, Topic
-from streams.delivery.settings import ExportSettings
+from streams.export.settings import ExportSettings
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
 

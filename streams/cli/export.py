@@ -23,15 +23,16 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
-from streams.audience.decode import FUTURE_TOLERANCE_MS, Unreadable, decode
+from schemas.membership_command import Resend, command_bytes
 from streams.cli.control import FAILED, control, refusals, refuse
-from streams.delivery import commands, snapshot
-from streams.delivery.segments import planned
-from streams.delivery.shared import Shared
-from streams.delivery.writes import field_name
-from streams.domain.exports import ListView
-from streams.domain.preview import SHOWN, DriftReport, Preview, compare, preview
-from streams.domain.values import option_text
+from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
+from streams.export.lists.segments import planned
+from streams.export.lists.shared_state import SharedState
+from streams.export.recovery import snapshot
+from streams.export.recovery.reconcile import SHOWN, DriftReport, Preview, compare, preview
+from streams.export.rules.jobs import ListView
+from streams.export.rules.values import field_name, option_text
+from streams.export.state import ExportState
 
 CANNOT_PREVIEW = 3
 """Exit code when there is no answer; 0 with `nothing to do` means that there is nothing to do."""
@@ -102,10 +103,10 @@ def reconcile(
 class _ExportView:
     """What both commands read: the job, its list and what the workers share about it."""
 
-    def __init__(self, job: ExportJob, api: CampaignMonitor, shared: Shared, listed: ListView) -> None:
+    def __init__(self, job: ExportJob, api: CampaignMonitor, state: ExportState, listed: ListView) -> None:
         self.job = job
         self.api = api
-        self.shared = shared
+        self.state = state
         self.listed = listed
 
 
@@ -113,13 +114,13 @@ async def _plan(job_id: str) -> Preview:
     kafka = KafkaSettings()
     async with _export_view(kafka, job_id) as export:
         there = await snapshot.subscribers(export.api, export.job.list_id)
-        found = preview(snapshot.rows(kafka), export.listed, export.shared.catalogue, there)
+        found = preview(snapshot.rows(kafka), export.listed, export.state.names, there)
         fields = {field_name(field.name): field for field in await export.api.lists.custom_fields(export.job.list_id)}
         titles = {segment.title for segment in await export.api.lists.segments(export.job.list_id)}
         for view in export.listed.jobs:
             names = [view.job.custom_field_name, *(mapping.custom_field for mapping in view.job.field_mappings)]
             found.fields_missing += [name for name in names if field_name(name) not in fields]
-        plans = planned(export.listed, export.shared.catalogue)
+        plans = planned(export.listed, export.state.names)
         found.segments_missing = sorted(plans.keys() - titles)
         for made in plans.values():
             known = fields.get(field_name(made.field))
@@ -134,13 +135,13 @@ async def _reconcile(job_id: str, repair: bool) -> DriftReport:
         names = [view.job.custom_field_name for view in export.listed.jobs]
         names += [mapping.custom_field for view in export.listed.jobs for mapping in view.job.field_mappings]
         plain = {name: field_name(name) for name in names}
-        report = compare(snapshot.rows(kafka), export.listed, export.shared.catalogue, there, plain)
+        report = compare(snapshot.rows(kafka), export.listed, export.state.names, there, plain)
         if repair and report.repairable:
             topic = kafka.names()["cm_membership-commands"]
-            outputs = [commands.write(topic, email, commands.Resend(export.job.list_id)) for email in report.repairable]
+            command = command_bytes(Resend(export.job.list_id))
             async with AsyncProducer(kafka, "cli-repair") as producer:
                 await producer.publish_many(
-                    OutgoingRecord(output.topic, output.key, output.value) for output in outputs
+                    OutgoingRecord(topic, email.encode(), command) for email in report.repairable
                 )
         return report
 
@@ -159,23 +160,24 @@ async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Expo
             credential = await credentials.credential(job.authorization_id)
         except LookupError as fault:
             raise CannotPreviewError(str(fault)) from None
-        shared = _shared(kafka, jobs, job)
+        state = _state(kafka, jobs, job)
         async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:
-            yield _ExportView(job, api, shared, _as_if_running(shared, job))
+            yield _ExportView(job, api, state, _as_if_running(state, job))
 
 
-def _shared(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> Shared:
-    shared = Shared(kafka.names()["cm_export-state"], _NoPublisher())
+def _state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> ExportState:
+    state = ExportState()
+    shared = SharedState(kafka.names()["cm_export-state"], _NoPublisher(), state)
     for part in snapshot.newest(kafka, kafka.names()["cm_export-state"]):
         for key, value in part.items():
-            shared.take(key, value)
-    shared.jobs_are(export for export in jobs.exports().values() if export.list_id == job.list_id)
-    return shared
+            shared.merge(key, value)
+    shared.set_jobs(other for other in jobs.exports().values() if other.list_id == job.list_id)
+    return state
 
 
-def _as_if_running(shared: Shared, job: ExportJob) -> ListView:
+def _as_if_running(state: ExportState, job: ExportJob) -> ListView:
     """Return the list with the job running: a plan is asked for before the start, too."""
-    listed = shared.exports.lists[job.list_id]
+    listed = state.exports.lists[job.list_id]
     views = tuple(
         replace(view, job=view.job.model_copy(update={"state": "running"})) if view.id == job.id else view
         for view in listed.jobs
@@ -187,10 +189,6 @@ class _NoPublisher:
     """A preview publishes nothing."""
 
     async def publish_all(self, outputs: Any) -> None:
-        """Refuse."""
-        raise RuntimeError("a plan writes nothing")
-
-    async def publish(self, *_: Any, **__: Any) -> tuple[int, int]:
         """Refuse."""
         raise RuntimeError("a plan writes nothing")
 
@@ -209,7 +207,7 @@ def validate(
             continue
         lines += 1
         event = decode(line.strip(), (), number, now)
-        if isinstance(event, Unreadable):
+        if isinstance(event, UnreadableEvent):
             faults += 1
             _show(number, event.stage, event.reason, as_json)
         elif event.at >= now + FUTURE_TOLERANCE_MS:

@@ -44,8 +44,8 @@ def export() -> None:
     from connectors.campaign_monitor.settings import CampaignMonitorSettings
     from connectors.control.crypto import ControlSettings
     from connectors.kafka.settings import KafkaSettings
-    from streams.audience.process import ExportProcess
-    from streams.delivery.settings import ExportSettings
+    from streams.export.settings import ExportSettings
+    from streams.export.worker import ExportProcess
 
     settings = start_process("export-worker")
     kafka = KafkaSettings()

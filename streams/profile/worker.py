@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from yarl import URL
 
-from connectors.kafka.settings import DEAD_LETTER_ROOM, KafkaSettings
+from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
 from schemas.topics import TOPICS
 from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter
@@ -148,7 +148,6 @@ def batch_settings(
         "data_dir": streams.data_dir / "profiles",
         "instance_id": profile.instance_id,
         "max_record_bytes": min(900_000, kafka.max_message_bytes - 10_000),
-        "producer_options": {"message.max.bytes": kafka.max_message_bytes + DEAD_LETTER_ROOM},
         "max_batch_records": profile.max_batch_records,
         "cache_rows": profile.cache_rows,
         "cache_bytes": profile.cache_megabytes << 20,

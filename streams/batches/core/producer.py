@@ -14,8 +14,6 @@ from streams.batches.core.settings import BatchSettings
 
 _TOO_LATE = frozenset({"INVALID_TIMESTAMP", "INVALID_RECORD"})
 """What a row older than `oldest_write_seconds` gets; the second for those in one batch with it."""
-RECORD_ROOM = 50_000
-"""For the key, headers and encoding of a row of `max_record_bytes`."""
 
 
 class Producer(AsyncProducer):
@@ -26,7 +24,7 @@ class Producer(AsyncProducer):
         config = {
             "linger.ms": settings.linger_milliseconds,
             "message.timeout.ms": int(settings.message_timeout_seconds * 1000),
-            "message.max.bytes": max(settings.kafka.max_produced_bytes, settings.max_record_bytes + RECORD_ROOM),
+            "message.max.bytes": settings.max_message_bytes,
             "queue.buffering.max.messages": 1_000_000,
             "queue.buffering.max.kbytes": settings.producer_buffer_bytes // 1024,
             **settings.producer_options,

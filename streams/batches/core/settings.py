@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.kafka.settings import KafkaSettings
 
+RECORD_ROOM = 50_000
+"""For the key, headers and encoding of a row of `max_record_bytes`."""
+
 
 class BatchSettings(BaseModel):
     """Settings of one `BatchApp`.
@@ -148,7 +151,8 @@ class BatchSettings(BaseModel):
     @property
     def max_message_bytes(self) -> int:
         """What the producer takes as one record: key, value, headers and a few dozen bytes (`message.max.bytes`)."""
-        return int(self.producer_options.get("message.max.bytes", max(1_000_000, self.max_record_bytes + 50_000)))
+        least = max(self.kafka.max_produced_bytes, self.max_record_bytes + RECORD_ROOM)
+        return int(self.producer_options.get("message.max.bytes", least))
 
     @property
     def oldest_write_seconds(self) -> float:

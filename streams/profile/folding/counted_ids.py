@@ -16,7 +16,7 @@ Minutes = int
 WINDOW_MINUTES: Minutes = 8 * 24 * 60
 """Ids are kept for at least so long: a webhook is sent again for about a week. Shorter, and a late one counts twice."""
 KEPT_ANYWAY = 64
-"""So many ids stay however old they are: an import may read history again after months."""
+"""So many ids stay however old they are: an import may publish history again after months."""
 DEFAULT_CAP = 1000
 """More ids than this are not kept: 12 KB in every record of the row."""
 

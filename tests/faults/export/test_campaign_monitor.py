@@ -13,7 +13,7 @@ from connectors.campaign_monitor.credentials import Credential, OAuth, Tokens
 from connectors.campaign_monitor.oauth import refresh
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.devkit.simulator.protocol.oauth import grant
-from tests.unit.export.world import World
+from tests.unit.export.export_world import World
 
 IMPORT = "/subscribers/*/import.json"
 

@@ -14,12 +14,14 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor.credentials import ApiKey, Credential
 from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.control.jobs import Jobs
 from connectors.devkit.simulator import Simulator, SimulatorSettings
+from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
 from schemas.topics import TOPICS
-from streams.audience.app import ExportWorker
-from streams.delivery.settings import ExportSettings
+from streams.export.settings import ExportSettings
+from streams.export.worker import ExportWorker
 from streams.settings import StreamsSettings
 
 PARTITIONS = 2
@@ -107,7 +109,7 @@ class World:
         async def credential(_authorization_id: str) -> Credential:
             return ApiKey(SecretStr(self.simulator.api_key))
 
-        async def attend(job_id: str, why: str | None) -> None:
+        async def report_blocked(job_id: str, why: str | None) -> None:
             self.attention[job_id] = why
 
         worker = ExportWorker(
@@ -116,14 +118,21 @@ class World:
             ExportSettings(_env_file=None, checkpoint_seconds=0.5, probe_seconds=1.0, fields_check_seconds=2.0),
             CampaignMonitorSettings(base_url=self.simulator.base_url, oauth_url=self.simulator.oauth_url),
             credential,
-            attend,
+            report_blocked,
             **overrides,
         )
-        try:
-            async with worker.app.running():
-                yield worker
-        finally:
-            await worker.close()
+
+        def job_changed(_job_id: str, _job: object) -> None:
+            worker.set_jobs(jobs.exports().values())
+
+        async with AsyncProducer(self.kafka, "test") as producer:
+            jobs = Jobs(self.kafka, producer, on_change=job_changed)
+            try:
+                async with jobs, worker.app.running():
+                    worker.set_jobs(jobs.exports().values())
+                    yield worker
+            finally:
+                await worker.close()
 
     def receipts(self) -> list[dict[str, Any]]:
         """Everything on `audience-delivery`."""

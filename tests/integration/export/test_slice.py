@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from streams.audience.app import ExportWorker
+from streams.export.worker import ExportWorker
 
 
 async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
@@ -18,7 +18,7 @@ async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
 async def at_rest(worker: ExportWorker) -> None:
     """Wait until everything published has been folded and sent."""
     await worker.app.settled()
-    await until(worker.delivery.idle)
+    await until(worker.runner.idle)
 
 
 async def test_an_enter_adds_and_an_exit_removes(world: Any) -> None:

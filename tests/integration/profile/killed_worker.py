@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 from connectors.kafka.settings import KafkaSettings
-from streams.batches import Batch, killpoints
+from streams.batches import Batch
+from streams.batches.core import killpoints
 from streams.profile.folding.fold import StreamFold
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker, run_until_stopped

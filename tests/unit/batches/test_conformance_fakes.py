@@ -9,7 +9,7 @@ import pytest
 
 from streams.batches import JsonCodec
 from tests.batches_conformance import OwnerConformance, TableConformance
-from tests.unit.export.memory import Log, Process
+from tests.unit.export.memory_runtime import Log, Process
 from tests.unit.profile.in_memory_table import InMemoryProfileTable
 
 

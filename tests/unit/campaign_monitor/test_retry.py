@@ -18,7 +18,7 @@ from connectors.campaign_monitor.errors.verdicts import (
     Unauthorised,
     Verdict,
 )
-from streams.domain.outcome import decide
+from streams.export.rules.outcome import classify
 
 PERMANENT: list[Verdict] = [
     Accepted(),
@@ -100,7 +100,7 @@ async def test_a_permanent_error_ends_it_at_once() -> None:
 @pytest.mark.parametrize("verdict", [Transient("rate_limited", 20), Transient("gateway", 20, outcome_unknown=True)])
 def test_the_exporter_spreads_the_wait_that_the_server_names(verdict: Verdict) -> None:
     """All workers of an account get the same answer: without a spread they would come back in the same instant."""
-    early, late = decide(verdict, 1, 0.0), decide(verdict, 1, 1.0)
+    early, late = classify(verdict, 1, 0.0), classify(verdict, 1, 1.0)
     assert (early.after, late.after) == (20, 22)
 
 

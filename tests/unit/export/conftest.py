@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from connectors.devkit.simulator import Simulator, SimulatorSettings
-from tests.unit.export.fast_loop import FastLoop
-from tests.unit.export.world import World
+from tests.unit.export.export_world import FastLoop, World
 
 
 class _Policy(asyncio.DefaultEventLoopPolicy):

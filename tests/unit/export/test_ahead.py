@@ -1,11 +1,11 @@
-"""The next request gets ready while the wire is taken, and is looked at again before it is made."""
+"""The next request gets ready while all slots are taken, and is checked again before it is made."""
 
 import asyncio
 
 import pytest
 
-from streams.delivery.sender import ListSender
-from tests.unit.export.world import Worker, World
+from streams.export.sending.sender import ListSender
+from tests.unit.export.export_world import Worker, World
 
 DELAY = 15.0
 PEOPLE = [f"p{number}@example.com" for number in range(6)]
@@ -30,7 +30,7 @@ async def two_ready_behind_two(world: World) -> tuple[Worker, ListSender]:
     for person in PEOPLE:
         world.change(person, "enter", "vip", 2)
     await worker.consume()
-    (sender,) = worker.delivery.lists.senders()
+    (sender,) = worker.runner.senders.all()
     async with asyncio.timeout(15):
         while sender.queue.in_flight < 4:  # noqa: ASYNC110 - queues wake nobody
             await asyncio.sleep(0.05)
@@ -41,7 +41,7 @@ def written(world: World) -> list[str]:
     return [it["email"] for it in world.controls.writes() if it["email"] in PEOPLE]
 
 
-async def test_a_full_request_gets_ready_while_the_wire_is_taken(one_at_a_time: World) -> None:
+async def test_a_full_request_gets_ready_while_all_slots_are_taken(one_at_a_time: World) -> None:
     world = one_at_a_time
     worker, _ = await two_ready_behind_two(world)
     assert not written(world), "only one request is made at a time, and its answer takes long"
@@ -50,15 +50,15 @@ async def test_a_full_request_gets_ready_while_the_wire_is_taken(one_at_a_time: 
     assert all(world.options(person) == ["VIP"] for person in PEOPLE)
 
 
-async def test_who_went_to_another_owner_meanwhile_is_not_sent(one_at_a_time: World) -> None:
+async def test_people_of_another_owner_meanwhile_are_not_sent(one_at_a_time: World) -> None:
     world = one_at_a_time
     worker, sender = await two_ready_behind_two(world)
     for partition in range(world.log.partitions):
-        sender.forget_partition(partition)
+        sender.queue.forget_partition(partition)
     async with asyncio.timeout(60):
         while not sender.idle:  # noqa: ASYNC110 - senders wake nobody
             await asyncio.sleep(0.05)
-    assert len(written(world)) == 2, "those who were on the wire already"
+    assert len(written(world)) == 2, "those who were in flight already"
     assert worker.process.alive
 
 
@@ -69,5 +69,5 @@ async def test_a_job_that_stops_meanwhile_is_not_sent_for(one_at_a_time: World) 
     async with asyncio.timeout(60):
         while not sender.idle:  # noqa: ASYNC110 - senders wake nobody
             await asyncio.sleep(0.05)
-    assert len(written(world)) == 2, "those who were on the wire already"
+    assert len(written(world)) == 2, "those who were in flight already"
     assert worker.process.alive

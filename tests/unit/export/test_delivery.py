@@ -1,6 +1,6 @@
-"""Delivery in memory: what a person does upstream, and what the list and the receipts say afterwards."""
+"""The export in memory: what a person does upstream, and what the list and the receipts say afterwards."""
 
-from tests.unit.export.world import World
+from tests.unit.export.export_world import World
 
 
 async def test_enter_and_exit(world: World) -> None:

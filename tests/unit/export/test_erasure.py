@@ -6,18 +6,18 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.batches import partition_of
-from streams.delivery import commands
-from streams.domain.erasing import erase
-from streams.domain.rows import Held, Row, decode, encode
+from schemas.membership_command import Erase, command_bytes
+from streams.batches import Output, partition_of
+from streams.export.rules.row import Held, MembershipRow, decode, encode
+from streams.export.rules.transfers import erase
 from tests.deadline import eventually
-from tests.unit.export.world import DAY, World
+from tests.unit.export.export_world import DAY, World
 
 AT = int(DAY.timestamp() * 1000) + 3_600_000
 
 
 def forget(world: World, email: str) -> None:
-    world.log.append(commands.write("cm_membership-commands", email, commands.Erase(AT)), world.wall())
+    world.log.append(Output("cm_membership-commands", email.encode(), command_bytes(Erase(AT))), world.wall())
 
 
 def rows(world: World) -> dict[str, Any]:
@@ -56,7 +56,7 @@ async def test_what_was_still_to_be_sent_has_its_receipt(world: World) -> None:
     await asyncio.sleep(2)
     await worker.consume()
     assert rows(world)["ann@example.com"].keys() <= {"s", "p"}
-    assert [(it["outcome"], it["message"]) for it in world.receipts()] == [("superseded", "erased")]
+    assert [(receipt["outcome"], receipt["message"]) for receipt in world.receipts()] == [("superseded", "erased")]
 
 
 async def test_a_request_under_way_does_not_bring_the_row_back(world: World) -> None:
@@ -65,8 +65,8 @@ async def test_a_request_under_way_does_not_bring_the_row_back(world: World) -> 
     world.change("ann@example.com", "enter", "vip", 1)
     await worker.consume()
     key = b"ann@example.com"
-    carries = worker.delivery.carries(partition_of(key, world.log.partitions), key)
-    await eventually(lambda: carries(world.list_id), every=0.001)
+    has_request = worker.state.has_request(partition_of(key, world.log.partitions), key)
+    await eventually(lambda: has_request(world.list_id), every=0.001)
     forget(world, "ann@example.com")
     await worker.rest()
     assert rows(world)["ann@example.com"].keys() <= {"s", "p"}
@@ -102,14 +102,14 @@ async def test_late_events_do_not_bring_the_person_back_and_later_ones_do(world:
 @pytest.mark.parametrize(
     "row",
     [
-        Row(came_from={"b@x.com": 1}, lists={"l": Held(address="a@x.com")}, due=True),
-        Row(went_to=("b@x.com", 1)),
-        Row(left=("b@x.com", 1)),
-        Row(awaits="b@x.com"),
+        MembershipRow(former_addresses={"b@x.com": 1}, lists={"l": Held(address="a@x.com")}, due=True),
+        MembershipRow(moving_to=("b@x.com", 1)),
+        MembershipRow(moved_to=("b@x.com", 1)),
+        MembershipRow(awaits_transfer="b@x.com"),
     ],
 )
-def test_the_other_addresses_are_told_once(row: Row) -> None:
+def test_the_other_addresses_are_returned_once(row: MembershipRow) -> None:
     row.source = 5
     assert erase(row, 10) == ("b@x.com",)
-    assert row == decode(encode(Row(snapshot_at=10, source=5)))
+    assert row == decode(encode(MembershipRow(snapshot_at=10, source=5)))
     assert erase(row, 10) == ()

@@ -15,8 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from streams.batches import Revoked
-from tests.unit.export.fast_loop import FastLoop
-from tests.unit.export.world import World
+from tests.unit.export.export_world import FastLoop, World
 
 PEOPLE = [f"{name}@example.com" for name in ("ann", "bob", "cem", "dee")]
 AUDIENCES = ["vip", "vip-eu", "new"]
@@ -44,7 +43,7 @@ class Export(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner(loop_factory=FastLoop)
         self.simulator: Simulator | None = None
-        self.words: dict[str, list[tuple[int, int, str]]] = {person: [] for person in PEOPLE}
+        self.statements: dict[str, list[tuple[int, int, str]]] = {person: [] for person in PEOPLE}
         self.published: list[tuple[str, str, str, int]] = []
         self.left: set[str] = set()
         self.cities: dict[str, tuple[int, str]] = {}
@@ -78,7 +77,7 @@ class Export(RuleBasedStateMachine):
     def change(self, person: str, audience: str, enters: bool, at: int, city: str | None) -> None:
         user = {} if city is None else {"city": city}
         self.world.change(person, "enter" if enters else "exit", audience, at, user=user)
-        self.words[person].append((at, ENTER if enters else EXIT, audience))
+        self.statements[person].append((at, ENTER if enters else EXIT, audience))
         self.published.append((person, "enter" if enters else "exit", audience, at))
         if city is not None:
             self.cities[person] = max(self.cities.get(person, (0, "")), (at, city))
@@ -93,7 +92,7 @@ class Export(RuleBasedStateMachine):
     def snapshot(self, person: str, audiences: set[str], at: int) -> None:
         self.world.snapshot(person, sorted(audiences), at)
         for audience in AUDIENCES:
-            self.words[person].append((at, SNAP_IN if audience in audiences else SNAP_OUT, audience))
+            self.statements[person].append((at, SNAP_IN if audience in audiences else SNAP_OUT, audience))
 
     @rule(audiences=st.sets(st.sampled_from(AUDIENCES), min_size=1))
     def reconfigure(self, audiences: set[str]) -> None:
@@ -181,21 +180,21 @@ class Export(RuleBasedStateMachine):
 
     def _wanted(self, person: str) -> set[str]:
         last: dict[str, tuple[int, int]] = {}
-        for at, rank, audience in self.words[person]:
+        for at, rank, audience in self.statements[person]:
             last[audience] = max(last.get(audience, (0, SNAP_OUT)), (at, rank))
         inside = {audience for audience, (_, rank) in last.items() if rank in (ENTER, SNAP_IN)}
         return inside & self.exported
 
     def _check_person(self, person: str) -> None:
-        wanted = self._wanted(person)
+        desired = self._wanted(person)
         found = self.world.subscriber(person)
         options = set(self.world.options(person))
-        names = {audience.upper() for audience in wanted}
+        names = {audience.upper() for audience in desired}
         if person in self.left:
             assert options <= names, (person, options, names)
             return
-        if wanted:
-            assert found is not None, (person, wanted)
+        if desired:
+            assert found is not None, (person, desired)
             if found["State"] == "Active":
                 assert options == names, (person, options, names)
                 if person in self.cities:

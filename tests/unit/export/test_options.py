@@ -1,13 +1,12 @@
 """Every option of an export job, on its own."""
 
 import asyncio
-from typing import Any
 
-import orjson
 import pytest
 
-from streams.delivery import commands
-from tests.unit.export.world import DAY, World
+from schemas.membership_command import Resend, command_bytes
+from streams.batches import Output
+from tests.unit.export.export_world import DAY, World
 
 PEOPLE = [f"p{number}@example.com" for number in range(10)]
 
@@ -110,7 +109,7 @@ async def test_two_jobs_on_a_list_share_the_field(world: World) -> None:
     ]  # fmt: skip
 
 
-async def test_a_stopped_job_sends_nothing_and_goes_on_where_it_was(world: World) -> None:
+async def test_a_stopped_job_sends_nothing_and_resumes_where_it_was(world: World) -> None:
     world.job()
     worker = await world.start()
     world.change("ann@example.com", "enter", "vip", 1)
@@ -126,7 +125,7 @@ async def test_a_stopped_job_sends_nothing_and_goes_on_where_it_was(world: World
     assert world.outcomes() == ["added", "updated"]
 
 
-async def test_mapped_fields_are_made_with_their_types_and_long_values_left_out(world: World) -> None:
+async def test_mapped_fields_are_created_with_their_types_and_long_values_left_out(world: World) -> None:
     world.job(
         field_mappings=[
             {"user_field": "city", "custom_field": "City"},
@@ -211,8 +210,8 @@ async def test_too_many_removals_wait_for_a_person(world: World) -> None:
     world.change("new@example.com", "enter", "vip", 2)
     await worker.consume()
     await asyncio.sleep(20)
-    gone = [person for person in PEOPLE if not world.options(person)]
-    assert len(gone) == 3
+    removed = [person for person in PEOPLE if not world.options(person)]
+    assert len(removed) == 3
     assert world.options("new@example.com") == ["VIP"]
     assert "confirm" in str(world.attention["job-1"])
     world.job(removal_guard=0.3, removals_confirmed=True)
@@ -233,74 +232,13 @@ async def test_no_address_is_refused_without_a_call(world: World) -> None:
     assert world.outcomes("ann@example.com")[-1] == "added"
 
 
-def _webhook(world: World, event: str, email: str, values: list[str], **more: Any) -> None:
-    body = {
-        "at": "2026-03-01T10:00:00Z", "event": event, "email": email, "source": "webhook", "list_id": world.list_id,
-        "custom_fields": [{"key": "LyticsAudiences", "value": it} for it in values], **more,
-    }  # fmt: skip
-    from streams.batches import Output
-
-    world.log.append(Output("cm_activity", email.encode(), orjson.dumps(body)), world.wall())
-
-
-async def test_our_own_writes_that_come_back_cause_nothing(world: World) -> None:
-    world.job()
-    worker = await world.start()
-    for person in PEOPLE:
-        world.change(person, "enter", "vip", 1)
-    await worker.rest()
-    before = len(world.controls.writes())
-    for person in PEOPLE:
-        _webhook(world, "subscribe", person, ["VIP"])
-        _webhook(world, "update", person, ["VIP"], status="active")
-        _webhook(world, "update", person, [], status="active", echo=True)
-    await worker.rest()
-    assert len(world.controls.writes()) == before
-
-
-async def test_a_change_by_hand_is_written_again_once(world: World) -> None:
-    world.job()
-    worker = await world.start()
-    world.change("ann@example.com", "enter", "vip", 1)
-    await worker.rest()
-    world.controls.edit_profile(world.list_id, "ann@example.com", fields={"Lytics Audiences": ""})
-    _webhook(world, "update", "ann@example.com", [], status="active")
-    await worker.rest()
-    assert world.options("ann@example.com") == ["VIP"]
-    before = len(world.controls.writes())
-    for _ in range(5):
-        _webhook(world, "update", "ann@example.com", ["something"], status="active")
-        await worker.rest()
-    assert len(world.controls.writes()) == before
-
-
-async def test_who_comes_back_by_themselves_is_exported_again(world: World) -> None:
-    world.job()
-    worker = await world.start()
-    world.change("ann@example.com", "enter", "vip", 1)
-    await worker.rest()
-    world.controls.unsubscribe(world.list_id, "ann@example.com")
-    _webhook(world, "deactivate", "ann@example.com", ["VIP"], status="unsubscribe")
-    world.change("ann@example.com", "enter", "eu", 2)
-    await worker.rest()
-    assert world.outcomes()[-1] == "refused unsubscribed"
-    access = worker.accounts._open["auth-1"].apis["live"]
-    from connectors.campaign_monitor.client.requests import Autoresponders, SubscriberWrite
-
-    write = SubscriberWrite("ann@example.com")
-    await access.subscribers.import_(world.list_id, [write], Autoresponders(resubscribe=True))
-    _webhook(world, "subscribe", "ann@example.com", ["VIP"])
-    await worker.rest()
-    assert world.options("ann@example.com") == ["EU", "VIP"]
-
-
 async def test_a_resend_writes_what_the_list_should_hold(world: World) -> None:
     world.job()
     worker = await world.start()
     world.change("ann@example.com", "enter", "vip", 1)
     await worker.rest()
     world.controls.edit_profile(world.list_id, "ann@example.com", fields={"Lytics Audiences": ""})
-    world.log.append(commands.write("cm_membership-commands", "ann@example.com", commands.Resend(world.list_id)), 0)
+    world.log.append(Output("cm_membership-commands", b"ann@example.com", command_bytes(Resend(world.list_id))), 0)
     await worker.rest()
     assert world.options("ann@example.com") == ["VIP"]
     assert world.outcomes() == ["added"]

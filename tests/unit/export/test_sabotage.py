@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from streams.batches import Revoked
-from streams.delivery import courier, partitions
-from streams.delivery.ledger import Ledger
-from streams.domain import routing
-from streams.domain.routing import Kind, Route
-from tests.unit.export.world import World
+from streams.export.rules import routing
+from streams.export.rules.routing import RequestKind, RequestRoute
+from streams.export.sending import partition_rows, writer
+from streams.export.sending.partition_rows import PartitionRows
+from tests.unit.export.export_world import World
 
 
 async def _killed_at_every_effect(world: World) -> None:
@@ -32,7 +32,7 @@ async def _killed_at_every_effect(world: World) -> None:
         worker = await world.start()
         await worker.rest()
     ids = [it["event_id"] for it in world.receipts()]
-    assert len(ids) == len(set(ids)), "a receipt was told twice"
+    assert len(ids) == len(set(ids)), "a receipt was published twice"
     assert len(ids) == 39, "a change has no receipt"
     for effects in range(1, 14):
         assert world.options(f"p{effects}@example.com") == ["VIP"]
@@ -43,25 +43,27 @@ async def test_each_change_has_one_receipt_wherever_the_worker_is_killed(world: 
 
 
 async def test_sabotage_rows_before_receipts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Ledger.write
+    original = PartitionRows.write
     killed: list[int] = []
 
-    async def rows_first(self: Ledger, changed: Any, accepted: int) -> None:
-        await self._rows.write_rows(self.partition, self.account.generation, [row for row, _ in changed])
-        if not killed and world.worker is not None:  # once right here: where the others strike depends on the clock
+    async def rows_first(self: PartitionRows, owned: Any, changed: Any, accepted: int) -> None:
+        await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])
+        receipts = any(of_row for _, of_row in changed)
+        # Once right here: where the others strike depends on the clock.
+        if receipts and not killed and world.worker is not None:
             process = world.worker.process
             process.kill_at = process.effects + 1
             killed.append(process.kill_at)
-        await original(self, changed, accepted)
+        await original(self, owned, changed, accepted)
 
-    monkeypatch.setattr(Ledger, "write", rows_first)
+    monkeypatch.setattr(PartitionRows, "write", rows_first)
     with pytest.raises(AssertionError, match="no receipt"):
         await _killed_at_every_effect(world)
 
 
 async def test_sabotage_receipts_are_not_read_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partitions, "ids_of", lambda tail: set())
-    monkeypatch.setattr(partitions, "apply", lambda rows, tail: set())
+    monkeypatch.setattr(partition_rows, "ids_of", lambda tail: set())
+    monkeypatch.setattr(partition_rows, "apply", lambda rows, tail: set())
     with pytest.raises(AssertionError, match="twice"):
         await _killed_at_every_effect(world)
 
@@ -80,12 +82,12 @@ async def _who_left_stays_away(world: World) -> None:
 
 
 async def test_sabotage_the_resubscribe_flag(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = courier.effects_of
+    original = writer.effects_of
 
-    def always(route: Route, *, repeated: bool) -> Any:
-        return original(Route(route.kind, resubscribe=True), repeated=repeated)
+    def always(route: RequestRoute, *, repeated: bool) -> Any:
+        return original(RequestRoute(route.kind, resubscribe=True), repeated=repeated)
 
-    monkeypatch.setattr(courier, "effects_of", always)
+    monkeypatch.setattr(writer, "effects_of", always)
     with pytest.raises(AssertionError):
         await _who_left_stays_away(world)
 
@@ -100,18 +102,18 @@ async def _mails_once(world: World) -> None:
     assert len(imports) == 1, "the import was repeated with its flags"
 
 
-async def test_an_unknown_outcome_is_asked_about(world: World) -> None:
+async def test_an_unknown_outcome_is_verified(world: World) -> None:
     await _mails_once(world)
 
 
-async def test_sabotage_asking(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    original: Callable[..., Route] = routing.route_of
+async def test_sabotage_verifying(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    original: Callable[..., RequestRoute] = routing.route_of
 
-    def never_ask(held: Any, wanted: Any, doubts: Any) -> Route:
-        route = original(held, wanted, doubts)
-        return Route(Kind.IMPORT, queue=wanted.queue) if route.kind is Kind.ASK else route
+    def never_verify(held: Any, desired: Any, attempt: Any) -> RequestRoute:
+        route = original(held, desired, attempt)
+        return RequestRoute(RequestKind.IMPORT, queue=desired.queue) if route.kind is RequestKind.VERIFY else route
 
-    monkeypatch.setattr("streams.delivery.ledger.route_of", never_ask)
+    monkeypatch.setattr("streams.export.sending.partition_rows.route_of", never_verify)
     with pytest.raises(AssertionError, match="repeated"):
         await _mails_once(world)
 
@@ -124,7 +126,7 @@ async def _changed_in_flight(world: World) -> None:
     await worker.consume()
     for _ in range(400):
         await asyncio.sleep(0.05)
-        sender = worker.delivery.lists.sender(world.list_id)
+        sender = worker.runner.senders.get(world.list_id)
         if sender is not None and sender.queue.in_flight and world.controls.list(world.list_id):
             break
     world.change("ann@example.com", "enter", "eu", 2)
@@ -138,21 +140,21 @@ async def test_what_changes_in_flight_is_sent_afterwards(world: World) -> None:
 
 async def test_sabotage_the_newest_row(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that overwrites the row as it was when the request was made loses what came meanwhile."""
-    original: Callable[..., Awaitable[Any]] = Ledger.prepare
+    original: Callable[..., Awaitable[Any]] = PartitionRows.prepare
     old: dict[bytes, Any] = {}
 
-    async def remember(self: Ledger, listed: Any, people: Any) -> Any:
-        rows = await self._rows.read(self.partition, [it.key[1] for it in people])
+    async def remember(self: PartitionRows, owned: Any, listed: Any, people: Any) -> Any:
+        rows = await self._rows.read(owned.number, [person.key[1] for person in people])
         old.update({key: row for key, row in rows.items() if key not in old})
-        return await original(self, listed, people)
+        return await original(self, owned, listed, people)
 
-    settle = Ledger.settle
+    record_outcomes = PartitionRows.record_outcomes
 
-    async def overwrite(self: Ledger, list_id: str, results: Any, accepted: int) -> None:
-        await settle(self, list_id, results, accepted)
-        await self._rows.write_rows(self.partition, 1, [old[it.waiting.key[1]] for it in results])
+    async def overwrite(self: PartitionRows, owned: Any, list_id: str, outcomes: Any, accepted: int) -> None:
+        await record_outcomes(self, owned, list_id, outcomes, accepted)
+        await self._rows.write_rows(owned.number, 1, [old[outcome.person.key[1]] for outcome in outcomes])
 
-    monkeypatch.setattr(Ledger, "prepare", remember)
-    monkeypatch.setattr(Ledger, "settle", overwrite)
+    monkeypatch.setattr(PartitionRows, "prepare", remember)
+    monkeypatch.setattr(PartitionRows, "record_outcomes", overwrite)
     with pytest.raises(AssertionError):
         await _changed_in_flight(world)

@@ -13,13 +13,13 @@ import pytest
 from connectors.kafka import admin, compacted, consumer, lag, producer, settings, transaction
 from connectors.kafka.client_config import admin_config, aiokafka_config, consumer_config, producer_config
 from connectors.kafka.settings import KafkaSettings
-from streams.audience import app as export_app
 from streams.batches import BatchSettings
 from streams.batches.consume import transport
 from streams.batches.core.producer import Producer as BatchProducer
 from streams.batches.process import faust_app, topics
 from streams.batches.table import recovery
-from streams.delivery.settings import ExportSettings
+from streams.export import worker as export_worker
+from streams.export.settings import ExportSettings
 from streams.profile import worker as profile_worker
 from streams.profile.settings import ProfileSettings
 from streams.settings import StreamsSettings
@@ -118,7 +118,7 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def of_export(kafka: KafkaSettings) -> BatchSettings:
-    return export_app.batch_settings(StreamsSettings(), kafka, ExportSettings())
+    return export_worker.batch_settings(StreamsSettings(), kafka, ExportSettings())
 
 
 def of_profile(kafka: KafkaSettings) -> BatchSettings:

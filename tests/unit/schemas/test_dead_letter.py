@@ -15,11 +15,11 @@ from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import DEAD_LETTER_ROOM, KafkaSettings
 from schemas import dead_letter
 from schemas.dead_letter import MIN_BYTES, DeadLetterRecord, Origin, Stage, stage_of, wire_bytes
-from streams.audience.app import batch_settings as export_settings
 from streams.batches import DeadLetter, Output, StoredRecord
 from streams.batches import Producer as BatchProducer
 from streams.dead_letters import DeadLetterPublisher, Letter, letter_of, original, output
-from streams.delivery.settings import ExportSettings
+from streams.export.settings import ExportSettings
+from streams.export.worker import batch_settings as export_settings
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import batch_settings as profile_settings
 from streams.settings import StreamsSettings

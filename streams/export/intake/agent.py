@@ -1,0 +1,192 @@
+"""`audience-membership` -> the Memberships table: a script of effects, in the order that makes a crash harmless.
+
+    1 names of audiences are published before rows that use them
+    2 records of other partitions' people are published again under their right key
+    3 what cannot be used is kept as a dead letter (by the table's write, before anything else of it)
+    4 receipts that need no call are acknowledged, and the rows of former addresses are requested
+    5 the rows are in the changelog, then in the store
+    6 the senders wake up; nobody waits for Campaign Monitor, and the range may be committed
+
+A crash anywhere before 5 replays the records: names and dead letters may come twice, receipts do not (they are read
+back at takeover), and rows are not there yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from schemas.audience_delivery import Outcome
+from schemas.membership_command import BeginTransfer, MembershipCommand, ReceiveTransfer, command_bytes
+from streams.batches import Batch, BatchTable, Output, Record, partition_of
+from streams.batches import Row as TableRow
+from streams.export.intake.decode import UnreadableEvent, decode
+from streams.export.lists.shared_state import SharedState
+from streams.export.recovery.receipts import PendingReceipt
+from streams.export.rules.membership import MembershipEvent, RowTooLargeError, fold, immediate_receipts
+from streams.export.rules.row import MembershipRow, encode, reset_positions
+from streams.export.rules.row import decode as decode_row
+from streams.export.rules.settlement import Receipt
+from streams.export.rules.transfers import await_transfer, redirect_late_event
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.state import ExportState, OwnedPartition
+from streams.export.table import ExportRuntime
+
+REKEYED = "export.rekeyed"
+"""Header of a record that was published again under its person's key: topic/partition/offset of the original."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeContext:
+    """What the agents on the Memberships table share."""
+
+    state: ExportState
+    runtime: ExportRuntime
+    table: BatchTable[MembershipRow]
+    shared: SharedState
+    rows: PartitionRows
+
+    def command(self, email: str, command: MembershipCommand) -> Output:
+        """Return the record of a command to the owner of an address."""
+        return Output(self.runtime.names["cm_membership-commands"], email.encode(), command_bytes(command))
+
+
+class ReadEvent(NamedTuple):
+    """A record that can be used."""
+
+    record: Record
+    event: MembershipEvent
+    size: int
+
+
+@dataclass(slots=True)
+class FoldEffects:
+    """What folding a batch comes to, beside the rows."""
+
+    receipts: list[PendingReceipt] = field(default_factory=list)
+    transfers: list[Output] = field(default_factory=list)
+
+
+class AudienceAgent:
+    """Folds membership records into rows."""
+
+    def __init__(self, context: IntakeContext, *, partitions: int, max_row_bytes: int) -> None:
+        self._context = context
+        self._state = context.state
+        self._publisher = context.runtime.publisher
+        self._clocks = context.runtime.clocks
+        self._table = context.table
+        self._rows = context.rows
+        self._partitions = partitions
+        self._max_row_bytes = max_row_bytes
+
+    async def __call__(self, batch: Batch) -> None:
+        """Work through one batch of one partition."""
+        owned = self._state.partition(batch.partition)
+        await self._rows.resync(owned)
+        people, elsewhere = self._read(batch)
+        await self._context.shared.learn_names(
+            (audience, name, read.event.at)
+            for reads in people.values()
+            for read in reads
+            for audience, name in read.event.names
+        )  # 1
+        if elsewhere:
+            await self._publisher.publish_all(elsewhere)  # 2
+        rows = await self._table.read(batch.partition, people)
+        effects = FoldEffects()
+        written: list[TableRow[MembershipRow]] = []
+        for key, reads in people.items():
+            row = self._fold(batch, owned, rows[key], reads, effects)
+            if row is not None:
+                written.append(row)
+        await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())  # 4
+        if effects.transfers:
+            await self._publisher.publish_all(effects.transfers)
+        await self._table.write(batch, written)  # 3, 5
+        owned.receipts.unwritten.clear()
+        owned.receipts.folded(batch.last)
+        for row in written:
+            if row.data.due:
+                self._state.touch(batch.partition, row.key, row.data, self._clocks.monotonic())  # 6
+
+    def _read(self, batch: Batch) -> tuple[dict[bytes, list[ReadEvent]], list[Output]]:
+        """Return the events by person's key, and records to be published again because their key is not this person's.
+
+        Whatever cannot be decoded is refused.
+        """
+        people: dict[bytes, list[ReadEvent]] = {}
+        elsewhere: list[Output] = []
+        for record in batch.records:
+            event = decode(record.value, record.headers, record.offset, record.timestamp)
+            if isinstance(event, UnreadableEvent):
+                batch.refuse(record, event.reason, stage=event.stage)
+                continue
+            key = event.email.encode()
+            read = ReadEvent(record, event, len(record.value or b""))
+            if key == record.key or partition_of(key, self._partitions) == batch.partition:
+                people.setdefault(key, []).append(read)
+                continue
+            origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
+            headers = [*record.headers, (REKEYED, origin)]
+            elsewhere.append(Output(batch.topic, key, record.value, headers))
+        return people, elsewhere
+
+    def _fold(
+        self,
+        batch: Batch,
+        owned: OwnedPartition,
+        row: TableRow[MembershipRow],
+        reads: Sequence[ReadEvent],
+        effects: FoldEffects,
+    ) -> TableRow[MembershipRow] | None:
+        """Fold a person's events, in place; None when all of them were folded before (a replay)."""
+        position = row.position(batch.source)
+        fresh = [read for read in reads if read.record.offset > position]
+        if not fresh:
+            return None
+        reset_positions(row.data, batch.source.topic_id)
+        near_limit = row.size + sum(read.size for read in fresh) > self._max_row_bytes // 2
+        for read in fresh:
+            event = read.event
+            late = redirect_late_event(row.data, event)
+            if late is not None and row.data.moved_to is not None:
+                to, at = row.data.moved_to
+                transfer = ReceiveTransfer(row.key.decode(), at, encode(late))
+                effects.transfers.append(self._context.command(to, transfer))
+                receipts = self._receipts_of_redirected(event, to)
+                effects.receipts += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
+                continue
+            before = encode(row.data) if near_limit else b""
+            try:
+                receipts = self._apply(owned, row, event)
+                if near_limit and len(encode(row.data)) > self._max_row_bytes:
+                    row.data = decode_row(before)
+                    raise RowTooLargeError(f"the person's row would exceed {self._max_row_bytes} bytes")
+            except RowTooLargeError as fault:
+                batch.refuse(read.record, str(fault), stage="fold")
+                continue
+            if event.previous is not None and await_transfer(row.data, event.previous, event.at):
+                begin = BeginTransfer(event.email, event.at)
+                effects.transfers.append(self._context.command(event.previous, begin))
+            effects.receipts += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
+        return row
+
+    def _receipts_of_redirected(self, event: MembershipEvent, to: str) -> list[Receipt]:
+        """Return receipts of a late event about somebody whose row is under another address now."""
+        named = [change.audience for change in event.changes] or sorted(event.snapshot or ())
+        jobs = {view.id: view for audience in named for view in self._state.exports.of(audience)}
+        return [
+            Receipt(view.id, view.job.list_id, event.position, Outcome.SUPERSEDED, event.appended, message=f"now {to}")
+            for view in jobs.values()
+        ]
+
+    def _apply(self, owned: OwnedPartition, row: TableRow[MembershipRow], event: MembershipEvent) -> list[Receipt]:
+        source = row.data.source
+        return immediate_receipts(
+            row.data,
+            event,
+            fold(row.data, event),
+            self._state.exports,
+            self._state.has_request(owned.number, row.key),
+            lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),
+        )

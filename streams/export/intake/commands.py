@@ -1,0 +1,184 @@
+"""`cm_membership-commands` and `cm_activity` -> the Memberships table: what else changes a row than its own events."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import structlog
+from pydantic import ValidationError
+
+from schemas.audience_delivery import Outcome
+from schemas.cm_activity import CmActivity
+from schemas.identity import normalise_email
+from schemas.membership_command import (
+    BeginTransfer,
+    Erase,
+    MembershipCommand,
+    ReceiveTransfer,
+    Resend,
+    read_command,
+)
+from streams.batches import Batch, Output
+from streams.batches import Row as TableRow
+from streams.export.intake.agent import IntakeContext
+from streams.export.recovery.receipts import PendingReceipt
+from streams.export.rules.row import MembershipRow, decode
+from streams.export.rules.settlement import Drift, Receipt, mark_for_resend, pending_answers, record_activity
+from streams.export.rules.transfers import begin_transfer, erase, receive_transfer
+
+log = structlog.get_logger(__name__)
+
+ChangeRow = Callable[[MembershipRow], bool]
+"""Changes a row; False leaves it as it was."""
+
+RETRY_SECONDS = 0.05
+"""An erasure is published again so much later while a request still includes the person."""
+
+
+class RowChange(NamedTuple):
+    """A change that a record asks for."""
+
+    key: bytes
+    offset: int
+    change: ChangeRow
+
+
+@dataclass(slots=True)
+class ChangeEffects:
+    """What changes come to, beside the rows."""
+
+    outputs: list[Output] = field(default_factory=list)
+    receipts: list[PendingReceipt] = field(default_factory=list)
+    retried: bool = False
+    """A command was published again, to be carried out later."""
+
+
+class RowChanges:
+    """Two agents on one table: both decode, change rows, write them, and wake the senders."""
+
+    def __init__(self, context: IntakeContext) -> None:
+        self._context = context
+        self._state = context.state
+        self._table = context.table
+        self._rows = context.rows
+        self._clocks = context.runtime.clocks
+
+    async def commands(self, batch: Batch) -> None:
+        """Carry out commands."""
+        changes: list[RowChange] = []
+        effects = ChangeEffects()
+        for record in batch.records:
+            key = record.key or b""
+            try:
+                change = self._change_of(batch.partition, key, read_command(record.value), effects)
+            except ValueError as fault:
+                batch.refuse(record, str(fault), stage="schema")
+                continue
+            changes.append(RowChange(key, record.offset, change))
+        await self._apply(batch, changes, effects)
+
+    async def activity(self, batch: Batch) -> None:
+        """Compare what webhooks report with what the list was recorded to hold. Everything else is ignored."""
+        changes: list[RowChange] = []
+        for record in batch.records:
+            if b'"webhook"' not in (record.value or b""):
+                continue
+            try:
+                activity = CmActivity.from_bytes(record.value or b"")
+            except ValidationError:
+                continue  # the profile aggregator, whose input this is, keeps it as a dead letter
+            email = normalise_email(activity.email)
+            if email is not None and activity.source == "webhook" and activity.list_id is not None:
+                changes.append(RowChange(email.encode(), record.offset, self._compared(activity)))
+        await self._apply(batch, changes, ChangeEffects())
+
+    def _change_of(self, partition: int, key: bytes, command: MembershipCommand, effects: ChangeEffects) -> ChangeRow:
+        """Return what a command does to its row. Raises ValueError for a transferred row that cannot be read."""
+        match command:
+            case Erase():
+                return self._erased(partition, key, command, effects)
+            case BeginTransfer(to=to, at=at):
+
+                def begin(row: MembershipRow) -> bool:
+                    begin_transfer(row, to, at)
+                    return True
+
+                return begin
+            case ReceiveTransfer(former=former, at=at, transferred_row=transferred_row):
+                try:
+                    transferred = decode(transferred_row)
+                except (AttributeError, KeyError, TypeError) as fault:
+                    raise ValueError(f"no command: {fault!r}") from None
+
+                def receive(row: MembershipRow) -> bool:
+                    receive_transfer(row, former, at, transferred)
+                    return True
+
+                return receive
+            case Resend(list_id=list_id):
+                return lambda row: mark_for_resend(row, list_id)
+
+    def _erased(self, partition: int, key: bytes, command: Erase, effects: ChangeEffects) -> ChangeRow:
+        """Forget a person, once no request includes them: its answer would be recorded in the row."""
+
+        def change(row: MembershipRow) -> bool:
+            has_request = self._state.has_request(partition, key)
+            lists = self._state.exports.lists
+            if any(map(has_request, lists)):
+                effects.outputs.append(self._context.command(key.decode(), command))
+                effects.retried = True
+                return False
+            source = row.source
+            for listed in lists.values():
+                for answer in pending_answers(row, listed):
+                    receipt = Receipt(
+                        answer.job_id,
+                        listed.list_id,
+                        answer.position,
+                        Outcome.SUPERSEDED,
+                        answer.appended,
+                        message="erased",
+                    )
+                    effects.receipts.append(PendingReceipt(key, receipt, source, None))
+            effects.outputs += [self._context.command(other, command) for other in erase(row, command.at)]
+            return True
+
+        return change
+
+    def _compared(self, activity: CmActivity) -> ChangeRow:
+        def change(row: MembershipRow) -> bool:
+            listed = self._state.listed(activity.list_id or "")
+            if listed is None:
+                return False
+            fields = {view.job.custom_field_name for view in listed.jobs}
+            drift = record_activity(row, activity, fields, self._state.names.name_of)
+            if drift is Drift.NONE:
+                return False
+            if drift is Drift.CHANGED:
+                log.info("changed at the list", list_id=activity.list_id)
+            return True
+
+        return change
+
+    async def _apply(self, batch: Batch, changes: list[RowChange], effects: ChangeEffects) -> None:
+        if not changes:
+            return
+        owned = self._state.partition(batch.partition)
+        rows = await self._table.read(batch.partition, [change.key for change in changes])
+        written: dict[bytes, TableRow[MembershipRow]] = {}
+        for key, offset, change in changes:
+            row = rows[key]
+            if offset > row.position(batch.source) and change(row.data):
+                written[key] = row
+        if effects.retried:
+            await asyncio.sleep(RETRY_SECONDS)
+        if effects.receipts:
+            await self._rows.resync(owned)
+            await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())
+        await self._table.write(batch, list(written.values()), effects.outputs)
+        if effects.receipts:
+            owned.receipts.unwritten.clear()
+        for row in written.values():
+            if row.data.due or row.data.moving_to is not None:
+                self._state.touch(batch.partition, row.key, row.data, self._clocks.monotonic())

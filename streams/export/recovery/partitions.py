@@ -1,0 +1,164 @@
+"""The partitions that this worker owns: taken over, checkpointed, given back; and their rows transferred."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from streams.batches import BatchError, Revoked
+from streams.export.recovery.receipts import ReceiptContext
+from streams.export.recovery.takeover import ScanMark, read_checkpoint, write_checkpoint
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.queue import SendQueue
+from streams.export.state import ExportState, OpenList, OwnedPartition
+from streams.export.table import CHECKPOINT_KEY, DUE, ExportRuntime
+
+log = structlog.get_logger(__name__)
+
+# How long a revoked partition's requests may take to come back; the next owner treats the others as unknown outcomes.
+LAST_ANSWERS_SECONDS = 8.0
+POLL_SECONDS = 0.02
+
+
+class Partitions:
+    """Takes partitions over and gives them back. The only place that changes `ExportState.owned`."""
+
+    def __init__(self, state: ExportState, runtime: ExportRuntime, rows: PartitionRows) -> None:
+        self._state = state
+        self._names = runtime.names
+        self._table = runtime.rows
+        self._owner = runtime.owner
+        self._receipts = runtime.receipts
+        self._clock = runtime.clocks.monotonic
+        self._rows = rows
+
+    # -- taking over
+
+    async def assigned(self, partition: int, generation: int) -> OwnedPartition:
+        """Take a partition over: receipts that are ahead of the rows first, then the people who are due."""
+        topic, source = self._names["audience-delivery"], self._names["audience-membership"]
+        context = ReceiptContext(topic, partition, source, self._state.names.name_of)
+        owned = OwnedPartition(partition, generation, context)
+        self._state.owned[partition] = owned
+        await self._owner.run_as_owner(partition, generation, lambda: self._begin(owned))
+        await self.queue_due(owned, self._state.open.values())
+        return owned
+
+    async def _begin(self, owned: OwnedPartition) -> None:
+        row = (await self._table.read(owned.number, [CHECKPOINT_KEY]))[CHECKPOINT_KEY]
+        owned.checkpoint = read_checkpoint(row.data)
+        owned.receipts.people.update(owned.checkpoint.people)
+        for list_id, mark in owned.checkpoint.scans.items():
+            if (keys := mark.open_range) is not None:
+                owned.unanswered[list_id] = keys
+        if owned.checkpoint.receipts >= 0:
+            await self._rows.resync(owned, always=True)
+            return
+        owned.checkpoint.receipts = await self._receipts.end(owned.number)
+        write_checkpoint(row.data, owned.checkpoint)
+        await self._table.write_rows(owned.number, owned.generation, [row])
+
+    async def queue_due(self, owned: OwnedPartition, lists: Iterable[OpenList]) -> None:
+        """Queue every row that is marked due for these lists; whether a predecessor sent them is not known."""
+        opened = list(lists)
+        async for pairs in self._table.due(owned.number, DUE):
+            for _, key in pairs:
+                for of_list in opened:
+                    of_list.touch(owned.number, key, self._clock(), outcome_unknown=True)
+
+    # -- scans
+
+    async def write_mark(self, owned: OwnedPartition, list_id: str, mark: ScanMark) -> None:
+        """Store how far a scan got. Raises BatchError when it could not be written."""
+        owned.checkpoint.scans[list_id] = mark
+        if mark.after is None:
+            owned.unanswered.pop(list_id, None)
+        await self._write_checkpoint(owned)
+
+    async def mark_attempted(self, owned: OwnedPartition, list_id: str, keys: Sequence[bytes]) -> None:
+        """Record in rows, before the call, that a write may be attempted. Raises BatchError."""
+        await self._owner.run_as_owner(
+            owned.number, owned.generation, lambda: self._rows.mark_attempted(owned, list_id, keys)
+        )
+
+    # -- transfers
+
+    async def run_transfers(self) -> None:
+        """Transfer frozen rows, each in a task of its own, until cancelled."""
+        while True:
+            await self._state.transfers_due.wait()
+            self._state.transfers_due.clear()
+            for owned in list(self._state.owned.values()):
+                while owned.frozen:
+                    self._start_transfer(owned, owned.frozen.pop())
+
+    def _start_transfer(self, owned: OwnedPartition, key: bytes) -> None:
+        running = owned.transfers.get(key)
+        if running is None or running.done():
+            task = owned.transfers[key] = asyncio.create_task(self._transfer(owned, key))
+            task.add_done_callback(lambda _task: owned.transfers.pop(key, None))
+
+    async def _transfer(self, owned: OwnedPartition, key: bytes) -> None:
+        """Wait until no request includes the person, then send the row to the new address."""
+        await self._until(lambda queue: not queue.has_request((owned.number, key)))
+        while True:
+            try:
+                await self._owner.run_as_owner(owned.number, owned.generation, lambda: self._rows.transfer(owned, key))
+            except Revoked:
+                return
+            except BatchError as error:
+                log.warning("row not transferred yet", partition=owned.number, error=str(error))
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _until(self, holds: Callable[[SendQueue], bool]) -> None:
+        """Wait until something is true of every list's queue; requests come back within seconds."""
+        while not all(holds(opened.queue) for opened in self._state.open.values()):  # noqa: ASYNC110 - queues wake nobody
+            await asyncio.sleep(POLL_SECONDS)
+
+    # -- giving back
+
+    async def revoked(self, partition: int) -> None:
+        """Give a partition back: answers that come soon are still written, then how far it got."""
+        owned = self._state.owned.get(partition)
+        if owned is None:
+            return
+        for task in [*owned.scans.values(), *owned.transfers.values()]:
+            task.cancel()
+        try:
+            async with asyncio.timeout(LAST_ANSWERS_SECONDS):
+                await self._until(lambda queue: not queue.has_request_of(partition))
+        except TimeoutError:
+            log.info("answers abandoned", partition=partition)
+        await self._checkpoint(owned)
+        self._state.owned.pop(partition, None)
+        for opened in self._state.open.values():
+            opened.queue.forget_partition(partition)
+
+    async def checkpoints(self, every_seconds: float) -> None:
+        """Store from time to time how far each partition got, until cancelled."""
+        while True:
+            await asyncio.sleep(every_seconds)
+            for owned in list(self._state.owned.values()):
+                await self._checkpoint(owned)
+
+    async def _checkpoint(self, owned: OwnedPartition) -> None:
+        try:
+            await self._write_checkpoint(owned)
+        except BatchError as error:
+            log.info("checkpoint not written", partition=owned.number, error=str(error))
+
+    async def _write_checkpoint(self, owned: OwnedPartition) -> None:
+        async def write() -> None:
+            upto = owned.receipts.complete_up_to(await self._receipts.end(owned.number))
+            row = (await self._table.read(owned.number, [CHECKPOINT_KEY]))[CHECKPOINT_KEY]
+            before = read_checkpoint(row.data)
+            if upto is not None:
+                owned.checkpoint.receipts = upto
+            owned.checkpoint.people = {name: count for name, count in owned.receipts.people.items() if count}
+            if owned.checkpoint != before:
+                write_checkpoint(row.data, owned.checkpoint)
+                await self._table.write_rows(owned.number, owned.generation, [row])
+
+        await self._owner.run_as_owner(owned.number, owned.generation, write)

@@ -1,0 +1,173 @@
+"""What a job would do, and where a list has drifted from what was delivered. Pure: rows and subscribers are given."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
+from streams.export.rules.jobs import AudienceNames, ListView
+from streams.export.rules.routing import AttemptState, RequestKind, is_due, route_of
+from streams.export.rules.row import MembershipRow
+
+IMPORT_LIMIT = 1_000
+SHOWN = 20
+"""Addresses that a report shows of each kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnList:
+    """A subscriber as the list has it: state in lower case, and texts by plain field name."""
+
+    state: str
+    fields: Mapping[str, frozenset[str]]
+
+
+@dataclass(slots=True)
+class Preview:
+    """Counts of people, by what would happen to them."""
+
+    adds: int = 0
+    updates: int = 0
+    removals: int = 0
+    blocked: int = 0
+    """They left at Campaign Monitor, and are not resubscribed."""
+    would_resubscribe: int = 0
+    refused: int = 0
+    """No usable address."""
+    not_subscribers: int = 0
+    """Update only: not on the list, and not added."""
+    unchanged: int = 0
+    imported: int = 0
+    single_calls: int = 0
+    fields_missing: list[str] = field(default_factory=list)
+    options_missing: int = 0
+    segments_missing: list[str] = field(default_factory=list)
+
+    @property
+    def calls(self) -> int:
+        """API calls that it takes, fields and segments included."""
+        created = len(self.fields_missing) + len(self.segments_missing) + bool(self.options_missing)
+        return -(-self.imported // IMPORT_LIMIT) + self.single_calls + created
+
+    @property
+    def billable(self) -> int:
+        """Active contacts that the account has more of afterwards."""
+        return self.adds + self.would_resubscribe
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether not a single call would be made."""
+        return self.calls == 0
+
+
+def preview(
+    rows: Iterable[tuple[str, MembershipRow]],
+    listed: ListView,
+    audience_names: AudienceNames,
+    on_list: Mapping[str, OnList],
+) -> Preview:
+    """Return what would happen if the list's jobs ran now."""
+    found = Preview()
+    for email, row in rows:
+        held = row.lists.get(listed.list_id)
+        desired = desired_subscriber(row, email, listed, held, audience_names.name_of)
+        if desired is None:
+            continue
+        if not is_due(held, desired):
+            found.unchanged += 1
+            continue
+        kind = route_of(held, desired, AttemptState()).kind
+        there = on_list.get((held.address if held is not None else None) or desired.address or "")
+        _count(found, desired, kind, there)
+    return found
+
+
+def _count(found: Preview, desired: DesiredSubscriber, kind: RequestKind, there: OnList | None) -> None:
+    if kind is RequestKind.NO_CALL:
+        found.unchanged += 1
+        return
+    if kind is RequestKind.REFUSE:
+        found.refused += 1
+        return
+    found.imported += kind is RequestKind.IMPORT
+    found.single_calls += {RequestKind.IMPORT: 0, RequestKind.REMOVE: 2}.get(kind, 1)
+    if not desired.present:
+        found.removals += 1
+    elif there is None:
+        if desired.may_add:
+            found.adds += 1
+        else:
+            found.not_subscribers += 1
+    elif there.state == "active":
+        found.updates += 1
+    elif desired.resubscribe and not desired.consent_rules:
+        found.would_resubscribe += 1
+    else:
+        found.blocked += 1
+
+
+@dataclass(slots=True)
+class DriftReport:
+    """Where a list differs from what was delivered, by address."""
+
+    compared: int = 0
+    waiting: int = 0
+    """Due anyway: not drift."""
+    missing: list[str] = field(default_factory=list)
+    """Delivered, and not on the list any more."""
+    different: list[str] = field(default_factory=list)
+    """On the list, with other audiences or values."""
+    strangers: list[str] = field(default_factory=list)
+    """On the list with audiences that we did not write."""
+    repairable: list[str] = field(default_factory=list)
+    """Keys of the rows that a repair would send again."""
+
+    @property
+    def drifted(self) -> int:
+        """How many people differ."""
+        return len(self.missing) + len(self.different) + len(self.strangers)
+
+
+def compare(
+    rows: Iterable[tuple[str, MembershipRow]],
+    listed: ListView,
+    audience_names: AudienceNames,
+    on_list: Mapping[str, OnList],
+    plain: Mapping[str, str],
+) -> DriftReport:
+    """Compare the list with what was delivered. `plain`: custom field's name -> its plain form."""
+    report = DriftReport()
+    ours: set[str] = set()
+    for email, row in rows:
+        held = row.lists.get(listed.list_id)
+        desired = desired_subscriber(row, email, listed, held, audience_names.name_of)
+        if held is not None and held.address:
+            ours.add(held.address)
+        if desired is None or held is None or held.address is None or held.code:
+            continue
+        if is_due(held, desired):
+            report.waiting += 1
+            continue
+        report.compared += 1
+        there = on_list.get(held.address)
+        if there is None:
+            report.missing.append(held.address)
+            report.repairable.append(email)
+        elif there.state == "active" and _differs(desired, there, plain):
+            report.different.append(held.address)
+            report.repairable.append(email)
+    names = {plain[view.job.custom_field_name] for view in listed.jobs if view.job.custom_field_name in plain}
+    for address, there in on_list.items():
+        if address not in ours and there.state == "active" and any(there.fields.get(name) for name in names):
+            report.strangers.append(address)
+    return report
+
+
+def _differs(desired: DesiredSubscriber, there: OnList, plain: Mapping[str, str]) -> bool:
+    for name, options in desired.options:
+        if there.fields.get(plain.get(name, ""), frozenset()) != frozenset(options):
+            return True
+    return any(
+        there.fields.get(plain.get(value.field, ""), frozenset()) != frozenset(value.texts)
+        for value in desired.values
+        if value.data_type not in ("Date", "Number")
+    )

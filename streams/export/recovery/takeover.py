@@ -1,0 +1,138 @@
+"""Taking over a partition: receipts that were written before the predecessor's rows are brought into the rows.
+
+A receipt is acknowledged before its row is written, so after a crash the topic may be ahead of the table by a few
+seconds. The predecessor records in a checkpoint up to which receipt its rows are complete; what came after is read
+from the topic, once, before the first batch and before anything is sent. So the same change never gets a second
+receipt, and what the list holds already is not sent again. Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+
+from streams.export.recovery.receipts import HELD
+from streams.export.rules.row import DeliveredPart, MembershipRow, decode_held
+from streams.export.table import StoredReceipt
+
+
+class KeyRange(NamedTuple):
+    """Keys after `after`, up to and with `upto`."""
+
+    after: str
+    upto: str
+
+    def includes(self, key: str) -> bool:
+        """Whether a key is inside."""
+        return self.after < key <= self.upto
+
+    def with_(self, other: "KeyRange | None") -> "KeyRange":
+        """Return the smallest range that includes both."""
+        return self if other is None else KeyRange(min(self.after, other.after), max(self.upto, other.upto))
+
+
+class ScanMark(NamedTuple):
+    """How far a backfill scan got. Between `after` and `front` requests may be under way that no row records."""
+
+    revision: str
+    """Of the list's jobs; empty when they have changed since."""
+    after: str | None
+    """Everybody up to this key is done; None: the scan is complete."""
+    front: str = ""
+    unanswered: KeyRange | None = None
+    """People to whom an earlier scan, for other jobs, may have sent something without an answer."""
+
+    @property
+    def open_range(self) -> KeyRange | None:
+        """People to whom something may have been sent with unknown outcome, if this mark is all that is left."""
+        if self.after is None:
+            return None
+        return KeyRange(self.after, max(self.front, self.after)).with_(self.unanswered)
+
+
+@dataclass(slots=True)
+class PartitionCheckpoint:
+    """What a partition has done so far; a row of the table."""
+
+    receipts: int = -1
+    """Rows are complete up to this offset of the receipts' partition; -1: no receipt was ever written."""
+    scans: dict[str, ScanMark] = field(default_factory=dict)
+    """By list."""
+    people: dict[str, int] = field(default_factory=dict)
+    """By list: how many people it holds for us."""
+
+
+def read_checkpoint(row: MembershipRow) -> PartitionCheckpoint:
+    """Read a checkpoint out of its row."""
+    stored = row.fields.get("checkpoint")
+    if stored is None:
+        return PartitionCheckpoint()
+    body: dict[str, Any] = stored[0]
+    scans = {
+        list_id: ScanMark(revision, after, front, None if unanswered is None else KeyRange(*unanswered))
+        for list_id, (revision, after, front, unanswered) in body["sweeps"].items()
+    }
+    return PartitionCheckpoint(body["receipts"], scans, dict(body["people"]))
+
+
+def write_checkpoint(row: MembershipRow, checkpoint: PartitionCheckpoint) -> None:
+    """Put a checkpoint into its row."""
+    scans = {
+        list_id: [mark.revision, mark.after, mark.front, None if mark.unanswered is None else [*mark.unanswered]]
+        for list_id, mark in checkpoint.scans.items()
+    }
+    # "sweeps" is the stored name of scans.
+    body = {"receipts": checkpoint.receipts, "sweeps": scans, "people": checkpoint.people}
+    row.fields["checkpoint"] = (body, 0)
+
+
+def ids_of(tail: Iterable[StoredReceipt]) -> set[str]:
+    """Return the ids of receipts."""
+    return {str(orjson.loads(stored.value).get("event_id")) for stored in tail}
+
+
+def unfolded(tail: Iterable[StoredReceipt]) -> list[tuple[int, int]]:
+    """Return (source offset, receipt offset) of receipts that were given while folding, by source offset.
+
+    Their events may come again, so no checkpoint may pass such a receipt before its event has been folded.
+    """
+    return sorted(
+        (int(orjson.loads(stored.value)["source"]["offset"]), stored.offset)
+        for stored in tail
+        if all(name != HELD for name, _ in stored.headers)
+    )
+
+
+def keys_of(tail: Iterable[StoredReceipt]) -> set[bytes]:
+    """Return the keys of receipts whose rows may be behind."""
+    return {stored.key for stored in tail if any(name == HELD for name, _ in stored.headers)}
+
+
+def apply(rows: Mapping[bytes, MembershipRow], tail: Iterable[StoredReceipt]) -> set[bytes]:
+    """Bring rows up to the receipts, in place, in the order of the topic. Returns the keys of rows that changed.
+
+    What a list holds is replaced as a whole by the receipt's header. Of the positions delivered for a job, the later
+    one counts: a row may be ahead of an old receipt.
+    """
+    changed: set[bytes] = set()
+    for stored in tail:
+        row = rows.get(stored.key)
+        header = next((value for name, value in stored.headers if name == HELD), None)
+        if row is None or header is None:
+            continue
+        body = orjson.loads(stored.value)
+        list_id, job_id, position = body["list_id"], body["job_id"], body["source"]["offset"]
+        held = decode_held(orjson.loads(header))
+        known = row.lists.get(list_id)
+        newer = known is not None and known.seen >= held.seen and known.delivered.keys() >= held.delivered.keys()
+        if newer and known is not None and known.delivered[job_id].answered >= position:
+            continue
+        # Other changes of the same request may not have their receipts yet: only this one is answered.
+        for job, part in list(held.delivered.items()):
+            before = known.delivered[job].answered if known is not None and job in known.delivered else -1
+            answered = max(before, position) if job == job_id else before
+            held.delivered[job] = DeliveredPart(part.digest, answered, part.also)
+        row.lists[list_id] = held
+        changed.add(stored.key)
+    return changed

@@ -1,0 +1,276 @@
+"""What a list should hold for a person: a pure function of the row, the list's jobs and the audiences' names.
+
+Each job has a part: whether it exports the person, into which audiences, with which values. The row is due while the
+digest of a running job's part differs from the one last delivered, or while a change waits for its receipt. What is
+written is the union of all parts: jobs on one list share one subscriber. Address, name and consent come from the oldest
+job that exports the person.
+"""
+
+import enum
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from schemas.audience_delivery import Refusal
+from schemas.control import DataType, ExportJob
+from schemas.identity import normalise_email
+from streams.export.rules.jobs import JobView, ListView
+from streams.export.rules.row import EpochMillis, Held, MembershipRow
+from streams.export.rules.values import UnusableError, option_text, texts, time_of
+
+NameOf = Callable[[str], str]
+ExitPolicy = Literal["keep", "unsubscribe", "delete"]
+
+
+class Membership(enum.Enum):
+    """Whether a job exports a person."""
+
+    UNCONCERNED = "unconcerned"
+    """Not exported: never in its audiences since the job counts them."""
+    PRESENT = "present"
+    ABSENT = "absent"
+    """Left the last of its audiences while the job counted them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredValue:
+    """A custom field's content: the texts to write, none to clear it."""
+
+    field: str
+    data_type: DataType
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobPart:
+    """What one job contributes to one person's subscriber."""
+
+    view: JobView
+    membership: Membership
+    audiences: tuple[str, ...] = ()
+    """Ids, sorted."""
+    address: str | None = None
+    refused: Refusal | None = None
+    name: str | None = None
+    values: tuple[DesiredValue, ...] = ()
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+    """Hash of the part; empty: the job does not concern the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredSubscriber:
+    """The subscriber that a list should hold."""
+
+    address: str | None
+    refused: Refusal | None
+    present: bool
+    """Whether some job exports the person; else they have left, and `on_exit` is what follows."""
+    on_exit: ExitPolicy = "keep"
+    name: str | None = None
+    audiences: tuple[str, ...] = ()
+    """Ids of all audiences that the list's field is to hold."""
+    options: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(custom field, option texts) for each audiences field."""
+    values: tuple[DesiredValue, ...] = ()
+    consent: Literal["Yes", "No", "Unchanged"] = "Unchanged"
+    resubscribe: bool = False
+    queue: bool = False
+    restart: bool = False
+    consent_rules: bool = False
+    """Whether resubscribing also depends on the time of consent."""
+    consented: EpochMillis | None = None
+    """With consent rules: the earliest consent that they name; None: some job finds no consent."""
+    may_add: bool = True
+    notes: tuple[str, ...] = ()
+    digests: dict[str, str] = field(default_factory=dict)
+    """By running job: the digest of its part, delivered once this is written."""
+
+
+def part_of(
+    row: MembershipRow, email: str, view: JobView, name_of: NameOf, epoch: int = 0, held: Held | None = None
+) -> JobPart:
+    """Return a job's part. The digest is empty when the job does not concern the person.
+
+    People that a job exported before, and does not any more because it was changed, have left it. That is true, too,
+    where nothing is recorded as delivered but a request may have been made.
+    """
+    membership, audiences = membership_of(row, view)
+    if membership is Membership.UNCONCERNED and held is not None and (view.id in held.delivered or not held.delivered):
+        membership = Membership.ABSENT
+    if membership is Membership.UNCONCERNED:
+        return JobPart(view, membership)
+    if membership is Membership.ABSENT:
+        address, refused = address_of(row, email, view)
+        return JobPart(view, membership, (), address, refused, digest="left:" + view.job.on_last_exit)
+    job = view.job
+    address, refused = address_of(row, email, view)
+    name = _text(row, job.name_field)
+    values, notes = _values(row, view)
+    content: list[Any] = [
+        address,
+        name,
+        job.custom_field_name,
+        [option_text(name_of(audience)) for audience in audiences],
+        [(value.field, value.data_type, value.texts) for value in values],
+        job.consent_to_track,
+        epoch,
+    ]
+    digest = hashlib.blake2b(orjson.dumps(content), digest_size=8).hexdigest()
+    return JobPart(view, membership, audiences, address, refused, name, values, notes, digest)
+
+
+def membership_of(row: MembershipRow, view: JobView) -> tuple[Membership, tuple[str, ...]]:
+    """Return whether the job exports the person, and the ids of its audiences that they are in.
+
+    Without existing users a person counts from the first change (event time) after the job began.
+    """
+    inside: list[str] = []
+    changed = False
+    for audience, entry in row.audiences.items():
+        if view.exports(audience):
+            changed = changed or entry.since >= view.started
+            if entry.inside:
+                inside.append(audience)
+    if inside and (changed or view.job.existing_users):
+        return Membership.PRESENT, tuple(sorted(inside))
+    if changed and not inside:
+        return Membership.ABSENT, ()
+    return Membership.UNCONCERNED, ()
+
+
+def address_of(row: MembershipRow, email: str, view: JobView) -> tuple[str | None, Refusal | None]:
+    """Return the address in the job's e-mail field, or why there is none.
+
+    The field `email` is the event's own address unless upstream sends a field of that name.
+    """
+    name = view.job.email_field
+    value = row.fields.get(name, (None, 0))[0]
+    if isinstance(value, list) and value:
+        value = value[0]
+    if value in (None, "", []):
+        return (email, None) if name == "email" else (None, Refusal.NO_ADDRESS)
+    address = normalise_email(value) if isinstance(value, str) else None
+    return (address, None) if address else (None, Refusal.INVALID)
+
+
+def desired_subscriber(
+    row: MembershipRow, email: str, listed: ListView, held: Held | None, name_of: NameOf
+) -> DesiredSubscriber | None:
+    """Return what the list should hold for the person, or None when no running job concerns them.
+
+    Whether to resubscribe: only when every job that exports the person allows it, and only for an entry that no
+    request has included yet; a changed field never makes anyone active again.
+    """
+    parts = [part_of(row, email, view, name_of, listed.epoch, held) for view in listed.jobs]
+    running = [part for part in parts if part.view.running and part.digest]
+    if not running:
+        return None
+    digests = {part.view.id: part.digest for part in running}
+    present = [part for part in parts if part.membership is Membership.PRESENT]
+    if not any(part.view.running for part in present):
+        return _absent(running, present, digests, name_of)
+    return _present(row, present, held, digests, name_of)
+
+
+def _present(
+    row: MembershipRow, parts: Sequence[JobPart], held: Held | None, digests: dict[str, str], name_of: NameOf
+) -> DesiredSubscriber:
+    first = parts[0]
+    jobs = [part.view.job for part in parts if part.view.running]
+    values: dict[str, DesiredValue] = {}
+    for part in parts:
+        for value in part.values:
+            values.setdefault(value.field, value)
+    return DesiredSubscriber(
+        address=first.address,
+        refused=first.refused,
+        present=True,
+        name=next((part.name for part in parts if part.name is not None), None),
+        audiences=tuple(sorted({audience for part in parts for audience in part.audiences})),
+        options=_options(parts, name_of),
+        values=tuple(values.values()),
+        consent=first.view.job.consent_to_track,
+        resubscribe=all(job.resubscribe_users for job in jobs) and enters(row, parts, held),
+        queue=any(job.queue_autoresponders for job in jobs),
+        restart=any(job.restart_autoresponders for job in jobs),
+        consent_rules=any(job.consent_rule is not None for job in jobs),
+        consented=_consented(row, jobs),
+        may_add=not all(job.update_only for job in jobs),
+        notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        digests=digests,
+    )
+
+
+def _consented(row: MembershipRow, jobs: Sequence[ExportJob]) -> EpochMillis | None:
+    times: list[EpochMillis] = []
+    for job in jobs:
+        if job.consent_rule is not None:
+            consent = time_of(row.fields.get(job.consent_rule.user_field, (None, 0))[0])
+            if consent is None:
+                return None
+            times.append(int(consent.timestamp() * 1000))
+    return min(times, default=None)
+
+
+def _absent(
+    running: Sequence[JobPart], present: Sequence[JobPart], digests: dict[str, str], name_of: NameOf
+) -> DesiredSubscriber:
+    """No running job exports the person any more. What a stopped job exports stays in the field, and on the list."""
+    policies = [part.view.job.on_last_exit for part in running]
+    on_exit: ExitPolicy = "keep"
+    if not present and "keep" not in policies:
+        on_exit = "unsubscribe" if "unsubscribe" in policies else "delete"
+    first = running[0]
+    fields = [*running, *present]
+    return DesiredSubscriber(
+        address=first.address,
+        refused=first.refused,
+        present=False,
+        on_exit=on_exit,
+        audiences=tuple(sorted({audience for part in present for audience in part.audiences})),
+        options=_options(fields, name_of),
+        digests=digests,
+    )
+
+
+def enters(row: MembershipRow, parts: Sequence[JobPart], held: Held | None) -> bool:
+    """Whether some audience was entered after the last request, or a refusal came before resubscribing was on."""
+    if held is None or (held.code and not held.asked):
+        return True
+    newest = max(row.audiences[audience].position for part in parts for audience in part.audiences)
+    return newest > held.seen
+
+
+def _options(parts: Sequence[JobPart], name_of: NameOf) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    by_field: dict[str, set[str]] = {}
+    for part in parts:
+        options = by_field.setdefault(part.view.job.custom_field_name, set())
+        options.update(option_text(name_of(audience)) for audience in part.audiences)
+    return tuple((name, tuple(sorted(options))) for name, options in by_field.items())
+
+
+def _values(row: MembershipRow, view: JobView) -> tuple[tuple[DesiredValue, ...], tuple[str, ...]]:
+    values: list[DesiredValue] = []
+    notes: list[str] = []
+    for mapping in view.job.field_mappings:
+        known = row.fields.get(mapping.user_field)
+        if known is None:
+            continue
+        try:
+            written = texts(known[0], mapping.data_type)
+        except UnusableError as reason:
+            notes.append(f"{mapping.user_field} was left out: {reason}")
+            continue
+        values.append(DesiredValue(mapping.custom_field, mapping.data_type, written))
+    return tuple(values), tuple(notes)
+
+
+def _text(row: MembershipRow, name: str) -> str | None:
+    value = row.fields.get(name, (None, 0))[0]
+    if value is None:
+        return "" if name in row.fields else None
+    return value if isinstance(value, str) else orjson.dumps(value).decode()

@@ -1,0 +1,137 @@
+"""Which call brings a list to what it should hold for one person. Pure; consent is looked at here and nowhere else.
+
+Resubscribing is a flag of the call, and it is off unless the desired subscriber has it on: then Campaign Monitor itself
+refuses (204 to 208) whoever left. What differs from person to person:
+
+    nothing differs                           NO_CALL
+    no usable address                         REFUSE           no call either
+    desired, may be added                     IMPORT           up to 1,000 people a call, who share the same flags
+    desired, on the list under another one    UPDATE           PUT with the old address, so nobody is added twice
+    desired, must not be added                UPDATE           PUT never adds (203)
+    left the last audience                    IMPORT           the field is cleared; or PUT when the list may differ
+    left, and the job removes such people     REMOVE           the field is cleared, then unsubscribe or delete
+    outcome unknown, mails might go twice     VERIFY           read the subscriber before anything is repeated
+    refused, the jobs' rule asks for consent  CHECK_CONSENT    compare it with the unsubscribe, resubscribe or refuse
+    refused, but the list holds old options   CLEAR_AUDIENCES  PUT removes what is no longer true, and adds nothing
+"""
+
+import enum
+from dataclasses import dataclass
+
+from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.row import Held
+
+# Codes with which Campaign Monitor protects people who left: suppressed, deleted, unsubscribed, bounced, unconfirmed.
+INACTIVE = frozenset({204, 205, 206, 207, 208})
+
+
+class RequestKind(enum.Enum):
+    """What kind of request a person needs."""
+
+    NO_CALL = "no call"
+    REFUSE = "refuse"
+    IMPORT = "import"
+    UPDATE = "update"
+    REMOVE = "remove"
+    VERIFY = "verify"
+    CHECK_CONSENT = "check consent"
+    CLEAR_AUDIENCES = "clear audiences"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRoute:
+    """A kind of request and its flags. People with equal routes may share one import."""
+
+    kind: RequestKind
+    resubscribe: bool = False
+    queue: bool = False
+    restart: bool = False
+
+
+@dataclass(slots=True)
+class AttemptState:
+    """What a worker knows about one person and list beyond the row; after a crash every outcome counts as unknown."""
+
+    outcome_unknown: bool = False
+    """A request may have been applied whose answer was lost."""
+    refused_code: int = 0
+    """Code of the refusal that an import gave for the desired state."""
+    address_moved: bool = False
+    """The former address is not on the list any more (203), or the new one is on it already (201)."""
+    not_applied: bool = False
+    """The subscriber was read: what the request of unknown outcome should have written is not there."""
+
+
+NO_CALL = RequestRoute(RequestKind.NO_CALL)
+
+
+def is_due(held: Held | None, desired: DesiredSubscriber) -> bool:
+    """Whether some running job's part differs from what was delivered, or a refusal may be retried as a resubscribe."""
+    if held is None:
+        return True
+    for job, digest in desired.digests.items():
+        part = held.delivered.get(job)
+        if part is None or part.digest != digest:
+            return True
+    return bool(held.code in INACTIVE and not held.asked and desired.resubscribe)
+
+
+def route_of(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
+    """Return the call that is next for this person.
+
+    While the outcome of an earlier request is unknown, that nothing differs from the row proves nothing: it is sent.
+    """
+    if not is_due(held, desired) and not attempt.outcome_unknown:
+        return NO_CALL
+    if desired.present:
+        return _presence(held, desired, attempt)
+    return _absence(held, desired, attempt)
+
+
+def _presence(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
+    if desired.refused is not None:
+        return RequestRoute(RequestKind.REFUSE)
+    if attempt.refused_code in INACTIVE:
+        if desired.resubscribe and desired.consent_rules:
+            return RequestRoute(RequestKind.CHECK_CONSENT, True, desired.queue, desired.restart)
+        clear = stale_audiences(held, desired) or attempt.outcome_unknown
+        return RequestRoute(RequestKind.CLEAR_AUDIENCES if clear else RequestKind.REFUSE)
+    mails = desired.queue or desired.restart
+    if attempt.outcome_unknown and mails and not attempt.not_applied:
+        return RequestRoute(RequestKind.VERIFY)
+    resubscribe = desired.resubscribe and not desired.consent_rules
+    if moves(held, desired, attempt) or not desired.may_add:
+        if desired.resubscribe and desired.consent_rules:
+            return RequestRoute(RequestKind.CHECK_CONSENT, True, desired.queue, desired.restart)
+        return RequestRoute(RequestKind.UPDATE, resubscribe, restart=desired.restart and resubscribe)
+    return RequestRoute(RequestKind.IMPORT, resubscribe, desired.queue, desired.restart and resubscribe)
+
+
+def _absence(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
+    known = held is not None and held.address is not None
+    if not known and not attempt.outcome_unknown:
+        return NO_CALL
+    if not known and desired.address is None:
+        return NO_CALL
+    if desired.on_exit != "keep":
+        return RequestRoute(RequestKind.REMOVE)
+    as_recorded = (
+        known and held is not None and held.code == 0 and not attempt.outcome_unknown and not attempt.refused_code
+    )
+    return RequestRoute(RequestKind.IMPORT) if as_recorded else RequestRoute(RequestKind.UPDATE)
+
+
+def moves(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> bool:
+    """Whether the subscriber is on the list under another address, which is to be changed in place."""
+    return (
+        held is not None
+        and held.address is not None
+        and held.address != desired.address
+        and desired.present
+        and not attempt.address_moved
+    )
+
+
+def stale_audiences(held: Held | None, desired: DesiredSubscriber) -> bool:
+    """Whether the list's field still holds audiences that are no longer desired."""
+    return held is not None and not set(held.audiences) <= set(desired.audiences)

@@ -1,0 +1,198 @@
+"""The row of the Memberships table: what one person is in, what is known of them, and what each list holds.
+
+A row is written for every change, so it is small and quick to read: JSON arrays in a fixed order, milliseconds as
+integers, everything empty left out. `decode` and `encode` are the only places that know the letters. Pure.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+EpochMillis = int
+"""Milliseconds since the epoch."""
+
+SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
+"""Kinds of statement about an audience, weakest first: at one instant a change beats a snapshot, an exit an enter."""
+
+NEVER = -(2**62)
+"""A time before every event."""
+
+
+@dataclass(slots=True)
+class AudienceEntry:
+    """What is known about one person and one audience."""
+
+    rank: int
+    """SNAPSHOT_IN, SNAPSHOT_OUT, ENTER or EXIT: the statement that is in force."""
+    at: EpochMillis
+    """Event time of that statement."""
+    position: int
+    """Offset of the record that last changed it; its receipts name it."""
+    appended: EpochMillis
+    """When that record was appended to its topic."""
+    since: EpochMillis
+    """Event time of the last change: a snapshot that only confirms does not move it."""
+
+    @property
+    def inside(self) -> bool:
+        """Whether the person is in the audience."""
+        return not self.rank & 1
+
+
+@dataclass(slots=True)
+class DeliveredPart:
+    """What was last delivered for one export job: the hash of its part, and up to where changes have receipts."""
+
+    digest: str
+    answered: int
+    also: tuple[int, ...] = ()
+    """Later positions with a receipt: snapshots of which the job exported only what they did not change."""
+
+
+@dataclass(slots=True)
+class Held:
+    """What one list is known to hold for the person."""
+
+    delivered: dict[str, DeliveredPart] = field(default_factory=dict)
+    """By job id."""
+    address: str | None = None
+    """The address that the subscriber has on the list; None: not known to be on it."""
+    audiences: list[str] = field(default_factory=list)
+    """Ids of the audiences that the list's field holds."""
+    code: int = 0
+    """0: taken. Else Campaign Monitor's code of the refusal in force."""
+    asked: bool = False
+    """The refusal came although the job allowed to resubscribe."""
+    seen: int = -1
+    """Offset of the last change that a request included: an enter after that is a new one."""
+    digest: str = ""
+    """Hash of what was written last."""
+    repaired_digest: str = ""
+    """The `digest` that was already written a second time, because a webhook showed other content on the list."""
+
+
+@dataclass(slots=True)
+class PendingChange:
+    """A change that was superseded while a request to one list included it: its receipt is still to be written."""
+
+    list_id: str
+    audience: str
+    rank: int
+    position: int
+    appended: EpochMillis
+
+
+@dataclass(slots=True)
+class MembershipRow:
+    """One person."""
+
+    audiences: dict[str, AudienceEntry] = field(default_factory=dict)
+    fields: dict[str, tuple[Any, EpochMillis]] = field(default_factory=dict)
+    """Upstream's fields: value (None = cleared) and the event time of it."""
+    lists: dict[str, Held] = field(default_factory=dict)
+    pending: list[PendingChange] = field(default_factory=list)
+    snapshot_at: EpochMillis = NEVER
+    """Time of the latest snapshot: an audience that the row does not know counts as left at that time."""
+    source: int = 0
+    """Which incarnation of the membership topic the positions belong to."""
+    due: bool = False
+    """Something may have to be sent or receipted: the row is in the index that a new owner reads."""
+    former_addresses: dict[str, EpochMillis] = field(default_factory=dict)
+    """Former addresses and when they changed to this one."""
+    awaits_transfer: str | None = None
+    """The former address whose row has not been transferred yet; nothing is sent before."""
+    moving_to: tuple[str, EpochMillis] | None = None
+    """The address that the person has now, and since when: this row is frozen until it is transferred."""
+    moved_to: tuple[str, EpochMillis] | None = None
+    """The same after the transfer: events older than that are redirected to the other row."""
+
+
+def encode(row: MembershipRow) -> bytes:
+    """Write a row."""
+    letters: dict[str, Any] = {}
+    if row.audiences:
+        letters["a"] = {
+            audience: [entry.rank, entry.at, entry.position, entry.appended, entry.since]
+            for audience, entry in row.audiences.items()
+        }
+    if row.fields:
+        letters["f"] = row.fields
+    if row.lists:
+        letters["l"] = {list_id: encode_held(held) for list_id, held in row.lists.items()}
+    if row.pending:
+        letters["o"] = [
+            [change.list_id, change.audience, change.rank, change.position, change.appended] for change in row.pending
+        ]
+    if row.snapshot_at != NEVER:
+        letters["s"] = row.snapshot_at
+    if row.source:
+        letters["p"] = row.source
+    if row.due:
+        letters["d"] = 1
+    if row.former_addresses:
+        letters["c"] = row.former_addresses
+    if row.awaits_transfer is not None:
+        letters["w"] = row.awaits_transfer
+    if row.moving_to is not None:
+        letters["m"] = row.moving_to
+    if row.moved_to is not None:
+        letters["n"] = row.moved_to
+    return orjson.dumps(letters)
+
+
+def decode(value: bytes) -> MembershipRow:
+    """Read a row that `encode` wrote."""
+    letters = orjson.loads(value)
+    read = letters.get
+    moving_to, moved_to = read("m"), read("n")
+    return MembershipRow(
+        {audience: AudienceEntry(*entry) for audience, entry in read("a", {}).items()},
+        {name: (value, at) for name, (value, at) in read("f", {}).items()},
+        {list_id: decode_held(held) for list_id, held in read("l", {}).items()},
+        [PendingChange(*change) for change in read("o", ())],
+        read("s", NEVER),
+        read("p", 0),
+        "d" in letters,
+        read("c", {}),
+        read("w"),
+        None if moving_to is None else (moving_to[0], moving_to[1]),
+        None if moved_to is None else (moved_to[0], moved_to[1]),
+    )
+
+
+def copy_of_held(held: Held) -> Held:
+    """Return what a list holds, to be kept while the row goes on changing."""
+    delivered = {job: DeliveredPart(part.digest, part.answered, part.also) for job, part in held.delivered.items()}
+    audiences = list(held.audiences)
+    return Held(delivered, held.address, audiences, held.code, held.asked, held.seen, held.digest, held.repaired_digest)
+
+
+def reset_positions(row: MembershipRow, source: int) -> None:
+    """Forget positions of another incarnation of the topic: a recreated topic counts from 0 again."""
+    if row.source == source:
+        return
+    row.source = source
+    row.pending.clear()
+    for entry in row.audiences.values():
+        entry.position = -1
+    for held in row.lists.values():
+        held.seen = -1
+        for part in held.delivered.values():
+            part.answered, part.also = -1, ()
+
+
+def encode_held(held: Held) -> list[Any]:
+    """Return what a list holds, as JSON."""
+    delivered = {job: [part.digest, part.answered, *part.also] for job, part in held.delivered.items()}
+    audiences = list(held.audiences)
+    asked = int(held.asked)
+    return [delivered, held.address, audiences, held.code, asked, held.seen, held.digest, held.repaired_digest]
+
+
+def decode_held(held: list[Any]) -> Held:
+    """Read what `encode_held` wrote."""
+    parts, *rest = held
+    address, audiences, code, asked, seen, digest, repaired_digest = rest
+    delivered = {job: DeliveredPart(part[0], part[1], tuple(part[2:])) for job, part in parts.items()}
+    return Held(delivered, address, audiences, code, bool(asked), seen, digest, repaired_digest)

@@ -1,0 +1,260 @@
+"""What an answer of Campaign Monitor, or a webhook, changes in the row, and which receipts it gives. Pure.
+
+A request includes a person as they were when it was made (`WrittenState`). Its answer is applied to the newest row:
+what was included counts as delivered, and what came later stays due. Each change ends in exactly one receipt for each
+job that exports its audience; the row records by job up to which position its changes have their receipts.
+
+Every write of ours comes back as a Subscribe or Update webhook; the receiver marks those that it recognises by the
+receipts. The others are compared by the one field that is ours: the audiences. When the list holds others than were
+written, the row is sent again, but once for the same content: a list that does not keep an option would otherwise be
+written for ever, each write causing the next. Who left is recorded, and who came back by themselves is exported again.
+What people change in other fields is theirs to change.
+"""
+
+import enum
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import orjson
+
+from schemas.audience_delivery import Outcome, Refusal
+from schemas.cm_activity import CmActivity
+from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.jobs import JobView, ListView
+from streams.export.rules.routing import INACTIVE
+from streams.export.rules.row import DeliveredPart, EpochMillis, Held, MembershipRow
+from streams.export.rules.values import field_name, option_text
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAnswer:
+    """A change that waits for its receipt from one job."""
+
+    job_id: str
+    position: int
+    appended: EpochMillis
+    enters: bool
+    superseded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenState:
+    """One person in one request to one list, as of when it was made."""
+
+    key: bytes
+    partition: int
+    list_id: str
+    desired: DesiredSubscriber
+    answers: tuple[PendingAnswer, ...]
+    seen: int
+    """The highest position among the person's changes: everything up to it is in this request."""
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The outcome of one change for one job; `recovery/receipts.py` serialises it to `audience-delivery`."""
+
+    job_id: str
+    list_id: str
+    position: int
+    outcome: Outcome
+    appended: EpochMillis
+    address: str | None = None
+    audiences: tuple[str, ...] = ()
+    reason: Refusal | None = None
+    code: int | None = None
+    message: str | None = None
+    attempts: int = 0
+
+
+def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer, ...]:
+    """Return the changes that wait for a receipt from the list's running jobs, in order of their position.
+
+    A snapshot that changed several audiences is one change; it counts as entering when it entered any.
+    """
+    held = row.lists.get(listed.list_id)
+    pending: dict[tuple[str, int], PendingAnswer] = {}
+    for view in listed.running:
+        part = held.delivered.get(view.id) if held is not None else None
+        answered, also = (-1, ()) if part is None else (part.answered, part.also)
+        for audience, entry in row.audiences.items():
+            if entry.position <= answered or entry.position in also or not view.exports(audience):
+                continue
+            if not concerns_job(view, entry.since, inside=entry.inside):
+                continue
+            known = pending.get((view.id, entry.position))
+            enters = entry.inside or (known is not None and known.enters)
+            pending[view.id, entry.position] = PendingAnswer(view.id, entry.position, entry.appended, enters)
+        for change in row.pending:
+            if change.list_id == listed.list_id and change.position > answered and view.exports(change.audience):
+                pending.setdefault(
+                    (view.id, change.position),
+                    PendingAnswer(view.id, change.position, change.appended, not change.rank & 1, superseded=True),
+                )
+    return tuple(sorted(pending.values(), key=lambda answer: (answer.position, answer.job_id)))
+
+
+def concerns_job(view: JobView, at: EpochMillis, *, inside: bool) -> bool:
+    """Whether a change is one for the job: since it began, or an enter before that with existing users."""
+    return at >= view.started or (inside and view.job.existing_users)
+
+
+def newest_position(row: MembershipRow) -> int:
+    """Return the highest position among the person's changes; -1: there is none."""
+    newest = max((entry.position for entry in row.audiences.values()), default=-1)
+    return max(newest, max((change.position for change in row.pending), default=-1))
+
+
+def record_delivered(
+    row: MembershipRow, written: WrittenState, address: str | None, *, added: bool | None = None
+) -> list[Receipt]:
+    """Record that the list accepted what was written, and return the receipts.
+
+    `address`: under which the subscriber is on the list now, None when they were taken off it; `added`: whether the
+    list reported it as new, None when it did not report either.
+    """
+    held = row.lists.setdefault(written.list_id, Held())
+    desired = written.desired
+    new = held.address is None if added is None else added
+    had = bool(held.audiences)
+    _record_parts(row, held, written)
+    held.code, held.asked = 0, False
+    held.address = address
+    held.audiences = list(desired.audiences) if address else []
+    held.digest = content_digest(desired) if address else ""
+    entered = Outcome.ADDED if new else Outcome.UPDATED
+    left = Outcome.REMOVED if had else Outcome.UNCHANGED
+    return [_receipt(written, answer, entered if answer.enters else left, held) for answer in written.answers]
+
+
+def record_refused(
+    row: MembershipRow, written: WrittenState, reason: Refusal, code: int | None, message: str | None = None
+) -> list[Receipt]:
+    """Record that the list, or a rule of ours, does not accept the person: final until the desired state changes."""
+    held = row.lists.setdefault(written.list_id, Held())
+    _record_parts(row, held, written)
+    held.code = code or -1
+    held.asked = written.desired.resubscribe and not written.desired.consent_rules
+    if code in INACTIVE and held.address is None:
+        held.address = written.desired.address
+    held.audiences = [audience for audience in held.audiences if audience in written.desired.audiences]
+    return [_receipt(written, answer, Outcome.REFUSED, held, reason, code, message) for answer in written.answers]
+
+
+def record_unchanged(row: MembershipRow, written: WrittenState) -> list[Receipt]:
+    """Record that no call was needed: nothing differs, or the person was never on the list."""
+    held = row.lists.setdefault(written.list_id, Held())
+    _record_parts(row, held, written)
+    return [_receipt(written, answer, Outcome.UNCHANGED, held) for answer in written.answers]
+
+
+def mark_for_resend(row: MembershipRow, list_id: str) -> bool:
+    """Drop what is recorded about a list's content for the person, so that it is sent again. False: nothing was."""
+    held = row.lists.get(list_id)
+    if held is None:
+        return False
+    for part in held.delivered.values():
+        part.digest = ""
+    held.digest = ""
+    row.due = True
+    return True
+
+
+def content_digest(desired: DesiredSubscriber) -> str:
+    """Return the hash of what was written: address, name, options and values."""
+    values = [(value.field, value.texts) for value in desired.values]
+    text = orjson.dumps([desired.address, desired.name, desired.options, values])
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+def _record_parts(row: MembershipRow, held: Held, written: WrittenState) -> None:
+    for job, digest in written.desired.digests.items():
+        part = held.delivered.get(job)
+        answered = written.seen if part is None else max(part.answered, written.seen)
+        also = () if part is None else tuple(position for position in part.also if position > answered)
+        held.delivered[job] = DeliveredPart(digest, answered, also)
+    held.seen = max(held.seen, written.seen)
+    row.pending = [
+        change for change in row.pending if change.list_id != written.list_id or change.position > written.seen
+    ]
+
+
+def _receipt(
+    written: WrittenState,
+    answer: PendingAnswer,
+    outcome: Outcome,
+    held: Held,
+    reason: Refusal | None = None,
+    code: int | None = None,
+    message: str | None = None,
+) -> Receipt:
+    if answer.superseded:
+        outcome, reason, code = Outcome.SUPERSEDED, None, None
+    notes = written.desired.notes if message is None else (message, *written.desired.notes)
+    return Receipt(
+        answer.job_id,
+        written.list_id,
+        answer.position,
+        outcome,
+        answer.appended,
+        written.desired.address,
+        tuple(held.audiences),
+        reason,
+        code,
+        "; ".join(notes) or None,
+        written.attempts,
+    )
+
+
+# -- webhooks
+
+
+class Drift(enum.Enum):
+    """What a webhook event means for a row."""
+
+    NONE = "none"
+    """Our own write, or about a person who was never written."""
+    STATE = "state"
+    """The person left: only the row changes."""
+    CHANGED = "changed"
+    """The list holds something else than was desired, or the person came back: the row is due."""
+
+
+_CODES = {"unsubscribe": 206, "unsubscribed": 206, "bounce": 207, "bounced": 207, "delete": 205, "deleted": 205}
+
+
+def record_activity(
+    row: MembershipRow, activity: CmActivity, fields: Iterable[str], name_of: Callable[[str], str]
+) -> Drift:
+    """Apply a webhook event to the row, in place, and return what it meant. `fields`: names of the audiences fields."""
+    held = row.lists.get(activity.list_id or "")
+    if held is None or held.address is None or activity.echo:
+        return Drift.NONE
+    if activity.event == "deactivate":
+        code = _CODES.get(activity.status or "", 206)
+        if held.code == code:
+            return Drift.NONE
+        held.code, held.asked = code, False
+        return Drift.STATE
+    if activity.event not in ("subscribe", "update"):
+        return Drift.NONE
+    active = activity.event == "subscribe" or activity.status in (None, "", "active")
+    came_back = held.code > 0 and active
+    repaired = held.repaired_digest == held.digest
+    if not came_back and (not active or is_echo(held, activity, fields, name_of) or repaired):
+        return Drift.NONE
+    held.code = 0
+    held.repaired_digest = held.digest
+    for part in held.delivered.values():
+        part.digest = ""
+    row.due = True
+    return Drift.CHANGED
+
+
+def is_echo(held: Held, activity: CmActivity, fields: Iterable[str], name_of: Callable[[str], str]) -> bool:
+    """Whether the event holds exactly the audiences that were written last."""
+    ours = {field_name(name) for name in fields}
+    reported = {entry.value for entry in activity.custom_fields if field_name(entry.key) in ours}
+    return reported == {option_text(name_of(audience)) for audience in held.audiences}

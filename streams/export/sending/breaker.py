@@ -1,0 +1,47 @@
+"""Whether a list may be sent to now: after failures it waits, and one request at a time probes whether they end."""
+
+from streams.export.rules.outcome import Blocked, RetryLater
+
+
+class CircuitBreaker:
+    """One list's failures: closed, open until a time, or blocked until a person has repaired something."""
+
+    def __init__(self, probe_seconds: float) -> None:
+        self._probe_seconds = probe_seconds
+        self.retry_at = 0.0
+        """Nothing is sent before this time."""
+        self.failures = 0
+        self.blocked: str | None = None
+        """What a person has to do."""
+
+    @property
+    def probing(self) -> bool:
+        """Whether the last request failed: then one at a time is enough."""
+        return self.blocked is not None or self.failures > 0
+
+    def is_open(self, now: float) -> bool:
+        """Whether nothing may be sent yet."""
+        return now < self.retry_at
+
+    def record_failure(self, retry: RetryLater, now: float) -> None:
+        """A request failed for a reason that concerns more than its subscribers."""
+        self.failures += 1
+        self.retry_at = max(self.retry_at, now + retry.after)
+
+    def block(self, blocked: Blocked, now: float) -> bool:
+        """Only a person can repair it; it is probed from time to time. True when the reason is a new one."""
+        self.retry_at = now + min(self._probe_seconds, blocked.after)
+        is_new = self.blocked != blocked.why
+        self.blocked = blocked.why
+        return is_new
+
+    def record_success(self) -> bool:
+        """A request succeeded. True when the list was blocked until now."""
+        was_blocked = self.blocked is not None
+        self.failures, self.blocked = 0, None
+        return was_blocked
+
+    def reset(self) -> None:
+        """A person changed something: try at once."""
+        self.retry_at = 0.0
+        self.failures = 0

@@ -1,0 +1,258 @@
+"""The rows' side of sending, run as the owner of one partition: what to send, and what the answers change.
+
+    prepare          rows -> what each person needs; what needs no call is recorded at once
+    record_outcomes  answers -> newest rows and receipts
+
+Both end in the same two writes, in the order that makes a crash harmless: receipts, acknowledged; then rows.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import structlog
+
+from schemas.audience_delivery import Outcome, Refusal
+from schemas.membership_command import ReceiveTransfer, command_bytes
+from streams.batches import NotDelivered, Output
+from streams.batches import Row as TableRow
+from streams.export.recovery.receipts import PendingReceipt, output
+from streams.export.recovery.takeover import apply, ids_of, keys_of, unfolded
+from streams.export.rules.desired import desired_subscriber
+from streams.export.rules.jobs import ListView
+from streams.export.rules.routing import RequestKind, route_of
+from streams.export.rules.row import EpochMillis, Held, MembershipRow, copy_of_held, encode
+from streams.export.rules.settlement import (
+    Receipt,
+    WrittenState,
+    newest_position,
+    pending_answers,
+    record_delivered,
+    record_refused,
+    record_unchanged,
+)
+from streams.export.rules.transfers import transfer_out
+from streams.export.sending.plan import FinalOutcome, PlannedWrite
+from streams.export.sending.queue import QueuedPerson
+from streams.export.state import ExportState, OwnedPartition
+from streams.export.table import ExportRuntime
+
+log = structlog.get_logger(__name__)
+
+REFUSALS = {
+    203: "not_a_subscriber",
+    204: "suppressed",
+    205: "deleted",
+    206: "unsubscribed",
+    207: "bounced",
+    208: "unconfirmed",
+}
+
+
+class PartitionRows:
+    """Reads and writes the rows of owned partitions; each method runs as the owner of the partition that it is given.
+
+    Methods raise what reading, publishing and writing raise (`BatchError`).
+    """
+
+    def __init__(self, state: ExportState, runtime: ExportRuntime) -> None:
+        self._state = state
+        self._rows = runtime.rows
+        self._publisher = runtime.publisher
+        self._stored_receipts = runtime.receipts
+        self._commands_topic = runtime.names["cm_membership-commands"]
+        self._wall = runtime.clocks.wall
+
+    def owned(self, partition: int) -> OwnedPartition | None:
+        """Return a partition that this worker owns; None when it does not."""
+        return self._state.owned.get(partition)
+
+    async def prepare(
+        self, owned: OwnedPartition, listed: ListView, people: Sequence[QueuedPerson]
+    ) -> list[PlannedWrite]:
+        """Return what each of these people needs from the list; who needs no call is recorded before this returns."""
+        await self.resync(owned)
+        rows = await self._rows.read(owned.number, [person.key[1] for person in people])
+        writes = [self._planned(owned, listed, person, rows[person.key[1]].data) for person in people]
+        local: list[tuple[TableRow[MembershipRow], list[Receipt]]] = []
+        for write in writes:
+            row = rows[write.person.key[1]]
+            receipts = self._without_call(row.data, write) if listed.running else None
+            if receipts is not None:
+                write.done = True
+                self._mark_due(owned.number, row, listed.list_id)
+                local.append((row, receipts))
+        self._rows.give_back(owned.number, [rows[write.person.key[1]] for write in writes if not write.done])
+        await self.write(owned, local, self._wall())
+        return writes
+
+    async def record_outcomes(
+        self, owned: OwnedPartition, list_id: str, outcomes: Sequence[FinalOutcome], accepted: EpochMillis
+    ) -> None:
+        """Apply final outcomes to the newest rows, and publish their receipts."""
+        await self.resync(owned)
+        rows = await self._rows.read(owned.number, [outcome.person.key[1] for outcome in outcomes])
+        changed: list[tuple[TableRow[MembershipRow], list[Receipt]]] = []
+        more_people = 0
+        for outcome in outcomes:
+            row = rows[outcome.person.key[1]]
+            before = _is_held(row.data, list_id)
+            if outcome.refusal is not None:
+                receipts = record_refused(row.data, outcome.state, outcome.refusal, outcome.code, outcome.message)
+            else:
+                receipts = record_delivered(row.data, outcome.state, outcome.address, added=outcome.added)
+            more_people += _is_held(row.data, list_id) - before
+            self._mark_due(owned.number, row, list_id)
+            changed.append((row, receipts))
+        await self.write(owned, changed, accepted)
+        owned.receipts.people[list_id] += more_people
+
+    async def mark_attempted(self, owned: OwnedPartition, list_id: str, keys: Sequence[bytes]) -> None:
+        """Record, before the call, that a write may be attempted, so that the next owner can recover.
+
+        Even when the jobs have changed by then.
+        """
+        rows = await self._rows.read(owned.number, keys)
+        unknown = [row for row in rows.values() if row.exists and list_id not in row.data.lists]
+        for row in unknown:
+            row.data.lists[list_id] = Held()
+        if unknown:
+            await self._rows.write_rows(owned.number, owned.generation, unknown)
+
+    async def resync(self, owned: OwnedPartition, *, always: bool = False) -> None:
+        """Bring rows up to the receipts after the checkpoint, and keep the ids of those.
+
+        Only when a receipt may or may not have been written, or `always`.
+        """
+        if not owned.receipts.outcome_unknown and not always:
+            return
+        partition = owned.number
+        end = await self._stored_receipts.end(partition)
+        tail = await self._stored_receipts.read(partition, owned.checkpoint.receipts, end)
+        if tail:
+            rows = await self._rows.read(partition, keys_of(tail))
+            changed = apply({key: row.data for key, row in rows.items()}, tail)
+            behind = [row for key, row in rows.items() if key in changed]
+            await self._rows.write_rows(partition, owned.generation, behind)
+            log.info("receipts read", partition=partition, receipts=len(tail), rows=len(changed))
+        owned.receipts.published |= ids_of(tail)
+        owned.receipts.unfolded = unfolded(tail)
+        owned.receipts.outcome_unknown = False
+
+    async def write(
+        self,
+        owned: OwnedPartition,
+        changed: Sequence[tuple[TableRow[MembershipRow], list[Receipt]]],
+        accepted: EpochMillis,
+    ) -> None:
+        """Write receipts, then rows."""
+        if not changed:
+            return
+        pending = [
+            PendingReceipt(row.key, receipt, row.data.source, row.data.lists.get(receipt.list_id))
+            for row, receipts in changed
+            for receipt in receipts
+        ]
+        await self.publish_receipts(owned, pending, accepted)
+        await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])
+        owned.receipts.unwritten.clear()
+
+    async def transfer(self, owned: OwnedPartition, key: bytes) -> None:
+        """Send a frozen row to the person's new address: receipts for what was still to be sent, then the row."""
+        await self.resync(owned)
+        row = (await self._rows.read(owned.number, [key]))[key]
+        if row.data.moving_to is None:
+            return
+        to, at = row.data.moving_to
+        receipts = [
+            Receipt(
+                answer.job_id, listed.list_id, answer.position, Outcome.SUPERSEDED, answer.appended, message=f"now {to}"
+            )
+            for listed in self._state.exports.lists.values()
+            for answer in pending_answers(row.data, listed)
+        ]
+        source = row.data.source
+        pending = [PendingReceipt(row.key, receipt, source, None) for receipt in receipts]
+        await self.publish_receipts(owned, pending, self._wall())
+        command = ReceiveTransfer(row.key.decode(), at, encode(transfer_out(row.data)))
+        await self._publisher.publish_all([Output(self._commands_topic, to.encode(), command_bytes(command))])
+        await self._rows.write_rows(owned.number, owned.generation, [row])
+        owned.receipts.unwritten.clear()
+
+    def already_sent(self, owned: OwnedPartition, source: int, job_id: str, position: int) -> bool:
+        """Whether a receipt was in the topic when the partition was taken over."""
+        published = owned.receipts.published
+        return bool(published) and owned.context.event_id(job_id, position, source) in published
+
+    async def publish_receipts(
+        self, owned: OwnedPartition, pending: Iterable[PendingReceipt], accepted: EpochMillis
+    ) -> None:
+        """Publish receipts, but none that the topic has already."""
+        outputs: list[Output] = []
+        ids: list[str] = []
+        log_of_receipts = owned.receipts
+        for receipt in pending:
+            event_id = owned.context.event_id(receipt.receipt.job_id, receipt.receipt.position, receipt.source)
+            if event_id not in log_of_receipts.published and event_id not in log_of_receipts.unwritten:
+                ids.append(event_id)
+                outputs.append(output(owned.context, receipt, accepted))
+        if not outputs:
+            return
+        try:
+            await self._publisher.publish_all(outputs)
+        except NotDelivered:
+            log_of_receipts.outcome_unknown = True
+            raise
+        log_of_receipts.unwritten.update(ids)
+
+    def _planned(
+        self, owned: OwnedPartition, listed: ListView, person: QueuedPerson, row: MembershipRow
+    ) -> PlannedWrite:
+        key = person.key[1]
+        held = row.lists.get(listed.list_id)
+        desired = None
+        if row.moving_to is not None:
+            self._state.freeze(owned.number, key)
+        if row.awaits_transfer is None and row.moving_to is None:
+            desired = desired_subscriber(row, key.decode(), listed, held, self._state.names.name_of)
+        if desired is None:
+            return PlannedWrite(person)
+        answers, seen = pending_answers(row, listed), newest_position(row)
+        state = WrittenState(key, owned.number, listed.list_id, desired, answers, seen, person.attempts + 1)
+        return PlannedWrite(person, state, route_of(held, desired, person.attempt), held and copy_of_held(held))
+
+    def _without_call(self, row: MembershipRow, write: PlannedWrite) -> list[Receipt] | None:
+        """Record the outcome of a person who needs no call, and return the receipts; None: a call is needed."""
+        if write.state is None or write.route is None:
+            return None if row.awaits_transfer is not None or row.moving_to is not None else []
+        if write.route.kind not in (RequestKind.NO_CALL, RequestKind.REFUSE):
+            return None
+        desired, held = write.state.desired, row.lists.get(write.state.list_id)
+        if desired.present and desired.refused is not None:
+            return record_refused(row, write.state, desired.refused, None)
+        code = write.person.attempt.refused_code or (0 if held is None else held.code)
+        if desired.present and code > 0:
+            return record_refused(row, write.state, Refusal(REFUSALS.get(code, "invalid")), code)
+        return record_unchanged(row, write.state)
+
+    def _mark_due(self, partition: int, row: TableRow[MembershipRow], list_id: str) -> None:
+        """Keep the mark while another list's queue has the person, or this one has to read them once more."""
+        key = (partition, row.key)
+        row.data.due = any(
+            opened.queue.changed_in_request(key) if opened.list_id == list_id else key in opened.queue
+            for opened in self._state.open.values()
+        )
+        transferring = row.data.awaits_transfer is not None or row.data.moving_to is not None
+        if transferring or self._due_when_started(row.data, list_id):
+            row.data.due = True
+
+    def _due_when_started(self, row: MembershipRow, list_id: str) -> bool:
+        """Whether a list whose jobs are all stopped may have to be written when one starts again."""
+        return any(
+            listed.list_id != list_id and not listed.running and listed.list_id in row.lists
+            for listed in self._state.exports.lists.values()
+        )
+
+
+def _is_held(row: MembershipRow, list_id: str) -> bool:
+    """Whether a list holds audiences of the person."""
+    held = row.lists.get(list_id)
+    return held is not None and bool(held.audiences)

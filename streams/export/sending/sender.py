@@ -1,0 +1,294 @@
+"""The sender of one list: groups people who are due, makes requests, applies the answers. Shared by all partitions.
+
+One request, in the order that makes a crash at any point harmless:
+
+    1 the rows are read as their owner, and what needs no call is recorded; the next request does so meanwhile
+    2 fields and options are created before a value uses them
+    3 it waits for its slot; the lease is checked, then the call is made
+    4 dead letters of what can never be accepted; receipts, then rows, as the owner, on the newest rows
+    5 people who changed meanwhile go again
+
+A crash before 3 has done nothing; between 3 and 4 the rows are still due, and are sent again by the next owner, as a
+request of unknown outcome.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.limits.limiter import Limiter, Priority
+from streams.batches import BatchError
+from streams.export.lists.fields import FieldTypeError, ListFields, audience_fields, needs_of
+from streams.export.lists.guard import RemovalGuard
+from streams.export.lists.segments import ListSegments
+from streams.export.lists.shared_state import BlockedReports
+from streams.export.recovery.read_back import RefusedRecords
+from streams.export.rules.jobs import ListView
+from streams.export.rules.outcome import Blocked, Delivered, RefreshSchema, RetryLater, classify
+from streams.export.rules.routing import RequestRoute
+from streams.export.rules.row import EpochMillis
+from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.plan import FinalOutcome, PlannedWrite, group_by_route
+from streams.export.sending.queue import QueuedBatch, QueuedPerson
+from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
+from streams.export.sending.writer import ListWriter, WriteResult
+from streams.export.state import ExportState, OpenList
+from streams.export.table import ExportRuntime
+
+log = structlog.get_logger(__name__)
+
+DEFECT_WAIT_SECONDS = 10.0
+# Between two looks whether a slot of the account, which other lists use too, has become free.
+POLL_SECONDS = 0.05
+# How long a worker may still own its partitions for a request to be worth starting: less than that, and the next owner
+# may send something newer while our call is in flight.
+MIN_LEASE_SECONDS = 1.0
+# The circuit breaker's own probe interval applies.
+NEXT_PROBE = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class SenderContext:
+    """What the senders of all lists share."""
+
+    state: ExportState
+    runtime: ExportRuntime
+    rows: PartitionRows
+    blocked: BlockedReports
+    refused_records: RefusedRecords
+
+
+@dataclass(frozen=True, slots=True)
+class ListConnection:
+    """What a sender needs of its list's account at Campaign Monitor."""
+
+    writers: Mapping[Priority, ListWriter]
+    limiter: Limiter
+    fields: ListFields
+    segments: ListSegments
+    guard: RemovalGuard
+    max_requests: int = 4
+
+
+class ListSender:
+    """Sends one list's people."""
+
+    def __init__(self, opened: OpenList, context: SenderContext, connection: ListConnection) -> None:
+        self.opened = opened
+        self.list_id = opened.list_id
+        self.queue = opened.queue
+        self.fields = connection.fields
+        self.segments = connection.segments
+        self._breaker = opened.breaker
+        self._wake = opened.wake
+        self._state = context.state
+        self._owner = context.runtime.owner
+        self._clocks = context.runtime.clocks
+        self._blocked = context.blocked
+        self._rows = ListRows(opened, context.rows, context.runtime, context.refused_records)
+        self._writers = connection.writers
+        self._limiter = connection.limiter
+        self._guard = connection.guard
+        self._slots = RequestSlots(connection.max_requests)
+        self._picker = BatchPicker(opened, self._slots, connection.limiter)
+        self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
+        self._read_back = False
+
+    # -- from outside
+
+    def retry_now(self) -> None:
+        """A job, an authorization or the list was changed by a person: try at once."""
+        self._breaker.reset()
+        self.fields.expire()
+        self.queue.release_all(self._clocks.monotonic())
+        self._wake.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits and nothing is under way."""
+        return not len(self.queue) and not self._requests and not self.segments.busy
+
+    # -- the loop
+
+    async def run(self) -> None:
+        """Send until cancelled; requests that are under way then go on."""
+        while True:
+            self._wake.clear()
+            while (batch := self._picker.next_batch(self._now(), self._requests.values())) is not None:
+                request = InFlightRequest(batch.live)
+                task = asyncio.create_task(self._send(batch, request))
+                self._requests[task] = request
+                task.add_done_callback(self._ended)
+            await self._sleep()
+
+    async def cancel_requests(self) -> None:
+        """End the requests that are under way, answers or not."""
+        for task in list(self._requests):
+            task.cancel()
+        await asyncio.gather(*self._requests, return_exceptions=True)
+
+    def _now(self) -> float:
+        return self._clocks.monotonic()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._requests.pop(task, None)
+        self._wake.set()
+
+    async def _sleep(self) -> None:
+        now = self._now()
+        retry_at = self._breaker.retry_at
+        times = [retry_at] if now < retry_at else []
+        if (at := self.queue.next_time()) is not None:
+            times.append(max(at, retry_at))
+        if self.queue.ready(True) or self.queue.ready(False):
+            pause = self._limiter.pause_left()
+            times.append(max(now + pause, now + POLL_SECONDS, retry_at))
+        timeout = max(0.0, min(times) - now) if times else None
+        with contextlib.suppress(TimeoutError):  # not wait_for: in Python 3.11 it may swallow a cancellation
+            async with asyncio.timeout(timeout):
+                await self._wake.wait()
+
+    # -- one request
+
+    async def _send(self, batch: QueuedBatch, request: InFlightRequest) -> None:
+        people = list(batch.people)
+        try:
+            listed = self._state.listed(self.list_id)
+            writes = await self._rows.prepare(people, listed)  # 1
+            group, route = group_by_route(writes, self.queue, self._guard, self._now())
+            if (warning := self._guard.take_warning()) is not None:
+                log.error("removals held back", list_id=self.list_id, why=warning)
+                await self._blocked.report(self.list_id, warning)
+            if not group or route is None:
+                return
+            await self._request(group, route, request, listed)
+        except BatchError as error:
+            log.warning("rows could not be written", list_id=self.list_id, error=str(error))
+            self._retry(people, 1.0, outcome_unknown=True)
+        except Exception:
+            # A defect of ours must not keep these people in flight for ever, nor stop the others.
+            log.exception("request failed", list_id=self.list_id, people=len(people))
+            self._retry(people, DEFECT_WAIT_SECONDS, outcome_unknown=True)
+
+    async def _request(
+        self, writes: Sequence[PlannedWrite], route: RequestRoute, request: InFlightRequest, listed: ListView | None
+    ) -> None:
+        people = [write.person for write in writes]
+        try:
+            keys = await self._keys(writes)  # 2
+        except FieldTypeError as fault:
+            await self._block(Blocked("list", str(fault), NEXT_PROBE), people)
+            return
+        except CampaignMonitorError as error:
+            await self._fields_failed(error, people)
+            return
+        async with self._slots.slot(request):
+            if self._owner.lease_seconds() < MIN_LEASE_SECONDS:
+                self._retry(people, MIN_LEASE_SECONDS)
+                return
+            if self._outdated(people, listed):
+                self._retry(people, 0.0)
+                return
+            priority: Priority = "live" if request.live else "background"
+            results = await self._writers[priority].write(route, writes, keys)  # 3
+            accepted = self._clocks.wall()
+        self._wake.set()
+        if self._jobs_changed(listed):
+            for person in people:  # sent for jobs that have changed meanwhile: read once more afterwards
+                self.queue.touch(person.key, self._now(), live=person.live)
+        await self._record_outcomes(results, accepted)  # 4, 5
+        await self._check_once(results)
+
+    def _outdated(self, people: Sequence[QueuedPerson], listed: ListView | None) -> bool:
+        """Whether failures began, a partition moved or jobs changed while the request waited for its slot."""
+        moved = not all(self.queue.has_request(person.key) for person in people)
+        return moved or self._breaker.is_open(self._now()) or self._jobs_changed(listed)
+
+    def _jobs_changed(self, listed: ListView | None) -> bool:
+        current = self._state.listed(self.list_id)
+        return listed is None or current is None or listed.revision != current.revision
+
+    async def _keys(self, writes: Sequence[PlannedWrite]) -> dict[str, str]:
+        needs = needs_of(write.state.desired for write in writes if write.state is not None)
+        listed = self._state.listed(self.list_id)
+        if listed is not None:
+            for plain, need in audience_fields(listed, self._state.names).items():
+                if plain in needs:
+                    needs[plain].options |= need.options
+        keys = await self.fields.ensure(needs)
+        await self.fields.publish_created()
+        self.segments.refresh(self._state.listed(self.list_id), self._state.names, self.fields)
+        return keys
+
+    # -- answers
+
+    async def _record_outcomes(self, results: Sequence[WriteResult], accepted: EpochMillis) -> None:
+        now = self._now()
+        outcomes: list[FinalOutcome] = []
+        worst: RetryLater | Blocked | None = None
+        for result in results:
+            applied = apply_decision(result, len(results), self.queue, now)
+            if isinstance(applied, FinalOutcome):
+                outcomes.append(applied)
+            elif isinstance(applied, RefreshSchema):
+                self.fields.expire()
+            elif isinstance(applied, Blocked) or (isinstance(applied, RetryLater) and not isinstance(worst, Blocked)):
+                worst = applied
+        if isinstance(worst, Blocked):
+            await self._block(worst, [])
+        elif worst is not None and worst.scope != "person":
+            self._breaker.record_failure(worst, now)
+        elif results and self._breaker.record_success():
+            log.info("list resumed", list_id=self.list_id)
+            await self._blocked.report(self.list_id, None)
+        await self._rows.record(outcomes, accepted)
+
+    # -- failures
+
+    def _retry(self, people: Sequence[QueuedPerson], after: float, *, outcome_unknown: bool = False) -> None:
+        now = self._now()
+        for person in people:
+            if self.queue.has_request(person.key):
+                person.attempt.outcome_unknown = person.attempt.outcome_unknown or outcome_unknown
+                self.queue.retry_at(person, now + after)
+
+    async def _fields_failed(self, error: CampaignMonitorError, people: Sequence[QueuedPerson]) -> None:
+        """Fields could not be read or created."""
+        match classify(error.verdict, self._breaker.failures + 1, random.random()):
+            case Blocked() as blocked:
+                await self._block(blocked, people)
+            case RetryLater() as retry:
+                self._breaker.record_failure(retry, self._now())
+                self._retry(people, retry.after)
+            case RefreshSchema():
+                self.fields.expire()
+                self._retry(people, REFRESH_SECONDS)
+            case _:
+                why = f"the list's fields could not be created: {error}"
+                await self._block(Blocked("list", why, NEXT_PROBE), people)
+
+    async def _block(self, blocked: Blocked, people: Sequence[QueuedPerson]) -> None:
+        is_new = self._breaker.block(blocked, self._now())
+        self._retry(people, 0.0)
+        if is_new:
+            log.error("list blocked", list_id=self.list_id, why=blocked.why)
+            await self._blocked.report(self.list_id, blocked.why)
+
+    async def _check_once(self, results: Sequence[WriteResult]) -> None:
+        """Read one subscriber after the first write: unknown keys and options would have been dropped silently."""
+        if self._read_back:
+            return
+        for result in results:
+            state = result.write.state
+            if isinstance(result.decision, Delivered) and state is not None and state.desired.present:
+                self._read_back = True
+                if await self._writers["live"].read_back(result.write) is False:
+                    log.error("values were not kept", list_id=self.list_id)
+                    self.fields.expire()
+                return

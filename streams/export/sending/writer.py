@@ -1,0 +1,232 @@
+"""One request and the answers for its subscribers: a method for each kind of call; no retry, no row.
+
+Every method returns one `WriteResult` for each write. What an answer means is classified in `rules/outcome.py`; what
+becomes of the row, in `sending/outcomes.py`.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.entities import Subscriber
+from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.errors.verdicts import Verdict, refusal
+from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.outcome import (
+    AddressTaken,
+    Delivered,
+    NotOnList,
+    SendDecision,
+    SubscriberRejected,
+    classify,
+)
+from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, moves
+from streams.export.rules.values import option_text
+from streams.export.sending.plan import PlannedWrite, effects_of, matches, subscriber_of, without_audiences
+
+# Dates of Campaign Monitor have whole minutes: a consent counts as later only when the minute is over.
+MINUTE_MS = 60_000
+
+ToUtc = Callable[[str], Awaitable[datetime]]
+"""Reads a date of the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What came back about one person."""
+
+    write: PlannedWrite
+    decision: SendDecision
+    address: str | None = None
+    added: bool | None = None
+    not_applied: bool = False
+    """The subscriber was read: what the request of unknown outcome should have written is not there."""
+
+
+class ListWriter:
+    """Makes the requests of one list."""
+
+    def __init__(self, api: CampaignMonitor, list_id: str, name_of: Callable[[str], str], to_utc: ToUtc) -> None:
+        self._api = api
+        self._list_id = list_id
+        self._name_of = name_of
+        self._to_utc = to_utc
+
+    async def write(
+        self, route: RequestRoute, writes: Sequence[PlannedWrite], keys: Mapping[str, str]
+    ) -> list[WriteResult]:
+        """Make the request, and return what came back for each of its subscribers.
+
+        Never raises for what Campaign Monitor answers.
+        """
+        if route.kind is RequestKind.IMPORT:
+            return await self._import(route, writes, keys)
+        return [await self._one(route, write, keys) for write in writes]
+
+    async def read_back(self, write: PlannedWrite) -> bool | None:
+        """Read a subscriber that was just written: True when the values were kept, None when it could not be read."""
+        try:
+            found = await self._read(_address(write))
+        except CampaignMonitorError:
+            return None
+        return None if found is None else matches(found, _desired(write))
+
+    async def _import(
+        self, route: RequestRoute, writes: Sequence[PlannedWrite], keys: Mapping[str, str]
+    ) -> list[WriteResult]:
+        effects = effects_of(route, repeated=False)
+        addressed = [(write, _address(write)) for write in writes]
+        subscribers = [subscriber_of(_desired(write), address, keys) for write, address in addressed]
+        try:
+            result = await self._api.subscribers.import_(self._list_id, subscribers, effects)
+        except CampaignMonitorError as error:
+            return [WriteResult(write, _classified(error.verdict, write)) for write in writes]
+        failures = {failure.email.casefold(): failure.code for failure in result.failures}
+        taken = len(writes) - len(failures)
+        added = True if result.new >= taken > 0 else False if result.new == 0 else None
+        results: list[WriteResult] = []
+        for write, address in addressed:
+            code = failures.get(address.casefold())
+            if code is None:
+                results.append(WriteResult(write, Delivered(), address, added))
+            else:
+                results.append(WriteResult(write, _classified(refusal(code), write)))
+        return results
+
+    async def _one(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
+        try:
+            match route.kind:
+                case RequestKind.UPDATE:
+                    return await self._update(
+                        write, keys, effects_of(route, repeated=write.person.attempt.outcome_unknown)
+                    )
+                case RequestKind.REMOVE:
+                    return await self._remove(write, keys)
+                case RequestKind.CLEAR_AUDIENCES:
+                    return await self._clear_audiences(write, keys)
+                case RequestKind.VERIFY:
+                    return await self._verify(write)
+                case _:
+                    return await self._check_consent(route, write, keys)
+        except CampaignMonitorError as error:
+            return WriteResult(write, _classified(error.verdict, write))
+
+    async def _update(self, write: PlannedWrite, keys: Mapping[str, str], effects: Autoresponders) -> WriteResult:
+        """PUT; the former address, when there is one, is changed in place."""
+        desired, held = _desired(write), write.held
+        address = _address(write)
+        former = held.address if held is not None and moves(held, desired, write.person.attempt) else None
+        subscriber = subscriber_of(desired, address, keys)
+        try:
+            await self._api.subscribers.update(self._list_id, former or address, subscriber, effects)
+        except CampaignMonitorError as error:
+            decision = _classified(error.verdict, write)
+            if isinstance(decision, AddressTaken) and former is not None:
+                # Both addresses are on the list: the former one loses what it had, the other is written next.
+                await self._api.subscribers.update(self._list_id, former, without_audiences(desired, (), former, keys))
+            if isinstance(decision, NotOnList) and not desired.present:
+                return WriteResult(write, Delivered(), None)
+            if isinstance(decision, NotOnList) and former is None:
+                return WriteResult(write, SubscriberRejected(203, "not_a_subscriber"))
+            return WriteResult(write, decision)
+        return WriteResult(write, Delivered(), address, added=False)
+
+    async def _remove(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
+        """Clear the field, then take the person off the list: whoever comes back later finds no old audiences."""
+        desired, address = _desired(write), _address(write)
+        try:
+            await self._api.subscribers.update(self._list_id, address, subscriber_of(desired, address, keys))
+            if desired.on_exit == "delete":
+                await self._api.subscribers.delete(self._list_id, address)
+            else:
+                await self._api.subscribers.unsubscribe(self._list_id, address)
+        except CampaignMonitorError as error:
+            decision = _classified(error.verdict, write)
+            inactive = isinstance(decision, SubscriberRejected) and decision.code in INACTIVE
+            if isinstance(decision, NotOnList) or inactive:
+                return WriteResult(write, Delivered(), None)
+            return WriteResult(write, decision)
+        return WriteResult(write, Delivered(), None)
+
+    async def _clear_audiences(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
+        """Remove what is no longer true from a subscriber that the list refuses."""
+        desired, held = _desired(write), write.held
+        address = (held.address if held is not None else None) or _address(write)
+        still = [audience for audience in (held.audiences if held is not None else ()) if audience in desired.audiences]
+        kept = [option_text(self._name_of(audience)) for audience in still]
+        code = write.person.attempt.refused_code
+        try:
+            await self._api.subscribers.update(self._list_id, address, without_audiences(desired, kept, address, keys))
+        except CampaignMonitorError as error:
+            decision = _classified(error.verdict, write)
+            if not isinstance(decision, NotOnList | SubscriberRejected):
+                return WriteResult(write, decision)
+        return WriteResult(write, SubscriberRejected(code, ""))
+
+    async def _verify(self, write: PlannedWrite) -> WriteResult:
+        """Read the subscriber: was the request applied whose answer got lost?"""
+        desired, address = _desired(write), _address(write)
+        found = await self._read(address)
+        if found is not None and found.state.casefold() == "active" and matches(found, desired):
+            return WriteResult(write, Delivered(), address)
+        return WriteResult(write, NotOnList(), not_applied=True)
+
+    async def _check_consent(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
+        """Resubscribe only people whose consent is later than their unsubscribe; else the refusal remains."""
+        desired, address = _desired(write), _address(write)
+        found = await self._read(write.held.address if write.held and write.held.address else address)
+        code = _inactive_code(found, write.person.attempt.refused_code)
+        if code and not (found is not None and await self._consented_since(found, desired)):
+            return WriteResult(write, SubscriberRejected(code, ""))
+        flags = effects_of(route, repeated=write.person.attempt.outcome_unknown) if code else NO_AUTORESPONDERS
+        if not desired.may_add or moves(write.held, desired, write.person.attempt):
+            return await self._update(write, keys, flags)
+        allowed = RequestRoute(RequestKind.IMPORT, flags.resubscribe, route.queue, flags.restart)
+        return (await self._import(allowed, [write], keys))[0]
+
+    async def _consented_since(self, found: Subscriber, desired: DesiredSubscriber) -> bool:
+        if desired.consented is None or found.state.casefold() == "active":
+            return False  # suppressed everywhere but active here: when they left is not known
+        try:
+            left = await self._to_utc(found.date)
+        except ValueError:
+            return False
+        return desired.consented >= int(left.timestamp() * 1000) + MINUTE_MS
+
+    async def _read(self, address: str) -> Subscriber | None:
+        try:
+            return await self._api.subscribers.get(self._list_id, address)
+        except CampaignMonitorError as error:
+            if isinstance(classify(error.verdict, 1, 0.0), NotOnList):
+                return None
+            raise
+
+
+def _classified(verdict: Verdict, write: PlannedWrite) -> SendDecision:
+    return classify(verdict, write.person.attempts + 1, random.random())
+
+
+_CODES = {"deleted": 205, "unsubscribed": 206, "bounced": 207, "unconfirmed": 208}
+
+
+def _inactive_code(found: Subscriber | None, refused: int) -> int:
+    return refused or (0 if found is None else _CODES.get(found.state.casefold(), 0))
+
+
+def _desired(write: PlannedWrite) -> DesiredSubscriber:
+    if write.state is None:
+        raise ValueError("a write without content cannot be sent")
+    return write.state.desired
+
+
+def _address(write: PlannedWrite) -> str:
+    """Return where to write: a person who left is found under the address that the list has."""
+    desired = _desired(write)
+    known = write.held.address if write.held is not None else None
+    address = desired.address if desired.present else known or desired.address
+    if address is None:
+        raise ValueError("a write without address cannot be sent")
+    return address

@@ -1,0 +1,138 @@
+"""What the export worker knows now: plain data that every part reads.
+
+Written in few places: jobs and names by `lists/shared_state.py`, owned partitions by `recovery/partitions.py`, open
+lists by `lists/senders.py`. Nothing in here calls anybody: whoever has to act waits for `changed` or for a list's
+`wake`. So no part needs a reference to another that holds it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streams.batches import Revoked
+from streams.export.recovery.receipts import ReceiptContext, ReceiptLog
+from streams.export.recovery.takeover import KeyRange, PartitionCheckpoint
+from streams.export.rules.jobs import AudienceNames, Exports, ListView
+from streams.export.rules.row import MembershipRow
+from streams.export.sending.breaker import CircuitBreaker
+from streams.export.sending.queue import SendQueue
+
+
+@dataclass(slots=True)
+class OwnedPartition:
+    """One partition that this worker owns."""
+
+    number: int
+    generation: int
+    context: ReceiptContext
+    receipts: ReceiptLog = field(default_factory=ReceiptLog)
+    checkpoint: PartitionCheckpoint = field(default_factory=PartitionCheckpoint)
+    unanswered: dict[str, KeyRange] = field(default_factory=dict)
+    """By list: people to whom a crashed predecessor's scan may have sent something."""
+    frozen: set[bytes] = field(default_factory=set)
+    """Keys of rows that wait to be transferred to another address."""
+    scans: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    """By list: the backfill scan that is under way."""
+    transfers: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a scan or a transfer is under way."""
+        tasks = [*self.scans.values(), *self.transfers.values()]
+        return bool(self.frozen) or any(not task.done() for task in tasks)
+
+    def invalidate_scan(self, list_id: str) -> None:
+        """End a list's scan and forget that it was complete: it was for jobs that have changed."""
+        mark = self.checkpoint.scans.pop(list_id, None)
+        if mark is not None and mark.after is not None:
+            self.checkpoint.scans[list_id] = mark._replace(revision="")
+        if (task := self.scans.pop(list_id, None)) is not None:
+            task.cancel()
+
+
+@dataclass(slots=True)
+class OpenList:
+    """One list that is being sent to."""
+
+    list_id: str
+    queue: SendQueue
+    breaker: CircuitBreaker
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    """The sender looks again: a person was queued, a request ended, a wait is over."""
+
+    def touch(
+        self, partition: int, key: bytes, now: float, *, live: bool = True, outcome_unknown: bool = False
+    ) -> None:
+        """A row may have something to send to this list."""
+        self.queue.touch((partition, key), now, live=live, outcome_unknown=outcome_unknown)
+        self.wake.set()
+
+
+@dataclass(slots=True)
+class ExportState:
+    """Jobs, audiences' names, owned partitions, open lists."""
+
+    exports: Exports = field(default_factory=Exports)
+    names: AudienceNames = field(default_factory=AudienceNames)
+    owned: dict[int, OwnedPartition] = field(default_factory=dict)
+    open: dict[str, OpenList] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Jobs, scans or credentials changed: the runner looks again."""
+    transfers_due: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def set_exports(self, exports: Exports) -> None:
+        """Replace what is exported; scans for jobs that are not the same any more are ended and start again.
+
+        Also when the jobs are the same again later: people may have been read in between, and let go.
+        """
+        for list_id in self.exports.changed_lists(exports):
+            for owned in self.owned.values():
+                owned.invalidate_scan(list_id)
+        self.exports = exports
+        self.changed.set()
+
+    def listed(self, list_id: str) -> ListView | None:
+        """Return the list's jobs as they are now; None when no job exports to it."""
+        return self.exports.lists.get(list_id)
+
+    def partition(self, partition: int) -> OwnedPartition:
+        """Return a partition that is owned. Raises Revoked."""
+        owned = self.owned.get(partition)
+        if owned is None:
+            raise Revoked(f"partition {partition} is not owned")
+        return owned
+
+    def people_on(self, list_id: str) -> int:
+        """Return how many people of the owned partitions a list holds for us."""
+        return sum(owned.receipts.people[list_id] for owned in self.owned.values())
+
+    def has_request(self, partition: int, key: bytes) -> Callable[[str], bool]:
+        """Return a predicate of list ids: is a request with this person to that list under way?"""
+
+        def under_way(list_id: str) -> bool:
+            opened = self.open.get(list_id)
+            return opened is not None and opened.queue.has_request((partition, key))
+
+        return under_way
+
+    def touch(self, partition: int, key: bytes, row: MembershipRow, now: float) -> None:
+        """A row was written and is due: queue the person for every list that it may concern, or transfer the row."""
+        if row.moving_to is not None:
+            self.freeze(partition, key)
+            return
+        for opened in self.open.values():
+            listed = self.listed(opened.list_id)
+            if listed is not None and listed.running and _may_concern(row, listed):
+                opened.touch(partition, key, now)
+
+    def freeze(self, partition: int, key: bytes) -> None:
+        """A row waits to be transferred to another address."""
+        if (owned := self.owned.get(partition)) is not None:
+            owned.frozen.add(key)
+            self.transfers_due.set()
+
+
+def _may_concern(row: MembershipRow, listed: ListView) -> bool:
+    if listed.list_id in row.lists:
+        return True
+    return any(view.exports(audience) for view in listed.jobs for audience in row.audiences)

@@ -1,0 +1,261 @@
+"""A worker in memory against a simulated Campaign Monitor over HTTP: fast enough for random play."""
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from pydantic import SecretStr
+
+from connectors.campaign_monitor.credentials import ApiKey, Credential
+from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.devkit.simulator import Simulator, SimulatorSettings
+from schemas.control import ExportJob
+from schemas.topics import TopicNames
+from streams.batches import Output
+from streams.export.intake.agent import AudienceAgent, IntakeContext
+from streams.export.intake.commands import RowChanges
+from streams.export.lists.accounts import ExportAccounts
+from streams.export.lists.shared_state import BlockedReports, SharedState
+from streams.export.recovery.read_back import RefusedRecords
+from streams.export.runner import ExportRunner
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.sender import SenderContext
+from streams.export.settings import ExportSettings
+from streams.export.state import ExportState
+from streams.export.table import Clocks, ExportRuntime
+from tests.unit.export.memory_runtime import Log, Process
+
+SOURCE = "audience-membership"
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # which selector it is depends on the system
+    speed = 1.0
+
+    def select(self, timeout: float | None = None) -> Any:
+        """Wait for the shorter time that the loop's clock means."""
+        return super().select(timeout if timeout is None or timeout <= 0 else timeout / self.speed)
+
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """`loop.time()` passes `speed` times as fast."""
+
+    def __init__(self, speed: float = 30.0) -> None:
+        selector = _Selector()
+        selector.speed = speed
+        self._speed = speed
+        self._began = time.monotonic()
+        super().__init__(selector)
+
+    def time(self) -> float:
+        """The loop's clock, in seconds of its own."""
+        return self._began + (time.monotonic() - self._began) * self._speed
+
+
+class Worker:
+    """One run of the export worker; `stop` is a clean end, `crash` is none."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.process = Process(world.log, world.wall)
+        loop = asyncio.get_running_loop()
+        names = TopicNames()
+        self.state = ExportState()
+        self.shared = SharedState(names["cm_export-state"], self.process, self.state)
+        settings = CampaignMonitorSettings(
+            base_url=world.simulator.base_url,
+            oauth_url=world.simulator.oauth_url,
+            read_timeout_seconds=world.timeout_seconds,
+        )
+        settings = settings.model_copy(update={"import_timeout_seconds": world.timeout_seconds})
+        self.accounts = ExportAccounts(settings, world.credential)
+        runtime = ExportRuntime(
+            self.process,
+            self.process,
+            self.process,
+            self.process.receipts_of(names["audience-delivery"]),
+            names,
+            Clocks(loop.time, world.wall),
+        )
+        rows = PartitionRows(self.state, runtime)
+        refused_records = RefusedRecords(SOURCE, self.process.source_of(SOURCE), self.process.keep)
+        blocked = BlockedReports(self.state, world.report_blocked)
+        context = SenderContext(self.state, runtime, rows, blocked, refused_records)
+        self.runner = ExportRunner(world.settings, self.shared, context, self.accounts)
+        intake = IntakeContext(
+            self.state,
+            runtime,
+            self.process,  # type: ignore[arg-type]  # offers what the agents use of a table
+            self.shared,
+            rows,
+        )
+        self.agent = AudienceAgent(intake, partitions=world.log.partitions, max_row_bytes=world.settings.max_row_bytes)
+        self.changes = RowChanges(intake)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Take all partitions over and run."""
+        for record in self.world.log.read("cm_export-state"):
+            self.shared.merge(record.key or b"", record.value)
+        self.shared.set_jobs(self.world.jobs.values())
+        for partition in range(self.world.log.partitions):
+            await self.runner.assigned(partition, 1)
+        services = (self.runner.run, self.runner.checkpoints, self.runner.transfers)
+        self._tasks = [asyncio.create_task(service()) for service in services]
+
+    async def consume(self) -> None:
+        """Fold everything that is new."""
+        while (
+            await self.process.consume(SOURCE, self.agent)
+            + await self.process.consume("cm_membership-commands", self.changes.commands)
+            + await self.process.consume("cm_activity", self.changes.activity)
+        ):
+            pass
+
+    async def rest(self, seconds: float = 1200.0) -> None:
+        """Fold, send, and wait until nothing is left to do; `seconds` of the loop's clock."""
+        await self.consume()
+        deadline = asyncio.get_running_loop().time() + seconds
+        quiet = 0
+        while quiet < 3:
+            if asyncio.get_running_loop().time() > deadline:
+                raise AssertionError(f"not at rest: {self.describe()}")
+            await asyncio.sleep(0.1)
+            await self.consume()
+            quiet = quiet + 1 if self.runner.idle() and self._all_open() else 0
+
+    def _all_open(self) -> bool:
+        lists = {list_id for list_id, listed in self.state.exports.lists.items() if listed.running}
+        return lists <= self.state.open.keys()
+
+    def describe(self) -> str:
+        """What it is waiting for."""
+        return "; ".join(f"{list_id}: {state}" for list_id, state in self.runner.summary().items())
+
+    async def crash(self) -> None:
+        """End now; nothing that is not acknowledged happens any more."""
+        self.process.alive = False
+        await self._end()
+
+    async def stop(self) -> None:
+        """End cleanly."""
+        for partition in range(self.world.log.partitions):
+            await self.runner.revoked(partition, 1)
+        await self._end()
+        self.process.alive = False
+
+    async def _end(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.accounts.close()
+
+
+class World:
+    """Everything that outlives a worker."""
+
+    def __init__(self, simulator: Simulator, **settings: Any) -> None:
+        self.simulator = simulator
+        self.controls = simulator.controls
+        self.log = Log()
+        self.timeout_seconds = 5.0
+        values = {"checkpoint_seconds": 1.0, "probe_seconds": 1.0, "fields_check_seconds": 5.0}
+        self.settings = ExportSettings(_env_file=None, **{**values, **settings})
+        self.client_id = self.controls.add_client("Acme", "(GMT) Coordinated Universal Time")
+        self.list_id = self.controls.add_list(self.client_id, "Newsletter")
+        self.jobs: dict[str, ExportJob] = {}
+        self.attention: dict[str, str | None] = {}
+        self.wall: Callable[[], int] = lambda: int(time.time() * 1000)
+        self.worker: Worker | None = None
+
+    async def credential(self, _authorization_id: str) -> Credential:
+        """The simulator's key."""
+        return ApiKey(SecretStr(self.simulator.api_key))
+
+    async def report_blocked(self, job_id: str, why: str | None) -> None:
+        """Keep what a person has to do."""
+        self.attention[job_id] = why
+
+    async def start(self) -> Worker:
+        """Run a worker."""
+        self.worker = Worker(self)
+        await self.worker.start()
+        return self.worker
+
+    def job(self, job_id: str = "job-1", **options: Any) -> ExportJob:
+        """Create or change a job."""
+        now = datetime.now(UTC)
+        values: dict[str, Any] = {
+            "id": job_id,
+            "authorization_id": "auth-1",
+            "client_id": self.client_id,
+            "list_id": self.list_id,
+            "created_at": DAY,
+            "updated_at": now,
+            "started_at": DAY,
+            "removal_guard": 1.0,
+            **options,
+        }
+        job = ExportJob(**values)
+        self.jobs[job_id] = job
+        if self.worker is not None and self.worker.process.alive:
+            self.worker.shared.set_jobs(self.jobs.values())
+        return job
+
+    def change(self, email: str, change: str, audience: str, at: int, **more: Any) -> None:
+        """Publish a membership event, `at` seconds after the day began."""
+        body: dict[str, Any] = {"email": email, "change": change, "at": _text(at), **more}
+        body["audience"] = {"id": audience, "name": more.pop("name", audience.upper())}
+        body.pop("name", None)
+        self.publish(email, body)
+
+    def snapshot(self, email: str, audiences: list[str], at: int, **more: Any) -> None:
+        """Publish a snapshot."""
+        named = [{"id": it, "name": it.upper()} for it in audiences]
+        self.publish(email, {"email": email, "change": "snapshot", "audiences": named, "at": _text(at), **more})
+
+    def publish(self, email: str, body: Any) -> None:
+        """Publish anything."""
+        value = body if isinstance(body, bytes) else orjson.dumps(body)
+        self.log.append(Output(SOURCE, email.encode(), value), self.wall())
+
+    def receipts(self) -> list[dict[str, Any]]:
+        """All receipts, in the order of each partition."""
+        return [orjson.loads(it.value or b"{}") for it in self.log.read("audience-delivery")]
+
+    def outcomes(self, email: str | None = None) -> list[str]:
+        """Outcome, with the reason where there is one, of each receipt."""
+        return [
+            it["outcome"] + (f" {it['reason']}" if "reason" in it else "")
+            for it in self.receipts()
+            if email is None or it["email"] == email
+        ]
+
+    def subscriber(self, email: str, list_id: str | None = None) -> dict[str, Any] | None:
+        """A subscriber as the simulator holds it."""
+        found: dict[str, Any] | None = self.controls.subscriber(list_id or self.list_id, email)
+        return found
+
+    def options(self, email: str, field: str = "Lytics Audiences") -> list[str]:
+        """The options of a subscriber's field, sorted."""
+        found = self.subscriber(email) or {"CustomFields": []}
+        return sorted(
+            it["Value"]
+            for it in found["CustomFields"]
+            if it["Key"].strip("[]").replace(" ", "") == field.replace(" ", "")
+        )
+
+
+def _text(at: int) -> str:
+    return datetime.fromtimestamp(DAY.timestamp() + at, UTC).isoformat()
+
+
+async def with_world(settings: SimulatorSettings | None = None) -> tuple[Simulator, World]:
+    """A started simulator and a world on it; the caller ends the simulator."""
+    simulator = Simulator(settings or SimulatorSettings())
+    await simulator.__aenter__()
+    return simulator, World(simulator)
