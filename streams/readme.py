@@ -8,15 +8,15 @@ from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.settings import WebhookSettings
 from schemas.topics import TOPICS, Topic
 from streams.export.settings import ExportSettings
+from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
-from streams.settings import StreamsSettings
 
 SETTINGS: tuple[type[BaseSettings], ...] = (
     StreamsSettings,

@@ -9,10 +9,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from benchmarks.job import PARTITIONS, Job, Stopwatch
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import Batch, DeadLetter
+from streams.process import StreamsSettings
 from streams.profile.folding.fold import StreamFold
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker
-from streams.settings import StreamsSettings
 
 JOB = Job.from_arguments(sys.argv[1:])
 STOPWATCH = Stopwatch()

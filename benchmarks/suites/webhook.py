@@ -19,7 +19,7 @@ from benchmarks.suites.waiting import until
 from benchmarks.systems import OURS, python_versions
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
-from connectors.webhook.verify import path_of
+from connectors.webhook.body import path_of
 from schemas.control import ImportJob
 
 SUITE = "webhook"

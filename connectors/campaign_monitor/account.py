@@ -7,12 +7,11 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.requests import Budget, Request
 from connectors.campaign_monitor.client.transport import Answer, Transport
-from connectors.campaign_monitor.credentials import Credential
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
 from connectors.campaign_monitor.errors.exceptions import ApiError, error_of
 from connectors.campaign_monitor.errors.verdicts import Unauthorised
 from connectors.campaign_monitor.limits.allowance import read_signal
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 OnCall = Callable[[str, int | Literal["none"]], None]
 """Called with every attempt: the operation, and the status or `none`; for metrics."""

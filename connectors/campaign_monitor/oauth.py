@@ -8,9 +8,8 @@ import orjson
 from pydantic import SecretBytes, SecretStr
 
 from connectors.campaign_monitor.client.transport import Answer, Transport
-from connectors.campaign_monitor.credentials import Tokens
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Tokens
 from connectors.campaign_monitor.errors.exceptions import MalformedAnswer, OAuthRefused, error_of
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 SCOPES = ("ManageLists", "ImportSubscribers", "ViewReports", "ViewSubscribersInReports", "Automation")
 """What export and import need: lists and segments, subscribers, reports with the people in them, journeys."""

@@ -9,9 +9,8 @@ from connectors.campaign_monitor import oauth
 from connectors.campaign_monitor.account import Account
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.transport import Transport
-from connectors.campaign_monitor.credentials import ApiKey, Credential, OAuth, Tokens
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings, Credential, OAuth, Tokens
 from connectors.campaign_monitor.limits.limiter import Limiter
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.authorizations import Authorizations
 from connectors.control.crypto import ControlSettings, Sealer, SealError
 from connectors.kafka.producer import AsyncProducer

@@ -8,7 +8,7 @@ from typing import Self
 
 import structlog
 
-from connectors.importer.tasks.result import ProgressRecord
+from connectors.importer.tasks.page import ProgressRecord
 from connectors.importer.tasks.sources import part_name
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord

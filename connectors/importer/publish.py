@@ -11,11 +11,11 @@ import structlog
 from prometheus_client import Counter, Histogram
 from pydantic import ValidationError
 
-from connectors.control.import_requests import home_partition
+from connectors.control.jobs import home_partition
 from connectors.importer.progress import ProgressView
 from connectors.importer.tasks import plan
 from connectors.importer.tasks.execute import TaskExecutor
-from connectors.importer.tasks.result import TaskResult, progress_of
+from connectors.importer.tasks.page import TaskResult, progress_of
 from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import (

@@ -3,23 +3,142 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
+from confluent_kafka import KafkaException
 
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.accounts import authorized_apis
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
+from connectors.control.accounts import OpenApi, authorized_apis
 from connectors.control.crypto import ControlSettings
-from connectors.control.jobs import Jobs
-from connectors.importer.connector import ImportConnector
+from connectors.control.jobs import Jobs, partition_count
+from connectors.importer.fetch import Fetcher
+from connectors.importer.progress import ProgressView
+from connectors.importer.publish import TaskPartition
 from connectors.importer.settings import ImporterSettings
-from connectors.importer.tasks.result import ProgressRecord
+from connectors.importer.tasks.execute import TaskExecutor
+from connectors.importer.tasks.page import ProgressRecord
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.transaction import TransactionError
 from connectors.process import HealthServer, stopped_by_signal
+from schemas.control import ImportJob
 
 log = structlog.get_logger(__name__)
+
+REJOIN_SECONDS = 1.0
+"""Between leaving the group after a failure and joining it again."""
+
+
+class ImportConnector:
+    """Runs imports until cancelled. `jobs`: the import jobs that there are now; `open_api`: authorization id -> API."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        settings: ImporterSettings,
+        *,
+        jobs: Callable[[], Iterable[ImportJob]],
+        open_api: OpenApi,
+        zone_overrides: dict[str, str] | None = None,
+        on_progress: Callable[[ProgressRecord | None], None] | None = None,
+    ) -> None:
+        self._kafka = kafka
+        self._settings = settings
+        self._jobs = jobs
+        self._open_api = open_api
+        self._zone_overrides = zone_overrides or {}
+        self._on_progress = on_progress
+        self._topic = kafka.names()["cm_import_tasks"]
+        self._group = kafka.names().prefix + settings.group
+        self._partitions: dict[int, TaskPartition] = {}
+        self.problem: str | None = "it has not joined its group yet"
+        """Why it cannot work now, in a sentence; None while it can."""
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The task partitions that this process owns."""
+        return frozenset(self._partitions)
+
+    async def run(self) -> None:
+        """Work until cancelled. After a failure of the brokers, or when fenced, it joins the group again."""
+        while True:
+            try:
+                async with ProgressView(self._kafka, self._on_progress) as view:
+                    await self._member(view)
+            except (TransactionError, KafkaException, TimeoutError) as failure:
+                # Everything that was in work is dropped. What is committed decides where its next owner goes on.
+                self.problem = f"it left its group: {failure}"
+                log.warning("connector rejoins its group", reason=str(failure))
+                await asyncio.sleep(REJOIN_SECONDS)
+
+    async def _member(self, view: ProgressView) -> None:
+        count = await asyncio.to_thread(partition_count, self._kafka, self._topic)
+        fetcher = Fetcher(self._settings.pages_in_flight)
+        executor = TaskExecutor(
+            settings=self._settings,
+            view=view,
+            fetcher=fetcher,
+            open_api=self._open_api,
+            job=lambda job_id: next((job for job in self._jobs() if job.id == job_id), None),
+            zone_overrides=self._zone_overrides,
+        )
+        consumer = GroupConsumer(
+            self._kafka,
+            self._group,
+            self._topic,
+            on_assigned=lambda numbers: self._assigned(numbers, count, executor, view, consumer),
+            on_revoked=lambda numbers: self._revoked(numbers, fetcher),
+        )
+        schedule = asyncio.create_task(self._schedule(), name="import-schedule")
+        working = asyncio.create_task(consumer.run(self._handle), name="import-tasks")
+        try:
+            done, _ = await asyncio.wait({schedule, working}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            schedule.cancel()
+            working.cancel()
+            await asyncio.gather(schedule, working, return_exceptions=True)
+            await self._revoked(frozenset(self._partitions), fetcher)
+
+    async def _handle(self, record: ConsumedRecord) -> None:
+        partition = self._partitions.get(record.partition)
+        if partition is not None:
+            await partition.handle(record)
+
+    async def _schedule(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.schedule_seconds)
+            for partition in list(self._partitions.values()):
+                await partition.tick()
+
+    async def _assigned(
+        self, numbers: frozenset[int], count: int, executor: TaskExecutor, view: ProgressView, consumer: GroupConsumer
+    ) -> None:
+        for number in numbers:
+            partition = TaskPartition(
+                number,
+                count,
+                self._kafka,
+                self._settings.group,
+                executor,
+                view,
+                self._jobs,
+                consumer.group_metadata,
+            )
+            self._partitions[number] = partition
+            partition.start()
+        self.problem = None
+
+    async def _revoked(self, numbers: frozenset[int], fetcher: Fetcher) -> None:
+        fetcher.discard_all()
+        revoked = [self._partitions.pop(number) for number in numbers if number in self._partitions]
+        await asyncio.gather(*(partition.close() for partition in revoked))
+
 
 GC_THRESHOLDS = (50_000, 20, 50)
 """A page is thousands of dicts that live for a moment: at Python's default a fifth of the time went into looking for

@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 
 
 class ImporterSettings(BaseSettings):

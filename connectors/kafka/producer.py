@@ -20,8 +20,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.kafka.client_config import producer_config
-from connectors.kafka.publish_call import PublishCall
-from connectors.kafka.records import Headers, Position, RecordFields
+from connectors.kafka.records import Headers, Position, PublishCall, RecordFields
 from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)

@@ -1,14 +1,24 @@
 """The body of a post: read within bounds, unpacked, and parsed as the envelope that Campaign Monitor documents.
 
 Neither a long body nor one that unpacks into a long one takes memory.
+
+Before a body is read, `admit` decides by method, path, size and content type (pure). Campaign Monitor signs nothing, so
+the path is the only secret. It holds the list and a token that follows from the list and our secret: nothing has to be
+stored, and a token fits no other list. A wrong path looks like any other unknown path, and is refused before a byte of
+the body is read.
 """
 
+import base64
+import hashlib
+import hmac
 import zlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
 import orjson
+from pydantic import SecretStr
 
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 """zlib recognises which of the two headers there is."""
@@ -99,3 +109,72 @@ def _event(item: ElementTree.Element) -> HookEvent:
         else:
             event[child.tag] = child.text or ""
     return event
+
+
+ROOT = "/hooks"
+VERIFY = "verify"
+"""Events posted below it are samples: Campaign Monitor sends them while a new webhook is tried out."""
+
+_BODY_TYPES = ("", "application/octet-stream", "text/plain", "text/json", "text/xml")
+
+
+@dataclass(frozen=True, slots=True)
+class GenuinePost:
+    """A genuine post for this list. `sample`: we asked for it ourselves, and it is about nobody."""
+
+    list_id: str
+    sample: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedPost:
+    """Refused. `reason` is for metrics; the sender learns the status only."""
+
+    status: int
+    reason: str
+
+
+def token_of(secret: SecretStr, list_id: str) -> str:
+    """Return the list's token: 32 characters of HMAC-SHA256, 192 bits."""
+    mac = hmac.new(secret.get_secret_value().encode(), b"webhook:" + list_id.encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(mac.digest()[:24]).decode()
+
+
+def path_of(secret: SecretStr, list_id: str, *, sample: bool = False) -> str:
+    """Return the path that Campaign Monitor posts to. It is a secret: never log it."""
+    return f"{ROOT}/{list_id}/{token_of(secret, list_id)}" + (f"/{VERIFY}" if sample else "")
+
+
+def admit(
+    method: str,
+    path: str,
+    content_type: str,
+    encoding: str,
+    length: int | None,
+    secrets: tuple[SecretStr, ...],
+    max_bytes: int,
+) -> GenuinePost | RejectedPost:
+    """Return whether the body may be read. `secrets`: the one in use and earlier ones that still count."""
+    genuine = _genuine(path, secrets)
+    if genuine is None:
+        return RejectedPost(404, "path")
+    if method != "POST":
+        return RejectedPost(405, "method")
+    if length is not None and length > max_bytes:
+        return RejectedPost(413, "size")
+    if encoding.strip().lower() not in ("", "identity", "gzip", "deflate"):
+        return RejectedPost(415, "encoding")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in _BODY_TYPES and not kind.endswith(("/json", "+json", "/xml", "+xml")):
+        return RejectedPost(415, "type")
+    return genuine
+
+
+def _genuine(path: str, secrets: tuple[SecretStr, ...]) -> GenuinePost | None:
+    parts = path.removeprefix(ROOT + "/").split("/")
+    if not path.startswith(ROOT + "/") or len(parts) not in (2, 3) or (len(parts) == 3 and parts[2] != VERIFY):
+        return None
+    list_id, token = parts[0], parts[1]
+    # Every secret is compared, and each in constant time: how long it takes reveals nothing.
+    matches = [hmac.compare_digest(token_of(secret, list_id).encode(), token.encode()) for secret in secrets]
+    return GenuinePost(list_id, len(parts) == 3) if any(matches) else None

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import authorized_apis
 from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs
@@ -17,8 +17,7 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.process import HealthServer, stopped_by_signal
 from connectors.webhook.echo import OwnWrites, follow_receipts
 from connectors.webhook.registration.hooks import exported_lists
-from connectors.webhook.registration.manager import HookManager
-from connectors.webhook.registration.registrations import Registrations, lead
+from connectors.webhook.registration.manager import HookManager, Registrations, lead
 from connectors.webhook.server import Receiver
 from connectors.webhook.settings import WebhookSettings
 

@@ -12,11 +12,18 @@ from prometheus_client import Counter, Histogram
 
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord
-from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, UnreadableBodyError, events_of, read_body
+from connectors.webhook.body import (
+    BodyTooLargeError,
+    BrokenBodyError,
+    RejectedPost,
+    UnreadableBodyError,
+    admit,
+    events_of,
+    read_body,
+)
 from connectors.webhook.echo import OwnWrite, is_echo
 from connectors.webhook.settings import WebhookSettings
 from connectors.webhook.translate import ActivityRecord, HookedList, to_activity
-from connectors.webhook.verify import RejectedPost, admit
 from schemas import dead_letter
 from schemas.envelope import rfc3339
 from schemas.topics import TopicNames

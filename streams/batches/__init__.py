@@ -16,6 +16,8 @@ This is the only door: nothing outside imports the rooms behind it. `core` holds
 is what replaces Faust's handling of offsets, `table` is the state, `process` puts them together.
 """
 
+from streams.batches.table.rows import RecentIds
+
 from .core.batch import Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
 from .core.errors import (
     BatchError,
@@ -32,7 +34,6 @@ from .core.errors import (
 )
 from .core.metrics import Metrics, Sample
 from .core.producer import Producer
-from .core.recent_ids import RecentIds
 from .core.settings import BatchSettings
 from .process.app import BatchApp, Health
 from .process.topics import Reset, reset

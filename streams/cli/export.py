@@ -13,9 +13,9 @@ import typer
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Limiter
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.accounts import Credentials
 from connectors.control.crypto import ControlSettings, Sealer, SealError
 from connectors.control.jobs import Jobs
@@ -28,8 +28,17 @@ from streams.cli.control import FAILED, control, refusals, refuse
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 from streams.export.lists.segments import planned
 from streams.export.lists.shared_state import SharedState
-from streams.export.recovery import snapshot
-from streams.export.recovery.reconcile import SHOWN, DriftReport, Preview, compare, preview
+from streams.export.recovery.reconcile import (
+    SHOWN,
+    DriftReport,
+    Preview,
+    SnapshotError,
+    compare,
+    newest,
+    preview,
+    snapshot_rows,
+    subscribers,
+)
 from streams.export.rules.jobs import ListView
 from streams.export.rules.values import field_name, option_text
 from streams.export.state import ExportState
@@ -54,7 +63,7 @@ def plan(job: str, as_json: AsJson = False) -> None:
     with refusals():
         try:
             found = asyncio.run(_plan(job))
-        except (CannotPreviewError, snapshot.SnapshotError, CampaignMonitorError, SealError) as reason:
+        except (CannotPreviewError, SnapshotError, CampaignMonitorError, SealError) as reason:
             typer.echo(f"cannot preview: {reason}", err=True)
             raise typer.Exit(CANNOT_PREVIEW) from None
     body = asdict(found) | {"calls": found.calls, "added_billable_contacts": found.billable}
@@ -82,7 +91,7 @@ def reconcile(
     with refusals():
         try:
             report = asyncio.run(_reconcile(job, repair))
-        except (CannotPreviewError, snapshot.SnapshotError, CampaignMonitorError, SealError) as reason:
+        except (CannotPreviewError, SnapshotError, CampaignMonitorError, SealError) as reason:
             typer.echo(f"cannot compare: {reason}", err=True)
             raise typer.Exit(CANNOT_PREVIEW) from None
     if as_json:
@@ -113,8 +122,8 @@ class _ExportView:
 async def _plan(job_id: str) -> Preview:
     kafka = KafkaSettings()
     async with _export_view(kafka, job_id) as export:
-        there = await snapshot.subscribers(export.api, export.job.list_id)
-        found = preview(snapshot.rows(kafka), export.listed, export.state.names, there)
+        there = await subscribers(export.api, export.job.list_id)
+        found = preview(snapshot_rows(kafka), export.listed, export.state.names, there)
         fields = {field_name(field.name): field for field in await export.api.lists.custom_fields(export.job.list_id)}
         titles = {segment.title for segment in await export.api.lists.segments(export.job.list_id)}
         for view in export.listed.jobs:
@@ -131,11 +140,11 @@ async def _plan(job_id: str) -> Preview:
 async def _reconcile(job_id: str, repair: bool) -> DriftReport:
     kafka = KafkaSettings()
     async with _export_view(kafka, job_id) as export:
-        there = await snapshot.subscribers(export.api, export.job.list_id)
+        there = await subscribers(export.api, export.job.list_id)
         names = [view.job.custom_field_name for view in export.listed.jobs]
         names += [mapping.custom_field for view in export.listed.jobs for mapping in view.job.field_mappings]
         plain = {name: field_name(name) for name in names}
-        report = compare(snapshot.rows(kafka), export.listed, export.state.names, there, plain)
+        report = compare(snapshot_rows(kafka), export.listed, export.state.names, there, plain)
         if repair and report.repairable:
             topic = kafka.names()["cm_membership-commands"]
             command = command_bytes(Resend(export.job.list_id))
@@ -168,7 +177,7 @@ async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Expo
 def _state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> ExportState:
     state = ExportState()
     shared = SharedState(kafka.names()["cm_export-state"], _NoPublisher(), state)
-    for part in snapshot.newest(kafka, kafka.names()["cm_export-state"]):
+    for part in newest(kafka, kafka.names()["cm_export-state"]):
         for key, value in part.items():
             shared.merge(key, value)
     shared.set_jobs(other for other in jobs.exports().values() if other.list_id == job.list_id)

@@ -13,18 +13,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.dates import UnknownZone
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.control.accounts import AuthorizedApis
 from connectors.control.crypto import ControlSettings, Sealer
-from connectors.control.import_requests import request_run
-from connectors.importer.estimate import Estimate, estimate
-from connectors.importer.overview import Overview, overview
+from connectors.control.jobs import request_run
+from connectors.importer.overview import Estimate, Overview, estimate, overview
 from connectors.importer.progress import ProgressTable, ProgressView
 from connectors.importer.run import run as run_connector
 from connectors.importer.settings import ImporterSettings
-from connectors.importer.tasks.result import ProgressRecord
+from connectors.importer.tasks.page import ProgressRecord
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from connectors.process import stopped_by_signal

@@ -67,9 +67,9 @@ def rebuild(
     """
     from connectors.kafka.settings import KafkaSettings
     from streams.cli.control import refusals
+    from streams.process import StreamsSettings
     from streams.profile.rebuild import Rebuild, RebuildError, RebuildProgress
     from streams.profile.settings import ProfileSettings
-    from streams.settings import StreamsSettings
 
     def report(progress: RebuildProgress) -> None:
         typer.echo(f"{progress.done} of {progress.total} records", err=True)

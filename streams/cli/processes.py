@@ -10,13 +10,12 @@ import structlog
 import typer
 import uvloop
 
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
 from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.settings import KafkaSettings
-from streams.process import refused_with_a_sentence, serve_health, wait_for_topics
-from streams.settings import start_process
+from streams.process import refused_with_a_sentence, serve_health, start_process, wait_for_topics
 
 worker = typer.Typer(add_completion=False, no_args_is_help=True, help="Run a stream processor.")
 log = structlog.get_logger(__name__)
@@ -41,7 +40,7 @@ def profiles() -> None:
 @worker.command()
 def export() -> None:
     """Keep Campaign Monitor lists in step with audiences."""
-    from connectors.campaign_monitor.settings import CampaignMonitorSettings
+    from connectors.campaign_monitor.credentials import CampaignMonitorSettings
     from connectors.control.crypto import ControlSettings
     from connectors.kafka.settings import KafkaSettings
     from streams.export.settings import ExportSettings

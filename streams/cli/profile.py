@@ -72,9 +72,9 @@ def erase(
 async def _delete_subscriber(list_id: str, email: str, authorization_id: str) -> None:
     from connectors.campaign_monitor.client.api import CampaignMonitor
     from connectors.campaign_monitor.client.transport import Transport
+    from connectors.campaign_monitor.credentials import CampaignMonitorSettings
     from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, SubscriberRefused
     from connectors.campaign_monitor.limits.limiter import Limiter
-    from connectors.campaign_monitor.settings import CampaignMonitorSettings
     from connectors.control.accounts import Credentials
     from connectors.control.crypto import ControlSettings, Sealer
     from streams.cli.control import control

@@ -1,21 +1,147 @@
 """`cm-streams check-topics`, `dead-letters` and `replay-dead-letters`: topics, and the records that were refused."""
 
 import asyncio
-from collections.abc import Sequence
+import enum
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import groupby
 from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from connectors.kafka.admin import TopicReport, TopicsRefusedError
 from connectors.kafka.admin import check_topics as checked
+from connectors.kafka.lag import LagReader, PartitionLag
 from connectors.kafka.settings import KafkaSettings
+from schemas.envelope import rfc3339
 from schemas.topics import TOPICS
-from streams.cli.control import refusals, refuse
+from streams.batches import BatchError, BatchSettings
+from streams.batches import reset as reset_offsets
+from streams.cli.control import FAILED, refusals, refuse
 from streams.dead_letters import Letter, ReplayError, read_letters
 from streams.dead_letters import replay as replayed
+from streams.process import StreamsSettings
+
+GroupOption = Annotated[list[str] | None, typer.Option("--group", help="Only this consumer group; may be repeated.")]
+TopicOption = Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.")]
+
+
+def lag(
+    group: GroupOption = None,
+    topic: TopicOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks, with --watch.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a look.")] = False,
+) -> None:
+    """Show consumer lag by group, topic and partition.
+
+    Counts records that can be read: transaction markers, and what is behind an open transaction, do not count.
+    """
+    with refusals(), LagReader(KafkaSettings()) as reader:
+        looks = _looks(reader, group, topic, every if watch else None)
+        if as_json:
+            for lags in looks:
+                typer.echo(lag_as_object(lags, datetime.now(UTC)))
+        elif watch:
+            with Live(console=Console(), auto_refresh=False) as live:
+                for lags in looks:
+                    live.update(lag_as_table(lags), refresh=True)
+        else:
+            for lags in looks:
+                Console().print(lag_as_table(lags))
+
+
+def _looks(
+    reader: LagReader, groups: Sequence[str] | None, topics: Sequence[str] | None, every: float | None
+) -> Iterator[list[PartitionLag]]:
+    try:
+        while True:
+            yield reader.read(groups or None, topics=topics or None)
+            if every is None:
+                return
+            time.sleep(every)
+    except KeyboardInterrupt:
+        return
+
+
+def lag_as_object(lags: Sequence[PartitionLag], at: datetime) -> str:
+    """Return a look as JSON: the total, and every partition."""
+    return orjson.dumps(
+        {"at": rfc3339(at), "lag": sum(row.lag for row in lags), "partitions": [asdict(row) for row in lags]}
+    ).decode()
+
+
+def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
+    """Return a look as a table, with a total for each group and topic of several partitions."""
+    table = Table("group", "topic")
+    for name in ("partition", "committed", "end", "lag"):
+        table.add_column(name, justify="right")
+    table.add_column("note")
+    for (group, topic), partitions in groupby(lags, key=lambda lag: (lag.group, lag.topic)):
+        rows = list(partitions)
+        for row in rows:
+            committed = "-" if row.committed is None else str(row.committed)
+            behind = str(row.lag) if row.exact else f"~{row.lag}"
+            table.add_row(group, topic, str(row.partition), committed, str(row.stable_end), behind, note(row))
+        if len(rows) > 1:
+            exact = all(row.exact for row in rows)
+            total = sum(row.lag for row in rows)
+            table.add_row(
+                group, topic, "all", "", "", f"[bold]{total if exact else f'~{total}'}[/bold]", end_section=True
+            )
+        else:
+            table.add_section()
+    if not lags:
+        table.caption = "no consumer group has read anything yet"
+    return table
+
+
+def note(lag: PartitionLag) -> str:
+    """Return what is wrong with a group's place, if anything."""
+    if lag.beyond:
+        return "behind the end: the topic was recreated or truncated"
+    if lag.lost:
+        return f"{lag.lost} records expired before they were read"
+    return ""
+
+
+class ResetTarget(enum.StrEnum):
+    """Which record the group reads next."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+
+
+def reset(
+    group: Annotated[str, typer.Argument(help="Consumer group, as the refusal and `cm-streams lag` name it.")],
+    topic: Annotated[str, typer.Argument(help="The topic that was deleted, truncated, or whose records expired.")],
+    to: Annotated[ResetTarget, typer.Option("--to", help="Its first record, or only what comes from now on.")] = (
+        ResetTarget.EARLIEST
+    ),
+) -> None:
+    """Set a stopped group's offsets of one topic to its first records, so that the processor starts again.
+
+    Nothing is counted twice: rows remember what they hold. Stop the processor's workers first.
+    """
+    with refusals():
+        settings = group_settings(KafkaSettings(), group)
+        try:
+            done = reset_offsets(settings, topic, to.value)
+        except BatchError as refusal:
+            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+        for partition, before, now in done:
+            typer.echo(f"{topic}[{partition}]: {'no offset' if before is None else before} -> {now}")
+
+
+def group_settings(kafka: KafkaSettings, group: str) -> BatchSettings:
+    """Return what is needed to reach the broker in the group's name."""
+    return BatchSettings(app_id=group, kafka=kafka, data_dir=StreamsSettings().data_dir)
 
 
 def check_topics(

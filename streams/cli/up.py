@@ -20,9 +20,8 @@ from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from streams.demo.demonstration import Demonstration
 from streams.demo.findings import as_table, verdict
-from streams.demo.machine import PORTS_NEEDED, PROCESSES, Machine, machine
-from streams.demo.supervisor import ServiceFailedError, Supervisor
-from streams.settings import StreamsSettings, start_process
+from streams.demo.supervisor import PORTS_NEEDED, PROCESSES, Machine, ServiceFailedError, Supervisor, machine
+from streams.process import StreamsSettings, start_process
 
 console = Console()
 

@@ -18,11 +18,18 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from streams.demo import findings
-from streams.demo.findings import Finding
-from streams.demo.jobs import AUTHORIZATION_ID, DemoLists, export_jobs, import_job
-from streams.demo.machine import Machine
-from streams.demo.observed import active_by_segment, read_topics, reported
-from streams.demo.story import Story, StoryRecord, make_story, sequel
+from streams.demo.findings import Finding, active_by_segment, read_topics, reported
+from streams.demo.story import (
+    AUTHORIZATION_ID,
+    DemoLists,
+    Story,
+    StoryRecord,
+    export_jobs,
+    import_job,
+    make_story,
+    sequel,
+)
+from streams.demo.supervisor import Machine
 
 log = structlog.get_logger(__name__)
 

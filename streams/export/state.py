@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streams.batches import Revoked
-from streams.export.recovery.receipts import ReceiptContext, ReceiptLog
-from streams.export.recovery.takeover import KeyRange, PartitionCheckpoint
+from streams.export.recovery.takeover import KeyRange, PartitionCheckpoint, ReceiptContext, ReceiptLog
 from streams.export.rules.jobs import AudienceNames, Exports, ListView
 from streams.export.rules.row import MembershipRow
 from streams.export.sending.breaker import CircuitBreaker

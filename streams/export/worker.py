@@ -8,8 +8,7 @@ from typing import Any
 import structlog
 
 from connectors.campaign_monitor.client.transport import Transport
-from connectors.campaign_monitor.credentials import Credential
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
 from connectors.control.accounts import Credentials
 from connectors.control.authorizations import Authorizations
 from connectors.control.crypto import ControlSettings, Sealer, SealError
@@ -23,9 +22,8 @@ from schemas.control import Authorization, ExportJob
 from streams.batches import BatchApp, BatchSettings
 from streams.export.intake.agent import AudienceAgent, IntakeContext
 from streams.export.intake.commands import RowChanges
-from streams.export.lists.accounts import CredentialOf, ExportAccounts, NoCredentialError
-from streams.export.lists.shared_limits import SharedLimits
-from streams.export.lists.shared_state import BlockedReports, ReportBlocked, SharedState
+from streams.export.lists.senders import CredentialOf, ExportAccounts, NoCredentialError
+from streams.export.lists.shared_state import BlockedReports, ReportBlocked, SharedLimits, SharedState
 from streams.export.recovery.read_back import PartitionReader, ReceiptsReader, RefusedRecords
 from streams.export.runner import ExportRunner
 from streams.export.sending.partition_rows import PartitionRows
@@ -33,7 +31,7 @@ from streams.export.sending.sender import SenderContext
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
 from streams.export.table import ExportRuntime, RowCodec, index
-from streams.settings import StreamsSettings
+from streams.process import StreamsSettings
 
 log = structlog.get_logger(__name__)
 

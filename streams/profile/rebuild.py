@@ -25,9 +25,9 @@ from connectors.kafka.read_to_end import MissingTopicError, ReadError, newest_by
 from connectors.kafka.records import ConsumedRecord, OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from streams.mapping.catalog import Catalog
+from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker, catalog_of
-from streams.settings import StreamsSettings
 
 MAX_FAILURES = 20
 PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.mapping.fields.layout import DEFAULT_CAPACITY
-from streams.profile.folding.counted_ids import DEFAULT_CAP
+from streams.profile.folding.row import DEFAULT_CAP
 
 
 class ProfileSettings(BaseSettings):

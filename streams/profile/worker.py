@@ -14,12 +14,12 @@ from schemas.topics import TOPICS
 from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter
 from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
 from streams.mapping.fields import COMPILED
+from streams.process import StreamsSettings
 from streams.profile.agent import ProfileAgent
 from streams.profile.erasure import Erased
 from streams.profile.folding.fold import ProfileFold, ProfileTopics, StreamFold
 from streams.profile.server import ProfileServer
 from streams.profile.settings import ProfileSettings
-from streams.settings import StreamsSettings
 
 log = structlog.get_logger(__name__)
 

@@ -25,19 +25,18 @@ ALLOWED: dict[str, set[str]] = {
     "connectors.importer": SHARED | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"},
     "connectors.webhook": SHARED | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"},
     "connectors.devkit": SHARED | {"connectors.kafka"},
-    "streams.settings": {"connectors"},
     "streams.batches": {"connectors.kafka", "schemas.dead_letter"},
     "streams.dead_letters": SHARED | {"connectors.kafka", "streams.batches"},
-    "streams.process": SHARED | {"connectors.kafka", "connectors.control", "streams.batches", "streams.settings"},
+    "streams.process": SHARED | {"connectors.kafka", "connectors.control", "streams.batches"},
     "streams.mapping": {"schemas"},
     "streams.export": SHARED
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
-    | {"streams.batches", "streams.dead_letters", "streams.settings"},
+    | {"streams.batches", "streams.dead_letters", "streams.process"},
     "streams.profile": SHARED
-    | {"connectors.kafka", "streams.batches", "streams.mapping", "streams.dead_letters", "streams.settings"},
+    | {"connectors.kafka", "streams.batches", "streams.mapping", "streams.dead_letters", "streams.process"},
     "streams.demo": SHARED
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control", "connectors.devkit"}
-    | {"streams.settings"},
+    | {"streams.process"},
 }
 """Room -> the rooms that it may import, beside itself. A file belongs to the room with the longest matching name.
 

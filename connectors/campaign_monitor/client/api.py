@@ -20,9 +20,8 @@ from connectors.campaign_monitor.client.list_endpoints import Lists, Segments, W
 from connectors.campaign_monitor.client.requests import Request
 from connectors.campaign_monitor.client.subscriber_endpoints import Subscribers
 from connectors.campaign_monitor.client.transport import Transport
-from connectors.campaign_monitor.credentials import Credential
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
 from connectors.campaign_monitor.limits.limiter import Limiter
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 
 class CampaignMonitor:

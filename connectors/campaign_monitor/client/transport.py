@@ -16,9 +16,9 @@ from pydantic import SecretBytes, SecretStr
 from yarl import URL
 
 from connectors.campaign_monitor.client.requests import Method
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.errors.exceptions import MalformedAnswer, NotSent, OutcomeUnknown
 from connectors.campaign_monitor.errors.verdicts import Transient
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.limits.allowance import NO_SIGNAL, Allowance, RateLimitReport, RateLimitSignal
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 Priority = Literal["live", "background"]
 

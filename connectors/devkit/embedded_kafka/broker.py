@@ -31,8 +31,16 @@ from connectors.devkit.embedded_kafka.artifacts import (
     locked,
     to_stderr,
 )
-from connectors.devkit.embedded_kafka.broker_properties import as_text, broker_properties
-from connectors.devkit.embedded_kafka.launch import HEAP, QUICK_JIT, answers, format_storage, free_ports, java_main
+from connectors.devkit.embedded_kafka.launch import (
+    HEAP,
+    QUICK_JIT,
+    answers,
+    as_text,
+    broker_properties,
+    format_storage,
+    free_ports,
+    java_main,
+)
 
 log = structlog.get_logger(__name__)
 

@@ -24,8 +24,7 @@ from connectors.devkit.simulator.data.request_log import DroppedValue, RequestLo
 from connectors.devkit.simulator.data.transitions import WebhookType
 from connectors.devkit.simulator.data.zones import local_text
 from connectors.devkit.simulator.protocol.credentials import Keyring
-from connectors.devkit.simulator.protocol.faults import FaultPlan
-from connectors.devkit.simulator.protocol.limits import SimulatedLimits
+from connectors.devkit.simulator.protocol.faults import FaultPlan, SimulatedLimits
 from connectors.devkit.simulator.settings import SimulatorSettings
 
 

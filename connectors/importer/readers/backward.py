@@ -12,8 +12,19 @@ from datetime import timedelta
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
-from connectors.importer.readers.reader import NewRow, OrderField, PageQuery, PageRead, chain_borders
-from connectors.importer.readers.remembered import OVERLAP, NewestRows, local_date, pack, text_of, unpack
+from connectors.importer.readers.reader import (
+    OVERLAP,
+    NewestRows,
+    NewRow,
+    OrderField,
+    PageQuery,
+    PageRead,
+    chain_borders,
+    local_date,
+    pack,
+    text_of,
+    unpack,
+)
 from connectors.importer.translate import RowIdentity
 from schemas.import_task import Border, Cursor, Mark, Source
 

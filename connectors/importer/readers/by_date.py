@@ -12,8 +12,20 @@ from math import ceil
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
-from connectors.importer.readers.reader import PROBE_SIZE, NewRow, OrderField, PageQuery, PageRead, chain_borders
-from connectors.importer.readers.remembered import MAX_REMEMBERED, KnownRows, NewestRows, minute_before, pack, unpack
+from connectors.importer.readers.reader import (
+    MAX_REMEMBERED,
+    PROBE_SIZE,
+    KnownRows,
+    NewestRows,
+    NewRow,
+    OrderField,
+    PageQuery,
+    PageRead,
+    chain_borders,
+    minute_before,
+    pack,
+    unpack,
+)
 from connectors.importer.translate import RowIdentity
 from schemas.import_task import Cursor, Mark, Source
 

@@ -10,8 +10,18 @@ from collections.abc import Iterator
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
-from connectors.importer.readers.reader import PROBE_SIZE, NewRow, OrderField, PageQuery, PageRead, chain_borders
-from connectors.importer.readers.remembered import MAX_REMEMBERED, KnownRows, pack, unpack
+from connectors.importer.readers.reader import (
+    MAX_REMEMBERED,
+    PROBE_SIZE,
+    KnownRows,
+    NewRow,
+    OrderField,
+    PageQuery,
+    PageRead,
+    chain_borders,
+    pack,
+    unpack,
+)
 from connectors.importer.translate import RowIdentity
 from schemas.import_task import Cursor, Mark
 

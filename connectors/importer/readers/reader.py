@@ -1,13 +1,135 @@
-"""What the three ways of reading a source have in common: the protocol, and what reading one page gives (pure)."""
+"""What the three ways of reading a source have in common: the protocol, and what reading one page gives (pure).
 
-from collections.abc import Iterator
+Tasks and marks carry sets of event ids as short text, so that known rows are recognised.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Page
-from connectors.importer.readers.remembered import KnownRows
+from connectors.campaign_monitor.events import SHORT_BYTES
 from connectors.importer.translate import RowIdentity
 from schemas.import_task import Cursor, Mark
+
+MAX_REMEMBERED = 5_000
+"""Rows that a mark or cursor remembers one by one: 67 KB of text in each task at most. Fewer: bursts in the last day
+outgrow it and the overlap gets shorter; more: every page carries them."""
+
+OVERLAP = timedelta(hours=24)
+"""Rows may appear this late with their own, earlier date, and are still found. Also covers the repeated hour of autumn
+and a clock that differs from Campaign Monitor's."""
+
+_EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 - local dates of an unknown zone, compared with each other only
+_MINUTE_BYTES = 4
+_ENTRY = _MINUTE_BYTES + SHORT_BYTES
+
+
+def pack(shorts: Iterable[bytes]) -> str:
+    """Return ids (six bytes each) as text."""
+    joined = b"".join(shorts)
+    return b64encode(joined).decode() if joined else ""
+
+
+def unpack(text: str) -> set[bytes]:
+    """Return the ids of a packed text."""
+    if not text:
+        return set()
+    joined = b64decode(text)
+    return {joined[start : start + SHORT_BYTES] for start in range(0, len(joined), SHORT_BYTES)}
+
+
+class KnownRows(NamedTuple):
+    """The newest rows of a read: which are remembered, and from when on all are."""
+
+    known_from: str | None
+    known: str
+
+
+class NewestRows:
+    """Collects (minute, id) of the newest rows of a read, over several pages."""
+
+    def __init__(self, packed: str = "", latest: str | None = None, cut: str | None = None) -> None:
+        joined = b64decode(packed) if packed else b""
+        self._entries = [joined[start : start + _ENTRY] for start in range(0, len(joined), _ENTRY)]
+        self.latest = latest
+        self.cut = cut
+        """The newest minute that is not held whole; None while all rows are held."""
+
+    def add(self, date: str, short: bytes) -> None:
+        """Remember a row; one whose date cannot be read is left out."""
+        minute = _number(date)
+        if minute is None:
+            return
+        self._entries.append(minute.to_bytes(_MINUTE_BYTES) + short)
+        if self.latest is None or date > self.latest:
+            self.latest = date
+
+    def skip(self, date: str) -> None:
+        """Leave a row out: its minute, and all before, are not held whole."""
+        if _number(date) is None:
+            return
+        minute = date[:16]
+        if self.cut is None or minute > self.cut:
+            self.cut = minute
+        if self.latest is None or date > self.latest:
+            self.latest = date
+
+    def packed(self) -> str:
+        """Return what is held, no more than the bounds allow."""
+        self._trim()
+        return b64encode(b"".join(self._entries)).decode() if self._entries else ""
+
+    def known_rows(self, floor: str | None) -> KnownRows:
+        """Return what the next read may take for known: everything before `known_from`, and these ids from then on.
+
+        `floor`: this read began there, so earlier rows are not among those held, but known all the same.
+        """
+        if self.latest is None:
+            return KnownRows(floor, "")
+        self._trim()
+        start = max(text_of(local_date(self.latest) - OVERLAP), floor or "")
+        if self.cut is not None:
+            start = max(start, text_of(local_date(self.cut) + timedelta(minutes=1)))
+        first = (_number(start) or 0).to_bytes(_MINUTE_BYTES)
+        return KnownRows(start, pack(entry[_MINUTE_BYTES:] for entry in self._entries if entry >= first))
+
+    def _trim(self) -> None:
+        if self.latest is None:
+            return
+        first = max(0, (_number(text_of(local_date(self.latest) - OVERLAP)) or 0)).to_bytes(_MINUTE_BYTES)
+        self._entries = sorted({entry for entry in self._entries if entry >= first})
+        if len(self._entries) <= MAX_REMEMBERED:
+            return
+        dropped = self._entries[: -MAX_REMEMBERED or None]
+        self._entries = self._entries[-MAX_REMEMBERED:]
+        self.skip(text_of(_EPOCH + timedelta(minutes=int.from_bytes(dropped[-1][:_MINUTE_BYTES]))))
+
+
+def local_date(date: str) -> datetime:
+    """Return a local date without a zone. Raises ValueError."""
+    return datetime.fromisoformat(date)
+
+
+def text_of(date: datetime) -> str:
+    """Return a local date as Campaign Monitor takes it in a request, and as rows compare with it."""
+    return f"{date:%Y-%m-%d %H:%M}"
+
+
+def minute_before(date: str) -> str:
+    """Return the minute before: it is not known whether `date` in a request includes its own rows."""
+    return text_of(local_date(date[:16]) - timedelta(minutes=1))
+
+
+def _number(date: str) -> int | None:
+    try:
+        minutes = (datetime.fromisoformat(date[:16]) - _EPOCH) // timedelta(minutes=1)
+    except ValueError:
+        return None
+    return minutes if 0 <= minutes < 1 << 32 else None
+
 
 MIN_PAGES_PER_CHAIN = 8
 """A shorter part is not worth the page that its border costs."""

@@ -25,8 +25,7 @@ from connectors.importer.progress import ProgressView
 from connectors.importer.readers import reader_for
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import expand
-from connectors.importer.tasks.page import process_page
-from connectors.importer.tasks.result import TaskResult, progress_of
+from connectors.importer.tasks.page import TaskResult, process_page, progress_of
 from connectors.importer.translate import RowTranslator
 from schemas.control import ImportJob
 from schemas.envelope import rfc3339

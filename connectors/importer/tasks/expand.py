@@ -10,7 +10,7 @@ from connectors.importer.progress import ProgressTable
 from connectors.importer.readers import reader_for
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import plan, sources
-from connectors.importer.tasks.result import TaskResult, progress_of
+from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
 from schemas.import_task import ImportTask, Mark, Source, Tally
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connectors.campaign_monitor.client.entities import Webhook
 from connectors.campaign_monitor.client.list_endpoints import WEBHOOK_EVENTS
-from connectors.webhook.verify import ROOT
+from connectors.webhook.body import ROOT
 from schemas.control import ExportJob, ImportJob, WebhookRegistration
 
 FAILED_FOR = timedelta(days=8)

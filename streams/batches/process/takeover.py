@@ -14,8 +14,7 @@ from streams.batches.core.errors import WrongPosition, WrongTopic
 from streams.batches.core.metrics import Metrics
 from streams.batches.core.settings import BatchSettings
 from streams.batches.process.topics import TopicFacts, admin_client, check_sources, describe, ensure_changelogs
-from streams.batches.table.cache import RowCache
-from streams.batches.table.partition_table import PartitionTable
+from streams.batches.table.partition_table import PartitionTable, RowCache
 from streams.batches.table.recovery import Restoration, restore
 from streams.batches.table.rocksdb import StoreOptions, remove_store
 from streams.batches.table.store import PartitionStore

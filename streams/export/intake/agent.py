@@ -21,7 +21,7 @@ from streams.batches import Batch, BatchTable, Output, Record, partition_of
 from streams.batches import Row as TableRow
 from streams.export.intake.decode import UnreadableEvent, decode
 from streams.export.lists.shared_state import SharedState
-from streams.export.recovery.receipts import PendingReceipt
+from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.membership import MembershipEvent, RowTooLargeError, fold, immediate_receipts
 from streams.export.rules.row import MembershipRow, encode, reset_positions
 from streams.export.rules.row import decode as decode_row

@@ -22,7 +22,7 @@ from schemas.membership_command import (
 from streams.batches import Batch, Output
 from streams.batches import Row as TableRow
 from streams.export.intake.agent import IntakeContext
-from streams.export.recovery.receipts import PendingReceipt
+from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.row import MembershipRow, decode
 from streams.export.rules.settlement import Drift, Receipt, mark_for_resend, pending_answers, record_activity
 from streams.export.rules.transfers import begin_transfer, erase, receive_transfer

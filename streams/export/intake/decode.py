@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from schemas.audience_membership import AudienceChange, AudienceSnapshot
 from schemas.dead_letter import Stage
 from schemas.identity import MAX_KEY_BYTES, normalise_email
-from streams.export.intake import cloudevents, lytics
+from streams.export.intake import formats
 from streams.export.rules.membership import MembershipEvent, RankedChange
 from streams.export.rules.row import ENTER, EXIT, EpochMillis
 
@@ -48,7 +48,7 @@ def decode(
         return UnreadableEvent(f"a JSON object is required, not {type(body).__name__}", Stage.DECODE)
     try:
         messages = _unwrapped(body, headers)
-    except cloudevents.EnvelopeError as fault:
+    except formats.EnvelopeError as fault:
         return UnreadableEvent(str(fault), Stage.SCHEMA)
     if not messages:
         return UnreadableEvent("data.segment_events: at least one is required", Stage.SCHEMA)
@@ -89,12 +89,12 @@ _COMMON = frozenset({"schema_version", "event_id", "email", "change", "audience"
 
 
 def _unwrapped(body: dict[str, Any], headers: Sequence[tuple[str, bytes]]) -> list[dict[str, Any]]:
-    if (attributes := cloudevents.binary_headers(headers)) is not None:
-        body = cloudevents.with_binary_headers(body, attributes)
-    elif cloudevents.is_structured(body):
-        body = cloudevents.data_of(body)
-    if lytics.is_trigger(body):
-        return lytics.to_changes(body)
+    if (attributes := formats.binary_headers(headers)) is not None:
+        body = formats.with_binary_headers(body, attributes)
+    elif formats.is_structured(body):
+        body = formats.data_of(body)
+    if formats.is_trigger(body):
+        return formats.to_changes(body)
     return [body]
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from streams.batches import BatchError, Revoked
-from streams.export.recovery.receipts import ReceiptContext
-from streams.export.recovery.takeover import ScanMark, read_checkpoint, write_checkpoint
+from streams.export.recovery.takeover import ReceiptContext, ScanMark, read_checkpoint, write_checkpoint
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import SendQueue
 from streams.export.state import ExportState, OpenList, OwnedPartition

@@ -14,8 +14,7 @@ from schemas.audience_delivery import Outcome, Refusal
 from schemas.membership_command import ReceiveTransfer, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
-from streams.export.recovery.receipts import PendingReceipt, output
-from streams.export.recovery.takeover import apply, ids_of, keys_of, unfolded
+from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
 from streams.export.rules.routing import RequestKind, route_of

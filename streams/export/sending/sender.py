@@ -24,7 +24,6 @@ from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 from streams.batches import BatchError
 from streams.export.lists.fields import FieldTypeError, ListFields, audience_fields, needs_of
-from streams.export.lists.guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import BlockedReports
 from streams.export.recovery.read_back import RefusedRecords
@@ -34,7 +33,7 @@ from streams.export.rules.routing import RequestRoute
 from streams.export.rules.row import EpochMillis
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
 from streams.export.sending.partition_rows import PartitionRows
-from streams.export.sending.plan import FinalOutcome, PlannedWrite, group_by_route
+from streams.export.sending.plan import FinalOutcome, PlannedWrite, RemovalGuard, group_by_route
 from streams.export.sending.queue import QueuedBatch, QueuedPerson
 from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
 from streams.export.sending.writer import ListWriter, WriteResult

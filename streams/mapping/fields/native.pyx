@@ -20,7 +20,7 @@ import orjson
 
 from streams.mapping.dates import rfc3339
 from streams.mapping.fields.layout import FoldMode
-from streams.mapping.fields.stored import FieldsError, check_stored
+from streams.mapping.fields.layout import FieldsError, check_stored
 from streams.mapping.kinds import FieldKind
 
 include "native_parts.pxi"

@@ -17,8 +17,7 @@ import orjson
 
 from schemas.identity import domain_of
 from streams.mapping.dates import EpochMillis, rfc3339
-from streams.mapping.fields.layout import FoldMode, Layout, ProfileField
-from streams.mapping.fields.stored import Hidden, Public, check_stored
+from streams.mapping.fields.layout import FoldMode, Hidden, Layout, ProfileField, Public, check_stored
 from streams.mapping.kinds import INT_MAX, INT_MIN, FieldKind
 
 Arrival = int

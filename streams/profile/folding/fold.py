@@ -15,10 +15,20 @@ from streams.batches import Output
 from streams.mapping.catalog import Catalog
 from streams.mapping.compile.compiler import FoldMessage
 from streams.mapping.dates import EpochMillis, rfc3339
-from streams.profile.folding.counted_ids import DEFAULT_CAP, ENTRY_BYTES, entry, fingerprint, prints_of, remember, seen
 from streams.profile.folding.events import ProfileEvent, Reader
 from streams.profile.folding.moves import Move, move_output
-from streams.profile.folding.row import AddressHistory, Profile, ProfileCodec
+from streams.profile.folding.row import (
+    DEFAULT_CAP,
+    ENTRY_BYTES,
+    AddressHistory,
+    Profile,
+    ProfileCodec,
+    entry,
+    fingerprint,
+    prints_of,
+    remember,
+    seen,
+)
 
 MINUTE_MS = 60_000
 

@@ -22,8 +22,7 @@ import orjson
 from schemas.identity import key_of
 from streams.batches import Output
 from streams.mapping.dates import EpochMillis
-from streams.profile.folding.counted_ids import ENTRY_BYTES
-from streams.profile.folding.row import Profile
+from streams.profile.folding.row import ENTRY_BYTES, Profile
 
 MoveKind = Literal["leave", "seal", "arrive", "follow", "erase"]
 

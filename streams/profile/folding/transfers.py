@@ -9,7 +9,6 @@ from schemas.identity import digest_of
 from streams.batches import Output, StoredRecord
 from streams.mapping.dates import EpochMillis, rfc3339
 from streams.mapping.fields.reference import merge_stored
-from streams.profile.folding.counted_ids import both, entry, fingerprint, remember, seen
 from streams.profile.folding.fold import MINUTE_MS, STREAM_RANK, BatchEffects, ProfileFold
 from streams.profile.folding.moves import (
     ForeignMappingError,
@@ -18,7 +17,16 @@ from streams.profile.folding.moves import (
     profile_from_json,
     profile_to_json,
 )
-from streams.profile.folding.row import AddressHistory, OutgoingTransfer, Profile
+from streams.profile.folding.row import (
+    AddressHistory,
+    OutgoingTransfer,
+    Profile,
+    both,
+    entry,
+    fingerprint,
+    remember,
+    seen,
+)
 
 _MAX_MOVES = 32
 """Changes of address that a profile remembers."""

@@ -9,8 +9,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
-from connectors.campaign_monitor.credentials import ApiKey
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -11,10 +11,9 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.requests import SubscriberWrite
-from connectors.campaign_monitor.credentials import ApiKey
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings
 from connectors.campaign_monitor.errors.exceptions import NotSent, OutcomeUnknown
 from connectors.campaign_monitor.errors.verdicts import Transient
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 WRITE = SubscriberWrite("a+b@x.example")
 

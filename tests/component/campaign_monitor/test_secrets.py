@@ -17,10 +17,9 @@ from connectors.campaign_monitor import oauth
 from connectors.campaign_monitor.account import Account
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.transport import Transport
-from connectors.campaign_monitor.credentials import ApiKey, Credential, OAuth, Tokens
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings, Credential, OAuth, Tokens
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Limiter
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 CANARIES = ("canary+key/1==", "Y2FuYXJ5", "canary-access", "canary-refresh", "canary-hook", "canary-client-key")
 

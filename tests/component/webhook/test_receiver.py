@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.kafka.producer import PublishError
 from connectors.webhook import server
+from connectors.webhook.body import path_of
 from connectors.webhook.server import Receiver
 from connectors.webhook.settings import WebhookSettings
 from connectors.webhook.translate import HookedList
-from connectors.webhook.verify import path_of
 from schemas.topics import TopicNames
 from tests.deadline import eventually
 

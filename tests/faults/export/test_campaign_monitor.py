@@ -9,9 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.transport import Transport
-from connectors.campaign_monitor.credentials import Credential, OAuth, Tokens
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential, OAuth, Tokens
 from connectors.campaign_monitor.oauth import refresh
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.devkit.simulator.protocol.oauth import grant
 from tests.unit.export.export_world import World
 

@@ -15,7 +15,7 @@ import orjson
 import uvloop
 
 from connectors import logs
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
 from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.devkit.simulator.server import Simulator

@@ -19,9 +19,9 @@ from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
+from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker
-from streams.settings import StreamsSettings
 from tests.deadline import eventually
 from tests.faults.importer.processes import ConnectorProcesses, ReceiverProcess
 from tests.faults.importer.test_kills import KILLS, SEED, settings

@@ -6,8 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
-from connectors.campaign_monitor.credentials import ApiKey
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 
 ZONE = "(GMT+10:00) Canberra, Melbourne, Sydney"

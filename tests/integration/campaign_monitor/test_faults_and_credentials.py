@@ -15,7 +15,8 @@ from connectors.campaign_monitor.account import Account
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.requests import SubscriberWrite
 from connectors.campaign_monitor.client.transport import Transport
-from connectors.campaign_monitor.credentials import ApiKey, OAuth, Tokens
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings, OAuth, Tokens
+from connectors.campaign_monitor.errors.backoff import call_with_retries
 from connectors.campaign_monitor.errors.exceptions import (
     AccessDenied,
     CampaignMonitorError,
@@ -27,10 +28,8 @@ from connectors.campaign_monitor.errors.exceptions import (
     ResourceMissing,
     Unavailable,
 )
-from connectors.campaign_monitor.errors.retry import call_with_retries
 from connectors.campaign_monitor.errors.verdicts import Transient
 from connectors.campaign_monitor.limits.limiter import Limiter
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 
 WRITE = SubscriberWrite("mara@example.net", "Mara")

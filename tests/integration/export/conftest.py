@@ -12,8 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.credentials import ApiKey, Credential
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings, Credential
 from connectors.control.jobs import Jobs
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
@@ -22,7 +21,7 @@ from schemas.control import ExportJob
 from schemas.topics import TOPICS
 from streams.export.settings import ExportSettings
 from streams.export.worker import ExportWorker
-from streams.settings import StreamsSettings
+from streams.process import StreamsSettings
 
 PARTITIONS = 2
 

@@ -11,13 +11,12 @@ import orjson
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
-from connectors.campaign_monitor.credentials import ApiKey
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
-from connectors.control.import_requests import request_run
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings
+from connectors.control.jobs import request_run
 from connectors.devkit.simulator.campaigns.report_pages import JOURNEY_KINDS, KINDS
 from connectors.devkit.simulator.data.zones import local_text
 from connectors.devkit.simulator.server import Simulator
-from connectors.importer.connector import ImportConnector
+from connectors.importer.run import ImportConnector
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer

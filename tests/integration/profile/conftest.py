@@ -15,10 +15,10 @@ import pytest
 
 from connectors.kafka.settings import KafkaSettings
 from streams.mapping.catalog import DEFAULT_DIRECTORY
+from streams.process import StreamsSettings
 from streams.profile.rebuild import Rebuild
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker
-from streams.settings import StreamsSettings
 from tests import kafka_io
 
 PARTITIONS = 4

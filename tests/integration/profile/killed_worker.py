@@ -9,10 +9,10 @@ from pathlib import Path
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import Batch
 from streams.batches.core import killpoints
+from streams.process import StreamsSettings
 from streams.profile.folding.fold import StreamFold
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker, run_until_stopped
-from streams.settings import StreamsSettings
 from tests.faults.batches.worker import Marks
 
 

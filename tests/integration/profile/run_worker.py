@@ -4,9 +4,9 @@ import asyncio
 import signal
 
 from connectors.kafka.settings import KafkaSettings
+from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker, run_until_stopped
-from streams.settings import StreamsSettings
 
 
 async def main() -> None:

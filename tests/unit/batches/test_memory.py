@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.batches.process.memory import EMERGENCY, WINDOW, Collector
+from streams.batches.process.run import EMERGENCY, WINDOW, Collector
 
 PROGRAM = """
 import ctypes, os, threading

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from streams.batches import Row
-from streams.batches.table.cache import SAMPLE, WINDOW, RowCache
 from streams.batches.table.folding import EncodedRow
-from streams.batches.table.partition_table import STEP, PartitionTable
+from streams.batches.table.partition_table import SAMPLE, STEP, WINDOW, PartitionTable, RowCache
 from streams.batches.table.rows import JsonCodec
 from streams.batches.table.store import Checkpoint, StoredRow
 

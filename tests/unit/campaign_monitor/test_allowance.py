@@ -9,8 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor.errors.backoff import backoff
-from connectors.campaign_monitor.limits.allowance import NO_SIGNAL, Allowance, RateLimitSignal, read_signal
-from connectors.campaign_monitor.limits.pace import NO_PACE, Pace
+from connectors.campaign_monitor.limits.allowance import (
+    NO_PACE,
+    NO_SIGNAL,
+    Allowance,
+    Pace,
+    RateLimitSignal,
+    read_signal,
+)
 
 THROTTLED = RateLimitSignal(throttled=True)
 ANNOUNCED = {"X-RateLimit-Limit": "60", "X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "9"}

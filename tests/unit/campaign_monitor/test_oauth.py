@@ -7,9 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.transport import Answer
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.errors.exceptions import ApiError, MalformedAnswer, OAuthRefused, Unavailable
 from connectors.campaign_monitor.oauth import authorize_url, read_tokens
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
 
 
 def answer(status: int, body: object) -> Answer:

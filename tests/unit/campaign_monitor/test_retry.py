@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.campaign_monitor.errors.backoff import retry_after
+from connectors.campaign_monitor.errors.backoff import MALFORMED_ATTEMPTS, call_with_retries, retry_after
 from connectors.campaign_monitor.errors.exceptions import ApiError, CampaignMonitorError, MalformedAnswer, error_of
-from connectors.campaign_monitor.errors.retry import MALFORMED_ATTEMPTS, call_with_retries
 from connectors.campaign_monitor.errors.verdicts import (
     Accepted,
     Forbidden,

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 
 
 def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

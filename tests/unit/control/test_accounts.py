@@ -3,8 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.credentials import ApiKey, OAuth, Tokens
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings, OAuth, Tokens
 from connectors.control.accounts import Credentials
 
 

@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.control import table
-from connectors.control.import_requests import home_partition, request_missed_changes, task_key
-from connectors.control.jobs import Jobs, UnknownJobError
+from connectors.control.jobs import Jobs, UnknownJobError, home_partition, request_missed_changes, task_key
 from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob, WebhookRegistration

@@ -10,15 +10,14 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.credentials import ApiKey, Credential
-from connectors.campaign_monitor.settings import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings, Credential
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from schemas.control import ExportJob
 from schemas.topics import TopicNames
 from streams.batches import Output
 from streams.export.intake.agent import AudienceAgent, IntakeContext
 from streams.export.intake.commands import RowChanges
-from streams.export.lists.accounts import ExportAccounts
+from streams.export.lists.senders import ExportAccounts
 from streams.export.lists.shared_state import BlockedReports, SharedState
 from streams.export.recovery.read_back import RefusedRecords
 from streams.export.runner import ExportRunner

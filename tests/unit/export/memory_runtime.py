@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 from streams.batches import DeadLetter, Output, Revoked, TopicIncarnation, partition_of
 from streams.batches import Row as TableRow
 from streams.batches.core.batch import Batch, StoredRecord
-from streams.export.recovery.takeover import StoredReceipt
 from streams.export.rules.row import MembershipRow
-from streams.export.table import RowCodec, index
+from streams.export.table import RowCodec, StoredReceipt, index
 
 R = TypeVar("R")
 

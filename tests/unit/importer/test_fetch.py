@@ -9,7 +9,7 @@ from connectors.campaign_monitor.client.entities import Page
 from connectors.importer import fetch
 from connectors.importer.fetch import PREFETCHED_PER_SLOT, Fetcher
 from connectors.importer.readers import reader_for
-from connectors.importer.tasks.result import TaskResult, progress_of
+from connectors.importer.tasks.page import TaskResult, progress_of
 from connectors.importer.translate import ImportedRecord
 from schemas.import_task import Cursor, ImportTask, Source
 

@@ -20,9 +20,9 @@ from streams.batches.process import faust_app, topics
 from streams.batches.table import recovery
 from streams.export import worker as export_worker
 from streams.export.settings import ExportSettings
+from streams.process import StreamsSettings
 from streams.profile import worker as profile_worker
 from streams.profile.settings import ProfileSettings
-from streams.settings import StreamsSettings
 
 ROOT = Path(__file__).parent.parent.parent.parent
 SECRET = "canary-pa55word"

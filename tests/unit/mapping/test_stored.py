@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streams.mapping.catalog import load_catalog, read_catalog
 from streams.mapping.dates import LAST
 from streams.mapping.fields import reference
-from streams.mapping.fields.stored import FieldsError, check_stored
+from streams.mapping.fields.layout import FieldsError, check_stored
 from streams.mapping.kinds import INT_MAX, INT_MIN
 from tests.unit.mapping.test_fields import LAYOUT, NUMBERS, STEPS, fields_of, parts
 from tests.unit.mapping.twins import KINDS, MODULES

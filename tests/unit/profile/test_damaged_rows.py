@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.identity import key_of
 from streams.batches.core.errors import DamagedRow
-from streams.batches.table.cache import RowCache
-from streams.batches.table.partition_table import PartitionTable
+from streams.batches.table.partition_table import PartitionTable, RowCache
 from streams.batches.table.rows import encode_blob, encode_hidden, topic_hash
 from streams.mapping.catalog import load_catalog
 from streams.profile.folding import row as under_test

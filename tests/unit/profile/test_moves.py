@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.identity import key_of
 from streams.mapping.catalog import read_catalog
-from streams.mapping.fields.stored import FieldsError
+from streams.mapping.fields.layout import FieldsError
 from streams.profile.folding.fold import ProfileTopics
 from streams.profile.folding.moves import ForeignMappingError, Move, move_output, read_move
 from tests.unit.profile.in_memory_owners import InMemoryOwners, activity

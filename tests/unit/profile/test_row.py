@@ -6,17 +6,21 @@ from hypothesis import strategies as st
 
 from streams.mapping.catalog import read_catalog
 from streams.mapping.fields.reference import Fields, Shape
-from streams.profile.folding.counted_ids import (
+from streams.profile.folding.row import (
     ENTRY_BYTES,
     KEPT_ANYWAY,
     WINDOW_MINUTES,
+    AddressHistory,
+    OutgoingTransfer,
+    Profile,
+    ProfileCodec,
+    WrongMappingError,
     both,
     entry,
     fingerprint,
     remember,
     seen,
 )
-from streams.profile.folding.row import AddressHistory, OutgoingTransfer, Profile, ProfileCodec, WrongMappingError
 
 VERSION = "0123456789abcdef"
 LAYOUT = read_catalog(

@@ -20,9 +20,9 @@ from streams.batches import Producer as BatchProducer
 from streams.dead_letters import DeadLetterPublisher, Letter, letter_of, original, output
 from streams.export.settings import ExportSettings
 from streams.export.worker import batch_settings as export_settings
+from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import batch_settings as profile_settings
-from streams.settings import StreamsSettings
 
 AT = "2026-01-02T03:04:05.000Z"
 MAX = 1_048_576

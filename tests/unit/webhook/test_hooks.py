@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.entities import Webhook
+from connectors.webhook.body import path_of
 from connectors.webhook.registration.hooks import (
     ActivateHook,
     CreateHook,
@@ -15,7 +16,6 @@ from connectors.webhook.registration.hooks import (
     hook_steps,
     wanted_lists,
 )
-from connectors.webhook.verify import path_of
 from schemas.control import ImportJob, WebhookRegistration
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)

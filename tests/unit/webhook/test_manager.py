@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.client.entities import ClientDetails, ListRef, Webhook
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Misconfigured
+from connectors.webhook.body import path_of
 from connectors.webhook.registration.manager import HookManager
 from connectors.webhook.settings import WebhookSettings
-from connectors.webhook.verify import path_of
 from schemas.control import ImportJob, WebhookRegistration
 from schemas.import_task import ImportTask
 from schemas.topics import TopicNames

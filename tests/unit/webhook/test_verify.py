@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from connectors.webhook.verify import GenuinePost, RejectedPost, admit, path_of, token_of
+from connectors.webhook.body import GenuinePost, RejectedPost, admit, path_of, token_of
 
 SECRET = SecretStr("a-secret-of-the-deployment")
 OLD = SecretStr("the-secret-before-this-one")

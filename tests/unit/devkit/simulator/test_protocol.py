@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.devkit.simulator.protocol.errors import SimulatedApiError
-from connectors.devkit.simulator.protocol.faults import Fault, FaultPlan
-from connectors.devkit.simulator.protocol.limits import SimulatedLimits
+from connectors.devkit.simulator.protocol.faults import Fault, FaultPlan, SimulatedLimits
 from connectors.devkit.simulator.protocol.paging import PageRequest, envelope, read_page
 from connectors.devkit.simulator.settings import SimulatorSettings
 
