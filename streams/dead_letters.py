@@ -1,16 +1,13 @@
-"""Dead letters: refused records kept beside their topic, read again, and replayed once the cause is repaired.
+"""Dead letters, read and replayed once the cause is repaired. `streams.batches` writes them.
 
-Kept: awaited before a batch settles, so that a record is settled only when it is either used or kept.
-Replayed: a replay is itself a consumer group. Its committed offsets are what was sent again, in the same transaction as
-the records, so that a replay that was interrupted or run twice sends nothing twice.
+A replay is itself a consumer group. Its committed offsets are what was sent again, in the same transaction as the
+records, so that a replay that was interrupted or run twice sends nothing twice.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-import structlog
 from confluent_kafka import Consumer
 
 from connectors.kafka.read_to_end import EndReader, MissingTopicError, ReadError, pages, reader_config
@@ -18,57 +15,10 @@ from connectors.kafka.records import ConsumedRecord, OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionalPublisher
 from schemas import dead_letter
-from schemas.envelope import rfc3339
-from streams.batches import DeadLetter, Output
-
-log = structlog.get_logger(__name__)
 
 PAGE = 500
 """Records in one transaction."""
 READ_SECONDS = 30.0
-
-Publish = Callable[[Sequence[Output]], Awaitable[Any]]
-"""Publishes and returns when the brokers have all of it; raises when they have not."""
-
-
-class DeadLetterPublisher:
-    """Publishes refused records to the dead-letter topic of their input."""
-
-    def __init__(
-        self, publish: Publish, kafka: KafkaSettings, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
-        self._publish = publish
-        self._kafka = kafka
-        self._clock = clock
-
-    async def keep(self, letters: Sequence[DeadLetter]) -> None:
-        """Return when the brokers have all letters. Raises what `publish` raises: then nothing may settle."""
-        if not letters:
-            return
-        at = rfc3339(self._clock())
-        await self._publish([output(letter, at, self._kafka.dead_letter_bytes(letter.topic)) for letter in letters])
-        first = letters[0]
-        # One line a batch, without the reason: it may quote a person's data.
-        log.warning(
-            "dead letters", topic=first.topic, partition=first.partition, offset=first.record.offset, count=len(letters)
-        )
-
-
-def output(letter: DeadLetter, at: str, max_bytes: int) -> Output:
-    """Return the record that keeps a refused one, for the dead-letter topic of its input (pure)."""
-    record = letter.record
-    kept = dead_letter.letter(
-        record.key,
-        record.value,
-        record.headers or (),
-        reason=letter.reason,
-        stage=dead_letter.stage_of(letter.stage),
-        origin=dead_letter.Origin(letter.topic, letter.partition, record.offset),
-        at=at,
-        max_bytes=max_bytes,
-    )
-    return Output(letter.topic + dead_letter.SUFFIX, *kept)
-
 
 LEFT_OUT = frozenset({dead_letter.LEFT_OUT_BYTES, dead_letter.LEFT_OUT_KEY_BYTES, dead_letter.LEFT_OUT_HEADERS})
 """Headers of letters that are not whole."""
@@ -136,7 +86,7 @@ def replay_group(settings: KafkaSettings, topic: str) -> str:
 
 
 def read_letters(settings: KafkaSettings, topic: str, *, waiting_only: bool = False) -> Iterator[Letter]:
-    """Yield the dead letters of an input topic as they stand now, oldest first within each partition. Blocks.
+    """Yield the dead letters of an input topic as they are now, oldest first within each partition. Blocks.
 
     With `waiting_only` those that were replayed already are left out.
 

@@ -7,10 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from schemas.topics import TOPICS, TopicNames
-
-DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
-"""`max.message.bytes` of a topic for which nobody set it."""
+from schemas.topics import TopicNames
 
 DEAD_LETTER_ROOM = 65_536
 """A dead letter is its record plus our headers: without room for them the largest records could not be put aside."""
@@ -115,17 +112,6 @@ class KafkaSettings(BaseSettings):
     def names(self) -> TopicNames:
         """Return the topics' names in use. Raises ValueError when KAFKA_TOPICS names an unknown topic."""
         return TopicNames(self.topic_prefix, self.topics)
-
-    def dead_letter_bytes(self, input_topic: str) -> int:
-        """Return the largest dead letter that our producers send and the dead-letter topic of an input takes.
-
-        Topics of the table have room for a largest record with our headers; that is checked before a process starts.
-        Those of added streams are made by others, and are only trusted to be as Kafka makes them.
-        """
-        names = self.names()
-        if any(topic.dead_letters and names[topic.role] == input_topic for topic in TOPICS.values()):
-            return self.max_message_bytes + DEAD_LETTER_ROOM
-        return min(self.max_message_bytes, DEFAULT_MAX_MESSAGE_BYTES)
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return the context for clients that take one (aiokafka, Faust), None when the protocol is not encrypted."""

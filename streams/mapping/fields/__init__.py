@@ -4,7 +4,7 @@ Both keep the rules that `reference` states, and write the same bytes: workers o
 """
 
 try:
-    from streams.mapping.fields.reference import Fields, Shape
+    from streams.mapping.fields.native import Fields, Shape
 
     COMPILED = True
 except ImportError:

@@ -15,8 +15,9 @@ from typing import Any
 
 import orjson
 
+from schemas.envelope import EpochMillis
 from schemas.identity import domain_of
-from streams.mapping.dates import EpochMillis, rfc3339
+from streams.mapping.dates import rfc3339
 from streams.mapping.fields.layout import FoldMode, Hidden, Layout, ProfileField, Public, check_stored
 from streams.mapping.kinds import INT_MAX, INT_MIN, FieldKind
 

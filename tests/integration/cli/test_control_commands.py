@@ -258,7 +258,7 @@ def test_dead_letters_are_listed_and_replayed(run: Run, settings: KafkaSettings)
             stage=dead_letter.Stage.SCHEMA,
             origin=origin,
             at="2026-01-02T00:00:00.000Z",
-            max_bytes=settings.dead_letter_bytes(topic),
+            max_bytes=settings.max_produced_bytes,
         )
         for record in ((b"k", b"v"), (b"k2", b"\xff"))
     ]

@@ -9,8 +9,8 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import FencedError
-from streams.batches import DeadLetter, Output, StoredRecord
-from streams.dead_letters import DeadLetterPublisher, ReplayError, read_letters, replay, replay_group
+from schemas import dead_letter
+from streams.dead_letters import ReplayError, read_letters, replay, replay_group
 from tests.kafka_io import create_topic, read_all
 
 
@@ -27,15 +27,20 @@ def topic(bootstrap_servers: str, namespace: str) -> str:
 
 async def keep(settings: KafkaSettings, topic: str, numbers: range) -> None:
     async with AsyncProducer(settings, "test") as producer:
-
-        async def publish(outputs: list[Output]) -> None:
-            await producer.publish_many(OutgoingRecord(*output) for output in outputs)
-
         letters = [
-            DeadLetter(topic, 0, StoredRecord(n, b"k%d" % n, b"v%d" % n, 0, [("h", b"1")]), "schema", "at: missing")
+            dead_letter.letter(
+                b"k%d" % n,
+                b"v%d" % n,
+                [("h", b"1")],
+                reason="at: missing",
+                stage=dead_letter.Stage.SCHEMA,
+                origin=dead_letter.Origin(topic, 0, n),
+                at="2026-01-02T00:00:00.000Z",
+                max_bytes=settings.max_produced_bytes,
+            )
             for n in numbers
         ]
-        await DeadLetterPublisher(publish, settings).keep(letters)
+        await producer.publish_many(OutgoingRecord(topic + ".dlq", *letter) for letter in letters)
 
 
 def keys_of(bootstrap_servers: str, topic: str, at_least: int) -> list[bytes]:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter
 from streams.batches import (
     Batch,
@@ -121,7 +122,11 @@ async def test_a_topic_that_cannot_be_asked_is_taken_for_one_with_kafka_s_defaul
 @pytest.fixture
 def settings(tmp_path: Path) -> BatchSettings:
     return BatchSettings(
-        app_id="a", bootstrap_servers="localhost:1", data_dir=tmp_path, partitions=1, max_record_bytes=900_000
+        app_id="a",
+        kafka=KafkaSettings(_env_file=None, bootstrap_servers="localhost:1"),
+        data_dir=tmp_path,
+        partitions=1,
+        max_record_bytes=900_000,
     )
 
 
@@ -133,7 +138,7 @@ async def test_librdkafka_takes_the_largest_letter(
 
     configs: list[dict[str, Any]] = []
     make = confluent_kafka.Producer
-    monkeypatch.setattr(confluent_kafka, "Producer", lambda config: configs.append(config) or make(config))
+    monkeypatch.setattr("connectors.kafka.producer.Producer", lambda config: configs.append(config) or make(config))
     settings = settings.model_copy(update={"producer_options": options})
     await Producer(settings).close(0)
     assert int(configs[0]["message.max.bytes"]) == settings.max_message_bytes

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.mapping.catalog import read_catalog
-from streams.mapping.fields.reference import Fields, Shape
+from streams.mapping.fields import Fields, Shape
 from streams.profile.folding.row import (
     ENTRY_BYTES,
     KEPT_ANYWAY,

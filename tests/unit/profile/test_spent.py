@@ -11,7 +11,7 @@ import pytest
 from schemas.identity import key_of
 from streams.batches import Batch, Metrics, Row, StoredRecord, TopicIncarnation, encode_row
 from streams.batches.table.rows import decode_hidden
-from streams.mapping.fields.reference import Fields
+from streams.mapping.fields import Fields
 from streams.profile.agent import ProfileAgent
 from streams.profile.folding.events import ORIGIN_HEADER
 from streams.profile.folding.fold import ProfileFold, ProfileTopics

@@ -1,8 +1,6 @@
 """A refused record is kept as it came, with its reason in headers, and is never larger than the brokers take."""
 
 import hashlib
-from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import pytest
 from confluent_kafka import KafkaException, Producer
@@ -17,7 +15,8 @@ from schemas import dead_letter
 from schemas.dead_letter import MIN_BYTES, DeadLetterRecord, Origin, Stage, stage_of, wire_bytes
 from streams.batches import DeadLetter, Output, StoredRecord
 from streams.batches import Producer as BatchProducer
-from streams.dead_letters import DeadLetterPublisher, Letter, letter_of, original, output
+from streams.batches.process.dead_letters import output_of
+from streams.dead_letters import Letter, letter_of, original
 from streams.export.settings import ExportSettings
 from streams.export.worker import batch_settings as export_settings
 from streams.process import StreamsSettings
@@ -67,7 +66,7 @@ def header(record: DeadLetterRecord, name: str) -> bytes | None:
 
 
 def test_headers_hold_the_reason_and_the_position() -> None:
-    kept = output(refused(), AT, MAX)
+    kept = output_of(refused(), "in.dlq", AT, MAX)
     assert kept.topic == "in.dlq"
     assert read_back(kept)[1:] == ("no e-mail", "identity", "in", 3, 42, AT, None, True)
 
@@ -144,8 +143,8 @@ def test_a_bound_without_room_for_our_headers_is_refused() -> None:
 
 
 def test_the_largest_input_record_fits_whatever_its_reason() -> None:
-    bound = KAFKA.dead_letter_bytes("cm_user")
-    kept = output(refused(b"x" * 1_048_000, reason="ü" * 100_000), AT, bound)
+    bound = KAFKA.max_produced_bytes
+    kept = output_of(refused(b"x" * 1_048_000, reason="ü" * 100_000), "in.dlq", AT, bound)
     assert kept.value is not None
     assert sum(len(n) + len(v or b"") for n, v in kept.headers) < 2_000
     assert read_back(letter(value=b"x" * KAFKA.max_message_bytes, max_bytes=bound)).whole
@@ -155,14 +154,8 @@ def test_the_bound_is_what_the_dead_letter_topics_take() -> None:
     shape = TopicShape(12, 3, 2, KAFKA.max_message_bytes)
     takes = {topic.name: int(topic.config["max.message.bytes"]) for topic in plan(KAFKA.names(), shape, 3)}
     for role in ("audience-membership", "cm_user", "cm_activity", "cm_profile_moves"):
-        assert KAFKA.dead_letter_bytes(role) <= takes[role + ".dlq"]
-    assert KAFKA.dead_letter_bytes("cm_user") == KAFKA.max_message_bytes + DEAD_LETTER_ROOM
-
-
-@pytest.mark.parametrize("max_message_bytes", [10_000, MAX, 8 * MAX])
-def test_a_topic_that_others_made_is_trusted_with_kafkas_default_only(max_message_bytes: int) -> None:
-    kafka = KAFKA.model_copy(update={"max_message_bytes": max_message_bytes})
-    assert kafka.dead_letter_bytes("shop_orders") <= min(max_message_bytes, 1_048_588)
+        assert KAFKA.max_produced_bytes <= takes[role + ".dlq"]
+    assert KAFKA.max_produced_bytes == KAFKA.max_message_bytes + DEAD_LETTER_ROOM
 
 
 def largest_refused(producer: Producer, record: DeadLetterRecord) -> bool:
@@ -177,7 +170,7 @@ def largest_refused(producer: Producer, record: DeadLetterRecord) -> bool:
 @pytest.mark.parametrize("headers", [(), [("h", b"x")] * 1_000], ids=["value", "headers"])
 def test_the_client_takes_every_letter_within_the_bound(headers) -> None:
     producer = Producer(producer_config(KAFKA, "test"))
-    bound = KAFKA.dead_letter_bytes("cm_user")
+    bound = KAFKA.max_produced_bytes
     room = bound - wire_bytes(*letter(b"", b"", headers, max_bytes=bound))
     assert not largest_refused(producer, letter(b"", b"x" * room, headers, max_bytes=bound))
     assert largest_refused(producer, DeadLetterRecord(None, b"x" * (bound + 1), ()))
@@ -193,7 +186,7 @@ async def test_the_workers_producers_take_every_letter_within_the_bound(worker: 
     else:
         batch = profile_settings(streams, KAFKA, ProfileSettings(_env_file=None))
     producer = BatchProducer(batch)
-    bound = KAFKA.dead_letter_bytes("cm_user")
+    bound = KAFKA.max_produced_bytes
     room = bound - wire_bytes(*letter(b"", b"", max_bytes=bound))
     for size in (room, room + 1, 1_052_000, 1_056_768, 20 * MAX):
         kept = letter(b"", b"x" * size, max_bytes=bound)
@@ -208,22 +201,4 @@ async def test_the_workers_producers_take_every_letter_within_the_bound(worker: 
 )
 def test_every_stage_is_one_of_the_contract(given_stage: str, stage: Stage) -> None:
     assert stage_of(given_stage) is stage
-    assert read_back(output(refused(stage=given_stage), AT, MAX)).stage == stage.value
-
-
-async def test_letters_are_published_together_and_a_failure_is_raised() -> None:
-    published: list[Output] = []
-
-    async def publish(outputs: Sequence[Output]) -> None:
-        published.extend(outputs)
-
-    async def fail(_outputs: Sequence[Output]) -> None:
-        raise ConnectionError("no broker")
-
-    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    await DeadLetterPublisher(publish, KAFKA, clock=lambda: at).keep([refused(), refused(stage="schema")])
-    assert [read_back(record).stage for record in published] == ["identity", "schema"]
-    assert {read_back(record).at for record in published} == {AT}
-    with pytest.raises(ConnectionError):
-        await DeadLetterPublisher(fail, KAFKA).keep([refused()])
-    await DeadLetterPublisher(fail, KAFKA).keep([])
+    assert read_back(output_of(refused(stage=given_stage), "in.dlq", AT, MAX)).stage == stage.value
