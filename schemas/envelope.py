@@ -10,6 +10,9 @@ from typing import Annotated, Any, Self
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
+EpochMillis = int
+"""Milliseconds since 1970-01-01T00:00:00Z: an instant inside of the programs and in stored rows."""
+
 
 def to_utc(instant: datetime) -> datetime:
     """Return the same instant in UTC; an instant without an offset is read as UTC."""

@@ -12,11 +12,9 @@ async def words(batch):
 
 app.run()
 
-This is the only door: nothing outside imports the rooms behind it. `core` holds values, errors and settings, `consume`
-is what replaces Faust's handling of offsets, `table` is the state, `process` puts them together.
+This is the public interface: nothing outside imports the packages below it. `core` holds values, errors and settings,
+`consume` is what replaces Faust's handling of offsets, `table` is the state, `process` puts them together.
 """
-
-from streams.batches.table.rows import RecentIds
 
 from .core.batch import Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
 from .core.errors import (
@@ -39,7 +37,7 @@ from .process.app import BatchApp, Health
 from .process.topics import Reset, reset
 from .table.changelog import STATE_HEADER
 from .table.folding import EncodedRow, encode_row
-from .table.rows import Codec, JsonCodec, Row, decode_blob, decode_hidden, encode_hidden, topic_hash
+from .table.rows import Codec, JsonCodec, RecentIds, Row, decode_blob, decode_hidden, encode_hidden, topic_hash
 from .table.table import BatchTable
 
 __all__ = [
@@ -69,7 +67,6 @@ __all__ = [
     "Row",
     "RowTooLarge",
     "Sample",
-    "Source",
     "StoredRecord",
     "TopicIncarnation",
     "TransientError",

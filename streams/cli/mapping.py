@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 import typer
 
+from schemas.envelope import EpochMillis
 from streams.mapping.catalog import load_catalog, read_catalog
 from streams.mapping.compile.evaluate import NO_VALUE, Dated, Explained, evaluator
 from streams.mapping.compile.evaluate import explain as explained
-from streams.mapping.dates import EpochMillis, read_instant
+from streams.mapping.dates import read_instant
 from streams.mapping.syntax.expressions import MappingError
 
 app = typer.Typer(no_args_is_help=True, help="Check, show and rebuild mappings.")

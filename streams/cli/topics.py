@@ -36,8 +36,8 @@ def lag(
     group: GroupOption = None,
     topic: TopicOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two looks, with --watch.")] = 2.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a look.")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between two reads, with --watch.")] = 2.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per read.")] = False,
 ) -> None:
     """Show consumer lag by group, topic and partition.
 

@@ -1,6 +1,6 @@
 """Runs the processes of one machine: starts them, restarts the ones that end, and stops all of them, in order.
 
-A `Machine` says which processes run here, and the settings by which each finds the others.
+A `Machine` lists the processes that run here, and the settings by which each finds the others.
 """
 
 import asyncio

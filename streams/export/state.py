@@ -27,7 +27,7 @@ class OwnedPartition:
     receipts: ReceiptLog = field(default_factory=ReceiptLog)
     checkpoint: PartitionCheckpoint = field(default_factory=PartitionCheckpoint)
     unanswered: dict[str, KeyRange] = field(default_factory=dict)
-    """By list: people to whom a crashed predecessor's scan may have sent something."""
+    """By list: the keys that the scan of a crashed previous owner may have sent."""
     frozen: set[bytes] = field(default_factory=set)
     """Keys of rows that wait to be transferred to another address."""
     scans: dict[str, asyncio.Task[None]] = field(default_factory=dict)

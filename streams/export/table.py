@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
+from schemas.envelope import EpochMillis
 from schemas.topics import TopicNames
 from streams.batches import Output
 from streams.batches import Row as TableRow
-from streams.export.rules.row import EpochMillis, MembershipRow, decode, encode
+from streams.export.rules.row import MembershipRow, decode, encode
 
 R = TypeVar("R")
 

@@ -7,8 +7,7 @@ taken by their count. A zone may be an offset, Z, UTC or GMT; other abbreviation
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
-EpochMillis = int
-"""Milliseconds since 1970-01-01T00:00:00Z."""
+from schemas.envelope import EpochMillis
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)

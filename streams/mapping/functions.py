@@ -13,9 +13,10 @@ from typing import Any
 
 from siphash24 import siphash24
 
+from schemas.envelope import EpochMillis
 from schemas.identity import domain_of, normalise_email
 from streams.mapping.conditions import first, has_value
-from streams.mapping.dates import EpochMillis, hour_of_day, hour_of_week, year_and_month
+from streams.mapping.dates import hour_of_day, hour_of_week, year_and_month
 from streams.mapping.kinds import to_int, to_number, to_text
 
 _REMEMBERED, _LONGEST_REMEMBERED = 1024, 512

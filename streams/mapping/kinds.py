@@ -6,7 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from streams.mapping.dates import EpochMillis, in_range, parse_date
+from schemas.envelope import EpochMillis
+from streams.mapping.dates import in_range, parse_date
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 _EXACT = 2**53

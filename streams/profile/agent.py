@@ -18,8 +18,18 @@ import structlog
 
 from schemas.dead_letter import Stage
 from schemas.identity import key_of
-from streams.batches import Batch, BatchTable, Metrics, Output, Record, Row, RowTooLarge, encode_row, partition_of
-from streams.batches.table.folding import EncodedRow
+from streams.batches import (
+    Batch,
+    BatchTable,
+    EncodedRow,
+    Metrics,
+    Output,
+    Record,
+    Row,
+    RowTooLarge,
+    encode_row,
+    partition_of,
+)
 from streams.profile.folding.events import ORIGIN_HEADER, ProfileEvent, UnusableRecord
 from streams.profile.folding.fold import BatchEffects, ProfileFold, StreamFold
 from streams.profile.folding.moves import Move, read_move

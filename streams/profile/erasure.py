@@ -13,8 +13,9 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import ErasureReceipt
+from schemas.envelope import EpochMillis
 from schemas.identity import digest_of
-from streams.mapping.dates import EpochMillis, read_instant
+from streams.mapping.dates import read_instant
 from streams.profile.folding.moves import Move, move_output
 
 log = structlog.get_logger(__name__)
@@ -86,6 +87,6 @@ async def erase(kafka: KafkaSettings, email: str, timeout_seconds: float) -> Era
             return await asyncio.wait_for(receipt, timeout_seconds)
         except TimeoutError:
             raise NoReceiptError(
-                f"No profile worker has answered within {timeout_seconds:g} s. The request {request_id} stands, and is "
-                "done as soon as one runs"
+                f"No profile worker has answered within {timeout_seconds:g} s. The request {request_id} is stored, and "
+                "is done as soon as one runs"
             ) from None

@@ -26,7 +26,7 @@ JAVA_NEEDED = 17
 
 POM = Path(__file__).with_name("pom.xml")
 
-ReportProgress = Callable[[str], None]
+PrintProgress = Callable[[str], None]
 """Called with one line of progress at a time, without a line end."""
 
 
@@ -86,7 +86,7 @@ def find_java() -> Path:
     return java
 
 
-def distribution(progress: ReportProgress = to_stderr) -> Distribution:
+def distribution(progress: PrintProgress = to_stderr) -> Distribution:
     """Return a complete distribution, fetching it first where that was never done.
 
     Safe for several processes at once: one fetches, the others wait for it.
@@ -123,7 +123,7 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(java: Path, jars: Path, progress: ReportProgress) -> None:
+def _fetch(java: Path, jars: Path, progress: PrintProgress) -> None:
     maven = shutil.which("mvn")
     if maven is None:
         raise BrokerUnavailableError(

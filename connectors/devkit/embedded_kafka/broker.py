@@ -26,7 +26,7 @@ import structlog
 from connectors.devkit.embedded_kafka.artifacts import (
     BrokerUnavailableError,
     Distribution,
-    ReportProgress,
+    PrintProgress,
     distribution,
     locked,
     to_stderr,
@@ -69,7 +69,7 @@ class EmbeddedKafka:
         *,
         properties: Mapping[str, str] | None = None,
         quick_jit: bool = False,
-        progress: ReportProgress = to_stderr,
+        progress: PrintProgress = to_stderr,
     ) -> None:
         self._temporary = None if data_dir else tempfile.TemporaryDirectory(prefix="cm-streams-kafka-")
         self._directory = Path(data_dir or (self._temporary.name if self._temporary else "")).absolute()

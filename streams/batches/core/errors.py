@@ -91,7 +91,7 @@ class OutputTooLarge(Exception):
 
 
 class DamagedRow(ValueError):
-    """A row of the store or the changelog is none that this table has written; the text says which, and why.
+    """A row of the store or the changelog was not written by this table; the message names it and the reason.
 
     Not a BatchError: the records that need the row are taken for a defect, and are dead-lettered with this sentence.
     """

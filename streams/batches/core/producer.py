@@ -70,7 +70,7 @@ class Producer(AsyncProducer):
     ) -> int:
         """Write rows to one partition; the last one's offset. Raises NotDelivered, or FatalError.
 
-        NotDelivered when they are not where `next_offset` says, because one was refused or somebody else wrote;
+        NotDelivered when they are not at `next_offset`, because one was refused or another producer wrote;
         write again, with `next_offset` None.
         """
         with _errors_of_the_runtime():

@@ -266,7 +266,8 @@ class BatchRuntime:
             try:
                 await asyncio.wait_for(waits, self.settings.revoke_grace_seconds)
             except TimeoutError:
-                log.warning("grace is over", in_work=[repr(worker.in_work) for worker in workers if worker.in_work])
+                in_work = [repr(worker.in_work) for worker in workers if worker.in_work]
+                log.warning("shutdown grace exceeded", in_work=in_work)
                 self.producer.drop_queued()
             for worker in workers:
                 await worker.end()

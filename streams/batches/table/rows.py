@@ -168,7 +168,7 @@ class RecentIds:
     def add(self, event_id: str | bytes, now_seconds: float) -> bool:
         """Remember an id; False when it is known already: the event must not count again.
 
-        `now_seconds` is the record's time, not the wall clock, so that a replay decides as the first run did.
+        `now_seconds` is the record's time, not the wall clock, so that a replay gives the same result as the first run.
         """
         number = id_number(event_id)
         if number in self._ids:

@@ -29,7 +29,7 @@ from streams.export.rules.transfers import begin_transfer, erase, receive_transf
 
 log = structlog.get_logger(__name__)
 
-ChangeRow = Callable[[MembershipRow], bool]
+ChangeMembership = Callable[[MembershipRow], bool]
 """Changes a row; False leaves it as it was."""
 
 RETRY_SECONDS = 0.05
@@ -41,7 +41,7 @@ class RowChange(NamedTuple):
 
     key: bytes
     offset: int
-    change: ChangeRow
+    change: ChangeMembership
 
 
 @dataclass(slots=True)
@@ -93,7 +93,9 @@ class RowChanges:
                 changes.append(RowChange(email.encode(), record.offset, self._compared(activity)))
         await self._apply(batch, changes, ChangeEffects())
 
-    def _change_of(self, partition: int, key: bytes, command: MembershipCommand, effects: ChangeEffects) -> ChangeRow:
+    def _change_of(
+        self, partition: int, key: bytes, command: MembershipCommand, effects: ChangeEffects
+    ) -> ChangeMembership:
         """Return what a command does to its row. Raises ValueError for a transferred row that cannot be read."""
         match command:
             case Erase():
@@ -119,7 +121,7 @@ class RowChanges:
             case Resend(list_id=list_id):
                 return lambda row: mark_for_resend(row, list_id)
 
-    def _erased(self, partition: int, key: bytes, command: Erase, effects: ChangeEffects) -> ChangeRow:
+    def _erased(self, partition: int, key: bytes, command: Erase, effects: ChangeEffects) -> ChangeMembership:
         """Forget a person, once no request includes them: its answer would be recorded in the row."""
 
         def change(row: MembershipRow) -> bool:
@@ -146,7 +148,7 @@ class RowChanges:
 
         return change
 
-    def _compared(self, activity: CmActivity) -> ChangeRow:
+    def _compared(self, activity: CmActivity) -> ChangeMembership:
         def change(row: MembershipRow) -> bool:
             listed = self._state.listed(activity.list_id or "")
             if listed is None:
@@ -156,7 +158,7 @@ class RowChanges:
             if drift is Drift.NONE:
                 return False
             if drift is Drift.CHANGED:
-                log.info("changed at the list", list_id=activity.list_id)
+                log.info("subscriber changed at the list", list_id=activity.list_id)
             return True
 
         return change

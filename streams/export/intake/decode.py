@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from schemas.audience_membership import AudienceChange, AudienceSnapshot
 from schemas.dead_letter import Stage
+from schemas.envelope import EpochMillis
 from schemas.identity import MAX_KEY_BYTES, normalise_email
 from streams.export.intake import formats
 from streams.export.rules.membership import MembershipEvent, RankedChange
-from streams.export.rules.row import ENTER, EXIT, EpochMillis
+from streams.export.rules.row import ENTER, EXIT
 
 # Clocks of servers differ by seconds; minutes mean that one is wrong.
 FUTURE_TOLERANCE_MS: EpochMillis = 300_000

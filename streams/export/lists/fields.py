@@ -93,7 +93,7 @@ class ListFields:
         self._clock = clock
         self._fields: dict[str, CustomField] = {}
         self._options: dict[str, frozenset[str]] = {}
-        self._known = set(shared.list_state(list_id).made)
+        self._known = set(shared.field_history(list_id).made)
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
 

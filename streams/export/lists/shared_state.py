@@ -21,9 +21,9 @@ import structlog
 from connectors.campaign_monitor.limits.allowance import RateLimitReport
 from connectors.campaign_monitor.limits.limiter import Limiter
 from schemas.control import ExportJob
+from schemas.envelope import EpochMillis
 from streams.batches import BatchError, Output
 from streams.export.rules.jobs import AudienceName, compile_exports
-from streams.export.rules.row import EpochMillis
 from streams.export.state import ExportState
 from streams.export.table import RecordPublisher
 
@@ -36,7 +36,7 @@ ReportBlocked = Callable[[str, str | None], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class ListState:
+class FieldHistory:
     """What is stored about a list: how often values were lost, and which fields are known to have existed."""
 
     epoch: int = 0
@@ -51,16 +51,16 @@ class SharedState:
         self._publisher = publisher
         self._state = state
         self._jobs: dict[str, ExportJob] = {}
-        self._lists: dict[str, ListState] = {}
+        self._lists: dict[str, FieldHistory] = {}
 
     def set_jobs(self, jobs: Iterable[ExportJob]) -> None:
         """Replace all export jobs."""
         self._jobs = {job.id: job for job in jobs}
         self.compile()
 
-    def list_state(self, list_id: str) -> ListState:
+    def field_history(self, list_id: str) -> FieldHistory:
         """Return what is stored about a list."""
-        return self._lists.get(list_id, ListState())
+        return self._lists.get(list_id, FieldHistory())
 
     def merge(self, key: bytes, value: bytes | None) -> bool:
         """Merge one record of the shared topic. True when it changed what is exported: `compile` is due."""
@@ -72,11 +72,11 @@ class SharedState:
             return self._state.names.merge(key.removeprefix(AUDIENCE).decode(), entry)
         if key.startswith(LIST):
             list_id = key.removeprefix(LIST).decode()
-            known = self.list_state(list_id)
+            known = self.field_history(list_id)
             made = tuple(sorted({*known.made, *body.get("made", ())})) if body["epoch"] == known.epoch else body["made"]
             if body["epoch"] < known.epoch:
                 return False
-            self._lists[list_id] = ListState(body["epoch"], tuple(made))
+            self._lists[list_id] = FieldHistory(body["epoch"], tuple(made))
             return bool(body["epoch"] != known.epoch)
         return False
 
@@ -102,18 +102,18 @@ class SharedState:
 
     async def fields_created(self, list_id: str, made: Iterable[str]) -> None:
         """Store that these fields (plain names) have existed."""
-        known = self.list_state(list_id)
+        known = self.field_history(list_id)
         names = tuple(sorted({*known.made, *made}))
         if names != known.made:
-            await self._put_list(list_id, ListState(known.epoch, names))
+            await self._put_list(list_id, FieldHistory(known.epoch, names))
 
     async def values_lost(self, list_id: str, still_there: Iterable[str]) -> None:
         """Values that had been written were deleted: everybody's are to be sent again, by every worker."""
-        known = self.list_state(list_id)
-        await self._put_list(list_id, ListState(known.epoch + 1, tuple(sorted(still_there))))
+        known = self.field_history(list_id)
+        await self._put_list(list_id, FieldHistory(known.epoch + 1, tuple(sorted(still_there))))
         self.compile()
 
-    async def _put_list(self, list_id: str, stored: ListState) -> None:
+    async def _put_list(self, list_id: str, stored: FieldHistory) -> None:
         value = orjson.dumps({"epoch": stored.epoch, "made": list(stored.made)})
         await self._publisher.publish_all([Output(self._topic, LIST + list_id.encode(), value)])
         self._lists[list_id] = stored
@@ -140,7 +140,7 @@ class BlockedReports:
             try:
                 await self._report_blocked(view.id, why)
             except Exception as error:
-                log.warning("what a person has to do could not be published", job_id=view.id, error=repr(error))
+                log.warning("blocked list not reported on the job", job_id=view.id, error=repr(error))
 
 
 LIMITS = b"limits/"

@@ -129,7 +129,7 @@ class Partitions:
             async with asyncio.timeout(LAST_ANSWERS_SECONDS):
                 await self._until(lambda queue: not queue.has_request_of(partition))
         except TimeoutError:
-            log.info("answers abandoned", partition=partition)
+            log.info("outcomes abandoned", partition=partition)
         await self._checkpoint(owned)
         self._state.owned.pop(partition, None)
         for opened in self._state.open.values():

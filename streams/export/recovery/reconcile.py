@@ -12,7 +12,7 @@ from connectors.campaign_monitor.client.requests import STATES, Paging
 from connectors.kafka.read_to_end import ReadError, newest_by_partition
 from connectors.kafka.settings import KafkaSettings
 from schemas.identity import normalise_email
-from streams.batches.table.rows import decode_blob
+from streams.batches import decode_blob
 from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
 from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.routing import AttemptState, RequestKind, is_due, route_of

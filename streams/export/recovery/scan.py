@@ -3,7 +3,8 @@
 A new job with existing users, a changed mapping, a renamed audience, lost values, a removed guard: all of them make
 rows due by what they change in the desired state. The partition's rows are read in key order, a bounded number at a
 time, behind live changes. How far it got is stored in the checkpoint, and how far it goes next before anything is
-sent: so the next owner continues there after a crash, and knows whose outcome is unknown though no row records it.
+sent: so the next owner continues there after a crash, and knows the keys whose outcome is unknown though no row
+records it.
 """
 
 import asyncio
@@ -103,7 +104,7 @@ class _Scan:
         """(last key, keys that were due) of the steps whose people are not all done."""
 
     async def run(self, mark: ScanMark, names: AudienceNames, max_waiting: int) -> None:
-        """Read to the end; returns when everybody who was found is done. Cancelled when the jobs change.
+        """Read to the end; returns when every row that was found is done. Cancelled when the jobs change.
 
         `mark`: where to begin. Raises what reading and writing rows raise (`BatchError`).
         """

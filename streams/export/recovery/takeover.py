@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from schemas.envelope import rfc3339
+from schemas.envelope import EpochMillis, rfc3339
 from streams.batches import Output
-from streams.export.rules.row import DeliveredPart, EpochMillis, Held, MembershipRow, decode_held, encode_held
+from streams.export.rules.row import DeliveredPart, Held, MembershipRow, decode_held, encode_held
 from streams.export.rules.settlement import Receipt
 from streams.export.table import StoredReceipt
 
@@ -129,14 +129,14 @@ class ScanMark(NamedTuple):
     revision: str
     """Of the list's jobs; empty when they have changed since."""
     after: str | None
-    """Everybody up to this key is done; None: the scan is complete."""
+    """Every row up to this key is done; None: the scan is complete."""
     front: str = ""
     unanswered: KeyRange | None = None
-    """People to whom an earlier scan, for other jobs, may have sent something without an answer."""
+    """Keys that an earlier scan, for other jobs, may have sent without an answer."""
 
     @property
     def open_range(self) -> KeyRange | None:
-        """People to whom something may have been sent with unknown outcome, if this mark is all that is left."""
+        """Keys that may have been sent with unknown outcome, when only this checkpoint is known."""
         if self.after is None:
             return None
         return KeyRange(self.after, max(self.front, self.after)).with_(self.unanswered)

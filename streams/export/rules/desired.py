@@ -16,9 +16,10 @@ import orjson
 
 from schemas.audience_delivery import Refusal
 from schemas.control import DataType, ExportJob
+from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
 from streams.export.rules.jobs import JobView, ListView
-from streams.export.rules.row import EpochMillis, Held, MembershipRow
+from streams.export.rules.row import Held, MembershipRow
 from streams.export.rules.values import UnusableError, option_text, texts, time_of
 
 NameOf = Callable[[str], str]

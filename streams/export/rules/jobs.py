@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from schemas.control import ExportJob
-from streams.export.rules.row import EpochMillis
+from schemas.envelope import EpochMillis
 from streams.export.rules.values import option_text
 
 # Enough to find a segment under the name that it had when it was created; more would only be history.

@@ -2,9 +2,9 @@
 
 Per person and audience the statement with the latest event time is in force. At the same instant a change beats a
 snapshot and an exit an enter, so that every order of the same events gives the same row (except for which record's
-receipt says "superseded"). A field keeps its latest value; at the same instant the greater by its JSON text, and
-clearing is the smallest. Event times are cut at append plus a tolerance before they get here (`intake/decode.py`), so
-that an event from a clock that is ahead blocks true later ones for no longer than that.
+receipt has the outcome "superseded"). A field keeps its latest value; at the same instant the greater by its JSON text,
+and clearing is the smallest. Event times are cut at append plus a tolerance before they get here (`intake/decode.py`),
+so that an event from a clock that is ahead blocks true later ones for no longer than that.
 
 Some receipts need no call, since the event itself determines them: an event that came too late is superseded, one
 that repeats what is known is unchanged, and a change that it replaces is superseded, unless a request includes that
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from schemas.audience_delivery import Outcome
+from schemas.envelope import EpochMillis
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.row import (
     EXIT,
@@ -25,7 +26,6 @@ from streams.export.rules.row import (
     SNAPSHOT_OUT,
     AudienceEntry,
     DeliveredPart,
-    EpochMillis,
     Held,
     MembershipRow,
     PendingChange,

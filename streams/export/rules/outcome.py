@@ -22,7 +22,7 @@ from connectors.campaign_monitor.errors.verdicts import (
 )
 
 FIRST_WAIT_SECONDS = 0.5
-# An outage of hours costs two calls a minute and list; shorter would only press on whoever is trying to come back.
+# An outage of hours costs two calls a minute and list; shorter would only load a server that is recovering.
 LONGEST_WAIT_SECONDS = 30.0
 # After an unknown outcome the server may still be at work on it: reading at once would find nothing, and repeat it.
 UNKNOWN_WAIT_SECONDS = 2.0

@@ -9,8 +9,7 @@ from typing import Any
 
 import orjson
 
-EpochMillis = int
-"""Milliseconds since the epoch."""
+from schemas.envelope import EpochMillis
 
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
 """Kinds of statement about an audience, weakest first: at one instant a change beats a snapshot, an exit an enter."""

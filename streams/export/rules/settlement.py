@@ -20,10 +20,11 @@ import orjson
 
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
+from schemas.envelope import EpochMillis
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.routing import INACTIVE
-from streams.export.rules.row import DeliveredPart, EpochMillis, Held, MembershipRow
+from streams.export.rules.row import DeliveredPart, Held, MembershipRow
 from streams.export.rules.values import field_name, option_text
 
 

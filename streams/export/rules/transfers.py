@@ -7,13 +7,14 @@ Rows live by address, so a transfer takes two rows, perhaps of two workers, and 
     transfer_out      it goes to the new address, and an empty row is left
     receive_transfer  the new row merges it: what the list holds under the old address is then changed in place
 
-What happens at the old address afterwards, by event time, is about whoever has it now.
+What happens at the old address afterwards, by event time, is about the person who has it now.
 """
 
 from dataclasses import replace
 
+from schemas.envelope import EpochMillis
 from streams.export.rules.membership import MembershipEvent, fold
-from streams.export.rules.row import AudienceEntry, DeliveredPart, EpochMillis, MembershipRow
+from streams.export.rules.row import AudienceEntry, DeliveredPart, MembershipRow
 
 
 def await_transfer(row: MembershipRow, former: str, at: EpochMillis) -> bool:

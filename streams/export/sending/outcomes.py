@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from schemas.audience_delivery import Refusal
+from schemas.envelope import EpochMillis
 from streams.batches import BatchError, Revoked
 from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.jobs import ListView
@@ -23,7 +24,6 @@ from streams.export.rules.outcome import (
     SubscriberRejected,
 )
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute
-from streams.export.rules.row import EpochMillis
 from streams.export.sending.partition_rows import REFUSALS, PartitionRows
 from streams.export.sending.plan import FinalOutcome, PlannedWrite
 from streams.export.sending.queue import QueuedPerson, SendQueue
@@ -44,7 +44,7 @@ Applied = FinalOutcome | RetryLater | Blocked | RefreshSchema
 
 
 def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: float) -> Applied | None:
-    """Return what is final, or what else has to be done; a person who goes another way is queued again here.
+    """Return what is final, or what else has to be done; a person who needs another request is queued again here.
 
     `together`: how many people the request included.
     """
@@ -106,7 +106,7 @@ class ListRows:
         self._refused_records = refused_records
 
     async def prepare(self, people: Sequence[QueuedPerson], listed: ListView | None) -> list[PlannedWrite]:
-        """Return what each of these people needs, in their order; those of other owners leave the queue."""
+        """Return what each of these people needs, in their order; those of other owners are removed from the queue."""
         by_partition: dict[int, list[QueuedPerson]] = {}
         for person in people:
             by_partition.setdefault(person.key[0], []).append(person)
@@ -154,7 +154,7 @@ class ListRows:
                 self._queue.forget_partition(partition)
                 return
             except BatchError as error:
-                log.warning("answers could not be written yet", list_id=self._list_id, error=str(error))
+                log.warning("outcomes not recorded yet", list_id=self._list_id, error=str(error))
                 await asyncio.sleep(REWRITE_SECONDS)
                 continue
             break

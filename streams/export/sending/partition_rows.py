@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from schemas.audience_delivery import Outcome, Refusal
+from schemas.envelope import EpochMillis
 from schemas.membership_command import ReceiveTransfer, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
@@ -18,7 +19,7 @@ from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
 from streams.export.rules.routing import RequestKind, route_of
-from streams.export.rules.row import EpochMillis, Held, MembershipRow, copy_of_held, encode
+from streams.export.rules.row import Held, MembershipRow, copy_of_held, encode
 from streams.export.rules.settlement import (
     Receipt,
     WrittenState,
@@ -67,7 +68,7 @@ class PartitionRows:
     async def prepare(
         self, owned: OwnedPartition, listed: ListView, people: Sequence[QueuedPerson]
     ) -> list[PlannedWrite]:
-        """Return what each of these people needs from the list; who needs no call is recorded before this returns."""
+        """Return what each of these people needs from the list; outcomes without a call are recorded before."""
         await self.resync(owned)
         rows = await self._rows.read(owned.number, [person.key[1] for person in people])
         writes = [self._planned(owned, listed, person, rows[person.key[1]].data) for person in people]
@@ -233,7 +234,7 @@ class PartitionRows:
         return record_unchanged(row, write.state)
 
     def _mark_due(self, partition: int, row: TableRow[MembershipRow], list_id: str) -> None:
-        """Keep the mark while another list's queue has the person, or this one has to read them once more."""
+        """Keep the mark while another list's queue has the person, or this queue has to read the row again."""
         key = (partition, row.key)
         row.data.due = any(
             opened.queue.changed_in_request(key) if opened.list_id == list_id else key in opened.queue

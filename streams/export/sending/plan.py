@@ -1,4 +1,4 @@
-"""One call as a unit: who shares it, what each of them needs, and the wanted subscriber in Campaign Monitor's terms.
+"""One call as a unit: its rows, what each of them needs, and the desired subscriber in Campaign Monitor's terms.
 
 Pure translation, by the keys that the list's fields have.
 
@@ -121,7 +121,7 @@ class GroupedWrites(NamedTuple):
 
 
 def group_by_route(writes: Sequence[PlannedWrite], queue: SendQueue, guard: RemovalGuard, now: float) -> GroupedWrites:
-    """Return the next request; people who need no call leave the queue, the others are queued again.
+    """Return the next request; people who need no call are removed from the queue, the others are queued again.
 
     The first write that needs a call determines the route; writes with the same one join it, but no address twice: an
     import that holds one twice is refused as a whole, and which of two would win is not known. Removals that the

@@ -1,9 +1,9 @@
-"""Who is sent next: one list's waiting people, newest state each; live before backfill. Pure; the clock is an argument.
+"""The send queue of one list: waiting people, newest state each; live before backfill. Pure; the clock is an argument.
 
-At rest a change goes out by itself and at once. While requests are in flight changes gather, and the next request
-takes all that may share one: up to 1,000 for an import, one for everything else. A person is in at most one request;
-who changes meanwhile waits for its answer. The backfill goes when no live change waits, and never takes the last free
-slot, so that a live change never waits for a backfill's slow import.
+When nothing is in flight, a change is sent at once and alone. While requests are in flight, changes gather, and the
+next request takes all that may share one: up to 1,000 for an import, one for everything else. A person is in at most
+one request; who changes meanwhile waits for its answer. The backfill is sent when no live change waits, and never takes
+the last free slot, so that a live change never waits for a backfill's slow import.
 """
 
 import heapq
@@ -192,7 +192,7 @@ class SendQueue:
             self.drop(key)
 
     def next_time(self) -> float | None:
-        """Return when the next person who was held back may go."""
+        """Return when the next retry is due."""
         return self._retries[0][0] if self._retries else None
 
     def oldest_since(self) -> float | None:
@@ -200,7 +200,7 @@ class SendQueue:
         return min((person.since for person in self._known.values()), default=None)
 
     def people(self) -> Iterator[QueuedPerson]:
-        """All who wait or are in flight."""
+        """All people that wait or are in flight."""
         return iter(self._known.values())
 
     def release_all(self, now: float) -> None:

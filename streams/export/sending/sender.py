@@ -6,7 +6,7 @@ One request, in the order that makes a crash at any point harmless:
     2 fields and options are created before a value uses them
     3 it waits for its slot; the lease is checked, then the call is made
     4 dead letters of what can never be accepted; receipts, then rows, as the owner, on the newest rows
-    5 people who changed meanwhile go again
+    5 people who changed meanwhile are queued again
 
 A crash before 3 has done nothing; between 3 and 4 the rows are still due, and are sent again by the next owner, as a
 request of unknown outcome.
@@ -22,6 +22,7 @@ import structlog
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
+from schemas.envelope import EpochMillis
 from streams.batches import BatchError
 from streams.export.lists.fields import FieldTypeError, ListFields, audience_fields, needs_of
 from streams.export.lists.segments import ListSegments
@@ -30,7 +31,6 @@ from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import Blocked, Delivered, RefreshSchema, RetryLater, classify
 from streams.export.rules.routing import RequestRoute
-from streams.export.rules.row import EpochMillis
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, RemovalGuard, group_by_route
@@ -199,7 +199,7 @@ class ListSender:
             accepted = self._clocks.wall()
         self._wake.set()
         if self._jobs_changed(listed):
-            for person in people:  # sent for jobs that have changed meanwhile: read once more afterwards
+            for person in people:  # sent for jobs that have changed meanwhile: read the rows again
                 self.queue.touch(person.key, self._now(), live=person.live)
         await self._record_outcomes(results, accepted)  # 4, 5
         await self._check_once(results)

@@ -1,8 +1,8 @@
-"""Request slots: how many requests of one list are made at a time, who goes next, and when another one gets ready.
+"""Request slots: how many requests of one list are made at a time, in which order, and when the next is prepared.
 
-A request has three phases: it gets ready (rows are read), it is in flight, its answers are written. Only the second
-is bounded by Campaign Monitor, so the next request gets ready while all slots are taken, and answers are written while
-the next one is in flight.
+A request has three phases: it is prepared (rows are read), it is in flight, its outcomes are written. Only the second
+is bounded by Campaign Monitor, so the next request is prepared while all slots are taken, and outcomes are written
+while the next one is in flight.
 """
 
 import asyncio

@@ -10,13 +10,14 @@ from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass
 from typing import Any
 
+from schemas.envelope import EpochMillis
 from schemas.identity import domain_of
 from streams.mapping import conditions, kinds
 from streams.mapping.compile import unusual
 from streams.mapping.compile.fold_source import write_fold
 from streams.mapping.compile.source import FunctionScope, condition, value
 from streams.mapping.compile.unusual import Unconvertible
-from streams.mapping.dates import EpochMillis, rfc3339
+from streams.mapping.dates import rfc3339
 from streams.mapping.fields import Fields
 from streams.mapping.fields.layout import Layout
 from streams.mapping.fields.reference import Arrival

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from schemas.envelope import EpochMillis
 from streams.mapping.compile.compiler import (
     FoldMessage,
     StreamMessage,
@@ -19,7 +20,7 @@ from streams.mapping.compile.compiler import (
     uses_time,
 )
 from streams.mapping.conditions import first, has_value
-from streams.mapping.dates import EpochMillis, rfc3339
+from streams.mapping.dates import rfc3339
 from streams.mapping.fields import Fields, Shape
 from streams.mapping.fields.layout import layout_of
 from streams.mapping.functions import Reducer, Yields

@@ -14,7 +14,7 @@ _TIMES = (Yields.MESSAGE_TIME, Yields.INSTANT)
 
 
 def write_fold(scope: FunctionScope, mapping: Mapping, field: ProfileField, number: int) -> None:
-    """Write the statements that fold one mapping into field `number`; its condition holds where they stand."""
+    """Write the statements that fold one mapping into field `number`; the caller has checked its condition."""
     scope.add(f"# {spell(mapping.expression)} AS {field.name}")
     _, arguments = reducer_of(mapping.expression)
     match field.fold:

@@ -88,7 +88,7 @@ def value(scope: FunctionScope, node: Expression) -> str:
         case FunctionCall():
             return scope.keep(node, _call(scope, node), node.name)
         case _:
-            raise AssertionError(f"{spell(node)} is checked not to stand here")
+            raise AssertionError(f"{spell(node)} is refused by `check`")
 
 
 def _call(scope: FunctionScope, node: FunctionCall) -> str:

@@ -6,8 +6,8 @@ Each folds what it can, and adds the field's name to `refused` for each value th
 from collections.abc import MutableSequence
 from typing import Any
 
+from schemas.envelope import EpochMillis
 from streams.mapping.conditions import has_value
-from streams.mapping.dates import EpochMillis
 from streams.mapping.fields import Fields
 from streams.mapping.fields.reference import Arrival
 from streams.mapping.kinds import texts_of, to_int, to_text

@@ -145,11 +145,11 @@ def yields(node: Expression) -> Yields:
 
 def _value(node: Expression, file: str) -> None:
     if isinstance(node, Condition):
-        raise MappingError("a condition stands where a value is needed", file=file, at=node.at)
+        raise MappingError("a condition is used where a value is needed", file=file, at=node.at)
     if not isinstance(node, FunctionCall):
         return
     if node.name in REDUCERS:
-        problem = f"{node.name} folds values over time and cannot stand inside of another function or a condition"
+        problem = f"{node.name} folds values over time and cannot be used inside of another function or a condition"
         raise MappingError(problem, file=file, at=node.at)
     function = FUNCTIONS.get(node.name)
     if function is None:

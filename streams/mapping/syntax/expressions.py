@@ -115,7 +115,7 @@ Condition = Compare | In | Exists | Not | All | Some
 
 
 def children(node: Expression) -> tuple[Expression, ...]:
-    """Return the expressions that stand directly in this one."""
+    """Return the direct operands and arguments of this expression."""
     match node:
         case Field() | Literal():
             return ()

@@ -1,6 +1,6 @@
 """The grammar of mapping files, for lark's LALR parser.
 
-Keywords may be written in any case, and stand for field names wherever no keyword can stand, or in back quotes.
+Keywords may be written in any case, and are field names where the grammar allows no keyword, or in back quotes.
 Comments: `--`, `#` and `//` to the end of the line, `/* ... */` over several.
 """
 

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 
 from schemas.cm_user import FieldValue
 from schemas.dead_letter import Stage
+from schemas.envelope import EpochMillis
 from schemas.envelope import Message as Contract
 from schemas.identity import MAX_KEY_BYTES
 from streams.batches import Record
 from streams.mapping.catalog import CONTRACTS
 from streams.mapping.compile.compiler import CompiledStream, StreamMessage, YieldOne, compile_value, look_up
-from streams.mapping.dates import EPOCH, MILLISECOND, EpochMillis, in_range, parse_date, read_instant
+from streams.mapping.dates import EPOCH, MILLISECOND, in_range, parse_date, read_instant
 from streams.mapping.syntax.expressions import Field, FunctionCall
 
 LARGEST_MESSAGE = 1 << 18

@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from schemas.cm_profile import ProfileChange
+from schemas.envelope import EpochMillis
 from schemas.identity import digest_of, key_of, normalise_email
 from streams.batches import Output
 from streams.mapping.catalog import Catalog
 from streams.mapping.compile.compiler import FoldMessage
-from streams.mapping.dates import EpochMillis, rfc3339
+from streams.mapping.dates import rfc3339
 from streams.profile.folding.events import ProfileEvent, Reader
 from streams.profile.folding.moves import Move, move_output
 from streams.profile.folding.row import (

@@ -19,9 +19,9 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import orjson
 
+from schemas.envelope import EpochMillis
 from schemas.identity import key_of
 from streams.batches import Output
-from streams.mapping.dates import EpochMillis
 from streams.profile.folding.row import ENTRY_BYTES, Profile
 
 MoveKind = Literal["leave", "seal", "arrive", "follow", "erase"]

@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 
+from schemas.envelope import EpochMillis
 from streams.batches import ExitCode, FatalError
-from streams.mapping.dates import EpochMillis
 from streams.mapping.fields import Fields, Shape
 from streams.mapping.fields.layout import Layout
 
@@ -178,7 +178,7 @@ Remembered = tuple[bytes, int]
 
 
 def fingerprint(event_id: str) -> bytes:
-    """Return 8 bytes that stand for an event id.
+    """Return the 8-byte fingerprint of an event id.
 
     Among a row's thousand ids a false match is as likely as a disk error. A quicker way than a real hash (the first
     bytes, a remainder) takes ids that only count up for one another.
@@ -204,7 +204,7 @@ def prints_of(ids: bytes) -> set[bytes]:
 
 
 def entry(mark: bytes, arrival: Minutes) -> bytes:
-    """Return the bytes that stand for one id among the ids."""
+    """Return the bytes by which the row remembers an id: its fingerprint and its arrival."""
     return mark + _arrival_bytes(arrival)
 
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 import orjson
 
 from schemas.cm_profile import ErasureReceipt
+from schemas.envelope import EpochMillis
 from schemas.identity import digest_of
 from streams.batches import Output, StoredRecord
-from streams.mapping.dates import EpochMillis, rfc3339
+from streams.mapping.dates import rfc3339
 from streams.mapping.fields.reference import merge_stored
 from streams.profile.folding.fold import MINUTE_MS, STREAM_RANK, BatchEffects, ProfileFold
 from streams.profile.folding.moves import (
