@@ -74,7 +74,7 @@ class Cursor(Contract):
     newest: str = Field(default="", description="Packed (minute, id) of the newest rows, for the next run.")
     newest_date: str | None = None
     newest_cut: str | None = Field(default=None, description="Newest minute that `newest` does not hold whole.")
-    floor: str | None = Field(default=None, description="Where this read began: nothing before it was looked at.")
+    floor: str | None = Field(default=None, description="Where this read began: nothing before it was read.")
     accounted: int = Field(default=0, description="Rows that earlier runs have published or left out.")
     expected: int | None = Field(default=None, description="Rows that the report holds now, by a probe.")
     parts: int = Field(default=0, description="borders: chains that were divided off so far.")
@@ -108,7 +108,7 @@ class ImportTask(Contract):
     page: int = Field(default=1, description="discover: page of the sent campaigns.")
     list_ids: list[str] = Field(default_factory=list, description="gap: the lists.")
     since: str | None = Field(default=None, description="gap: RFC 3339, when the hook was last seen to work.")
-    label: str = Field(default="", description="What people call the chain.")
+    label: str = Field(default="", description="Display name of the chain.")
     group: str = Field(default="", description="The list or campaign that it belongs to.")
     started_at: Instant
     tally: Tally = Tally()
@@ -146,7 +146,7 @@ class ChainProgress(Contract):
     run: int
     chain: str
     step: int = 0
-    label: str = Field(default="", description="What people call it.")
+    label: str = Field(default="", description="Display name.")
     group: str = Field(default="", description="The list or campaign that it belongs to.")
     full: bool = Field(default=False, description="Nothing was known before.")
     state: Literal["open", "parked", "done", "failed"] = "open"

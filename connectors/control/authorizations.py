@@ -1,4 +1,4 @@
-"""Topic `cm_authorizations`: who may act for whom. Secrets go in encrypted and come out for those who have the key."""
+"""Topic `cm_authorizations`: credentials. Secrets are encrypted in it and decrypted for processes that have the key."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime

@@ -43,7 +43,7 @@ class ControlTable(Generic[Model]):
     """
 
     noun: ClassVar[str] = "record"
-    """What people call a model, in log events and errors."""
+    """The name of a kind of record in log events and errors."""
     unknown: ClassVar[type[UnknownModelError]] = UnknownModelError
 
     def __init__(

@@ -1,6 +1,6 @@
-"""How far a run is, as people see it: by list, campaign and journey (pure).
+"""The progress of a run by list, campaign and journey, and the size of an import before it starts (pure).
 
-And before an import is begun: what it will take in rows, pages, calls and time.
+The size is an estimate of rows, pages, calls and time.
 """
 
 import time

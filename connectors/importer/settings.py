@@ -19,7 +19,7 @@ class ImporterSettings(BaseSettings):
     chains_per_read: int = Field(
         default=8, ge=1, le=64, description="How many chains may share the read of one long list or report."
     )
-    schedule_seconds: float = Field(default=1.0, gt=0, description="How often it is looked whether a run is due.")
+    schedule_seconds: float = Field(default=1.0, gt=0, description="How often it is checked whether a run is due.")
     retry_attempts: int = Field(
         default=5, ge=1, description="Attempts at a page in a row; then it is parked and others go on."
     )
@@ -29,10 +29,8 @@ class ImporterSettings(BaseSettings):
         ge=0,
         description="Age of a campaign from which its recipients are read; before, it may still be being sent.",
     )
-    hot_hours: float = Field(default=72.0, ge=0, description="Younger campaigns are looked at in every run.")
-    warm_days: float = Field(
-        default=30.0, ge=0, description="Younger campaigns are looked at daily, older ones weekly."
-    )
+    hot_hours: float = Field(default=72.0, ge=0, description="Younger campaigns are checked in every run.")
+    warm_days: float = Field(default=30.0, ge=0, description="Younger campaigns are checked daily, older ones weekly.")
 
     def client_settings(self, campaign_monitor: CampaignMonitorSettings) -> CampaignMonitorSettings:
         """Return the settings of the import connector's client: it may have all its pages in flight, also of one list.

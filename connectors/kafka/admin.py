@@ -64,7 +64,7 @@ class FoundTopic:
 
 @dataclass(frozen=True, slots=True)
 class TopicShape:
-    """What settings say about all topics. None: chosen from the number of brokers."""
+    """The settings that apply to all topics. None: chosen from the number of brokers."""
 
     partitions: int
     replication_factor: int | None
@@ -155,7 +155,7 @@ def ensure_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topi
 
 
 def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[TopicReport]:
-    """Do as `ensure_topics`, without raising for wrong topics: the caller decides on the reports."""
+    """Do as `ensure_topics`, without raising for wrong topics: the caller acts on the reports."""
     client = AdminClient({**admin_config(settings, "admin"), "log_level": 0})
     try:
         brokers = len(client.list_topics(timeout=REQUEST_SECONDS).brokers)
@@ -182,7 +182,7 @@ def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topic
 
 
 def shape_of(settings: KafkaSettings) -> TopicShape:
-    """Return what the settings say about all topics."""
+    """Return the settings that apply to all topics."""
     return TopicShape(
         settings.partitions, settings.replication_factor, settings.min_insync_replicas, settings.max_message_bytes
     )

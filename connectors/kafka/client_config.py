@@ -1,7 +1,7 @@
 """The way from `KafkaSettings` to each client library's configuration: one function per kind of client.
 
 Every client of every process is made with one of these, so a setting that is added here arrives everywhere. The test
-`test_client_config.py` takes each field of the settings and looks for it in all of them.
+`test_client_config.py` checks that every field of the settings is in all of them.
 """
 
 from collections.abc import Mapping

@@ -34,8 +34,8 @@ class PartitionLag:
 
     `committed` is the next offset the group would read, None before its first commit. `start` and `stable_end` bound
     what can be read. `lag` counts readable records, and is `exact` unless there are so many that holes were not looked
-    for. `lost` counts records that retention removed unread. `beyond` says that the group is behind the end: the topic
-    was deleted and created again, or truncated.
+    for. `lost` counts records that retention removed unread. `beyond`: the committed offset is greater than the end
+    offset, so the topic was deleted and created again, or truncated.
     """
 
     group: str

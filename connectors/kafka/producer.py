@@ -74,7 +74,7 @@ class AsyncProducer:
         role: tells clients of one process apart in the brokers' logs.
         config: goes before the settings, for instance a shorter `message.timeout.ms`.
         before_send: called before records are handed to the client; it may end the process.
-        rows_handed_over: called by `publish_rows` when all rows are with the client and none is acknowledged for sure.
+        rows_handed_over: called by `publish_rows` when the client has all rows; none need be acknowledged yet.
         on_fatal: called when the client reports that it cannot go on; all calls end with FatalProducerError then.
     """
 

@@ -2,7 +2,7 @@
 
 Neither a long body nor one that unpacks into a long one takes memory.
 
-Before a body is read, `admit` decides by method, path, size and content type (pure). Campaign Monitor signs nothing, so
+Before a body is read, `admit` checks method, path, size and content type (pure). Campaign Monitor signs nothing, so
 the path is the only secret. It holds the list and a token that follows from the list and our secret: nothing has to be
 stored, and a token fits no other list. A wrong path looks like any other unknown path, and is refused before a byte of
 the body is read.

@@ -38,8 +38,12 @@ class WebhookSettings(BaseSettings):
         ge=0,
         description="How long events of a list that we export to wait for the receipt of our own write.",
     )
-    check_seconds: float = Field(default=300.0, gt=0, description="How often the webhooks' state is looked at.")
-    group: str = Field(default="cm-webhooks", min_length=1, description="Consumer group that chooses who does so.")
+    check_seconds: float = Field(default=300.0, gt=0, description="How often the webhooks' state is checked.")
+    group: str = Field(
+        default="cm-webhooks",
+        min_length=1,
+        description="Consumer group whose one active member checks and repairs webhooks.",
+    )
 
     @field_validator("secret", "previous_secret")
     @classmethod

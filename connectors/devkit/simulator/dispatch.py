@@ -153,7 +153,7 @@ def split_path(request: web.Request) -> tuple[list[str], bool]:
 
 
 def written_addresses(route: Endpoint, call: ApiCall) -> list[str]:
-    """Return `list id/address` of everybody whom a call writes; [] for reads and for bodies that cannot be read."""
+    """Return `list id/address` of the subscribers that a call writes; [] for reads and bodies that cannot be read."""
     if route.scope != "ImportSubscribers":
         return []
     list_id = call.path.get("listid", "")

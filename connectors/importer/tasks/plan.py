@@ -107,7 +107,7 @@ def next_at(job: ImportJob, run: RunProgress, finished: datetime) -> datetime | 
 def campaign_is_due(
     sent: datetime, checked: datetime | None, now: datetime, *, hot: timedelta, warm: timedelta, interval: timedelta
 ) -> bool:
-    """Return whether a campaign is to be looked at: in every run while hot, then daily, then weekly.
+    """Return whether a campaign is to be checked: in every run while hot, then daily, then weekly.
 
     Half an interval early counts as due, or a run that starts a second early would wait for the next one.
     """

@@ -114,7 +114,7 @@ class HookManager:
                 refs = {ref.list_id: ref for ref in await api.clients.lists(job.client_id)}
             except (CampaignMonitorError, LookupError) as error:
                 complete = False
-                log.warning("lists not read, webhooks stay as they are", job=job.id, reason=str(error))
+                log.warning("lists not read, webhooks not changed", job=job.id, reason=str(error))
                 continue
             for list_id in wanted_lists(job, refs):
                 others = wanted[list_id].jobs if list_id in wanted else ()

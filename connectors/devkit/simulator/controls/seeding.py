@@ -92,7 +92,7 @@ class SeedingVerbs:
         target.fields_changed()
 
     def set_options(self, list_id: str, key: str, options: Sequence[str]) -> None:
-        """Replace the options of a select field; values that are no options any more are gone."""
+        """Replace the options of a select field; values that are no options any more are removed."""
         target = self.list(list_id)
         target.field_lookup[_bare(key)].options = [*options]
         target.fields_changed()
