@@ -1,4 +1,4 @@
-"""Ways to publish from a coroutine, side by side: python -m benchmarks.producers [--quick] [--runs 5].
+"""How a coroutine can publish, method by method: python -m benchmarks.producers [--quick] [--runs 5].
 
 Each way has the same librdkafka under it and the same configuration; what differs is who serves the delivery reports:
 the event loop on a timer (ours), a thread that polls, or the thread pool of the client's own AIOProducer. The figures

@@ -28,7 +28,7 @@ def person(value: bytes) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Send every event and tell how long it took."""
+    """Send every event and report how long it took."""
     job, stopwatch = Job.from_arguments(sys.argv[1:]), Stopwatch()
     method, base_url, api_key, list_id = job.options
     official_client.use(base_url)

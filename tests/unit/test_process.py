@@ -1,4 +1,4 @@
-"""What every process has: logs without secrets, probes, and an end when it is told to stop."""
+"""What every process has: logs without secrets, probes, and an end when it is asked to stop."""
 
 import asyncio
 import os

@@ -26,8 +26,8 @@ CANARIES = ("canary+key/1==", "Y2FuYXJ5", "canary-access", "canary-refresh", "ca
 
 async def echo(request: web.Request) -> web.Response:
     """Quote everything that came in an error."""
-    said = f"{dict(request.headers)} {request.path_qs} {(await request.read()).decode()}"
-    return web.json_response({"Code": 999, "Message": said}, status=400)
+    quoted = f"{dict(request.headers)} {request.path_qs} {(await request.read()).decode()}"
+    return web.json_response({"Code": 999, "Message": quoted}, status=400)
 
 
 async def expired(request: web.Request) -> web.Response:

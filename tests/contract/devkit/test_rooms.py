@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent.parent
 # Commands and the demonstration start the simulator, the broker and supervised processes on this machine.
-MAY_USE_DEVKIT = ("connectors/devkit/", "streams/cli/", "streams/up/", "streams/demo/")
+MAY_USE_DEVKIT = ("connectors/devkit/", "streams/cli/", "streams/demo/")
 
 
 def imports_of(path: Path) -> set[str]:

@@ -56,7 +56,7 @@ class Worker:
         return self.ended(seconds)
 
     def ended(self, seconds: float = 60.0) -> int:
-        """Wait for its end; the exit code. Fails with what it said last."""
+        """Wait for its end; the exit code. Fails with the end of its output."""
         try:
             return self.process.wait(seconds)
         except AssertionError as late:

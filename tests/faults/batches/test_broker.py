@@ -1,4 +1,4 @@
-"""The broker restarts, dies, or stands still while workers work."""
+"""The broker restarts, dies, or hangs while workers work."""
 
 from __future__ import annotations
 

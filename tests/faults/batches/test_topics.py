@@ -44,7 +44,7 @@ def delete(admin: AdminClient, topic: str) -> None:
 
 
 def remade(admin: AdminClient, servers: str, topic: str, partitions: int, config: dict[str, str]) -> None:
-    """Delete a topic and make it anew."""
+    """Delete a topic and create it again."""
     delete(admin, topic)
     kafka_io.create_topic(servers, topic, partitions, config)
 

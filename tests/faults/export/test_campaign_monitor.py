@@ -56,14 +56,14 @@ def _all_there(world: World) -> None:
         {"kind": "status", "status": 200, "body": "html"},
         {"kind": "status", "status": 302, "body": "empty"},
     ],
-    ids=lambda fault: "-".join(str(it) for it in fault.values() if not isinstance(it, dict)),
+    ids=lambda fault: "-".join(str(part) for part in fault.values() if not isinstance(part, dict)),
 )
 async def test_what_passes_is_waited_for(world: World, fault: dict[str, Any]) -> None:
     world.controls.inject(count=2, path=IMPORT, **fault)
     worker = await _three(world)
     await worker.rest()
     _all_there(world)
-    assert {it["outcome"] for it in world.receipts()} <= {"added", "updated"}
+    assert {receipt["outcome"] for receipt in world.receipts()} <= {"added", "updated"}
 
 
 async def test_a_throttled_address_waits_alone(world: World) -> None:
@@ -85,16 +85,16 @@ async def test_bad_rows_of_an_import_are_settled_each(world: World, bad: int) ->
     for number in range(100):
         world.change(f"p{number}@example.com", "enter", "vip", 1)
     await worker.rest()
-    outcomes = {it["email"]: (it["outcome"], it.get("code")) for it in world.receipts()}
+    outcomes = {receipt["email"]: (receipt["outcome"], receipt.get("code")) for receipt in world.receipts()}
     assert outcomes == {
         f"p{number}@example.com": ("refused", 1) if number < bad else ("added", None) for number in range(100)
     }
-    writes = [it for it in world.controls.writes() if it["email"] not in refused]
+    writes = [write for write in world.controls.writes() if write["email"] not in refused]
     assert len(writes) == 100 - bad  # nobody was sent twice
     letters = world.log.read("audience-membership.dlq")
-    assert sorted(it.key.decode() for it in letters) == sorted(refused)
-    originals = {it.value for it in world.log.read("audience-membership")}
-    assert all(it.value in originals for it in letters)
+    assert sorted(letter.key.decode() for letter in letters) == sorted(refused)
+    originals = {record.value for record in world.log.read("audience-membership")}
+    assert all(letter.value in originals for letter in letters)
 
 
 async def test_an_import_that_is_not_understood_is_halved(world: World) -> None:
@@ -120,7 +120,7 @@ async def test_who_left_is_refused_and_stays_away(world: World, how: str, reason
     for name in ("ann", "bob"):
         world.change(f"{name}@example.com", "enter", "eu", 5)
     await worker.rest()
-    last = [it for it in world.receipts() if it["email"] == "ann@example.com"][-1]
+    last = [receipt for receipt in world.receipts() if receipt["email"] == "ann@example.com"][-1]
     assert last["outcome"] == "refused"
     if reason is not None:
         assert (last["reason"], last["code"]) == (reason, code)
@@ -147,13 +147,13 @@ async def test_an_unknown_outcome_does_not_mail_twice(world: World) -> None:
     await worker.rest()
     assert world.options("ann@example.com") == ["VIP"]
     mails = world.controls.automations(world.list_id)
-    assert all(max(it.values()) <= 1 for it in _numbers(mails)), mails
+    assert all(max(counts.values()) <= 1 for counts in _numbers(mails)), mails
 
 
 def _numbers(mails: Any) -> list[dict[str, int]]:
     return [
-        {k: v for k, v in it.items() if isinstance(v, int) and not isinstance(v, bool)} or {"": 0}
-        for it in mails.values()
+        {k: v for k, v in mail.items() if isinstance(v, int) and not isinstance(v, bool)} or {"": 0}
+        for mail in mails.values()
     ]
 
 
@@ -248,7 +248,7 @@ async def test_a_deleted_list_needs_attention_and_another_list_goes_on(world: Wo
 
 def _values(world: World, list_id: str) -> list[str]:
     found = world.subscriber("ann@example.com", list_id) or {"CustomFields": []}
-    return sorted(it["Value"] for it in found["CustomFields"])
+    return sorted(value["Value"] for value in found["CustomFields"])
 
 
 async def test_a_deleted_field_is_made_again_and_everybody_gets_their_values_back(world: World) -> None:

@@ -25,19 +25,20 @@ async def test_two_aggregators_killed_at_random_lose_nothing_and_count_nothing_t
     seed = int(os.environ.get("FAULT_SEED", str(random.randrange(1 << 30))))
     print(f"FAULT_SEED={seed}")
     rnd, began = random.Random(seed), time.monotonic()
-    told = story(RECORDS, PEOPLE, rnd)
+    published = story(RECORDS, PEOPLE, rnd)
 
-    outcome = await killed_again_and_again(world, told, KILLS, rnd)
+    outcome = await killed_again_and_again(world, published, KILLS, rnd)
 
-    assert await world.profiles() == told.wanted
+    assert await world.profiles() == published.wanted
     same_disk = await rows(world, "", outcome.ports)
-    assert public(same_disk) == told.wanted
+    assert public(same_disk) == published.wanted
     rebuilt = await rows(world, "empty-", outcome.ports)
     assert rebuilt == same_disk, "the same rows and positions on the same disk and rebuilt on an empty one"
     for topic in ("cm_user", "cm_activity", "cm_profile_moves"):
         assert not await world.records(f"{topic}.dlq")
     print(
-        f"{KILLS} kills ({outcome.in_hand} with work in hand), {RECORDS} records, {len(told.wanted)} profiles exact; "
+        f"{KILLS} kills ({outcome.in_hand} with work in hand), {RECORDS} records, "
+        f"{len(published.wanted)} profiles exact; "
         f"{outcome.seconds:.0f} s of kills, {time.monotonic() - began:.0f} s in all, "
         f"at work again after at most {outcome.longest:.1f} s"
     )

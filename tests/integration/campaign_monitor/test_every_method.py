@@ -190,8 +190,8 @@ async def test_segments(api: CampaignMonitor, sim: Simulator, list_id: str) -> N
         await api.segments.create(list_id, "Best", rules)
     assert caught.value.code == 275
     await api.segments.delete(first.segment_id)
-    anew = await ensure_segment(api.segments, api.lists, list_id, "Best", rules, known_id=first.segment_id)
-    assert anew.change == "created"
+    recreated = await ensure_segment(api.segments, api.lists, list_id, "Best", rules, known_id=first.segment_id)
+    assert recreated.change == "created"
 
 
 async def test_webhooks(api: CampaignMonitor, sim: Simulator, list_id: str) -> None:

@@ -39,7 +39,7 @@ async def test_an_enter_adds_and_an_exit_removes(world: Any) -> None:
         world.producer.flush()
         await at_rest(worker)
         await until(lambda: not controls.subscriber(world.list_id, "ann@example.com")["CustomFields"])
-    outcomes = sorted((it["email"], it["outcome"]) for it in world.receipts())
+    outcomes = sorted((receipt["email"], receipt["outcome"]) for receipt in world.receipts())
     assert outcomes == [
         ("ann@example.com", "added"),
         ("ann@example.com", "removed"),

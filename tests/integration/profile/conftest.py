@@ -82,10 +82,10 @@ class World:
         disk: str,
         *,
         module: str = "tests.integration.profile.run_worker",
-        said: Path | None = None,
+        log_file: Path | None = None,
         **environment: str,
     ) -> subprocess.Popen[bytes]:
-        """A worker as a process of its own; the caller ends it. `said`: the file that it writes to, else a pipe."""
+        """A worker as a process of its own; the caller ends it. `log_file`: where its output goes, else to a pipe."""
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": self.namespace,
@@ -95,7 +95,7 @@ class World:
             "STREAMS_DATA_DIR": str(self.directory / disk),
             "PROFILE_API_TOKEN": TOKEN,
         }
-        out = subprocess.PIPE if said is None else os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        out = subprocess.PIPE if log_file is None else os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
             return subprocess.Popen(
                 [sys.executable, "-m", module],
@@ -104,7 +104,7 @@ class World:
                 stderr=subprocess.STDOUT,
             )
         finally:
-            if said is not None:
+            if log_file is not None:
                 os.close(out)
 
     def send(self, topic: str, *messages: Any, key: bytes | None = None) -> None:

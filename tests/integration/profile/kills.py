@@ -33,7 +33,7 @@ FIRST = datetime(2025, 1, 1, tzinfo=UTC)
 KINDS = ("sent", "open", "click", "bounce", "deactivate", "cm_user")
 WEIGHTS = (65, 20, 6, 3, 2, 4)
 AGAIN = 0.2
-"""Of the records, so many tell an event that was told already."""
+"""The share of records that repeat an event published before."""
 MOVERS = 20
 STRETCH = 4_000
 """Microseconds at each boundary, so that a worker has something in hand when it is killed."""
@@ -43,9 +43,9 @@ PARTITIONS = 4
 
 @dataclass
 class Story:
-    """What is told, in order, and what it must come to."""
+    """The records to publish, in order, and the profiles that must result."""
 
-    told: list[tuple[str, dict[str, Any]]]
+    messages: list[tuple[str, dict[str, Any]]]
     moves: list[tuple[str, dict[str, Any]]]
     wanted: dict[str, dict[str, Any]]
 
@@ -64,10 +64,10 @@ class Outcome:
 
 
 def story(records: int, people: int, rnd: random.Random) -> Story:
-    """Events in the order in which they are published; some are told twice; a few people change their address."""
+    """Events in the order in which they are published; some are published twice; a few people change their address."""
     events = [_event(number, f"p{rnd.randrange(people)}@x.com", rnd) for number in range(round(records * (1 - AGAIN)))]
-    told = events + rnd.sample(events, records - len(events))
-    rnd.shuffle(told)
+    messages = events + rnd.sample(events, records - len(events))
+    rnd.shuffle(messages)
     moves = [
         (
             "cm_activity",
@@ -76,12 +76,12 @@ def story(records: int, people: int, rnd: random.Random) -> Story:
         for n in range(MOVERS)
     ]
     address = {move["old_email"]: move["email"] for _, move in moves}
-    people_told: dict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
+    by_person: dict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
     for stream, message in [*events, *moves]:
         who = address.get(message["email"], message["email"])
-        people_told[who][stream == "cm_activity"].append(message | {"email": who})
-    wanted = {who: summarise(users, activities) for who, (users, activities) in people_told.items()}
-    return Story(told, moves, json.loads(json.dumps(wanted)))
+        by_person[who][stream == "cm_activity"].append(message | {"email": who})
+    wanted = {who: summarise(users, activities) for who, (users, activities) in by_person.items()}
+    return Story(messages, moves, json.loads(json.dumps(wanted)))
 
 
 def _message(number: int, email: str, **more: Any) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Victim:
         self.process: subprocess.Popen[bytes] = self._world.process(
             self.name,
             module="tests.integration.profile.killed_worker",
-            said=self._world.directory / f"{self.name}.said",
+            log_file=self._world.directory / f"{self.name}.log",
             WORKER_MARKS=str(self._file),
             PROFILE_INSTANCE_ID=self.name,
             PROFILE_HTTP_PORT=str(self.port),
@@ -134,7 +134,7 @@ class Victim:
     def at_work(self) -> float:
         """Wait for the first batch since the start; how long it took."""
         within(60, lambda: self.marks.read()[2] > 0 or self.process.poll() is not None, every=0.005)
-        assert self.process.poll() is None, self.said()
+        assert self.process.poll() is None, self.last_output()
         return time.monotonic() - self.since
 
     def kill(self) -> bool:
@@ -148,20 +148,20 @@ class Victim:
         """Stand still no more."""
         self.marks.put(3, 0)
 
-    def said(self) -> str:
-        return (self._world.directory / f"{self.name}.said").read_text(errors="replace")[-3000:]
+    def last_output(self) -> str:
+        return (self._world.directory / f"{self.name}.log").read_text(errors="replace")[-3000:]
 
 
-async def killed_again_and_again(world: World, told: Story, kills: int, rnd: random.Random) -> Outcome:
+async def killed_again_and_again(world: World, published: Story, kills: int, rnd: random.Random) -> Outcome:
     """Publish a share, kill a worker in the midst of it, start it again; until all is folded and committed."""
     began, in_hand, longest = time.monotonic(), 0, 0.0
     victims = [Victim(world, name) for name in ("one", "two")]
     try:
-        share = len(told.told) // kills
+        share = len(published.messages) // kills
         for turn in range(kills):
-            messages = told.told[turn * share : None if turn == kills - 1 else (turn + 1) * share]
+            messages = published.messages[turn * share : None if turn == kills - 1 else (turn + 1) * share]
             if turn == kills // 2:
-                messages = messages + told.moves
+                messages = messages + published.moves
             for stream in ("cm_user", "cm_activity"):
                 await world.publish(stream, *(message for name, message in messages if name == stream))
             victim = victims[turn % 2]
@@ -207,7 +207,7 @@ def public(found: dict[bytes, Any]) -> dict[str, dict[str, Any]]:
 def _drained(world: World, victims: list[Victim]) -> bool:
     """Whether everything is committed: offsets first, then ends, so that nothing may have come in between."""
     for victim in victims:
-        assert victim.process.poll() is None, victim.said()
+        assert victim.process.poll() is None, victim.last_output()
     for topic in SOURCES:
         name = world.namespace + topic
         group = world.namespace + "cm-profiles"

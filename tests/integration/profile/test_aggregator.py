@@ -31,9 +31,9 @@ def activity(email, number, event="open", **more):
 
 async def test_the_worked_profile_byte_for_byte(world):
     async with world.running() as worker:
-        for each in WORKED["messages"]:
-            message = {"source": "campaign"} | each["message"] if each["stream"] == "cm_activity" else each["message"]
-            await world.publish(each["stream"], message)
+        for step in WORKED["messages"]:
+            message = {"source": "campaign"} | step["message"] if step["stream"] == "cm_activity" else step["message"]
+            await world.publish(step["stream"], message)
             await worker.app.settled()
         (newest,) = {record.key: record for record in await world.records("cm_profile")}.values()
 
@@ -150,10 +150,10 @@ async def test_other_mappings_are_not_mixed_in(world, tmp_path, default_mappings
         (tmp_path / f"{name}.lql").write_text(text)
 
     process = world.process("w", PROFILE_MAPPING_DIR=str(tmp_path))
-    said, _ = await asyncio.to_thread(process.communicate, timeout=60)
+    output, _ = await asyncio.to_thread(process.communicate, timeout=60)
 
-    assert process.returncode == 78, said.decode()
-    assert b"cm-streams mapping rebuild" in said
+    assert process.returncode == 78, output.decode()
+    assert b"cm-streams mapping rebuild" in output
 
 
 async def test_changes_are_told(world):

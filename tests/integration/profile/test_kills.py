@@ -13,10 +13,10 @@ SEED = 20_250_101
 @pytest.mark.slow
 async def test_kills_lose_nothing_and_count_nothing_twice(world):
     rnd = random.Random(SEED)
-    told = story(RECORDS, PEOPLE, rnd)
+    published = story(RECORDS, PEOPLE, rnd)
 
-    outcome = await killed_again_and_again(world, told, KILLS, rnd)
+    outcome = await killed_again_and_again(world, published, KILLS, rnd)
 
-    assert await world.profiles() == told.wanted
-    assert public(await rows(world, "empty-", outcome.ports)) == told.wanted
+    assert await world.profiles() == published.wanted
+    assert public(await rows(world, "empty-", outcome.ports)) == published.wanted
     assert outcome.in_hand >= KILLS // 2

@@ -205,22 +205,22 @@ def test_the_stricter_word_of_two_processes_counts() -> None:
 
 
 @given(
-    tells=st.lists(
+    readings=st.lists(
         st.tuples(st.integers(0, 60), st.floats(0, 60), st.floats(0, 60), st.floats(0, 10)), min_size=2, max_size=4
     )
 )
-def test_hearing_twice_is_hearing_once(tells: list[tuple[int, float, float, float]]) -> None:
+def test_merging_a_report_twice_is_merging_it_once(readings: list[tuple[int, float, float, float]]) -> None:
     reports = [
         Allowance(pace=Pace(interval=interval), paused_until=pause)
         .started(0.0)
         .answered(RateLimitSignal(False, 60, remaining, reset), 0.0, 0.0)
         .report(0.0, 50.0)
-        for remaining, reset, pause, interval in tells
+        for remaining, reset, pause, interval in readings
     ]
     once = twice = Allowance()
-    for what in reports:
-        once = once.merge_report(what, 5.0, 51.0)
-        twice = twice.merge_report(what, 5.0, 51.0).merge_report(what, 5.0, 51.0)
+    for report in reports:
+        once = once.merge_report(report, 5.0, 51.0)
+        twice = twice.merge_report(report, 5.0, 51.0).merge_report(report, 5.0, 51.0)
     assert once == twice
 
 

@@ -214,7 +214,7 @@ class World:
 
     def snapshot(self, email: str, audiences: list[str], at: int, **more: Any) -> None:
         """Publish a snapshot."""
-        named = [{"id": it, "name": it.upper()} for it in audiences]
+        named = [{"id": audience, "name": audience.upper()} for audience in audiences]
         self.publish(email, {"email": email, "change": "snapshot", "audiences": named, "at": _text(at), **more})
 
     def publish(self, email: str, body: Any) -> None:
@@ -224,14 +224,14 @@ class World:
 
     def receipts(self) -> list[dict[str, Any]]:
         """All receipts, in the order of each partition."""
-        return [orjson.loads(it.value or b"{}") for it in self.log.read("audience-delivery")]
+        return [orjson.loads(record.value or b"{}") for record in self.log.read("audience-delivery")]
 
     def outcomes(self, email: str | None = None) -> list[str]:
         """Outcome, with the reason where there is one, of each receipt."""
         return [
-            it["outcome"] + (f" {it['reason']}" if "reason" in it else "")
-            for it in self.receipts()
-            if email is None or it["email"] == email
+            receipt["outcome"] + (f" {receipt['reason']}" if "reason" in receipt else "")
+            for receipt in self.receipts()
+            if email is None or receipt["email"] == email
         ]
 
     def subscriber(self, email: str, list_id: str | None = None) -> dict[str, Any] | None:
@@ -243,9 +243,9 @@ class World:
         """The options of a subscriber's field, sorted."""
         found = self.subscriber(email) or {"CustomFields": []}
         return sorted(
-            it["Value"]
-            for it in found["CustomFields"]
-            if it["Key"].strip("[]").replace(" ", "") == field.replace(" ", "")
+            value["Value"]
+            for value in found["CustomFields"]
+            if value["Key"].strip("[]").replace(" ", "") == field.replace(" ", "")
         )
 
 

@@ -38,7 +38,7 @@ async def two_ready_behind_two(world: World) -> tuple[Worker, ListSender]:
 
 
 def written(world: World) -> list[str]:
-    return [it["email"] for it in world.controls.writes() if it["email"] in PEOPLE]
+    return [write["email"] for write in world.controls.writes() if write["email"] in PEOPLE]
 
 
 async def test_a_full_request_gets_ready_while_all_slots_are_taken(one_at_a_time: World) -> None:

@@ -165,7 +165,7 @@ class Export(RuleBasedStateMachine):
     @invariant()
     def no_receipt_twice(self) -> None:
         if self.simulator is not None:
-            ids = [it["event_id"] for it in self.world.receipts()]
+            ids = [receipt["event_id"] for receipt in self.world.receipts()]
             assert len(ids) == len(set(ids))
 
     @rule()
@@ -211,7 +211,7 @@ class Export(RuleBasedStateMachine):
     def _check_receipts(self) -> None:
         if self.reconfigured:
             return  # which changes concerned the job then is not the model's business
-        answered = {(it["source"]["partition"], it["source"]["offset"]) for it in self.world.receipts()}
+        answered = {(receipt["source"]["partition"], receipt["source"]["offset"]) for receipt in self.world.receipts()}
         for partition in range(self.world.log.partitions):
             for record in self.world.log.topics.get(("audience-membership", partition), ()):
                 if b'"snapshot"' not in (record.value or b""):

@@ -104,7 +104,7 @@ async def test_two_jobs_on_a_list_share_the_field(world: World) -> None:
     await worker.rest()
     assert world.options("ann@example.com") == ["VIP"]
     assert world.subscriber("ann@example.com")["State"] == "Active"
-    assert sorted((it["job_id"], it["outcome"]) for it in world.receipts()) == [
+    assert sorted((receipt["job_id"], receipt["outcome"]) for receipt in world.receipts()) == [
         ("job-1", "added"), ("job-2", "added"), ("job-2", "removed"),
     ]  # fmt: skip
 
@@ -148,7 +148,7 @@ async def test_mapped_fields_are_created_with_their_types_and_long_values_left_o
     world.change("ann@example.com", "enter", "vip", 1, user=user)
     await worker.rest()
     ann = world.subscriber("ann@example.com")
-    values = {(it["Key"].strip("[]"), it["Value"]) for it in ann["CustomFields"]}
+    values = {(value["Key"].strip("[]"), value["Value"]) for value in ann["CustomFields"]}
     assert {("City", "Łódź"), ("Points", "42"), ("Plan", "pro"), ("Likes", "a"), ("Likes", "b")} <= values
     assert any(key == "Since" and value.startswith("2024-02-29") for key, value in values)
     assert not any(key == "Bio" for key, _ in values)
@@ -168,7 +168,7 @@ async def test_a_changed_mapping_makes_the_rows_due_that_it_touches(world: World
     world.job(field_mappings=[{"user_field": "city", "custom_field": "City"}])
     await worker.rest()
     assert world.options("ann@example.com", "City") == ["Ghent"]
-    assert [it["email"] for it in world.controls.writes()[before:]] == ["ann@example.com"]
+    assert [write["email"] for write in world.controls.writes()[before:]] == ["ann@example.com"]
 
 
 async def test_a_renamed_audience_is_renamed_for_everybody(world: World) -> None:
@@ -181,7 +181,7 @@ async def test_a_renamed_audience_is_renamed_for_everybody(world: World) -> None
     await worker.rest()
     assert all(world.options(person) == ["Very important"] for person in PEOPLE)
     refs = await worker.accounts._open["auth-1"].apis["live"].lists.segments(world.list_id)
-    assert [it.title for it in refs] == ["Very important"]
+    assert [segment.title for segment in refs] == ["Very important"]
 
 
 async def test_segments_match_exactly_their_option(world: World) -> None:
@@ -262,9 +262,9 @@ async def test_two_hours_of_outage_end_in_net_changes_only(world: World) -> None
     world.controls.clear_faults(number)
     await worker.rest()
     # Whoever was in a request whose answer got lost is written once, as they are now; nobody twice.
-    written = [it["email"] for it in world.controls.writes()[before:]]
+    written = [write["email"] for write in world.controls.writes()[before:]]
     assert len(written) == len(set(written))
     assert all(world.options(person) == ["VIP"] for person in PEOPLE[:9])
     assert world.options("p9@example.com") == []
-    ids = [it["event_id"] for it in world.receipts()]
+    ids = [receipt["event_id"] for receipt in world.receipts()]
     assert len(ids) == len(set(ids)) == 10 + 9 * 120 + 1

@@ -31,7 +31,7 @@ async def _killed_at_every_effect(world: World) -> None:
         await worker.crash()
         worker = await world.start()
         await worker.rest()
-    ids = [it["event_id"] for it in world.receipts()]
+    ids = [receipt["event_id"] for receipt in world.receipts()]
     assert len(ids) == len(set(ids)), "a receipt was published twice"
     assert len(ids) == 39, "a change has no receipt"
     for effects in range(1, 14):
@@ -98,7 +98,7 @@ async def _mails_once(world: World) -> None:
     world.controls.inject(kind="reset", after=True, path="/subscribers/*/import.json")
     world.change("ann@example.com", "enter", "vip", 1)
     await worker.rest()
-    imports = [it for it in world.controls.writes() if it["email"] == "ann@example.com"]
+    imports = [write for write in world.controls.writes() if write["email"] == "ann@example.com"]
     assert len(imports) == 1, "the import was repeated with its flags"
 
 

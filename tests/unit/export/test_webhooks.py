@@ -13,7 +13,7 @@ PEOPLE = [f"p{number}@example.com" for number in range(10)]
 def _webhook(world: World, event: str, email: str, values: list[str], **more: Any) -> None:
     body = {
         "at": "2026-03-01T10:00:00Z", "event": event, "email": email, "source": "webhook", "list_id": world.list_id,
-        "custom_fields": [{"key": "LyticsAudiences", "value": it} for it in values], **more,
+        "custom_fields": [{"key": "LyticsAudiences", "value": option} for option in values], **more,
     }  # fmt: skip
     world.log.append(Output("cm_activity", email.encode(), orjson.dumps(body)), world.wall())
 

@@ -65,12 +65,12 @@ STEPS = st.lists(
 
 def fields_of(kind, steps, public=None, hidden=None):
     fields = kind.Fields(kind.Shape(LAYOUT), public, hidden)
-    said = []
+    results = []
     for operation, name, *arguments in steps:
         fields.changed = False
         answer = getattr(fields, operation)(NUMBERS[name], *arguments)
-        said.append((operation, answer, fields.changed))
-    return fields, said
+        results.append((operation, answer, fields.changed))
+    return fields, results
 
 
 def parts(fields):
@@ -86,12 +86,12 @@ def test_it_is_compiled_where_it_can_be():
 def test_both_kinds_do_the_same_also_after_they_were_written_and_read(before, behind):
     outcomes = []
     for kind in MODULES:
-        fields, said = fields_of(kind, before)
+        fields, results = fields_of(kind, before)
         again = kind.Fields(kind.Shape(LAYOUT), fields.public(), fields.hidden())
         assert again == fields
         assert not again.changed
-        went_on, said_then = fields_of(kind, behind, fields.public(), fields.hidden())
-        outcomes.append((said, parts(fields), said_then, parts(went_on)))
+        continued, later_results = fields_of(kind, behind, fields.public(), fields.hidden())
+        outcomes.append((results, parts(fields), later_results, parts(continued)))
     assert all(outcome == outcomes[0] for outcome in outcomes)
 
 
@@ -148,18 +148,18 @@ def test_texts_are_given_back():
     shape, key = kind.Shape(LAYOUT), "a text of this test's own"
     held = sys.getrefcount(key)
     fields = [kind.Fields(shape) for _ in range(10)]
-    for each in fields:
+    for record_fields in fields:
         for ms in range(3):
             for other in ("u", "v", "w", "x"):
-                each.insert(NUMBERS["few"], other, ms)
-                each.put(NUMBERS["late"], other, key, ms, 0)
-                each.bump(NUMBERS["counts"], other, ms)
-            each.insert(NUMBERS["texts"], key, ms)
-            each.insert(NUMBERS["few"], key, ms)
-            each.put(NUMBERS["states"], key, key, ms, 0)
-            each.bump(NUMBERS["sums"], key, ms)
-            each.latest(NUMBERS["name"], key, ms, 0)
-            each.identify(NUMBERS["email"], key)
+                record_fields.insert(NUMBERS["few"], other, ms)
+                record_fields.put(NUMBERS["late"], other, key, ms, 0)
+                record_fields.bump(NUMBERS["counts"], other, ms)
+            record_fields.insert(NUMBERS["texts"], key, ms)
+            record_fields.insert(NUMBERS["few"], key, ms)
+            record_fields.put(NUMBERS["states"], key, key, ms, 0)
+            record_fields.bump(NUMBERS["sums"], key, ms)
+            record_fields.latest(NUMBERS["name"], key, ms, 0)
+            record_fields.identify(NUMBERS["email"], key)
     assert sys.getrefcount(key) > held + 60
-    del fields, each
+    del fields, record_fields
     assert sys.getrefcount(key) <= held + 2  # the shared texts' own

@@ -1,4 +1,4 @@
-"""Reading mapping texts: what is accepted, what is said of the rest, and that no text does harm."""
+"""Reading mapping texts: what is accepted, how the rest is reported, and that no text does harm."""
 
 import time
 

@@ -20,11 +20,11 @@ PEOPLE, EVENTS = 10, 40
 
 
 def records() -> list[StoredRecord]:
-    """Events without ids: nothing but a row's offsets tells that they were counted."""
-    told = [activity(f"p{n % PEOPLE}@x.com", n) | {"event_id": None} for n in range(EVENTS)]
+    """Events without ids: only a row's offsets show that they were counted."""
+    messages = [activity(f"p{n % PEOPLE}@x.com", n) | {"event_id": None} for n in range(EVENTS)]
     return [
         StoredRecord(n, key_of(message["email"]), json.dumps(message).encode(), ARRIVED)
-        for n, message in enumerate(told)
+        for n, message in enumerate(messages)
     ]
 
 

@@ -72,7 +72,7 @@ def verdict(value: bytes | None, state: bytes) -> Any:
                 verdicts.append(codec.encode(codec.decode(b"k", value, state)))
             except (ValueError, WrongMappingError) as error:
                 verdicts.append((type(error), str(error)))
-    assert all(one == verdicts[0] for one in verdicts)
+    assert all(verdict == verdicts[0] for verdict in verdicts)
     return verdicts[0]
 
 

@@ -176,12 +176,12 @@ def test_ties_go_to_the_later_arrival_however_they_are_folded():
     assert {json.loads(folded(fold, [order])[0])["country_code"] for order in (records, records[::-1])} == {"AU"}
 
 
-def test_an_event_that_is_told_twice_in_different_words_is_counted_once_and_both_are_heard():
-    told = [
+def test_an_event_published_twice_with_different_fields_is_counted_once_and_both_are_folded():
+    published = [
         activity(ADDRESS, 7, "deactivate", status="unsubscribe", list_id="l1"),
         activity(ADDRESS, 7, "deactivate", status="unsubscribe", list_id="l1", campaign_id="k1"),
     ]
-    for order in (told, told[::-1]):
+    for order in (published, published[::-1]):
         world = InMemoryOwners()
         for message in order:
             world.send(message)

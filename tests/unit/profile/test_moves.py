@@ -140,7 +140,7 @@ def test_an_erased_person_is_gone_under_every_address(data):
     assert b"@" not in b"".join(receipts)
 
 
-def test_the_export_is_told_of_every_address_that_is_erased():
+def test_the_export_receives_every_address_that_is_erased():
     world = InMemoryOwners(ProfileTopics("moves", "erasures", memberships="commands"))
     for event in (activity(A, 1), moved(10, A, B), activity(B, 11), moved(20, B, C)):
         world.send(event)
@@ -148,9 +148,9 @@ def test_the_export_is_told_of_every_address_that_is_erased():
     erase(world, B, 100)
     world.drain()
 
-    told = [output for output in world.outputs if output.topic == "commands"]
-    assert {output.key.decode() for output in told} == {A, B, C}
-    assert {output.value for output in told} == {b'{"do":"erase","at":1735689700000}'}
+    erasures = [output for output in world.outputs if output.topic == "commands"]
+    assert {output.key.decode() for output in erasures} == {A, B, C}
+    assert {output.value for output in erasures} == {b'{"do":"erase","at":1735689700000}'}
 
 
 def test_whoever_comes_back_after_an_erasure_is_new():
@@ -248,7 +248,7 @@ def test_a_move_carries_the_version_of_the_mappings_and_is_folded_under_the_same
 
 @pytest.mark.parametrize("text", OTHERS)
 def test_a_move_of_other_mappings_is_refused_with_both_versions(text):
-    versions = [owners_of(each).fold.codec.version for each in (text, RUNNING)]
+    versions = [owners_of(mapping).fold.codec.version for mapping in (text, RUNNING)]
     with pytest.raises(ForeignMappingError, match=f"mapping version {versions[0]}; version {versions[1]} runs"):
         received(published(text))
 

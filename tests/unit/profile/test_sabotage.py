@@ -52,18 +52,18 @@ async def counted(catalog: Catalog, messages: Sequence[dict[str, Any]]) -> None:
     assert table.events() == wanted
 
 
-async def told_twice() -> None:
-    """Half of the events are told again, as webhooks and overlapping imports do."""
-    told = [activity(A if n % 3 else B, n, "open" if n % 2 else "sent") for n in range(40)]
-    await counted(CATALOG, told + told[::2])
+async def published_twice() -> None:
+    """Half of the events are published again, as webhooks and overlapping imports do."""
+    messages = [activity(A if n % 3 else B, n, "open" if n % 2 else "sent") for n in range(40)]
+    await counted(CATALOG, messages + messages[::2])
 
 
 async def without_ids() -> None:
     """Events of a stream that has no ids: only the row knows that it holds them."""
-    told = [activity(A if n % 3 else B, n) for n in range(60)]
-    for message in told:
+    messages = [activity(A if n % 3 else B, n) for n in range(60)]
+    for message in messages:
         del message["event_id"]
-    await counted(ADDED, told)
+    await counted(ADDED, messages)
 
 
 async def moved_and_killed() -> None:
@@ -83,7 +83,7 @@ async def moved_and_killed() -> None:
     assert {who: it["cm_email_event"] for who, it in world.profiles().items()} == {B: {"open": 2, "update": 1}}
 
 
-@pytest.mark.parametrize("run", [told_twice, without_ids, moved_and_killed])
+@pytest.mark.parametrize("run", [published_twice, without_ids, moved_and_killed])
 async def test_it_is_exact_with_every_protection(run: Callable[[], Any]) -> None:
     await run()
 
@@ -111,8 +111,8 @@ def rows_are_not_advanced(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("sabotage", "run"),
     [
-        (nothing_is_seen, told_twice),
-        (ids_are_not_kept, told_twice),
+        (nothing_is_seen, published_twice),
+        (ids_are_not_kept, published_twice),
         (rows_know_no_offsets, without_ids),
         (rows_are_not_advanced, without_ids),
         (arrivals_are_not_seen, moved_and_killed),

@@ -54,7 +54,7 @@ def test_the_command_says_ready_and_stops_cleanly(number):
 
         healthy, lists = asyncio.run(look())
         assert healthy
-        assert {one["Title"] for one in lists} >= {"Newsletter", "Offers"}
+        assert {entry["Title"] for entry in lists} >= {"Newsletter", "Offers"}
         process.send_signal(number)
         assert process.wait(10) == 0
 

@@ -28,7 +28,9 @@ async def test_client_keys_see_one_client(api, sim, client_id, list_id):
     other_list = sim.controls.add_list(other, "Theirs")
     key = sim.state.clients[client_id].api_key
     headers = {"Authorization": "Basic " + base64.b64encode(f"{key}:".encode()).decode()}
-    assert [one["ClientID"] for one in (await api.ask("GET", "/clients.json", headers=headers)).json] == [client_id]
+    assert [client["ClientID"] for client in (await api.ask("GET", "/clients.json", headers=headers)).json] == [
+        client_id
+    ]
     assert (await api.ask("GET", f"/lists/{list_id}.json", headers=headers)).status == 200
     for path in (f"/clients/{other}.json", f"/lists/{other_list}.json"):
         reply = await api.ask("GET", path, headers=headers)

@@ -42,10 +42,10 @@ async def test_confirmed_opt_in(api, sim, client_id, receiver):
 async def test_leaving_one_list_leaves_the_lists_that_honour_suppression(api, sim, client_id, list_id):
     second = sim.controls.add_list(client_id, "Second")
     own = sim.controls.add_list(client_id, "Own way", unsubscribe_setting="OnlyThisList")
-    for one in (list_id, second, own):
-        await api.add(one, "a@example.net")
+    for known in (list_id, second, own):
+        await api.add(known, "a@example.net")
     assert (await api.post(f"/subscribers/{list_id}/unsubscribe.json", {"EmailAddress": "A@example.net"})).text == ""
-    states = [sim.controls.subscriber(one, "a@example.net")["State"] for one in (list_id, second, own)]
+    states = [sim.controls.subscriber(known, "a@example.net")["State"] for known in (list_id, second, own)]
     assert states == ["Unsubscribed", "Unsubscribed", "Active"]
     assert (await api.add(list_id, "a@example.net")).code == 206
     assert (await api.add(second, "a@example.net")).code == 204

@@ -35,5 +35,5 @@ def auth(simulator: SimulatorThread, monkeypatch: pytest.MonkeyPatch) -> dict[st
 @pytest.fixture
 def ids(simulator: SimulatorThread) -> dict[str, str]:
     """Client and list ids of the demo account, by title."""
-    found = {one.name: one.client_id for one in simulator.state.clients.values()}
-    return found | {one.title: one.list_id for one in simulator.state.lists.values()}
+    found = {client.name: client.client_id for client in simulator.state.clients.values()}
+    return found | {entry.title: entry.list_id for entry in simulator.state.lists.values()}

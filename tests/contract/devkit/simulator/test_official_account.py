@@ -28,8 +28,10 @@ def fields(thing):
 def test_account_calls(auth):
     cs = CreateSend(auth)
     clients = cs.clients()
-    assert [one.Name for one in clients] == ["Acme Pty", "Borealis Inc"]
-    assert all(fields(one) == {"ClientID", "Name"} and re.fullmatch("[0-9a-f]{32}", one.ClientID) for one in clients)
+    assert [client.Name for client in clients] == ["Acme Pty", "Borealis Inc"]
+    assert all(
+        fields(client) == {"ClientID", "Name"} and re.fullmatch("[0-9a-f]{32}", client.ClientID) for client in clients
+    )
     assert cs.systemdate() == "2026-06-15 12:00:00"
     assert cs.billing_details().Credits == 1_000
     assert "Belgium" in cs.countries()
@@ -66,7 +68,7 @@ def test_client_details_and_collections(auth, ids):
     assert "ContactName" not in fields(two_people.BasicDetails)
     assert "AccessDetails" not in fields(two_people)
     acme = Client(auth, ids["Acme Pty"])
-    assert {one.Name for one in acme.lists()} == {"Newsletter", "Offers", "Event guests", "Audience export"}
+    assert {entry.Name for entry in acme.lists()} == {"Newsletter", "Offers", "Event guests", "Audience export"}
     assert fields(acme.segments()[0]) == {"ListID", "SegmentID", "Title"}
     assert fields(acme.templates()[0]) == {"TemplateID", "Name", "PreviewURL", "ScreenshotURL"}
     assert fields(acme.people()[0]) == {"EmailAddress", "Name", "AccessLevel", "Status"}
@@ -84,7 +86,7 @@ def test_people(auth, ids):
     acme = Client(auth, ids["Acme Pty"])
     assert acme.set_primary_contact("eva@acme.example").EmailAddress == "eva@acme.example"
     person.delete()
-    assert "eva@acme.example" not in {one.EmailAddress for one in acme.people()}
+    assert "eva@acme.example" not in {person.EmailAddress for person in acme.people()}
 
 
 def test_clients_come_and_go(auth, ids):
@@ -109,20 +111,20 @@ def test_campaign_collections(auth, ids):
         "CampaignID", "Name", "Subject", "FromName", "FromEmail", "ReplyTo", "SentDate", "TotalRecipients",
         "WebVersionURL", "WebVersionTextURL",
     }  # fmt: skip
-    assert all(fields(one) - {"Tags"} == wanted for one in page.Results)
-    dates = [one.SentDate for one in page.Results]
+    assert all(fields(campaign) - {"Tags"} == wanted for campaign in page.Results)
+    dates = [campaign.SentDate for campaign in page.Results]
     assert dates == sorted(dates, reverse=True)
     assert all(DATE.fullmatch(date) for date in dates)
-    assert [one.Name for one in acme.campaigns(tags="Spring,news").Results] == ["Issue 1"]
+    assert [campaign.Name for campaign in acme.campaigns(tags="Spring,news").Results] == ["Issue 1"]
     oldest = acme.campaigns(order_direction="asc", page_size=10).Results[0]
     assert oldest.SentDate == dates[-1]
     only = acme.campaigns(sent_from_date=dates[0][:10], sent_to_date=dates[0][:10]).Results
-    assert [one.SentDate for one in only] == dates[:1]
+    assert [campaign.SentDate for campaign in only] == dates[:1]
     scheduled, draft = acme.scheduled()[0], acme.drafts()[0]
     assert {"DateScheduled", "ScheduledTimeZone", "DateCreated", "PreviewURL", "PreviewTextURL"} <= fields(scheduled)
     assert {"DateCreated", "PreviewURL", "PreviewTextURL"} <= fields(draft)
     assert draft.Name == "Half an idea"
-    assert [(one.Name, int(one.NumberOfCampaigns)) for one in acme.tags()] == [("news", 1), ("sale", 2), ("spring", 2)]
+    assert [(tag.Name, int(tag.NumberOfCampaigns)) for tag in acme.tags()] == [("news", 1), ("sale", 2), ("spring", 2)]
     with pytest.raises(BadRequest) as refused:
         acme.campaigns(sent_from_date="yesterday")
     assert refused.value.data.Code == 920
@@ -133,8 +135,14 @@ def test_suppression(auth, ids):
     page = acme.suppressionlist(page_size=10)
     assert page.ResultsOrderedBy == "email"
     assert page.TotalNumberOfRecords == 4
-    assert all(fields(one) == {"SuppressionReason", "EmailAddress", "Date", "State"} for one in page.Results)
-    assert {one.SuppressionReason for one in page.Results} <= {"Unsubscribed", "Bounced", "Reason Unavailable"}
+    assert all(
+        fields(suppressed) == {"SuppressionReason", "EmailAddress", "Date", "State"} for suppressed in page.Results
+    )
+    assert {suppressed.SuppressionReason for suppressed in page.Results} <= {
+        "Unsubscribed",
+        "Bounced",
+        "Reason Unavailable",
+    }
     acme.suppress(["a+b@people.example", "c@people.example"])
     assert acme.suppressionlist().TotalNumberOfRecords == 6
     acme.unsuppress("a+b@people.example")
@@ -145,7 +153,7 @@ def test_suppression(auth, ids):
 
 def test_lists_for_email(auth, ids):
     found = Client(auth, ids["Acme Pty"]).lists_for_email("ann+events@guests.example")
-    assert [(one.ListName, one.SubscriberState) for one in found] == [("Event guests", "Active")]
+    assert [(entry.ListName, entry.SubscriberState) for entry in found] == [("Event guests", "Active")]
     assert fields(found[0]) == {"ListID", "ListName", "SubscriberState", "DateSubscriberAdded"}
 
 

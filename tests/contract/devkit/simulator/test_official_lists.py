@@ -51,8 +51,8 @@ def test_stats_count_states(auth, ids, simulator):
 
 def test_custom_fields(auth, ids):
     news = List(auth, ids["Newsletter"])
-    shown = {one.Key: one for one in news.custom_fields()}
-    assert {one.DataType for one in shown.values()} == {
+    shown = {field.Key: field for field in news.custom_fields()}
+    assert {field.DataType for field in shown.values()} == {
         "Text", "Number", "MultiSelectOne", "MultiSelectMany", "Date", "Country", "USState"
     }  # fmt: skip
     assert fields(shown["[ShoeSize]"]) == {"FieldName", "Key", "DataType", "FieldOptions", "VisibleInPreferenceCenter"}
@@ -96,11 +96,13 @@ def test_listings(auth, ids, simulator, state):
     assert DATE.fullmatch(row.Date)
     assert row.ListJoinedDate <= row.Date
     tracked = read(order_field="date", order_direction="desc", include_tracking_preference=True).Results
-    assert {one.ConsentToTrack for one in tracked} <= {"Yes", "No", ""}
-    assert [one.Date for one in tracked] == sorted((one.Date for one in tracked), reverse=True)
+    assert {subscriber.ConsentToTrack for subscriber in tracked} <= {"Yes", "No", ""}
+    assert [subscriber.Date for subscriber in tracked] == sorted(
+        (subscriber.Date for subscriber in tracked), reverse=True
+    )
     middle = tracked[len(tracked) // 2].Date
-    assert {one.Date >= middle[:10] for one in read(date=middle[:10]).Results} == {True}
-    assert len(read(date=middle[:10]).Results) == sum(one.Date >= middle[:10] for one in tracked)
+    assert {subscriber.Date >= middle[:10] for subscriber in read(date=middle[:10]).Results} == {True}
+    assert len(read(date=middle[:10]).Results) == sum(subscriber.Date >= middle[:10] for subscriber in tracked)
 
 
 def test_paging_errors(auth, ids):
@@ -124,12 +126,12 @@ def test_subscriber_life(auth, ids):
     read = person.get(include_tracking_preference=True)
     assert (read.EmailAddress, read.Name, read.State, read.ConsentToTrack) == (email, "Mara Doe", "Active", "Yes")
     assert (read.Date, read.ListJoinedDate) == ("2026-06-15 22:00:00", "2026-06-15 22:00:00")  # Sydney in winter
-    assert [(one.Key, one.Value) for one in read.CustomFields] == [
+    assert [(value.Key, value.Value) for value in read.CustomFields] == [
         ("City", "Ghent"), ("Interests", "chess"), ("Interests", "cycling")
     ]  # fmt: skip
     assert read.MobileNumber == "+32470000001"
     person.update("mara.doe@example.net", "Mara", [{"Key": "City", "Value": "", "Clear": True}], False, "Unchanged")
-    assert [one.Key for one in person.get().CustomFields] == ["Interests", "Interests"]
+    assert [value.Key for value in person.get().CustomFields] == ["Interests", "Interests"]
     assert refused(Subscriber(auth, list_id, email).get) == 203
     person.unsubscribe()
     assert person.get().State == "Unsubscribed"
@@ -147,10 +149,10 @@ def test_subscriber_life(auth, ids):
 
 
 def test_history(auth, ids, simulator):
-    campaign = next(one for one in simulator.state.campaigns.values() if one.sent)
+    campaign = next(campaign for campaign in simulator.state.campaigns.values() if campaign.sent)
     row = next(campaign.report("clicks").rows(simulator.state.clock.now()))
     history = Subscriber(auth, row.list_id, row.email).history()
-    entry = next(one for one in history if campaign.campaign_id == one.ID)
+    entry = next(entry for entry in history if campaign.campaign_id == entry.ID)
     assert (entry.Type, entry.Name) == ("Campaign", campaign.name)
     clicks = [act for act in entry.Actions if act.Event == "Click"]
     assert clicks[0].Detail == row.url
@@ -171,7 +173,10 @@ def test_import(auth, ids):
              {"EmailAddress": "late@example.net"}]  # fmt: skip
     partly = people.import_subscribers(ids["Audience export"], mixed, False)
     assert (partly.TotalUniqueEmailsSubmitted, partly.TotalExistingSubscribers, partly.TotalNewSubscribers) == (7, 5, 0)
-    assert [(one.EmailAddress, one.Code) for one in partly.FailureDetails] == [("broken", 1), ("late@example.net", 214)]
+    assert [(failure.EmailAddress, failure.Code) for failure in partly.FailureDetails] == [
+        ("broken", 1),
+        ("late@example.net", 214),
+    ]
     assert partly.DuplicateEmailsInSubmission == ["I0@EXAMPLE.net"]
     assert refused(people.import_subscribers, ids["Audience export"], [], False) == 212
     many = [{"EmailAddress": f"m{n}@example.net", "ConsentToTrack": "No"} for n in range(1_001)]

@@ -23,7 +23,7 @@ def campaigns(auth, ids):
 
 @pytest.fixture
 def campaign(auth, campaigns):
-    return Campaign(auth, next(one.CampaignID for one in campaigns if one.Name == "Issue 1"))
+    return Campaign(auth, next(campaign.CampaignID for campaign in campaigns if campaign.Name == "Issue 1"))
 
 
 def test_summary(campaign):
@@ -47,7 +47,7 @@ def test_client_usage_and_lists(campaign, auth, ids):
     assert sum(row.Percentage for row in usage) == 100
     where = campaign.lists_and_segments()
     assert fields(where) == {"Lists", "Segments"}
-    assert [(one.ListID, one.Name) for one in where.Lists] == [(ids["Newsletter"], "Newsletter")]
+    assert [(entry.ListID, entry.Name) for entry in where.Lists] == [(ids["Newsletter"], "Newsletter")]
 
 
 @pytest.mark.parametrize("kind", ROWS)

@@ -8,7 +8,7 @@ from connectors.devkit.embedded_kafka import artifacts
 
 
 def program(directory: Path, name: str, text: str = "exit 0") -> Path:
-    """Write a shell script that stands for a program."""
+    """Write a shell script that replaces a program."""
     path = directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")

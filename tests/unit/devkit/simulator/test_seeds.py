@@ -40,7 +40,7 @@ def test_people_are_found_by_their_address_and_by_nothing_else():
 
 def test_every_state_and_kind_of_value_exists():
     simulator = Simulator(SimulatorSettings(demo=True, subscribers=200, activity=500, now=NOW))
-    news = next(one for one in simulator.state.lists.values() if one.title == "Newsletter")
+    news = next(entry for entry in simulator.state.lists.values() if entry.title == "Newsletter")
     assert all(count > 0 for count in news.subscribers.counts)
     held = {number for row in range(200) for number, _ in news.subscribers.values(row)}
     assert held == set(news.fields)
