@@ -113,7 +113,7 @@ class BatchPicker:
         return None if self._breaker.probing or len(ahead) > max_requests else self._next_ahead(now, background)
 
     def _next_ahead(self, now: float, background: int) -> QueuedBatch | None:
-        """A full request gets ready while all slots are taken; a smaller one goes on growing meanwhile."""
+        """Return a full request to prepare while all slots are taken; a smaller one gathers more changes meanwhile."""
         if self._limiter.waiting or self._limiter.pause_left() > 0:
             return None
         if self._queue.fills_import(True):
