@@ -19,7 +19,7 @@ from schemas.control import DataType, ExportJob
 from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
 from streams.export.rules.jobs import JobView, ListView
-from streams.export.rules.row import Held, MembershipRow
+from streams.export.rules.row import ENTRY_UNUSED, NEVER, Held, MembershipRow
 from streams.export.rules.values import UnusableError, option_text, texts, time_of
 
 NameOf = Callable[[str], str]
@@ -174,11 +174,16 @@ def desired_subscriber(
     present = [part for part in parts if part.membership is Membership.PRESENT]
     if not any(part.view.running for part in present):
         return _absent(running, present, digests, name_of)
-    return _present(row, present, held, digests, name_of)
+    return _present(row, listed, present, held, digests, name_of)
 
 
 def _present(
-    row: MembershipRow, parts: Sequence[JobPart], held: Held | None, digests: dict[str, str], name_of: NameOf
+    row: MembershipRow,
+    listed: ListView,
+    parts: Sequence[JobPart],
+    held: Held | None,
+    digests: dict[str, str],
+    name_of: NameOf,
 ) -> DesiredSubscriber:
     first = parts[0]
     jobs = [part.view.job for part in parts if part.view.running]
@@ -195,7 +200,7 @@ def _present(
         options=_options(parts, name_of),
         values=tuple(values.values()),
         consent=first.view.job.consent_to_track,
-        resubscribe=all(job.resubscribe_users for job in jobs) and enters(row, parts, held),
+        resubscribe=all(job.resubscribe_users for job in jobs) and enters(row, parts, held, listed.list_id),
         queue=any(job.queue_autoresponders for job in jobs),
         restart=any(job.restart_autoresponders for job in jobs),
         consent_rules=any(job.consent_rule is not None for job in jobs),
@@ -238,12 +243,20 @@ def _absent(
     )
 
 
-def enters(row: MembershipRow, parts: Sequence[JobPart], held: Held | None) -> bool:
-    """Whether some audience was entered after the last request, or a refusal came before resubscribing was on."""
-    if held is None or (held.code and not held.asked):
+def enters(row: MembershipRow, parts: Sequence[JobPart], held: Held | None, list_id: str) -> bool:
+    """Whether an entry may make the person active again: one that no request has carried, or that was not used yet.
+
+    It must be later than the person's own act, where a webhook reported that. A field, a job or a name that changes is
+    no entry, however often it is refused.
+    """
+    left_at = row.own_acts.get(list_id, NEVER)
+    entries = [row.audiences[audience] for part in parts for audience in part.audiences]
+    entries = [entry for entry in entries if entry.since > left_at]
+    if not entries:
+        return False
+    if held is None or (held.code and held.refused_entry == ENTRY_UNUSED):
         return True
-    newest = max(row.audiences[audience].position for part in parts for audience in part.audiences)
-    return newest > held.seen
+    return max(entry.position for entry in entries) > held.seen
 
 
 def _options(parts: Sequence[JobPart], name_of: NameOf) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -19,7 +19,7 @@ import enum
 from dataclasses import dataclass
 
 from streams.export.rules.desired import DesiredSubscriber
-from streams.export.rules.row import Held
+from streams.export.rules.row import ENTRY_USED, Held
 
 # Codes with which Campaign Monitor protects people who left: suppressed, deleted, unsubscribed, bounced, unconfirmed.
 INACTIVE = frozenset({204, 205, 206, 207, 208})
@@ -73,7 +73,7 @@ def is_due(held: Held | None, desired: DesiredSubscriber) -> bool:
         part = held.delivered.get(job)
         if part is None or part.digest != digest:
             return True
-    return bool(held.code in INACTIVE and not held.asked and desired.resubscribe)
+    return bool(held.code in INACTIVE and held.refused_entry != ENTRY_USED and desired.resubscribe)
 
 
 def route_of(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:

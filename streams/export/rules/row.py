@@ -14,6 +14,10 @@ from schemas.envelope import EpochMillis
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
 """Kinds of statement about an audience, weakest first: at one instant a change beats a snapshot, an exit an enter."""
 
+ENTRY_UNUSED, ENTRY_USED, NO_ENTRY = range(3)
+"""A refused request carried an entry, but the job did not allow to resubscribe; it did, and that was refused as well;
+or it carried none, so that only a new entry may make the person active again."""
+
 NEVER = -(2**62)
 """A time before every event."""
 
@@ -61,8 +65,8 @@ class Held:
     """Ids of the audiences that the list's field holds."""
     code: int = 0
     """0: taken. Else Campaign Monitor's code of the refusal in force."""
-    asked: bool = False
-    """The refusal came although the job allowed to resubscribe."""
+    refused_entry: int = ENTRY_UNUSED
+    """What became of the entry that the refused request carried: ENTRY_UNUSED, ENTRY_USED or NO_ENTRY."""
     seen: int = -1
     """Offset of the last change that a request included: an enter after that is a new one."""
     digest: str = ""
@@ -105,6 +109,8 @@ class MembershipRow:
     """The address that the person has now, and since when: this row is frozen until it is transferred."""
     moved_to: tuple[str, EpochMillis] | None = None
     """The same after the transfer: events older than that are redirected to the other row."""
+    own_acts: dict[str, EpochMillis] = field(default_factory=dict)
+    """By list: when the person left it last by an act of their own, as a webhook reported."""
 
 
 def encode(row: MembershipRow) -> bytes:
@@ -137,6 +143,8 @@ def encode(row: MembershipRow) -> bytes:
         letters["m"] = row.moving_to
     if row.moved_to is not None:
         letters["n"] = row.moved_to
+    if row.own_acts:
+        letters["u"] = row.own_acts
     return orjson.dumps(letters)
 
 
@@ -157,6 +165,7 @@ def decode(value: bytes) -> MembershipRow:
         read("w"),
         None if moving_to is None else (moving_to[0], moving_to[1]),
         None if moved_to is None else (moved_to[0], moved_to[1]),
+        read("u", {}),
     )
 
 
@@ -164,7 +173,9 @@ def copy_of_held(held: Held) -> Held:
     """Return what a list holds, to be kept while the row goes on changing."""
     delivered = {job: DeliveredPart(part.digest, part.answered, part.also) for job, part in held.delivered.items()}
     audiences = list(held.audiences)
-    return Held(delivered, held.address, audiences, held.code, held.asked, held.seen, held.digest, held.repaired_digest)
+    return Held(
+        delivered, held.address, audiences, held.code, held.refused_entry, held.seen, held.digest, held.repaired_digest
+    )
 
 
 def reset_positions(row: MembershipRow, source: int) -> None:
@@ -185,13 +196,13 @@ def encode_held(held: Held) -> list[Any]:
     """Return what a list holds, as JSON."""
     delivered = {job: [part.digest, part.answered, *part.also] for job, part in held.delivered.items()}
     audiences = list(held.audiences)
-    asked = int(held.asked)
-    return [delivered, held.address, audiences, held.code, asked, held.seen, held.digest, held.repaired_digest]
+    refusal = held.code, held.refused_entry
+    return [delivered, held.address, audiences, *refusal, held.seen, held.digest, held.repaired_digest]
 
 
 def decode_held(held: list[Any]) -> Held:
     """Read what `encode_held` wrote."""
     parts, *rest = held
-    address, audiences, code, asked, seen, digest, repaired_digest = rest
+    address, audiences, code, refused_entry, seen, digest, repaired_digest = rest
     delivered = {job: DeliveredPart(part[0], part[1], tuple(part[2:])) for job, part in parts.items()}
-    return Held(delivered, address, audiences, code, bool(asked), seen, digest, repaired_digest)
+    return Held(delivered, address, audiences, code, refused_entry, seen, digest, repaired_digest)

@@ -24,7 +24,15 @@ from schemas.envelope import EpochMillis
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.routing import INACTIVE
-from streams.export.rules.row import DeliveredPart, Held, MembershipRow
+from streams.export.rules.row import (
+    ENTRY_UNUSED,
+    ENTRY_USED,
+    NEVER,
+    NO_ENTRY,
+    DeliveredPart,
+    Held,
+    MembershipRow,
+)
 from streams.export.rules.values import field_name, option_text
 
 
@@ -121,7 +129,7 @@ def record_delivered(
     new = held.address is None if added is None else added
     had = bool(held.audiences)
     _record_parts(row, held, written)
-    held.code, held.asked = 0, False
+    held.code, held.refused_entry = 0, ENTRY_UNUSED
     held.address = address
     held.audiences = list(desired.audiences) if address else []
     held.digest = content_digest(desired) if address else ""
@@ -136,12 +144,21 @@ def record_refused(
     """Record that the list, or a rule of ours, does not accept the person: final until the desired state changes."""
     held = row.lists.setdefault(written.list_id, Held())
     _record_parts(row, held, written)
+    held.refused_entry = _refused_entry(held, written)
     held.code = code or -1
-    held.asked = written.desired.resubscribe and not written.desired.consent_rules
     if code in INACTIVE and held.address is None:
         held.address = written.desired.address
     held.audiences = [audience for audience in held.audiences if audience in written.desired.audiences]
     return [_receipt(written, answer, Outcome.REFUSED, held, reason, code, message) for answer in written.answers]
+
+
+def _refused_entry(held: Held, written: WrittenState) -> int:
+    """Return what becomes of the entry that the refused request carried; `held` is as of before the refusal."""
+    if written.desired.resubscribe and not written.desired.consent_rules:
+        return ENTRY_USED
+    if any(answer.enters and not answer.superseded for answer in written.answers):
+        return ENTRY_UNUSED
+    return held.refused_entry if held.code else NO_ENTRY
 
 
 def record_unchanged(row: MembershipRow, written: WrittenState) -> list[Receipt]:
@@ -230,14 +247,18 @@ def record_activity(
     row: MembershipRow, activity: CmActivity, fields: Iterable[str], name_of: Callable[[str], str]
 ) -> Drift:
     """Apply a webhook event to the row, in place, and return what it meant. `fields`: names of the audiences fields."""
-    held = row.lists.get(activity.list_id or "")
+    held_list = activity.list_id or ""
+    held = row.lists.get(held_list)
     if held is None or held.address is None or activity.echo:
         return Drift.NONE
     if activity.event == "deactivate":
         code = _CODES.get(activity.status or "", 206)
+        left_at = int(activity.at.timestamp() * 1000)
+        known = held.code == code and row.own_acts.get(held_list, NEVER) >= left_at
+        row.own_acts[held_list] = max(left_at, row.own_acts.get(held_list, NEVER))
         if held.code == code:
-            return Drift.NONE
-        held.code, held.asked = code, False
+            return Drift.NONE if known else Drift.STATE
+        held.code, held.refused_entry = code, NO_ENTRY
         return Drift.STATE
     if activity.event not in ("subscribe", "update"):
         return Drift.NONE

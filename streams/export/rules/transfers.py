@@ -68,6 +68,8 @@ def receive_transfer(row: MembershipRow, former: str, at: EpochMillis, transferr
     if known:
         return False
     row.former_addresses[former] = at
+    for list_id, left_at in transferred.own_acts.items():
+        row.own_acts[list_id] = max(left_at, row.own_acts.get(list_id, left_at))
     for list_id, held in transferred.lists.items():
         mine_held = row.lists.get(list_id)
         delivered = {job: DeliveredPart("", -1) for job in held.delivered}

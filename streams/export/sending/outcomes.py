@@ -140,7 +140,7 @@ class ListRows:
         if owned is None:
             self._queue.forget_partition(partition)
             return
-        refused = [outcome for outcome in group if outcome.refusal is Refusal.INVALID and outcome.code is not None]
+        refused = [outcome for outcome in group if outcome.refusal is Refusal.INVALID]
         while True:
             try:
                 if refused:

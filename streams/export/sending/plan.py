@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from connectors.campaign_monitor.client.entities import Subscriber
-from connectors.campaign_monitor.client.requests import Autoresponders, FieldWrite, SubscriberWrite
+from connectors.campaign_monitor.client.requests import Autoresponders, FieldWrite, SubscriberWrite, address_key
 from schemas.audience_delivery import Refusal
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.routing import RequestKind, RequestRoute
@@ -138,7 +138,9 @@ def group_by_route(writes: Sequence[PlannedWrite], queue: SendQueue, guard: Remo
         if not state.desired.present and (after := guard.wait_seconds(person, now)) is not None:
             queue.retry_at(person, now + after)
             continue
-        own = {address for address in (state.desired.address, write.held and write.held.address) if address}
+        own = {
+            address_key(address) for address in (state.desired.address, write.held and write.held.address) if address
+        }
         full = route is not None and route.kind is not RequestKind.IMPORT
         if full or (route is not None and route != write.route) or own & addresses:
             queue.requeue(person, write.route)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import Subscriber
-from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders
+from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders, address_key
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Verdict, refusal
 from streams.export.rules.desired import DesiredSubscriber
@@ -20,6 +20,7 @@ from streams.export.rules.outcome import (
     Delivered,
     NotOnList,
     SendDecision,
+    SplitRequest,
     SubscriberRejected,
     classify,
 )
@@ -84,13 +85,19 @@ class ListWriter:
             result = await self._api.subscribers.import_(self._list_id, subscribers, effects)
         except CampaignMonitorError as error:
             return [WriteResult(write, _classified(error.verdict, write)) for write in writes]
-        failures = {failure.email.casefold(): failure.code for failure in result.failures}
+        failures = {address_key(failure.email): failure.code for failure in result.failures}
+        if result.failures and len(addressed) == 1:  # whatever spelling of the address it names
+            failures = {address_key(addressed[0][1]): result.failures[0].code}
+        matched = failures.keys() <= {address_key(address) for _, address in addressed}
         taken = len(writes) - len(failures)
         added = True if result.new >= taken > 0 else False if result.new == 0 else None
         results: list[WriteResult] = []
         for write, address in addressed:
-            code = failures.get(address.casefold())
-            if code is None:
+            code = failures.get(address_key(address))
+            if code is None and not matched:  # the failure of somebody among these: found in smaller requests
+                write.person.attempt.outcome_unknown = True
+                results.append(WriteResult(write, SplitRequest(None)))
+            elif code is None:
                 results.append(WriteResult(write, Delivered(), address, added))
             else:
                 results.append(WriteResult(write, _classified(refusal(code), write)))

@@ -12,7 +12,16 @@ from streams.export.rules.desired import (
     desired_subscriber,
     membership_of,
 )
-from streams.export.rules.row import ENTER, EXIT, SNAPSHOT_IN, AudienceEntry, DeliveredPart, Held, MembershipRow
+from streams.export.rules.row import (
+    ENTER,
+    ENTRY_USED,
+    EXIT,
+    SNAPSHOT_IN,
+    AudienceEntry,
+    DeliveredPart,
+    Held,
+    MembershipRow,
+)
 from tests.unit.export.rules.rows import EMAIL, LIST, entry, exports, held, job, listed, row
 
 IN, OUT = entry(ENTER), entry(EXIT)
@@ -167,7 +176,7 @@ def test_two_jobs_share_a_list(
         (held(seen=5), False),
         # a refusal from before resubscribing was on
         (held(seen=5, code=206), True),
-        (held(seen=5, code=206, asked=True), False),
+        (held(seen=5, code=206, refused_entry=ENTRY_USED), False),
     ],
 )
 def test_resubscribing_is_for_new_enters(on_list: Held | None, resubscribes: bool) -> None:

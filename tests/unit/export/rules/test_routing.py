@@ -5,7 +5,7 @@ import pytest
 from schemas.audience_delivery import Refusal
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.routing import AttemptState, RequestKind, RequestRoute, is_due, route_of
-from streams.export.rules.row import DeliveredPart, Held
+from streams.export.rules.row import ENTRY_USED, DeliveredPart, Held
 from tests.unit.export.rules.rows import desired, held
 
 K = RequestKind
@@ -101,7 +101,7 @@ def test_the_call(on_list: Held | None, wanted: DesiredSubscriber, attempt: Atte
         # a refusal from before resubscribing was on is tried again, once
         (held(code=206), desired(digests=DELIVERED), False),
         (held(code=206), desired(digests=DELIVERED, **RESUBSCRIBE), True),
-        (held(code=206, asked=True), desired(digests=DELIVERED, **RESUBSCRIBE), False),
+        (held(code=206, refused_entry=ENTRY_USED), desired(digests=DELIVERED, **RESUBSCRIBE), False),
         (held(code=1), desired(digests=DELIVERED, **RESUBSCRIBE), False),
     ],
 )

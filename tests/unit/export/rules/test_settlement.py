@@ -7,7 +7,18 @@ import pytest
 
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
-from streams.export.rules.row import ENTER, EXIT, SNAPSHOT_IN, AudienceEntry, DeliveredPart, Held, PendingChange
+from streams.export.rules.row import (
+    ENTER,
+    ENTRY_UNUSED,
+    ENTRY_USED,
+    EXIT,
+    NO_ENTRY,
+    SNAPSHOT_IN,
+    AudienceEntry,
+    DeliveredPart,
+    Held,
+    PendingChange,
+)
 from streams.export.rules.settlement import (
     Drift,
     PendingAnswer,
@@ -53,7 +64,7 @@ def written(*answers: PendingAnswer, seen: int = 9, **values: Any) -> WrittenSta
         # replaced while the request was under way
         (None, SUPERSEDED, {}, EMAIL, True, Outcome.SUPERSEDED),
         # a refusal from before is over
-        (held(code=206, asked=True), ENTERS, {}, EMAIL, None, Outcome.UPDATED),
+        (held(code=206, refused_entry=ENTRY_USED), ENTERS, {}, EMAIL, None, Outcome.UPDATED),
     ],
 )
 def test_delivered(
@@ -66,7 +77,13 @@ def test_delivered(
     audiences = list(state.desired.audiences) if address else []
     assert (receipt.outcome, receipt.position, receipt.attempts) == (outcome, answer.position, 2)
     assert receipt.audiences == tuple(audiences)
-    assert (now.address, now.audiences, now.code, now.asked, now.seen) == (address, audiences, 0, False, 9)
+    assert (now.address, now.audiences, now.code, now.refused_entry, now.seen) == (
+        address,
+        audiences,
+        0,
+        ENTRY_UNUSED,
+        9,
+    )
     assert now.digest == (content_digest(state.desired) if address else "")
     assert now.delivered["job-1"] == DeliveredPart("new", 9)
 
@@ -74,18 +91,30 @@ def test_delivered(
 @pytest.mark.parametrize(
     ("on_list", "answer", "wanted", "reason", "code", "then"),
     [
-        # (address, audiences, code, asked) afterwards
-        (None, ENTERS, {}, Refusal.INVALID, 1, (None, [], 1, False)),
-        (None, ENTERS, {}, Refusal.NO_ADDRESS, None, (None, [], -1, False)),
+        # (address, audiences, code, refused_entry) afterwards
+        (None, ENTERS, {}, Refusal.INVALID, 1, (None, [], 1, ENTRY_UNUSED)),
+        (None, ENTERS, {}, Refusal.NO_ADDRESS, None, (None, [], -1, ENTRY_UNUSED)),
         # who left is on the list, under the address that was refused
-        (None, ENTERS, {}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, False)),
-        (None, ENTERS, {"resubscribe": True}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, True)),
+        (None, ENTERS, {}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, ENTRY_UNUSED)),
+        (None, ENTERS, {"resubscribe": True}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, ENTRY_USED)),
         # with a consent rule resubscribing was not tried yet
-        (None, ENTERS, {"resubscribe": True, "consent_rules": True}, Refusal.BOUNCED, 207, (EMAIL, [], 207, False)),
-        (held(address="old@x.com"), ENTERS, {}, Refusal.DELETED, 205, ("old@x.com", ["vip"], 205, False)),
+        (
+            None,
+            ENTERS,
+            {"resubscribe": True, "consent_rules": True},
+            Refusal.BOUNCED,
+            207,
+            (EMAIL, [], 207, ENTRY_UNUSED),
+        ),
+        (held(address="old@x.com"), ENTERS, {}, Refusal.DELETED, 205, ("old@x.com", ["vip"], 205, ENTRY_UNUSED)),
         # old audiences that are no longer true were removed
-        (held(audiences=["eu", "vip"]), ENTERS, {}, Refusal.SUPPRESSED, 204, (EMAIL, ["vip"], 204, False)),
-        (held(), LEAVES, NOBODY, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, False)),
+        (held(audiences=["eu", "vip"]), ENTERS, {}, Refusal.SUPPRESSED, 204, (EMAIL, ["vip"], 204, ENTRY_UNUSED)),
+        # nothing was entered: an edit or a field that changes later is no reason to resubscribe either
+        (held(), LEAVES, NOBODY, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, NO_ENTRY)),
+        # an entry that the job did not use yet stays one, through refusals that carry none
+        (held(code=206), LEAVES, {}, Refusal.UNSUBSCRIBED, 206, (EMAIL, ["vip"], 206, ENTRY_UNUSED)),
+        (held(code=206, refused_entry=NO_ENTRY), LEAVES, {}, Refusal.BOUNCED, 207, (EMAIL, ["vip"], 207, NO_ENTRY)),
+        (held(code=206, refused_entry=NO_ENTRY), ENTERS, {}, Refusal.BOUNCED, 207, (EMAIL, ["vip"], 207, ENTRY_UNUSED)),
     ],
 )
 def test_refused(
@@ -95,7 +124,7 @@ def test_refused(
     (receipt,) = record_refused(person, written(answer, **wanted), reason, code, "why")
     now = person.lists[LIST]
     assert (receipt.outcome, receipt.reason, receipt.code, receipt.message) == (Outcome.REFUSED, reason, code, "why")
-    assert (now.address, now.audiences, now.code, now.asked) == then
+    assert (now.address, now.audiences, now.code, now.refused_entry) == then
     assert now.delivered["job-1"].answered == 9
 
 
@@ -165,7 +194,8 @@ def test_superseded_changes_wait_too() -> None:
         (held(), {"event": "deactivate", "status": "bounced"}, Drift.STATE, 207),
         (held(), {"event": "deactivate", "status": "deleted"}, Drift.STATE, 205),
         (held(), {"event": "deactivate"}, Drift.STATE, 206),
-        (held(code=206), {"event": "deactivate", "status": "unsubscribe"}, Drift.NONE, 206),
+        # known from a refusal, but not since when
+        (held(code=206), {"event": "deactivate", "status": "unsubscribe"}, Drift.STATE, 206),
         # who came back by themselves
         (held(code=206), {"event": "subscribe", "options": ["vip"]}, Drift.CHANGED, 0),
         (held(code=206), {"event": "update", "status": "active", "options": ["vip"]}, Drift.CHANGED, 0),
@@ -185,6 +215,9 @@ def test_what_a_webhook_changes(on_list: Held, activity: dict[str, Any], drift: 
     )
     assert (found, on_list.code, person.due) == (drift, code, drift is Drift.CHANGED)
     assert (on_list.delivered["job-1"].digest == "") is (drift is Drift.CHANGED)
+    if drift is Drift.STATE:
+        again = record_activity(person, CmActivity.from_bytes(orjson.dumps(body)), [], lambda audience: audience)
+        assert (again, list(person.own_acts)) == (Drift.NONE, [LIST])
 
 
 def test_a_resend_drops_what_is_recorded() -> None:
