@@ -29,7 +29,7 @@ from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import BlockedReports
 from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.jobs import ListView
-from streams.export.rules.outcome import Blocked, Delivered, RefreshSchema, RetryLater, SplitRequest, classify
+from streams.export.rules.outcome import Blocked, Delivered, RefreshSchema, RetryLater, classify
 from streams.export.rules.routing import RequestRoute
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
 from streams.export.sending.partition_rows import PartitionRows
@@ -195,7 +195,7 @@ class ListSender:
                 self._retry(people, 0.0)
                 return
             priority: Priority = "live" if request.live else "background"
-            results = await self._write(priority, route, writes, keys)  # 3
+            results = await self._writers[priority].write(route, writes, keys)  # 3
             accepted = self._clocks.wall()
         self._wake.set()
         if self._jobs_changed(listed):
@@ -203,18 +203,6 @@ class ListSender:
                 self.queue.touch(person.key, self._now(), live=person.live)
         await self._record_outcomes(results, accepted)  # 4, 5
         await self._check_once(results)
-
-    async def _write(
-        self, priority: Priority, route: RequestRoute, writes: Sequence[PlannedWrite], keys: Mapping[str, str]
-    ) -> Sequence[WriteResult]:
-        """Make the call. An error that nobody expected is some person's: the request is split until it is found."""
-        try:
-            return await self._writers[priority].write(route, writes, keys)
-        except Exception:
-            log.exception("unexpected error in a request", list_id=self.list_id, people=len(writes))
-            for write in writes:
-                write.person.attempt.outcome_unknown = True
-            return [WriteResult(write, SplitRequest(None)) for write in writes]
 
     def _outdated(self, people: Sequence[QueuedPerson], listed: ListView | None) -> bool:
         """Whether failures began, a partition moved or jobs changed while the request waited for its slot."""

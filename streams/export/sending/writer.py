@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders, address_key
@@ -27,6 +29,8 @@ from streams.export.rules.outcome import (
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, moves
 from streams.export.rules.values import option_text
 from streams.export.sending.plan import PlannedWrite, effects_of, matches, subscriber_of, without_audiences
+
+log = structlog.get_logger(__name__)
 
 # Dates of Campaign Monitor have whole minutes: a consent counts as later only when the minute is over.
 MINUTE_MS = 60_000
@@ -61,11 +65,17 @@ class ListWriter:
     ) -> list[WriteResult]:
         """Make the request, and return what came back for each of its subscribers.
 
-        Never raises for what Campaign Monitor answers.
+        Never raises: an error that nobody expected is some person's, and splits the request until that one is alone.
         """
-        if route.kind is RequestKind.IMPORT:
-            return await self._import(route, writes, keys)
-        return [await self._one(route, write, keys) for write in writes]
+        try:
+            if route.kind is RequestKind.IMPORT:
+                return await self._import(route, writes, keys)
+            return [await self._one(route, write, keys) for write in writes]
+        except Exception:
+            log.exception("unexpected error in a request", list_id=self._list_id, people=len(writes))
+            for write in writes:
+                write.person.attempt.outcome_unknown = True
+            return [WriteResult(write, SplitRequest(None)) for write in writes]
 
     async def read_back(self, write: PlannedWrite) -> bool | None:
         """Read a subscriber that was just written: True when the values were kept, None when it could not be read."""

@@ -50,9 +50,15 @@ async def folded(
 
 
 @pytest.mark.parametrize("keeps", [True, False])
-async def test_events_under_another_key_are_told_again_under_their_person_s(keeps: bool) -> None:
-    told = [(B, activity(B, 1)), (A, activity(A, 2)), (A, activity(B, 3)), (A, activity(B, 4)), (None, activity(B, 5))]
-    table, refused = await folded(told, keeps=keeps)
+async def test_events_under_another_key_are_published_again_under_their_person_s(keeps: bool) -> None:
+    messages = [
+        (B, activity(B, 1)),
+        (A, activity(A, 2)),
+        (A, activity(B, 3)),
+        (A, activity(B, 4)),
+        (None, activity(B, 5)),
+    ]
+    table, refused = await folded(messages, keeps=keeps)
     assert refused == []
     assert {key: json.loads(value)["cm_openct"] for key, (value, _) in table.rows.items()} == {
         b"a@x.com": 1,
@@ -60,14 +66,14 @@ async def test_events_under_another_key_are_told_again_under_their_person_s(keep
     }
     again = [(output.topic, output.key, output.value, dict(output.headers)[ORIGIN_HEADER]) for output in table.outputs]
     assert again == [
-        ("cm_activity", b"b@x.com", json.dumps(told[n][1]).encode(), b"cm_activity/0/%d" % n) for n in (2, 3, 4)
+        ("cm_activity", b"b@x.com", json.dumps(messages[n][1]).encode(), b"cm_activity/0/%d" % n) for n in (2, 3, 4)
     ]
 
 
 async def test_a_profile_that_is_spent_and_then_too_large_loses_only_what_is_too_much() -> None:
-    told = [(B, activity(B, 1)), (A, activity(A, 2)), (B, activity(B, 3, url="http://x/" + "u" * 3000))]
-    table, refused = await folded(told, keeps=False, limit=2500)
+    messages = [(B, activity(B, 1)), (A, activity(A, 2)), (B, activity(B, 3, url="http://x/" + "u" * 3000))]
+    table, refused = await folded(messages, keeps=False, limit=2500)
     assert refused == [2]
     assert {json.loads(value)["cm_email_event"]["open"] for value, _ in table.rows.values()} == {1}
-    kept, refused = await folded(told, keeps=True, limit=2500)
+    kept, refused = await folded(messages, keeps=True, limit=2500)
     assert (kept.rows, refused) == (table.rows, [2])
