@@ -217,7 +217,6 @@ class AsyncProducer:
         self._before_send()
         for topic, key, value, headers, partition in records:
             where = -1 if partition is None else partition
-            call.unreported += report is not None
             while True:
                 try:
                     if headers:
@@ -230,8 +229,10 @@ class AsyncProducer:
                     self._before_send()
                     continue
                 except KafkaException as error:
-                    call.unreported -= report is not None
                     call.record_failure(error.args[0], topic, by_client=True)
+                else:
+                    # Afterwards: no report is served before the next await, and a caller may be cancelled above.
+                    call.unreported += report is not None
                 break
             count += 1
             if count % RECORDS_AT_A_STRETCH == 0:
