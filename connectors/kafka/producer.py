@@ -13,7 +13,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
@@ -72,7 +71,7 @@ class AsyncProducer:
         role: tells clients of one process apart in the brokers' logs.
         config: goes before the settings, for instance a shorter `message.timeout.ms`.
         before_send: called before records are handed to the client; it may end the process.
-        rows_handed_over: called by `publish_rows` when all rows are with the client and none is acknowledged for sure.
+        rows_handed_over: called by `publish_rows` when all rows are with the client, before it waits for the brokers.
         on_fatal: called when the client reports that it cannot go on; all calls end with FatalProducerError then.
     """
 
@@ -211,9 +210,7 @@ class AsyncProducer:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def _hand_over(
