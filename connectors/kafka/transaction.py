@@ -179,19 +179,25 @@ class TransactionalPublisher:
         """Abort where that is still possible, and raise what the caller can act on."""
         error: KafkaError | None = failure.args[0] if isinstance(failure, KafkaException) else None
         reason = f"{self._id}: transaction failed at {stage}: {error.str() if error else 'the buffer stayed full'}"
-        if error and error.fatal() and error.code() not in FENCING_CODES:
+        fenced = error if error and error.code() in FENCING_CODES else None
+        # Met in the background and reported by the next call without its reason: only the abort gives that.
+        ended = error is not None and error.fatal() and error.code() != KafkaError._FATAL
+        if ended and not fenced:
             raise BrokenPublisherError(reason) from None
         # After a commit that timed out the client still wants that commit, not an abort: the outcome is open.
         if error and stage == "commit" and error.retriable():
             raise BrokenPublisherError(reason) from None
-        if not (error and error.fatal()):
+        if not ended:
             try:
                 self._repeated(lambda left: self._producer.abort_transaction(left), time.monotonic() + self._seconds)
-            except KafkaException as second:
-                if error is None or error.code() not in FENCING_CODES:
-                    raise BrokenPublisherError(f"{reason}; then at abort: {second.args[0].str()}") from None
-        if error and error.code() in FENCING_CODES:
-            log.warning("fenced", transactional_id=self._id, stage=stage, code=error.name())
+            except KafkaException as refused:
+                second: KafkaError = refused.args[0]
+                reason = f"{reason}; then at abort: {second.str()}"
+                fenced = fenced or (second if second.code() in FENCING_CODES else None)
+                if not fenced:
+                    raise BrokenPublisherError(reason) from None
+        if fenced:
+            log.warning("fenced", transactional_id=self._id, stage=stage, code=fenced.name())
             raise FencedError(reason) from None
         log.warning("transaction aborted", transactional_id=self._id, stage=stage, code=error.name() if error else "")
         raise TransactionError(reason) from None

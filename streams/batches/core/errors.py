@@ -78,7 +78,7 @@ class RowTooLarge(PoisonRecord):
 
 
 class OutputTooLarge(Exception):
-    """A record that an agent wants to publish is larger than the producer takes; nothing of the batch was written.
+    """A record that an agent wants to publish is larger than topics take; nothing of the batch was written.
 
     Not a BatchError: which of the records lead to it is found by halving the batch. A FatalError would end the process,
     and the next one would read the same record again.

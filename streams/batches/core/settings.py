@@ -155,6 +155,12 @@ class BatchSettings(BaseModel):
         return int(self.producer_options.get("message.max.bytes", least))
 
     @property
+    def max_output_bytes(self) -> int:
+        """What an agent may publish as one record: what the topics take. The producer's own limit has room for dead
+        letters, whose topics take more; what a broker refuses is sent again, for ever."""
+        return min(self.max_message_bytes, self.kafka.max_message_bytes)
+
+    @property
     def oldest_write_seconds(self) -> float:
         """Age from which on the broker refuses a row (`message.timestamp.before.max.ms` of changelogs).
 

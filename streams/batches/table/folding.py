@@ -17,7 +17,7 @@ OUTPUT_OVERHEAD = 128
 
 
 class SizeLimits(NamedTuple):
-    """What the changelog takes of a row, and the producer of any record."""
+    """What the changelog takes of a row, and any topic of an output."""
 
     row_bytes: int
     output_bytes: int
@@ -158,7 +158,7 @@ def _fold_one_by_one(
 
 
 def check_outputs(outputs: Iterable[Output], max_bytes: int) -> None:
-    """Raise OutputTooLarge for the first record that the producer would not take."""
+    """Raise OutputTooLarge for the first record that its topic would not take."""
     for output in outputs:
         size = OUTPUT_OVERHEAD + len(output.key or b"") + len(output.value or b"")
         if output.headers:

@@ -104,7 +104,7 @@ class BatchTable(Generic[T]):
         self, batch: Batch, owned: PartitionTable[T], groups: Iterable[tuple[bytes, list[Record]]], fold: Fold[T]
     ) -> int:
         host = self._host
-        limits = SizeLimits(host.settings.max_record_bytes, host.settings.max_message_bytes)
+        limits = SizeLimits(host.settings.max_record_bytes, host.settings.max_output_bytes)
         folded: FoldedBatch[T] = FoldedBatch()
         partitions, misplaced = host.settings.partitions, list[DeadLetter]()
         keys = 0
@@ -177,7 +177,7 @@ class BatchTable(Generic[T]):
     ) -> None:
         """As `write`, rows that are encoded already."""
         self._host.assert_owner(batch.partition)
-        check_outputs(outputs, self._host.settings.max_message_bytes)
+        check_outputs(outputs, self._host.settings.max_output_bytes)
         await self._write(self._table_of(batch.partition, batch.generation), encoded, outputs, batch)
 
     async def update(self, partition: int, generation: int, keys: Iterable[bytes], change: ChangeRow[T]) -> int:

@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from streams.batches.core.errors import StoreLocked
 from streams.batches.table.rocksdb import StoreOptions
 from streams.batches.table.store import PartitionStore, StoredRow
 from tests.deadline import within
@@ -86,3 +89,13 @@ def test_a_load_leaves_sorting_for_later(tmp_path: Path) -> None:
     within(10, lambda: files(store) < 4)
     assert store.get_many([b"k7"]) == [b"7"]
     store.close()
+
+
+def test_trap_d1_a_closed_store_is_free_at_once_and_a_locked_one_says_so(tmp_path) -> None:
+    options = StoreOptions(1 << 20, 1 << 20, 4 << 20)
+    one = PartitionStore(tmp_path / "p", options)
+    with pytest.raises(StoreLocked, match="open in another process"):
+        PartitionStore(tmp_path / "p", options)
+    one.scan(None, 10)
+    one.close()
+    PartitionStore(tmp_path / "p", options).close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import signal
@@ -16,6 +17,14 @@ from tests import kafka_io, oracle
 from tests.deadline import within
 from tests.faults.batches.launcher import Launcher, Process
 from tests.faults.batches.worker import MARKS, Marks
+
+KILLS = int(os.environ.get("FAULT_KILLS", "12"))
+"""How large a run is: 12 kills on an ordinary day, 50 and more for `make faults`."""
+
+FULL = KILLS >= 50
+"""Every run over two workers or a failing broker has 200,000 events then."""
+
+FULL_EVENTS = 200_000
 
 PARTITIONS = 4
 

@@ -9,8 +9,7 @@ import pytest
 
 from streams.batches.core import killpoints
 from tests import kafka_io, oracle
-from tests.faults.batches.farm import PARTITIONS, Farm
-from tests.faults.batches.sizes import KILLS
+from tests.faults.batches.farm import KILLS, PARTITIONS, Farm
 
 TIMES = max(2, KILLS // 6)
 IN_BATCHES = (

@@ -8,8 +8,7 @@ import pytest
 
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from tests import oracle
-from tests.faults.batches.farm import Farm
-from tests.faults.batches.sizes import FULL, FULL_EVENTS
+from tests.faults.batches.farm import FULL, FULL_EVENTS, Farm
 
 EVENTS, ROUNDS = (FULL_EVENTS, 4) if FULL else (12_000, 1)
 LOAD = {"stretch": 2000, "max_batch_records": 50}

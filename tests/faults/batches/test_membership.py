@@ -10,8 +10,7 @@ import pytest
 
 from tests import oracle
 from tests.deadline import within
-from tests.faults.batches.farm import Farm
-from tests.faults.batches.sizes import FULL, FULL_EVENTS
+from tests.faults.batches.farm import FULL, FULL_EVENTS, Farm
 
 EVENTS, TURNS = (FULL_EVENTS, 20) if FULL else (30_000, 6)
 DYNAMIC: dict[str, Any] = {

@@ -11,8 +11,7 @@ import time
 
 import pytest
 
-from tests.faults.batches.farm import Farm
-from tests.faults.batches.sizes import FULL_EVENTS, KILLS
+from tests.faults.batches.farm import FULL_EVENTS, KILLS, Farm
 from tests.oracle import assert_not_void
 
 EVENTS = FULL_EVENTS

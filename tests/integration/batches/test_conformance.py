@@ -61,4 +61,5 @@ class TestBatchTable(OwnerConformance):
 
     async def test_publishing_returns_where_the_record_is(self, world: RealWorld) -> None:
         """Not of the stand-ins: nothing of ours asks for it there."""
-        assert [await world.producer.publish(world.outputs, b"k", b"") for _ in range(2)] == [(0, 0), (0, 1)]
+        positions = [await world.producer.publish(world.outputs, b"k", b"") for _ in range(2)]
+        assert positions == [(world.outputs, 0, 0), (world.outputs, 0, 1)]

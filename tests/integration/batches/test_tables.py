@@ -250,3 +250,12 @@ async def test_a_partition_that_is_held_up_takes_no_room_from_others(counting) -
         down = False
         await app.settled()
         assert done == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+async def test_trap_g12_every_codec_is_read(counting, codec: str) -> None:
+    await counting.produce(words(200, keys=10), config={"compression.type": codec, "linger.ms": 100})
+    app, table = counting.app(compression=codec)
+    async with app.running():
+        await app.settled()
+        assert (await table.get(b"k1")).data == {"n": 20}

@@ -220,3 +220,16 @@ async def test_close_counts_what_was_not_acknowledged_in_time(own_broker: Embedd
         await waiting
     assert await producer.close() == 0
     own_broker.resume()
+
+
+async def test_a_caller_that_is_cancelled_while_the_buffer_is_full_is_forgotten(own_broker: EmbeddedKafka) -> None:
+    settings = KafkaSettings(bootstrap_servers=own_broker.bootstrap_servers)
+    topic = create_topic(own_broker.bootstrap_servers, "x")
+    async with AsyncProducer(settings, "test", {"queue.buffering.max.messages": 10}) as producer:
+        await producer.publish(topic, b"k", b"v")
+        own_broker.pause()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await producer.publish_many((topic, b"k", b"v", None, None) for _ in range(20))
+        own_broker.resume()
+        await eventually(lambda: producer.pending() == 0 and not producer._busy)

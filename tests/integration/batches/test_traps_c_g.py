@@ -1,4 +1,4 @@
-"""faust-traps.md sections C, D and G: each trap either does not occur here, or what protects us is shown."""
+"""faust-traps.md sections C and G: each trap either does not occur here, or what protects us is shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer as ConfluentConsumer
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Producer as ConfluentProducer
 from confluent_kafka.admin import (
     AdminClient,
@@ -16,15 +17,10 @@ from confluent_kafka.admin import (
     OffsetSpec,
     ResourceType,
 )
-from faust.transport.consumer import Consumer
-from faust.types import TP
 
 from streams.batches import ExitCode, WrongTopic
 from streams.batches.core import killpoints
 from streams.batches.core.batch import partition_of
-from streams.batches.core.errors import StoreLocked
-from streams.batches.table.rocksdb import StoreOptions
-from streams.batches.table.store import PartitionStore
 from tests import kafka_io
 from tests.deadline import eventually
 
@@ -164,81 +160,7 @@ async def test_trap_c13_a_changelog_created_again_rebuilds_the_store(counting, a
         assert await all_rows(table) == {}, "the topic is the truth, not what the disk remembers"
 
 
-# -- D: RocksDB
-
-
-def test_trap_d1_a_closed_store_is_free_at_once_and_a_locked_one_says_so(tmp_path) -> None:
-    options = StoreOptions(1 << 20, 1 << 20, 4 << 20)
-    one = PartitionStore(tmp_path / "p", options)
-    with pytest.raises(StoreLocked, match="open in another process"):
-        PartitionStore(tmp_path / "p", options)
-    one.scan(None, 10)
-    one.close()
-    PartitionStore(tmp_path / "p", options).close()
-
-
 # -- G: record batches inside Faust
-
-
-class _FaustNumbers(Consumer):
-    """Faust's own bookkeeping, driven by hand."""
-
-    def __init__(self) -> None:
-        from collections import defaultdict
-
-        from intervaltree import IntervalTree
-
-        self._gap = defaultdict(IntervalTree)
-        self._acked = defaultdict(list)
-        self._acked_index = defaultdict(set)
-        self._committed_offset = defaultdict(lambda: None)
-
-    def acknowledge(self, tp: TP, offset: int) -> None:
-        self._acked[tp].append(offset)
-        self._acked_index[tp].add(offset)
-
-    def _noop(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
-
-    _commit = _getmany = _new_topicpartition = _seek = _to_message = assignment = close = create_topic = _noop
-    earliest_offsets = getmany = highwater = highwaters = key_partition = position = seek_to_committed = _noop
-    seek_wait = subscribe = topic_partitions = _noop
-
-
-async def test_trap_g1_fausts_numbers_for_batches_out_of_order_in_the_installed_release() -> None:
-    faust, tp = _FaustNumbers(), TP("t", 0)
-    faust._committed_offset[tp] = 100
-    await faust._add_gap(tp, 100, 199)
-    await faust._add_gap(tp, 200, 299)
-    faust.acknowledge(tp, 299)
-    assert faust._new_offset(tp) == 300, "batch 1 is lost at a kill; a release that differs must be read again"
-
-
-async def test_trap_g1_in_order_faust_commits_batch_by_batch() -> None:
-    faust, tp = _FaustNumbers(), TP("t", 0)
-    faust._committed_offset[tp] = 100
-    await faust._add_gap(tp, 100, 199)
-    faust.acknowledge(tp, 199)
-    assert faust._new_offset(tp) == 200
-
-
-async def test_trap_g2_a_leftover_gap_commits_over_an_unfinished_batch() -> None:
-    faust, tp = _FaustNumbers(), TP("t", 0)
-    faust._committed_offset[tp] = 100
-    faust._gap[tp].addi(150, 260)
-    await faust._add_gap(tp, 100, 199)
-    await faust._add_gap(tp, 200, 299)
-    faust.acknowledge(tp, 199)
-    assert faust._new_offset(tp) == 200
-    faust._committed_offset[tp] = 200
-    assert faust._new_offset(tp) == 300
-
-
-async def test_trap_g3_faust_marks_nothing_before_the_off_by_one() -> None:
-    faust, tp = _FaustNumbers(), TP("t", 0)
-    faust._committed_offset[tp] = 100
-    await faust._add_gap(tp, 100, 199)
-    assert min(interval.begin for interval in faust._gap[tp]) == 101
 
 
 async def test_trap_g1_g3_our_consumer_never_asks_fausts_bookkeeping(counting) -> None:
@@ -290,8 +212,6 @@ def _lag(app: Any, watchdog: Any) -> float:
 
 
 def kafka_end(counting: Any, partition: int) -> int:
-    from confluent_kafka import Consumer as ConfluentConsumer
-
     consumer = ConfluentConsumer({"bootstrap.servers": counting.bootstrap_servers, "group.id": "ends"})
     try:
         return int(consumer.get_watermark_offsets(TopicPartition(counting.source, partition), timeout=10)[1])
@@ -322,8 +242,6 @@ async def test_trap_g8_a_source_created_again_is_refused_with_topic_and_offsets(
     admin.delete_topics([counting.source])[counting.source].result()
     await eventually(lambda: counting.source not in admin.list_topics(timeout=10).topics)
     await asyncio.to_thread(kafka_io.create_topic, counting.bootstrap_servers, counting.source, 4)
-    from confluent_kafka import ConsumerGroupTopicPartitions
-
     offsets = [TopicPartition(counting.source, p, before[p]) for p in range(4)]
     admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(counting.group, offsets)])[counting.group].result()
     app, _ = counting.app()
@@ -379,12 +297,3 @@ async def test_trap_g11_changelog_records_go_to_the_sources_partition_whatever_t
     read = await asyncio.to_thread(kafka_io.read_all, counting.bootstrap_servers, counting.changelog)
     assert len(read) >= 10
     assert all(record.partition == partition_of(record.key or b"", 4) for record in read)
-
-
-@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
-async def test_trap_g12_every_codec_is_read(counting, codec: str) -> None:
-    await counting.produce(words(200), config={"compression.type": codec, "linger.ms": 100})
-    app, table = counting.app(compression=codec)
-    async with app.running():
-        await app.settled()
-        assert (await table.get(b"k1")).data == {"n": 20}
