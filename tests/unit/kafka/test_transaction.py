@@ -1,4 +1,4 @@
-"""What a failed transaction is for the caller, by what the client said at each step."""
+"""What a failed transaction is for the caller, by what the client reported at each step."""
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -16,7 +16,7 @@ REFUSED = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large")
 
 
 class Client:
-    """A producer that fails as it is told."""
+    """A producer that fails at the given step."""
 
     def __init__(self, at_produce: KafkaError, at_abort: KafkaError | None) -> None:
         self.at_produce, self.at_abort = at_produce, at_abort
