@@ -52,7 +52,6 @@ class ProfileWorker:
         topics = ProfileTopics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes, memberships)
         self.erased = Erased(kafka, topics.erasures)
         self._beside = bool(beside)
-        self._kafka = kafka
         self.app = BatchApp(
             batch_settings(streams, kafka, profile, **overrides),
             dead_letters=self._publish_dead_letters,
