@@ -19,6 +19,7 @@ This is the public interface: nothing outside imports the packages below it. `co
 from .core.batch import Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
 from .core.errors import (
     BatchError,
+    DamagedRow,
     ExitCode,
     FatalError,
     NotDelivered,
@@ -47,6 +48,7 @@ __all__ = [
     "BatchError",
     "BatchSettings",
     "BatchTable",
+    "DamagedRow",
     "Codec",
     "DeadLetter",
     "EncodedRow",

@@ -11,7 +11,7 @@ from yarl import URL
 from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
 from schemas.topics import TOPICS
-from streams.batches import Batch, BatchApp, BatchSettings, DeadLetter
+from streams.batches import Batch, BatchApp, BatchSettings, DamagedRow, DeadLetter
 from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
 from streams.mapping.fields import COMPILED
 from streams.process import StreamsSettings
@@ -117,10 +117,16 @@ class ProfileWorker:
         return None
 
     async def _check_assigned(self, partition: int, generation: int) -> None:
-        """Wait for the receipts of erasures; refuse profiles of other mappings: WrongMappingError at the first row."""
+        """Wait for the receipts of erasures; refuse profiles of other mappings: WrongMappingError at the first row.
+
+        A first row that is damaged concerns its person only: their events become dead letters, the others' are folded.
+        """
         await self.erased.known.wait()
-        async for _rows in self.table.scan(partition, step=1):
-            break
+        try:
+            async for _rows in self.table.scan(partition, step=1):
+                break
+        except DamagedRow as error:
+            log.error("damaged row", partition=partition, reason=str(error))
 
     async def _publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Publish refused records: bytes untouched, headers with the reason and the position."""

@@ -20,14 +20,15 @@ STATE_HEADER = "row-state"
 def blob_of(value: bytes | None, headers: Iterable[tuple[str, Any]] | None, *, public: bool) -> bytes | None:
     """Return a changelog record as the store keeps it; None deletes the row.
 
-    A public tombstone with hidden state is a row for as long as the topic keeps tombstones.
+    A public tombstone with hidden state is a row for as long as the topic keeps tombstones. A header without a value is
+    no state: reading such a row raises DamagedRow, restoring it does not.
     """
     if not public:
         return value
     hidden = b""
     for name, content in headers or ():
         if name == STATE_HEADER:
-            hidden = content
+            hidden = content or b""
     if value is None and not hidden:
         return None
     return encode_blob(value, hidden)

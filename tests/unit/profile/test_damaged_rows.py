@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -13,13 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.identity import key_of
-from streams.batches.core.errors import DamagedRow
+from streams.batches import STATE_HEADER, DamagedRow
+from streams.batches.table.changelog import blob_of
 from streams.batches.table.partition_table import PartitionTable, RowCache
 from streams.batches.table.rows import encode_blob, encode_hidden, topic_hash
 from streams.mapping.catalog import load_catalog
 from streams.profile.folding import row as under_test
 from streams.profile.folding.fold import BatchEffects, ProfileFold
 from streams.profile.folding.row import AddressHistory, OutgoingTransfer, Profile, ProfileCodec, WrongMappingError
+from streams.profile.worker import ProfileWorker
 from tests.unit.mapping.twins import MODULES
 from tests.unit.profile.in_memory_owners import ARRIVED, CATALOG, TOPICS, InMemoryOwners, activity
 
@@ -174,3 +178,23 @@ def test_what_is_folded_into_a_row_that_was_read_is_what_was_folded_before() -> 
     assert fold.events(profile, A, stream, [stream.reader.read(queue[0])[1]], BatchEffects(0))
     assert profile.fields.public()["cm_openct"] == 2
     assert ARRIVED > 0
+
+
+def test_a_state_header_without_a_value_is_restored_and_refused_when_it_is_read() -> None:
+    """Recovery ended on it, at every start: all of the worker's people waited for one record."""
+    blob = blob_of(b'{"a":["2"]}', [(STATE_HEADER, None)], public=True)
+    assert blob == blob_of(b'{"a":["2"]}', [], public=True)
+    assert blob_of(None, [(STATE_HEADER, None)], public=True) is None
+
+
+async def test_a_damaged_first_row_does_not_keep_the_partition_from_its_people() -> None:
+    """The check of the mappings' version at assignment ended the process."""
+
+    async def damaged(partition: int, step: int) -> AsyncIterator[Any]:
+        raise DamagedRow(f"the row in cm_profile[{partition}] cannot be read")
+        yield step
+
+    known = asyncio.Event()
+    known.set()
+    worker = SimpleNamespace(erased=SimpleNamespace(known=known), table=SimpleNamespace(scan=damaged))
+    await ProfileWorker._check_assigned(worker, 0, 1)  # type: ignore[arg-type]
