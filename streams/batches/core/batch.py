@@ -123,6 +123,6 @@ def partition_in_python(key: bytes, partitions: int) -> int:
 
 partition_of: Callable[[bytes, int], int] = partition_in_python
 with contextlib.suppress(ImportError):
-    from streams.batches.core.batch import partition_of as compiled
+    from streams.batches.core.murmur2 import partition_of as compiled
 
     partition_of = compiled
