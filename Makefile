@@ -35,7 +35,7 @@ lock:  ## resolve the dependencies again and write requirements.lock
 run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it to its end and checks it
 	@$(BIN)/cm-streams up $(if $(ONCE),--once)
 
-check: setup lint types  ## format, lint, types, unit and contract tests: a minute or so
+check: setup lint types  ## format, lint, types, unit and contract tests, before each commit
 	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/contract
 
 test: setup lint types  ## unit, contract, component and integration tests, against a real broker

@@ -27,7 +27,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "mapping": ("streams.cli.mapping", "app", "Check, show and rebuild mappings."),
     "eval": ("streams.cli.mapping", "evaluate", "Evaluate mapping expressions, one JSON a line."),
     "explain": ("streams.cli.mapping", "explain", "Show what every mapping of a stream yields for a message."),
-    "profile": ("streams.cli.profile", "app", "Show a profile."),
+    "profile": ("streams.cli.profile", "app", "Show a person's profile: profile show EMAIL."),
     "erase": ("streams.cli.profile", "erase", "Erase a person everywhere."),
     "lag": ("streams.cli.topics", "lag", "Consumer lag by group, topic and partition."),
     "reset": ("streams.cli.topics", "reset", "Set a stopped processor's offsets of a topic back."),
