@@ -78,8 +78,15 @@ class ClientDates:
     def utc(self, text: str) -> datetime:
         """Return the instant of `YYYY-MM-DD HH:MM:SS` (seconds, or the whole time, may be missing; `T` will do).
 
-        A text with an offset of its own keeps it. Raises ValueError for anything else, `""` included.
+        A text with an offset of its own keeps it. Raises ValueError for anything else: `""`, and dates that have no
+        instant in UTC (at the calendar's edges).
         """
+        try:
+            return self._utc(text)
+        except OverflowError as error:
+            raise ValueError(f"{text} is outside of the calendar") from error
+
+    def _utc(self, text: str) -> datetime:
         hour = text[:13]
         try:
             offset = self._offsets[hour]

@@ -120,3 +120,14 @@ def test_memory_is_bounded() -> None:
         dates.utc_text(f"{start + timedelta(hours=hour):%Y-%m-%d %H:%M:%S}")
     assert len(dates._offsets) <= 20_000
     assert len(dates._texts) <= 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"), [("0001-01-01 00:00:00", "Pacific/Auckland"), ("9999-12-31 23:59:59", "America/New_York")]
+)
+def test_dates_at_the_edges_of_the_calendar_are_no_dates(text: str, zone: str) -> None:
+    """A webhook post with one was answered with 500, so it would have come again for a week."""
+    dates = ClientDates(ZoneInfo(zone))
+    assert dates.utc_text_or_none(text) is None
+    with pytest.raises(ValueError, match="outside of the calendar"):
+        dates.utc(text)
