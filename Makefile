@@ -36,7 +36,7 @@ run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it
 	@$(BIN)/cm-streams up $(if $(ONCE),--once)
 
 check: setup lint types  ## format, lint, types, unit and contract tests, before each commit
-	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/contract
+	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/contract -m "not slow"
 
 test: setup lint types  ## unit, contract, component and integration tests, against a real broker
 	@$(BIN)/pytest -n 2 --dist worksteal tests --ignore tests/faults
