@@ -158,7 +158,7 @@ async def _reconcile(job_id: str, repair: bool) -> DriftReport:
 @asynccontextmanager
 async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_ExportView]:
     settings, secrets = CampaignMonitorSettings(), ControlSettings()
-    sealer = Sealer.from_settings(secrets) if secrets.encryption_key.get_secret_value() else None
+    sealer = Sealer.if_configured(secrets)
     async with control(sealer) as (jobs, authorizations), Transport(settings) as transport:
         job = jobs.known(job_id)
         if not isinstance(job, ExportJob):

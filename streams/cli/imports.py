@@ -220,7 +220,7 @@ def view_of(found: Overview | None, rows_before: int, since: datetime, now: date
 
 async def _estimate(job_id: str) -> tuple[ImportJob, Estimate, ImporterSettings]:
     settings, campaign_monitor, keys = ImporterSettings(), CampaignMonitorSettings(), ControlSettings()
-    sealer = Sealer.from_settings(keys) if keys.encryption_key.get_secret_value() else None
+    sealer = Sealer.if_configured(keys)
     async with control(sealer) as (jobs, authorizations):
         job = jobs.known(job_id)
         if not isinstance(job, ImportJob):

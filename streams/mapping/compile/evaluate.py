@@ -40,8 +40,6 @@ from streams.mapping.syntax.parse import parse_mapping
 NO_VALUE = object()
 """What evaluating gives when there is no value."""
 
-_KEY = FunctionCall("email", (Field("email"),))
-
 
 @dataclass(frozen=True, slots=True)
 class Dated:
