@@ -10,6 +10,8 @@ In the same process::
         ...                                   # talk to sim.base_url with sim.api_key
         sim.controls.unsubscribe(list_id, "someone@example.net")      # what a person does
         sim.controls.inject(kind="reset", after=True, path="/subscribers/*/import.json")
+        sim.controls.inject(kind="reset", late=True, path="/subscribers/*/import.json")   # applied when released:
+        sim.controls.release_calls()
         assert sim.controls.writes()[-1]["after"] == "Active"         # the request log
 
 `sim.base_url` ends in `/api/v3.3`, `sim.oauth_url` in `/oauth`; `sim.state` is everything it holds, `sim.controls` all

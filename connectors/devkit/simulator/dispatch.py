@@ -14,7 +14,7 @@ from connectors.devkit.simulator.account import accounts, custom_fields, lists, 
 from connectors.devkit.simulator.campaigns import campaigns, report_pages
 from connectors.devkit.simulator.data.entities import Json
 from connectors.devkit.simulator.data.subscriber_store import fold
-from connectors.devkit.simulator.protocol.call import ApiCall, Endpoint, EndpointRouter
+from connectors.devkit.simulator.protocol.call import ApiCall, Endpoint, EndpointResult, EndpointRouter
 from connectors.devkit.simulator.protocol.credentials import Identity
 from connectors.devkit.simulator.protocol.errors import SimulatedApiError
 from connectors.devkit.simulator.protocol.faults import Fault
@@ -92,6 +92,8 @@ class Dispatcher:
         wants_json: bool,
     ) -> web.StreamResponse:
         log = self._state.request_log
+        if fault is not None and fault.late:
+            self._hold(identity, route, call, fault)
         if fault is not None and not fault.after:
             if fault.kind == "mutate":
                 for verb, arguments in fault.acts:
@@ -126,6 +128,24 @@ class Dispatcher:
             return reply_of(await answer if isinstance(answer, Awaitable) else answer, headers)
         except SimulatedApiError as error:
             return error_reply(error, headers)
+
+    def _hold(
+        self, identity: Identity | SimulatedApiError, route: Endpoint | None, call: ApiCall | None, fault: Fault
+    ) -> None:
+        """Keep a write for later; calls that would be refused, and reads, leave nothing to apply."""
+        if route is None or call is None or route.method == "GET" or not isinstance(identity, Identity):
+            return
+        if identity.scopes is not None and route.scope is not None and route.scope not in identity.scopes:
+            return
+
+        def apply() -> str:
+            try:
+                answer = route.handler(call)
+            except SimulatedApiError as error:
+                return f"{error.status}/{error.code}"
+            return str(answer.status) if isinstance(answer, EndpointResult) else "200"
+
+        self._state.late_calls.hold(route.name, written_addresses(route, call), apply, fault.late_seconds)
 
     def _fault(
         self, method: str, segments: list[str], route: Endpoint | None, addresses: list[str] | None

@@ -38,6 +38,7 @@ class SimulatorSettings(BaseModel):
     segment_delay_seconds: float = Field(default=0.0, ge=0)  # time a segment needs after its rules changed
     segment_delay_answer: Literal["278", "stale"] = "278"
     value_limit: Literal["cut", "refuse", "keep"] = "cut"  # values over 250 characters
+    failure_spelling: Literal["sent", "upper", "quoted", "empty"] = "sent"  # of addresses in an import's failures
     import_winner: Literal["last", "first"] = "last"  # of two rows with one address in one import
     delete_sends_deactivate: bool = True
     spam_complaint_state: Literal["Unsubscribed", "Deleted"] = "Unsubscribed"

@@ -25,6 +25,7 @@ from connectors.devkit.simulator.data.transitions import WebhookType
 from connectors.devkit.simulator.data.zones import local_text
 from connectors.devkit.simulator.protocol.credentials import Keyring
 from connectors.devkit.simulator.protocol.faults import FaultPlan, SimulatedLimits
+from connectors.devkit.simulator.protocol.late_calls import LateCalls
 from connectors.devkit.simulator.settings import SimulatorSettings
 
 
@@ -109,6 +110,7 @@ class SimulatorState:
         self.journey_emails: dict[str, SimulatedJourneyEmail] = {}
         self.row_refusals: dict[str, int] = {}  # folded address -> the code that an import answers for it
         self.faults = FaultPlan()
+        self.late_calls = LateCalls(self.schedule)
         self.emit: EmitEvent = _emit_nothing
         self.test_webhook: SendTestEvents = _test_nothing
         self._queue: list[tuple[float, int, Callable[[], None]]] = []

@@ -66,8 +66,7 @@ def update_options(call: ApiCall) -> EndpointResult:
     if not options:
         raise SimulatedApiError(257)
     _check_count(call, options)
-    field.options = options
-    target.fields_changed()
+    target.set_options(field, options)
     return NO_BODY
 
 

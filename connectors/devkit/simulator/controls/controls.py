@@ -9,7 +9,7 @@ from connectors.devkit.simulator.controls.people import PersonVerbs
 from connectors.devkit.simulator.controls.seeding import SeedingVerbs
 from connectors.devkit.simulator.data.entities import Json
 from connectors.devkit.simulator.data.request_log import AppliedWrite
-from connectors.devkit.simulator.data.subscriber_store import fold
+from connectors.devkit.simulator.data.subscriber_store import REMOVED, fold
 from connectors.devkit.simulator.data.transitions import STATE_OF_TEXT, STATE_TEXTS
 from connectors.devkit.simulator.protocol.errors import MESSAGES
 from connectors.devkit.simulator.protocol.faults import Fault
@@ -32,6 +32,18 @@ class OperatorVerbs:
         self.state.faults.clear(number)
         if number is None:
             self.state.row_refusals.clear()
+
+    def held_calls(self) -> list[dict[str, Any]]:
+        """Return the writes that faults with `late` hold: number, endpoint and `list id/address` of each."""
+        return self.state.late_calls.shown()
+
+    def release_calls(self, number: int | None = None) -> list[str]:
+        """Apply one held write, or all in the order of their arrival; return what each would have been answered."""
+        return self.state.late_calls.release(number)
+
+    def drop_calls(self, number: int | None = None) -> int:
+        """Let one held write, or all, never be applied; return how many there were."""
+        return self.state.late_calls.drop(number)
 
     def faults(self) -> list[dict[str, Any]]:
         """Return the faults in force."""
@@ -98,7 +110,12 @@ class LogVerbs:
 
     def summary(self) -> Json:
         """Return the counters: writes, calls per endpoint, answers, most calls in flight, webhooks."""
-        return {**self.state.request_log.summary(), "queued_adds": self.state.queued, "time": self.state.clock.time()}
+        return {
+            **self.state.request_log.summary(),
+            "queued_adds": self.state.queued,
+            "held_calls": len(self.state.late_calls),
+            "time": self.state.clock.time(),
+        }
 
     def writes(self, after: int = 0, limit: int | None = None, list_id: str | None = None) -> list[Json]:
         """Return the applied writes with a sequence number above `after`, oldest first."""
@@ -154,7 +171,7 @@ class LogVerbs:
         target = self.state.lists[list_id]
         wanted = None if state is None else STATE_OF_TEXT[state]
         for row, current in enumerate(target.subscribers.states):
-            if wanted is None or current == wanted:
+            if current == wanted or (wanted is None and current != REMOVED):
                 yield subscriber_json(self.state, target, row, tracking=True, sms=True)
 
     def forget(self) -> None:

@@ -31,6 +31,12 @@ class PersonVerbs(MailVerbs):
         target, row = self._existing_row(list_id, email)
         return remove_from_list(self.state, target, row, SimulatedState.DELETED, _PERSON, "delete")
 
+    def delete_permanently(self, list_id: str, email: str) -> None:
+        """Delete somebody for good: reads answer 203 afterwards, and an import adds the address as a new one."""
+        target, row = self._existing_row(list_id, email)
+        remove_from_list(self.state, target, row, SimulatedState.DELETED, _PERSON, "delete permanently")
+        target.subscribers.remove(row)
+
     def hard_bounce(self, list_id: str, email: str, mail_id: str | None = None) -> bool:
         """Let the address bounce for good."""
         target, row = self._existing_row(list_id, email)

@@ -94,8 +94,7 @@ class SeedingVerbs:
     def set_options(self, list_id: str, key: str, options: Sequence[str]) -> None:
         """Replace the options of a select field; values that are no options any more are removed."""
         target = self.list(list_id)
-        target.field_lookup[_bare(key)].options = [*options]
-        target.fields_changed()
+        target.set_options(target.field_lookup[_bare(key)], [*options])
 
     def seed_subscribers(
         self,

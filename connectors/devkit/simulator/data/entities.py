@@ -130,6 +130,17 @@ class SubscriberList:
         self.fields_changed()
         return made
 
+    def set_options(self, custom_field: SimulatedField, options: list[str]) -> None:
+        """Replace the options of a select field; everybody's values that are no options any more are gone."""
+        custom_field.options = options
+        kept = set(options)
+        for row in range(len(self.subscribers)):
+            values = self.subscribers.values(row)
+            if any(number == custom_field.number and text not in kept for number, text in values):
+                left = (pair for pair in values if pair[0] != custom_field.number or pair[1] in kept)
+                self.subscribers.set_values(row, tuple(left))
+        self.fields_changed()
+
     def custom_fields(self, values: FieldValues, *, keys: str) -> list[Json]:
         """Return `CustomFields` of a read. `keys`: "name", "key" (with brackets) or "bare" (without).
 
@@ -148,9 +159,9 @@ class SubscriberList:
         return rows
 
     def _entry(self, pair: tuple[int, str], keys: str) -> Json:
-        """Return one element of `CustomFields`, {} when its field or its option does not exist any more."""
+        """Return one element of `CustomFields`, {} when its field does not exist any more."""
         known = self.fields.get(pair[0])
-        if known is None or (known.options and pair[1] not in known.options):
+        if known is None:
             return {}
         return {
             "Key": known.name if keys == "name" else known.key if keys == "key" else known.key[1:-1],

@@ -15,6 +15,9 @@ from connectors.devkit.simulator.data.population import Population
 from connectors.devkit.simulator.data.transitions import SimulatedState
 
 _STATES = tuple(SimulatedState)
+REMOVED = len(_STATES)
+"""What `states` holds for rows that were removed."""
+
 # More distinct value tuples than this are not worth sharing: most are met once.
 _SHARED_VALUES = 100_000
 
@@ -198,6 +201,17 @@ class SubscriberStore:
         self.changed[row] = at
         self.by_suppression.discard(row)
         self._attach(row)
+
+    def remove(self, row: int) -> None:
+        """Take a subscriber off for good: nothing finds the row any more; it keeps its number and its address."""
+        self.version += 1
+        self._detach(row)
+        self.counts[self.states[row]] -= 1
+        email = self.email(row)
+        self._rows.pop(fold(email), None)
+        self._emails[row] = email  # a seeded person is found by number unless the row has an address of its own
+        self.states[row] = REMOVED
+        self.by_suppression.discard(row)
 
     def set_values(self, row: int, values: FieldValues) -> None:
         """Replace the custom field values."""

@@ -7,9 +7,9 @@ import random
 from collections import deque
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.devkit.simulator.data.subscriber_store import fold
 from connectors.devkit.simulator.protocol.errors import SimulatedApiError
@@ -33,7 +33,8 @@ class Fault(BaseModel):
     * slow: send the answer at `bytes_per_second`
     * mutate: do `acts` (verbs of `Controls` with their arguments) before the call is answered
 
-    With `after` a status, hang or reset comes when the call's write has been applied.
+    With `after` a status, hang or reset comes when the call's write has been applied. With `late` the write is held
+    instead: it is applied `late_seconds` later, or, without them, when `Controls.release_calls` is called.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,6 +48,8 @@ class Fault(BaseModel):
     probability: float = Field(default=1.0, ge=0, le=1)
     seed: int = 1
     after: bool = False
+    late: bool = False
+    late_seconds: float | None = Field(default=None, ge=0)
     status: int = 500
     body: Literal["json", "html", "empty", "text"] = "json"
     code: int | None = None  # without one, the HTTP status
@@ -56,6 +59,12 @@ class Fault(BaseModel):
     seconds: float = Field(default=3_600.0, ge=0)
     bytes_per_second: int = Field(default=1, ge=1)
     acts: list[tuple[str, dict[str, Any]]] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _check_late(self) -> Self:
+        if self.late and (self.after or self.kind not in ("status", "hang", "reset")):
+            raise ValueError("`late` goes with status, hang or reset, and not with `after`")
+        return self
 
 
 class _Active:

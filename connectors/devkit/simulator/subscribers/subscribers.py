@@ -146,7 +146,7 @@ def import_subscribers(call: ApiCall) -> EndpointResult:
                 raise SimulatedApiError(refusals[folded])
             new += put_on_list(call.state, target, submission, manner)
         except SimulatedApiError as error:
-            shown = email_of(unique[folded])
+            shown = spelled(email_of(unique[folded]), call.state.settings.failure_spelling)
             failures.append({"EmailAddress": shown, "Code": error.code, "Message": error.message})
     result = {
         "FailureDetails": failures,
@@ -158,6 +158,19 @@ def import_subscribers(call: ApiCall) -> EndpointResult:
     if failures:
         raise SimulatedApiError(210, MESSAGES[210], result)
     return EndpointResult(result, 201)
+
+
+def spelled(email: str, spelling: str) -> str:
+    """Return an address as a failure shows it: `sent`, `upper`, `quoted` (another spelling of the same), or `empty`."""
+    local, at, domain = email.rpartition("@")
+    match spelling:
+        case "upper":
+            return email.upper()
+        case "quoted":
+            return f'"{local}"{at}{domain}'
+        case "empty":
+            return ""
+    return email
 
 
 def _unique(rows: list[dict[str, Any]], *, last_wins: bool) -> tuple[dict[str, Mapping[str, Any]], list[str]]:

@@ -45,6 +45,68 @@ async def test_a_hang_outlasts_the_caller(api, sim, list_id):
     assert len(sim.controls.writes()) == 1
 
 
+@pytest.mark.parametrize(
+    "fault", [{"kind": "reset"}, {"kind": "hang", "seconds": 0.05}, {"kind": "status", "status": 504, "body": "html"}]
+)
+async def test_a_write_that_is_applied_when_a_test_releases_it(api, sim, list_id, fault):
+    sim.controls.inject(**fault, late=True, method="POST")
+    if fault["kind"] == "status":
+        assert (await import_one(api, list_id)).status == 504
+    else:
+        with pytest.raises(aiohttp.ClientError):
+            await import_one(api, list_id)
+    assert sim.controls.writes() == []
+    (held,) = sim.controls.held_calls()
+    assert held["endpoint"] == "POST /subscribers/{listid}/import"
+    assert held["addresses"] == [f"{list_id}/a@example.net"]
+    assert sim.controls.summary()["held_calls"] == 1
+    assert sim.controls.release_calls() == ["201"]
+    assert [write["email"] for write in sim.controls.writes()] == ["a@example.net"]
+    assert sim.controls.held_calls() == sim.controls.release_calls() == []
+
+
+async def test_a_write_that_is_applied_some_time_later(api, sim, list_id):
+    sim.controls.inject(kind="status", late=True, late_seconds=90, method="POST")
+    assert (await import_one(api, list_id)).status == 500
+    await api.import_(list_id, ["b@example.net"])
+    sim.controls.clock(advance=89)
+    assert [write["email"] for write in sim.controls.writes()] == ["b@example.net"]
+    sim.controls.clock(advance=1)
+    assert [write["email"] for write in sim.controls.writes()] == ["b@example.net", "a@example.net"]
+
+
+async def test_held_writes_are_released_one_by_one_or_never_applied(api, sim, list_id):
+    sim.controls.inject(kind="status", late=True, count=None, method="*")
+    for email in ("a@example.net", "b@example.net", "c@example.net"):
+        await api.import_(list_id, [email])
+    assert (await api.delete(f"/subscribers/{list_id}.json", email="x@example.net")).status == 500
+    assert (await api.get("/clients.json")).status == 500
+    second = sim.controls.held_calls()[1]["number"]
+    assert len(sim.controls.held_calls()) == 4, "a read leaves nothing to apply"
+    assert sim.controls.release_calls(second) == ["201"]
+    assert sim.controls.drop_calls(second) == 0
+    sim.controls.drop_calls(1)
+    assert sim.controls.release_calls() == ["201", "400/203"]
+    assert [write["email"] for write in sim.controls.writes()] == ["b@example.net", "c@example.net"]
+
+
+def test_late_goes_with_a_call_that_is_cut_off_before_its_write(sim):
+    for fault in ({"kind": "delay"}, {"kind": "reset", "after": True}):
+        with pytest.raises(ValueError, match="late"):
+            sim.controls.inject(late=True, **fault)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "shown"),
+    [("sent", "Ann@example.net"), ("upper", "ANN@EXAMPLE.NET"), ("quoted", '"Ann"@example.net'), ("empty", "")],
+)
+async def test_failures_may_show_an_address_in_another_spelling(api, sim, list_id, spelling, shown):
+    sim.controls.change_settings(failure_spelling=spelling)
+    sim.controls.refuse_rows({"ann@example.net": 206})
+    (failure,) = (await api.import_(list_id, ["Ann@example.net"])).json["ResultData"]["FailureDetails"]
+    assert (failure["EmailAddress"], failure["Code"]) == (shown, 206)
+
+
 async def test_truncated(api, sim, list_id):
     sim.controls.seed_subscribers(list_id, 50)
     sim.controls.inject(kind="truncate", path="/lists/*/active.json")

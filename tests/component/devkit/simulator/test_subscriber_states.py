@@ -103,6 +103,54 @@ async def test_deleting(api, sim, client_id, list_id, receiver):
     assert [row["EmailAddress"] for row in rows] == ["a@example.net", "b@example.net"]
 
 
+@pytest.mark.parametrize("seeded", [False, True])
+async def test_deleting_permanently(api, sim, list_id, receiver, seeded):
+    email = "a@example.net"
+    if seeded:
+        sim.controls.seed_subscribers(list_id, 20, all_active=True)
+        email = sim.controls.subscribers(list_id)[7]["EmailAddress"]
+    else:
+        await api.add(list_id, email, Name="Old")
+    await hook(api, list_id, receiver)
+    before = sim.controls.list_state(list_id)["Active"]
+    sim.controls.delete_permanently(list_id, email)
+    assert (await api.get(f"/subscribers/{list_id}.json", email=email)).code == 203
+    assert sim.controls.list_state(list_id) == dict.fromkeys(sim.controls.list_state(list_id), 0) | {
+        "Active": before - 1
+    }
+    assert email not in [row["EmailAddress"] for row in sim.controls.subscribers(list_id)]
+    for state in ("active", "deleted"):
+        rows = (await api.get(f"/lists/{list_id}/{state}.json")).json["Results"]
+        assert email not in [row["EmailAddress"] for row in rows]
+    reply = await api.import_(list_id, [email])
+    assert (reply.status, reply.json["TotalNewSubscribers"]) == (201, 1)
+    assert sim.controls.subscriber(list_id, email)["Name"] == ""
+    with pytest.raises(KeyError):
+        sim.controls.delete_permanently(list_id, "never@example.net")
+    await sim.webhooks_sent()
+    assert [event["Type"] for event in receiver.events] == ["Deactivate", "Subscribe"]
+
+
+@pytest.mark.parametrize("by_api", [False, True])
+async def test_values_of_a_removed_option_are_gone_for_good(api, sim, list_id, by_api):
+    async def set_options(options):
+        if by_api:
+            body = {"Options": options, "KeepExistingOptions": False}
+            assert (await api.put(f"/lists/{list_id}/customfields/[Plan]/options.json", body)).status == 200
+        else:
+            sim.controls.set_options(list_id, "[Plan]", options)
+
+    sim.controls.add_field(list_id, "Plan", "MultiSelectMany", ["Free", "Gold"])
+    sim.controls.seed_subscribers(list_id, 30)
+    entries = [{"Key": "[Plan]", "Value": text} for text in ("Free", "Gold")]
+    await api.add(list_id, "a@example.net", CustomFields=entries)
+    await set_options(["Gold"])
+    await set_options(["Gold", "Free"])
+    assert sim.controls.subscriber(list_id, "a@example.net")["CustomFields"] == [{"Key": "Plan", "Value": "Gold"}]
+    values = [value["Value"] for row in sim.controls.subscribers(list_id) for value in row["CustomFields"]]
+    assert set(values) == {"Gold"}
+
+
 async def test_a_queued_add_is_not_there_yet(api, sim, list_id):
     sim.controls.change_settings(add_delay_seconds=60)
     assert (await api.add(list_id, "a@example.net", Name="A")).status == 201
