@@ -17,7 +17,7 @@ from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
 from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.routing import AttemptState, RequestKind, is_due, route_of
 from streams.export.rules.row import MembershipRow, decode
-from streams.export.rules.values import field_name
+from streams.export.rules.values import field_name, kept
 from streams.export.table import CHECKPOINT_KEY
 
 IMPORT_LIMIT = 1_000
@@ -179,9 +179,8 @@ def _differs(desired: DesiredSubscriber, there: OnList, plain: Mapping[str, str]
         if there.fields.get(plain.get(name, ""), frozenset()) != frozenset(options):
             return True
     return any(
-        there.fields.get(plain.get(value.field, ""), frozenset()) != frozenset(value.texts)
+        not kept(value.data_type, value.texts, there.fields.get(plain.get(value.field, ""), ()))
         for value in desired.values
-        if value.data_type not in ("Date", "Number")
     )
 
 

@@ -20,7 +20,7 @@ from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.row import ENTRY_UNUSED, NEVER, Held, MembershipRow
-from streams.export.rules.values import UnusableError, option_text, texts, time_of
+from streams.export.rules.values import option_text, texts, time_of
 
 NameOf = Callable[[str], str]
 ExitPolicy = Literal["keep", "unsubscribe", "delete"]
@@ -274,12 +274,10 @@ def _values(row: MembershipRow, view: JobView) -> tuple[tuple[DesiredValue, ...]
         known = row.fields.get(mapping.user_field)
         if known is None:
             continue
-        try:
-            written = texts(known[0], mapping.data_type)
-        except UnusableError as reason:
-            notes.append(f"{mapping.user_field} was left out: {reason}")
-            continue
-        values.append(DesiredValue(mapping.custom_field, mapping.data_type, written))
+        written, left_out = texts(known[0], mapping.data_type)
+        notes += [f"{mapping.user_field} was left out: {reason}" for reason in left_out]
+        if written is not None:
+            values.append(DesiredValue(mapping.custom_field, mapping.data_type, written))
     return tuple(values), tuple(notes)
 
 

@@ -1,59 +1,78 @@
 """A person's field as the text that a custom field takes.
 
-Campaign Monitor silently drops what it does not understand: dates out of range, unknown options, values of more
-than 250 characters. So a value that would be lost is left out here, and the receipt names it and the reason; the person
-is sent all the same. Pure.
+Campaign Monitor silently drops what it does not understand: dates out of range, unknown options, other countries than
+its own, more than 250 characters. So a value that would be lost is translated or left out here, and the receipt names
+it and the reason; the person is sent all the same. Pure.
 """
 
 import math
 import re
+import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import orjson
 
 from schemas.control import DataType
+from streams.export.rules.places import country_name, state_name
 
 VALUE_LIMIT = 250
-"""Characters. Campaign Monitor documents the limit, not what it does beyond."""
+"""UTF-16 units. Campaign Monitor documents 250 characters; of all ways to count them this one allows the least."""
+SEPARATOR = "||"
+"""Campaign Monitor writes it between the options of a field."""
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2076, 6, 6)
 """Outside of these Campaign Monitor ignores a date."""
 
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:$|[T ])")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+# Decimal separator and minus sign of other scripts, beside their digits.
+_SIGNS = str.maketrans("\u066b\uff0e\u2212\uff0d\uff0b", "..--+")
 
 
 class UnusableError(ValueError):
     """The value cannot be kept by the field; the text is the reason."""
 
 
-def texts(value: Any, data_type: DataType) -> tuple[str, ...]:
-    """Return the texts to write, one for each option of a select-many field; none when there is no value.
+class FieldTexts(NamedTuple):
+    """What is written of a value."""
 
-    Raises UnusableError when Campaign Monitor would lose the value.
-    """
-    if value is None or value == "" or value == []:
-        return ()
-    if data_type == "MultiSelectMany":
-        options = value if isinstance(value, list) else [value]
-        return tuple(dict.fromkeys(_within_limit(_plain(option)) for option in options if option not in (None, "")))
-    if isinstance(value, list) and data_type != "Text":
-        value = value[0]
-    match data_type:
-        case "Number":
-            return (_within_limit(_number(value)),)
-        case "Date":
-            return (_date(value),)
-        case _:
-            return (_within_limit(_plain(value)),)
+    texts: tuple[str, ...] | None
+    """One for each option of a select-many field; empty: the field is cleared; None: nothing is written."""
+    left_out: tuple[str, ...] = ()
+    """Why the value, or some of its options, are left out."""
+
+
+def texts(value: Any, data_type: DataType) -> FieldTexts:
+    """Return the texts to write, and the reasons for what is left out because Campaign Monitor would lose it."""
+    values = [item for item in (value if isinstance(value, list) else [value]) if item is not None and item != ""]
+    if not values:
+        return FieldTexts(())
+    try:
+        if data_type == "Text":
+            return FieldTexts((_within_limit(_plain(value)),))
+        if data_type == "MultiSelectMany":
+            return _options(values)
+        found = dict.fromkeys(_single(item, data_type) for item in values)
+        if len(found) > 1:
+            raise UnusableError(f"{len(found)} values; the field holds one")
+        return FieldTexts(tuple(text for text in found if text))
+    except UnusableError as reason:
+        return FieldTexts(None, (str(reason),))
+
+
+def kept(data_type: DataType, written: Iterable[str], found: Iterable[str]) -> bool:
+    """Whether a field that reads as `found` holds what was written: numbers and dates come back in other spellings."""
+    return {_comparable(text, data_type) for text in written} == {_comparable(text, data_type) for text in found}
 
 
 def option_text(name: str) -> str:
     """Return an audience's name as an option: one line, without the double pipe that separates options in places."""
     text = " ".join(name.split())
-    while "||" in text:
-        text = text.replace("||", "| |")
-    return text[:VALUE_LIMIT]
+    while SEPARATOR in text:
+        text = text.replace(SEPARATOR, "| |")
+    return cut(text, VALUE_LIMIT)
 
 
 def field_name(text: str) -> str:
@@ -92,19 +111,81 @@ def _plain(value: Any) -> str:
             return orjson.dumps(value).decode()
 
 
+def _options(values: Iterable[Any]) -> FieldTexts:
+    options: dict[str, None] = {}
+    left_out: dict[str, None] = {}
+    for item in values:
+        try:
+            options[_option(item)] = None
+        except UnusableError as reason:
+            left_out[f"an option, {reason}"] = None
+    written = tuple(option for option in options if option)
+    return FieldTexts(None if left_out and not written else written, tuple(left_out))
+
+
+def _single(value: Any, data_type: DataType) -> str:
+    match data_type:
+        case "Number":
+            return _within_limit(_number(value))
+        case "Date":
+            return _date(value)
+        case "Country":
+            return _place(country_name(_plain(value)), value, "a country")
+        case "USState":
+            return _place(state_name(_plain(value)), value, "a state of the USA")
+        case _:
+            return _option(value)
+
+
+def _option(value: Any) -> str:
+    text = " ".join(_plain(value).split())
+    if SEPARATOR in text:
+        raise UnusableError(f"it contains {SEPARATOR}, which separates options")
+    return _within_limit(text)
+
+
+def _place(name: str | None, value: Any, what: str) -> str:
+    if name is None and _plain(value).strip():
+        raise UnusableError(f"not {what} that Campaign Monitor knows")
+    return name or ""
+
+
 def _within_limit(text: str) -> str:
-    if len(text) > VALUE_LIMIT:
-        raise UnusableError(f"{len(text)} characters; the limit is {VALUE_LIMIT}")
+    units = units_of(text)
+    if units > VALUE_LIMIT:
+        raise UnusableError(f"{units} characters; the limit is {VALUE_LIMIT}")
     return text
 
 
+def units_of(text: str) -> int:
+    """Return the length of a text in UTF-16 units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def cut(text: str, units: int) -> str:
+    """Return the text, cut to so many UTF-16 units; a character that does not fit as a whole is left out."""
+    if units_of(text) <= units:
+        return text
+    return text.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "ignore").rstrip()
+
+
 def _number(value: Any) -> str:
+    """Return plain decimal digits: an exponent is written out, digits of other scripts are translated."""
     if isinstance(value, bool):
         return "1" if value else "0"
     text = _plain(value).strip()
-    if isinstance(value, int | float | str) and _NUMBER.fullmatch(text):
-        return text
-    raise UnusableError("not a number")
+    if not text.isascii():
+        text = "".join(str(unicodedata.decimal(letter, letter)) for letter in text).translate(_SIGNS)
+    if not isinstance(value, int | float | str) or not _NUMBER.fullmatch(text):
+        raise UnusableError("not a number")
+    return f"{Decimal(text):f}" if "e" in text.lower() else text
+
+
+def _comparable(text: str, data_type: DataType) -> str:
+    text = text.strip()
+    if data_type == "Number" and _NUMBER.fullmatch(text):
+        return f"{Decimal(text).normalize():f}"
+    return text.replace("/", "-")[:10] if data_type == "Date" else text
 
 
 def _date(value: Any) -> str:

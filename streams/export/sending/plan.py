@@ -20,7 +20,7 @@ from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held
 from streams.export.rules.settlement import WrittenState
-from streams.export.rules.values import field_name
+from streams.export.rules.values import field_name, kept
 from streams.export.sending.queue import QueuedPerson, SendQueue
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
@@ -187,11 +187,7 @@ def matches(subscriber: Subscriber, desired: DesiredSubscriber) -> bool:
     for name, options in desired.options:
         if found.get(field_name(name), set()) != set(options):
             return False
-    return all(
-        found.get(field_name(value.field), set()) == set(value.texts)
-        for value in desired.values
-        if value.data_type not in ("Date", "Number")  # both may be read back in another spelling
-    )
+    return all(kept(value.data_type, value.texts, found.get(field_name(value.field), ())) for value in desired.values)
 
 
 def _fields(desired: DesiredSubscriber, keys: FieldKeys) -> Iterable[FieldWrite]:

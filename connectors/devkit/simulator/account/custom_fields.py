@@ -101,7 +101,8 @@ def _options(call: ApiCall, body: dict[str, Any]) -> list[str]:
     options = body.get("options") or []
     if not isinstance(options, list) or not all(isinstance(text, str) for text in options):
         raise undeserialisable("options")
-    unique = list(dict.fromkeys(text for text in options if text))
+    # The double pipe joins the options of a field in older forms of the call.
+    unique = list(dict.fromkeys(part for text in options for part in text.split("||") if part))
     _check_count(call, unique)
     return unique
 

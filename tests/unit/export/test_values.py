@@ -1,0 +1,81 @@
+"""Values that Campaign Monitor would drop: translated, or left out and named; never sent again for ever."""
+
+from typing import Any
+
+import pytest
+
+from streams.export.recovery.reconcile import DriftReport, compare, subscribers
+from streams.export.rules.values import field_name
+from streams.export.table import CHECKPOINT_KEY
+from tests.unit.export.export_world import World
+
+ANN = "ann@example.com"
+TYPES = {
+    "land": "Country",
+    "state": "USState",
+    "points": "Number",
+    "since": "Date",
+    "plan": "MultiSelectOne",
+    "likes": "MultiSelectMany",
+    "bio": "Text",
+}
+MAPPINGS = [
+    {"user_field": name, "custom_field": name.title(), "data_type": data_type} for name, data_type in TYPES.items()
+]
+
+
+async def drift(world: World) -> DriftReport:
+    """What a reconciliation finds."""
+    assert world.worker is not None
+    listed = world.worker.state.exports.lists[world.list_id]
+    api = world.worker.accounts._open["auth-1"].apis["live"]
+    plain = {name: field_name(name) for name in ("Lytics Audiences", *(name.title() for name in TYPES))}
+    process = world.worker.process
+    rows = [
+        (row.key.decode(), row.data)
+        for partition in range(world.log.partitions)
+        async for step in process.scan(partition, after=None, step=100)
+        for row in step
+        if row.exists and row.key != CHECKPOINT_KEY
+    ]
+    return compare(rows, listed, world.worker.state.names, await subscribers(api, world.list_id), plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "held", "note"),
+    [
+        ("land", "USA", ["United States of America"], None),
+        ("land", "Mordor", [], "land was left out: not a country that Campaign Monitor knows"),
+        ("state", "TX", ["Texas"], None),
+        ("state", "Bavaria", [], "state was left out: not a state of the USA that Campaign Monitor knows"),
+        ("points", "\u0664\u0662", ["42"], None),
+        ("points", "1e3", ["1000"], None),
+        ("points", True, ["1"], None),
+        ("points", "NaN", [], "points was left out: not a number"),
+        ("since", "1850-01-01", [], "since was left out: 1850-01-01 is outside of 1900-01-01 to 2076-06-06"),
+        ("plan", ["pro", "basic"], [], "plan was left out: 2 values; the field holds one"),
+        ("plan", "a||b", [], "plan was left out: it contains ||, which separates options"),
+        ("likes", ["a", "b||c"], ["a"], "likes was left out: an option, it contains ||, which separates options"),
+        ("bio", "\U0001f600" * 126, [], "bio was left out: 252 characters; the limit is 250"),
+    ],
+)
+async def test_a_value_is_kept_or_named(world: World, name: str, value: Any, held: list[str], note: str | None) -> None:
+    world.job(field_mappings=MAPPINGS)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1, user={name: value})
+    await worker.rest()
+    assert [text.removesuffix(" 00:00:00") for text in world.options(ANN, name.title())] == held
+    (receipt,) = world.receipts()
+    assert (receipt["outcome"], receipt.get("message")) == ("added", note)
+    assert world.options(ANN) == ["VIP"]
+    found = await drift(world)
+    assert (found.compared, found.drifted) == (1, 0)
+
+
+async def test_a_number_that_was_changed_by_hand_is_found(world: World) -> None:
+    world.job(field_mappings=MAPPINGS)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1, user={"points": 7})
+    await worker.rest()
+    world.controls.edit_profile(world.list_id, ANN, fields={"Points": "8"})
+    assert (await drift(world)).different == [ANN]
