@@ -55,8 +55,9 @@ class DeliveryReceipt(Message):
         default_factory=list, description="Names of the audiences that the list now holds for the person."
     )
     outcome: Outcome = Field(
-        description="added, updated, removed (from an audience), unchanged (the list held it already), "
-        "superseded (a newer change came before this was sent) or refused."
+        description="added (new on the list), updated (on the list; a message says so when it is not known whether "
+        "they were on it before), removed (from an audience), unchanged (the list held it already), superseded (a "
+        "newer change came before this was sent) or refused."
     )
     reason: Refusal | None = Field(default=None, description="Why it was refused.")
     code: int | None = Field(default=None, description="Campaign Monitor's error code, where there was one.")

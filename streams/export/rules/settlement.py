@@ -23,6 +23,7 @@ from schemas.cm_activity import CmActivity
 from schemas.envelope import EpochMillis
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.jobs import JobView, ListView
+from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
 from streams.export.rules.row import (
     ENTRY_UNUSED,
@@ -34,6 +35,8 @@ from streams.export.rules.row import (
     MembershipRow,
 )
 from streams.export.rules.values import field_name, option_text
+
+NOT_KNOWN_AS_NEW = "On the list now; whether they were on it before is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,21 +124,26 @@ def record_delivered(
 ) -> list[Receipt]:
     """Record that the list accepted what was written, and return the receipts.
 
-    `address`: under which the subscriber is on the list now, None when they were taken off it; `added`: whether the
-    list reported it as new, None when it did not report either.
+    `address`: under which the subscriber is on the list now, None when they were taken off it; `added`: whether they
+    are new on it, None when that is not known.
     """
     held = row.lists.setdefault(written.list_id, Held())
     desired = written.desired
-    new = held.address is None if added is None else added
     had = bool(held.audiences)
+    message = NOT_KNOWN_AS_NEW if added is None and held.address is None and address and desired.present else None
     _record_parts(row, held, written)
     held.code, held.refused_entry = 0, ENTRY_UNUSED
     held.address = address
     held.audiences = list(desired.audiences) if address else []
     held.digest = content_digest(desired) if address else ""
-    entered = Outcome.ADDED if new else Outcome.UPDATED
+    entered = Outcome.ADDED if added else Outcome.UPDATED
     left = Outcome.REMOVED if had else Outcome.UNCHANGED
-    return [_receipt(written, answer, entered if answer.enters else left, held) for answer in written.answers]
+    return [
+        _receipt(written, answer, entered, held, message=message)
+        if answer.enters
+        else _receipt(written, answer, left, held)
+        for answer in written.answers
+    ]
 
 
 def record_refused(
@@ -149,7 +157,8 @@ def record_refused(
     if code in INACTIVE and held.address is None:
         held.address = written.desired.address
     held.audiences = [audience for audience in held.audiences if audience in written.desired.audiences]
-    return [_receipt(written, answer, Outcome.REFUSED, held, reason, code, message) for answer in written.answers]
+    sentence = message or refused_sentence(reason, code)
+    return [_receipt(written, answer, Outcome.REFUSED, held, reason, code, sentence) for answer in written.answers]
 
 
 def _refused_entry(held: Held, written: WrittenState) -> int:
@@ -209,7 +218,7 @@ def _receipt(
     message: str | None = None,
 ) -> Receipt:
     if answer.superseded:
-        outcome, reason, code = Outcome.SUPERSEDED, None, None
+        outcome, reason, code, message = Outcome.SUPERSEDED, None, None, None
     notes = written.desired.notes if message is None else (message, *written.desired.notes)
     return Receipt(
         answer.job_id,

@@ -14,6 +14,7 @@ from streams.batches import BatchError, Revoked
 from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import (
+    REFUSALS,
     AddressTaken,
     Blocked,
     Delivered,
@@ -24,7 +25,7 @@ from streams.export.rules.outcome import (
     SubscriberRejected,
 )
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute
-from streams.export.sending.partition_rows import REFUSALS, PartitionRows
+from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.plan import FinalOutcome, PlannedWrite
 from streams.export.sending.queue import QueuedPerson, SendQueue
 from streams.export.sending.writer import WriteResult
@@ -33,7 +34,7 @@ from streams.export.table import ExportRuntime
 
 log = structlog.get_logger(__name__)
 
-NOT_UNDERSTOOD = "Campaign Monitor does not understand it"
+NOT_UNDERSTOOD = "Campaign Monitor does not understand what was sent: look at the address and the fields"
 # A field or segment that was just read as missing is created by the next request: no use in waiting longer.
 REFRESH_SECONDS = 1.0
 # Answers are kept while the partition is ours: they are written as soon as the broker takes them.
@@ -64,7 +65,7 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             queue.requeue(person, RequestRoute(RequestKind.REFUSE if state.desired.present else RequestKind.UPDATE))
             return None
         case SubscriberRejected(code=code):
-            return FinalOutcome(state, person, refusal=Refusal(REFUSALS.get(code, "invalid")), code=code)
+            return FinalOutcome(state, person, refusal=REFUSALS.get(code, Refusal.INVALID), code=code)
         case NotOnList():
             attempt.not_applied = attempt.not_applied or result.not_applied
             attempt.address_moved = attempt.address_moved or not result.not_applied

@@ -18,6 +18,7 @@ from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
+from streams.export.rules.outcome import REFUSALS
 from streams.export.rules.routing import RequestKind, route_of
 from streams.export.rules.row import Held, MembershipRow, copy_of_held, encode
 from streams.export.rules.settlement import (
@@ -36,15 +37,6 @@ from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime
 
 log = structlog.get_logger(__name__)
-
-REFUSALS = {
-    203: "not_a_subscriber",
-    204: "suppressed",
-    205: "deleted",
-    206: "unsubscribed",
-    207: "bounced",
-    208: "unconfirmed",
-}
 
 
 class PartitionRows:
@@ -230,7 +222,7 @@ class PartitionRows:
             return record_refused(row, write.state, desired.refused, None)
         code = write.person.attempt.refused_code or (0 if held is None else held.code)
         if desired.present and code > 0:
-            return record_refused(row, write.state, Refusal(REFUSALS.get(code, "invalid")), code)
+            return record_refused(row, write.state, REFUSALS.get(code, Refusal.INVALID), code)
         return record_unchanged(row, write.state)
 
     def _mark_due(self, partition: int, row: TableRow[MembershipRow], list_id: str) -> None:

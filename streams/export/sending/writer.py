@@ -99,8 +99,9 @@ class ListWriter:
         if result.failures and len(addressed) == 1:  # whatever spelling of the address it names
             failures = {address_key(addressed[0][1]): result.failures[0].code}
         matched = failures.keys() <= {address_key(address) for _, address in addressed}
-        taken = len(writes) - len(failures)
-        added = True if result.new >= taken > 0 else False if result.new == 0 else None
+        taken = [write for write, address in addressed if address_key(address) not in failures]
+        unknown = sum(_is_unknown(write) for write in taken)
+        everybody = result.new >= len(taken)
         results: list[WriteResult] = []
         for write, address in addressed:
             code = failures.get(address_key(address))
@@ -108,7 +109,9 @@ class ListWriter:
                 write.person.attempt.outcome_unknown = True
                 results.append(WriteResult(write, SplitRequest(None)))
             elif code is None:
-                results.append(WriteResult(write, Delivered(), address, added))
+                results.append(
+                    WriteResult(write, Delivered(), address, everybody or was_added(write, result.new, unknown))
+                )
             else:
                 results.append(WriteResult(write, _classified(refusal(code), write)))
         return results
@@ -220,6 +223,20 @@ class ListWriter:
             if isinstance(classify(error.verdict, 1, 0.0), NotOnList):
                 return None
             raise
+
+
+def was_added(write: PlannedWrite, new: int, unknown: int) -> bool | None:
+    """Whether an accepted import added this person to the list; None: that does not follow from its count.
+
+    `new`: how many it reports as new; `unknown`: how many of the accepted people were not known to be on the list.
+    """
+    if new == 0 or not _is_unknown(write):
+        return False
+    return True if new == unknown else None
+
+
+def _is_unknown(write: PlannedWrite) -> bool:
+    return write.held is None or write.held.address is None
 
 
 def _classified(verdict: Verdict, write: PlannedWrite) -> SendDecision:

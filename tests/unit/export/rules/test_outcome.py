@@ -14,6 +14,7 @@ from connectors.campaign_monitor.errors.verdicts import (
     Unauthorised,
     Verdict,
 )
+from schemas.audience_delivery import Refusal
 from streams.export.rules.outcome import (
     AddressTaken,
     Blocked,
@@ -25,6 +26,7 @@ from streams.export.rules.outcome import (
     SplitRequest,
     SubscriberRejected,
     classify,
+    refused_sentence,
 )
 
 
@@ -95,3 +97,9 @@ def test_what_a_person_has_to_repair(verdict: Verdict, scope: str, words: str) -
 def test_chance_spreads_a_wait_over_its_upper_half() -> None:
     waits = [classify(Transient("network"), 3, chance) for chance in (0.0, 0.5, 1.0)]
     assert waits == [RetryLater(after, "list") for after in (1.0, 1.5, 2.0)]
+
+
+@pytest.mark.parametrize("reason", Refusal)
+@pytest.mark.parametrize("code", [None, 1, 206])
+def test_every_refusal_has_a_sentence(reason: Refusal, code: int | None) -> None:
+    assert len(refused_sentence(reason, code)) > 20

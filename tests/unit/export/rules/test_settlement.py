@@ -20,6 +20,7 @@ from streams.export.rules.row import (
     PendingChange,
 )
 from streams.export.rules.settlement import (
+    NOT_KNOWN_AS_NEW,
     Drift,
     PendingAnswer,
     WrittenState,
@@ -51,9 +52,9 @@ def written(*answers: PendingAnswer, seen: int = 9, **values: Any) -> WrittenSta
         (None, ENTERS, {}, EMAIL, True, Outcome.ADDED),
         (None, ENTERS, {}, EMAIL, False, Outcome.UPDATED),
         (held(), ENTERS, {}, EMAIL, True, Outcome.ADDED),
-        # else what the row knows
-        (None, ENTERS, {}, EMAIL, None, Outcome.ADDED),
-        (held(address=None), ENTERS, {}, EMAIL, None, Outcome.ADDED),
+        # else nothing is claimed
+        (None, ENTERS, {}, EMAIL, None, Outcome.UPDATED),
+        (held(address=None), ENTERS, {}, EMAIL, None, Outcome.UPDATED),
         (held(), ENTERS, {}, EMAIL, None, Outcome.UPDATED),
         # leaving one of several audiences, the last one, or none that the list held
         (held(audiences=["eu", "vip"]), LEAVES, {}, EMAIL, None, Outcome.REMOVED),
@@ -72,11 +73,14 @@ def test_delivered(
 ) -> None:
     person = row(lists={} if on_list is None else {LIST: on_list})
     state = written(answer, **wanted)
+    on_list_address = None if on_list is None else on_list.address
     (receipt,) = record_delivered(person, state, address, added=added)
     now = person.lists[LIST]
     audiences = list(state.desired.audiences) if address else []
     assert (receipt.outcome, receipt.position, receipt.attempts) == (outcome, answer.position, 2)
     assert receipt.audiences == tuple(audiences)
+    uncertain = on_list_address is None and added is None and answer is ENTERS
+    assert receipt.message == (NOT_KNOWN_AS_NEW if uncertain else None)
     assert (now.address, now.audiences, now.code, now.refused_entry, now.seen) == (
         address,
         audiences,
