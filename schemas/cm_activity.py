@@ -22,7 +22,9 @@ class CmActivity(Message):
         default=None, description="deactivate: unsubscribe, bounce or delete; update: the state, lower case."
     )
     source: Literal["campaign", "journey", "webhook"] = Field(description="Where Campaign Monitor reported it.")
-    echo: bool = Field(default=False, description="Our own write coming back as a webhook; it moves no count.")
+    echo: bool = Field(
+        default=False, description="Our own write coming back as a webhook; it changes no profile field."
+    )
     name: str | None = None
     client_id: str | None = None
     client_name: str | None = None

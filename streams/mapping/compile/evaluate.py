@@ -192,7 +192,9 @@ def _value(stream: StreamMapping, mapping: Mapping, message: StreamMessage, at: 
     address = compile_value(stream.key)(message, at)
     if address is None:
         return None, f"{spell(stream.key)} has no value: the message belongs to no profile"
-    compile_stream(alone, layout).fold(fields, message, at, 0, message.get("echo") is not True, address, refused)
+    if message.get("echo") is True:
+        return None, "the message is the echo of our own write, which changes no field"
+    compile_stream(alone, layout).fold(fields, message, at, 0, True, address, refused)
     public = fields.public()
     if mapping.field in public:
         return public[mapping.field], ""
@@ -200,8 +202,6 @@ def _value(stream: StreamMapping, mapping: Mapping, message: StreamMessage, at: 
 
 
 def _why_none(mapping: Mapping, message: StreamMessage, at: EpochMillis, refused: list[str]) -> str:
-    if message.get("echo") is True and kind_of(mapping) in ("int", "map[string]intsum"):
-        return "the message is the echo of our own write, which is not counted"
     if refused:
         return f"the value cannot become {kind_of(mapping)}"
     for argument in reducer_of(mapping.expression)[1]:

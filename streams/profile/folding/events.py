@@ -45,7 +45,7 @@ class ProfileEvent(msgspec.Struct, gc=False):
     message: StreamMessage
     ms: EpochMillis
     event_id: str | None
-    counted: bool
+    echo: bool
     old_email: Any
     record: Record
 
@@ -95,7 +95,7 @@ class Reader:
             event_id = next((origin.decode() for name, origin in record.headers if name == ORIGIN_HEADER), None)
         elif event_id.__class__ is not str:
             event_id = None
-        return key, ProfileEvent(message, ms, event_id, echo is not True, old_email, record)
+        return key, ProfileEvent(message, ms, event_id, echo is True, old_email, record)
 
     def _get_spelt(self, *, attributes: bool) -> Callable[[StreamMessage], Any]:
         """A function that returns how a message spells the address, where one field holds it."""

@@ -1,7 +1,8 @@
 """Events into one profile, and what a batch comes to beside the rows. Pure, and the same whatever is late or repeated.
 
 An event that was counted before is folded again without counting: sets, maps and times do not change by it, and when
-the same unsubscribe is reported by webhook and by report, the profile keeps what either of them has.
+the same unsubscribe is reported by webhook and by report, the profile keeps what either of them has. An echo, our own
+write coming back, says nothing about what the person did: it changes no field.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -121,6 +122,9 @@ class ProfileFold:
         for event in events:
             message, ms, event_id, record = event.message, event.ms, event.event_id, event.record
             mark = None
+            if event.echo:
+                self._request_transfer(address, stream, event, effects)
+                continue
             if event_id is not None:
                 mark = fingerprint(event_id)
                 if mark in fresh or (mark in ids and seen(ids, mark) if prints is None else mark in prints):
@@ -128,13 +132,12 @@ class ProfileFold:
                     if fold(fields, message, ms, _BEFORE_ALL, False, address, refused):
                         changed_any = True
                     continue
-            if fold(fields, message, ms, base + record.offset, event.counted, address, refused):
+            if fold(fields, message, ms, base + record.offset, True, address, refused):
                 changed_any = True
                 if mark is not None:
                     fresh[mark] = entry(mark, record.timestamp // MINUTE_MS)
             if event.old_email is not None:
-                known_as = event_id or f"{stream.name}:{effects.partition}:{record.offset}"
-                self._request_transfer(address, event.old_email, ms, known_as, effects)
+                self._request_transfer(address, stream, event, effects)
         if fresh:
             profile.ids, early = remember(ids, b"".join(fresh.values()), self.id_cap)
             effects.forgotten_early += early
@@ -188,15 +191,17 @@ class ProfileFold:
         effects: BatchEffects,
     ) -> bool:
         """Fold one event, and publish the changes where a topic for them is set; True when the row must be written."""
+        if event.echo:
+            self._request_transfer(address, stream, event, effects)
+            return False
         before = profile.fields.public() if self.topics.changes else {}
         mark = None if event_id is None else fingerprint(event_id)
         again = mark is not None and seen(profile.ids, mark)
         if again and profile.history is not None and profile.history.moved_to:
             effects.repeated += 1  # it may belong to the profile that was moved to another address
             return False
-        counted = event.counted and not again
         stamp = _BEFORE_ALL if again else arrival
-        changed = stream.fold(profile.fields, event.message, event.ms, stamp, counted, address, effects.unconvertible)
+        changed = stream.fold(profile.fields, event.message, event.ms, stamp, not again, address, effects.unconvertible)
         if again:
             effects.repeated += 1
         else:
@@ -204,8 +209,7 @@ class ProfileFold:
                 minute = event.record.timestamp // MINUTE_MS
                 profile.ids, early = remember(profile.ids, entry(mark, minute), self.id_cap)
                 effects.forgotten_early += early
-            known_as = event_id or f"{stream.name}:{effects.partition}:{event.record.offset}"
-            self._request_transfer(address, event.old_email, event.ms, known_as, effects)
+            self._request_transfer(address, stream, event, effects)
         if changed and self.topics.changes:
             effects.outputs += self._change_records(
                 self.topics.changes, profile, before, address, stream, event, effects
@@ -238,11 +242,10 @@ class ProfileFold:
                 )
                 yield Output(topic, key_of(address), change.to_bytes())
 
-    def _request_transfer(
-        self, address: str, old: object, ms: EpochMillis, event_id: str, effects: BatchEffects
-    ) -> None:
+    def _request_transfer(self, address: str, stream: StreamFold, event: ProfileEvent, effects: BatchEffects) -> None:
         """Ask the owner of a former address for the profile."""
-        former = normalise_email(old) if isinstance(old, str) else None
+        former = normalise_email(event.old_email) if isinstance(event.old_email, str) else None
         if former is not None and former != address:
-            leave = Move("leave", f"move:{event_id}", former, ms, to=address)
+            known_as = event.event_id or f"{stream.name}:{effects.partition}:{event.record.offset}"
+            leave = Move("leave", f"move:{known_as}", former, event.ms, to=address)
             effects.outputs.append(move_output(self.topics.moves, leave))

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,12 +102,12 @@ def test_the_fold_is_what_an_obvious_one_gives(history):
     value, _ = folded(fold, [numbered(history)])
     profile = json.loads(value) if value else {}
 
+    history = [(stream, message) for stream, message in history if not message.get("echo")]
     activities = [message for stream, message in history if stream == "cm_activity"]
-    counted = [message for message in activities if not message["echo"]]
     opens = [message for message in activities if message["event"] == "open"]
-    assert profile.get("cm_email_event", {}) == Counter(message["event"] for message in counted)
-    assert profile.get("cm_sendct", 0) == sum(message["event"] == "sent" for message in counted)
-    hours = Counter(str(int(message["at"][11:13])) for message in opens if not message["echo"])
+    assert profile.get("cm_email_event", {}) == Counter(message["event"] for message in activities)
+    assert profile.get("cm_sendct", 0) == sum(message["event"] == "sent" for message in activities)
+    hours = Counter(str(int(message["at"][11:13])) for message in opens)
     assert profile.get("cm_hourlyopen", {}) == hours
     assert profile.get("cm_campaign_ids", []) == sorted({m["campaign_id"] for m in activities if "campaign_id" in m})
     assert profile.get("cm_firstopen_ts") == (min(m["at"] for m in opens)[:-1] + ".000Z" if opens else None)
@@ -191,14 +192,25 @@ def test_an_event_published_twice_with_different_fields_is_counted_once_and_both
         assert profile["cm_campaign_ids"] == ["k1"]
 
 
-def test_the_echo_of_our_own_write_moves_no_count():
+@pytest.mark.parametrize("change", [{}, {"status": "unsubscribe"}])
+@pytest.mark.parametrize("event", ["subscribe", "update", "deactivate"])
+def test_the_echo_of_our_own_write_changes_no_field(event, change):
     world = InMemoryOwners()
-    world.send(activity(ADDRESS, 1, "update", name="Ann", list_id="l1", echo=True))
-    world.send(activity(ADDRESS, 2, "open"))
+    world.send(activity(ADDRESS, 1, "open", list_id="l1"))
     world.drain()
+    before = world.profiles()[ADDRESS]
+    world.send(activity(ADDRESS, 2, event, name="Ann", list_id="l2", echo=True, **change))
+    world.drain()
+    assert world.profiles()[ADDRESS] == before
 
-    assert world.profiles()[ADDRESS]["cm_email_event"] == {"open": 1}
-    assert world.profiles()[ADDRESS]["cm_listids"] == ["l1"]
+
+def test_the_echo_of_an_address_that_we_changed_moves_the_profile():
+    world = InMemoryOwners()
+    world.send(activity(ADDRESS, 1, "open"))
+    world.send(activity("b@x.com", 2, "update", old_email=ADDRESS, echo=True))
+    world.drain()
+    assert world.profiles()["b@x.com"]["cm_openct"] == 1
+    assert ADDRESS not in world.profiles()
 
 
 def test_a_future_time_counts_as_its_arrival():
