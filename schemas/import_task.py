@@ -53,7 +53,7 @@ class Border(Contract):
 class Cursor(Contract):
     """How far a chain is. Packed ids are base64 of six bytes each, the beginning of an event id."""
 
-    phase: Literal["probe", "first", "cuts", "borders", "down", "forward"] = "first"
+    phase: Literal["probe", "first", "borders", "down", "forward"] = "first"
     page: int = Field(default=1, ge=1)
     anchor: str | None = Field(default=None, description="The `date` that the request asks for.")
     total: int | None = Field(default=None, description="Rows that the answer before named.")
@@ -61,15 +61,10 @@ class Cursor(Contract):
     known: str = Field(default="", description="Packed ids of rows from `known_from` on that are known too.")
     minute: str | None = Field(default=None, description="by date: minute of the last row that was read.")
     minute_ids: str = Field(default="", description="by date: packed ids of the rows of that minute.")
-    until: str | None = Field(
-        default=None, description="by date: rows from this local date on belong to another chain."
-    )
     previous: str = Field(default="", description="Packed ids of the page that was read last.")
     low: int = Field(default=1, description="down: the lowest page of this chain's range.")
-    high: int | None = Field(default=None, description="by email: the last page of this chain's range.")
     border: Border | None = None
     borders: list[int] = Field(default_factory=list, description="Pages at which the read is still to be divided.")
-    cuts: list[str] = Field(default_factory=list, description="Local dates at which it will be divided.")
     pages: int = Field(default=0, description="Pages of this read, as the first answer named them.")
     newest: str = Field(default="", description="Packed (minute, id) of the newest rows, for the next run.")
     newest_date: str | None = None
@@ -168,8 +163,7 @@ class Mark(Contract):
     known_from: str | None = None
     known: str = ""
     newest_date: str | None = None
-    accounted: int = Field(default=0, description="Rows published or left out until now; other parts not counted.")
-    written_by: str = Field(default="", description="Which part of the chain read the newest rows.")
+    accounted: int = Field(default=0, description="report: rows published or left out until now.")
     counts: dict[str, int] = Field(default_factory=dict, description="The summary that was seen before reading.")
     list_names: dict[str, str] = Field(default_factory=dict, description="campaign: the lists it was sent to.")
     checked_at: Instant | None = None

@@ -5,6 +5,7 @@ in spring as if the clock had not been moved. Both keep the order of events as f
 is kept beside the UTC value, because no rule can be right for all.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -16,6 +17,9 @@ from connectors.campaign_monitor.zones import ZONES
 _MAX_HOURS = 20_000
 # Event dates have whole minutes, so a page of a report repeats them: two weeks of minutes take about 4 MB.
 _MAX_TEXTS = 20_000
+
+
+_MINUTES_AND_SECONDS = re.compile(r":[0-5][0-9]:[0-5][0-9]")
 
 
 class UnknownZone(ValueError):  # noqa: N818 - named after what happened
@@ -69,6 +73,7 @@ class ClientDates:
         self.zone = zone
         self._offsets: dict[str, timedelta | None] = {}
         self._texts: dict[str, str] = {}
+        self._hours: dict[str, str] = {}
 
     @classmethod
     def of(cls, label: str, overrides: Mapping[str, str] | None = None) -> "ClientDates":
@@ -103,8 +108,7 @@ class ClientDates:
         if known is None:
             if len(self._texts) >= _MAX_TEXTS:
                 self._texts.clear()
-            instant = self.utc(text)
-            self._texts[text] = known = f"{instant.isoformat()[:19]}.{instant.microsecond // 1000:03d}Z"
+            self._texts[text] = known = self._within_hour(text) or _rfc3339(self.utc(text))
         return known
 
     def utc_text_or_none(self, text: object) -> str | None:
@@ -128,6 +132,25 @@ class ClientDates:
         """Return `YYYY-MM-DD HH:MM` for report filters; in the repeated hour the text fits both passes, so overlap."""
         return f"{self.local(instant):%Y-%m-%d %H:%M}"
 
+    def _within_hour(self, text: str) -> str | None:
+        """Return the same for `YYYY-MM-DD HH:MM:SS` in an hour that begins with one in UTC too; None for all others."""
+        hour, rest = text[:13], text[13:]
+        if not _MINUTES_AND_SECONDS.fullmatch(rest):
+            return None
+        begins = self._hours.get(hour)
+        if begins is None:
+            if len(self._hours) >= _MAX_HOURS:
+                self._hours.clear()
+            self._hours[hour] = begins = self._hour_in_utc(hour)
+        return f"{begins}{rest}.000Z" if begins else None
+
+    def _hour_in_utc(self, hour: str) -> str:
+        """Return the hour in UTC; an empty text where minutes differ, or the offset does not hold for all of it."""
+        first, last = self.utc(f"{hour}:00:00"), self.utc(f"{hour}:59:59")
+        if first.minute or first.second or last - first != timedelta(minutes=59, seconds=59):
+            return ""
+        return _rfc3339(first)[:13] if self._offsets.get(hour) is not None else ""
+
     def _slowly(self, local: datetime) -> datetime:
         return (local if local.tzinfo else local.replace(tzinfo=self.zone)).astimezone(UTC)
 
@@ -142,3 +165,7 @@ class ClientDates:
         offsets = {moment.replace(fold=fold).utcoffset() for moment in moments for fold in (0, 1)}
         self._offsets[hour] = offset = offsets.pop() if len(offsets) == 1 else None
         return offset
+
+
+def _rfc3339(instant: datetime) -> str:
+    return f"{instant.isoformat()[:19]}.{instant.microsecond // 1000:03d}Z"

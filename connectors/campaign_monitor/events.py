@@ -41,9 +41,9 @@ def webhook_update(list_id: str, email: str, date: str, content: bytes) -> str:
     return _SEPARATOR.join(("update", list_id, email, date, digest(content.decode("utf-8", "replace")).hex()))
 
 
-def subscriber_state(owner: str, state: str, content: bytes) -> str:
-    """Return the base of a subscriber as it was read: any change of state or field makes it another one."""
-    return _SEPARATOR.join(("user", owner, state, content.decode("utf-8", "replace")))
+def subscriber_state(owner: str, state: str) -> bytes:
+    """Return the beginning of a subscriber's base as bytes; its row as JSON follows: any change makes another one."""
+    return _SEPARATOR.join(("user", owner, state, "")).encode()
 
 
 def event_key(address: str) -> str:
@@ -59,11 +59,14 @@ def custom_fields(row: Mapping[str, Any]) -> list[dict[str, str]]:
     entries = row.get("CustomFields")
     if not entries or not isinstance(entries, list):
         return []
-    return [
-        {"key": _text(entry.get("Key")).strip("[]"), "value": _text(entry.get("Value"))}
-        for entry in entries
-        if isinstance(entry, dict)
-    ]
+    try:  # the usual case, without a look at each entry: only a text can be joined with a text
+        return [{"key": entry["Key"].strip("[]"), "value": entry["Value"] + ""} for entry in entries]
+    except (TypeError, KeyError, AttributeError):
+        return [
+            {"key": _text(entry.get("Key")).strip("[]"), "value": _text(entry.get("Value"))}
+            for entry in entries
+            if isinstance(entry, dict)
+        ]
 
 
 def _text(value: Any) -> str:

@@ -1,15 +1,13 @@
 """Topic `cm_import_progress` as a table in memory: runs, chains and marks by job, whole in every process."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 import structlog
 
 from connectors.importer.tasks.page import ProgressRecord
-from connectors.importer.tasks.sources import part_name
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
@@ -67,13 +65,9 @@ class ProgressTable:
         return self._marks.get(job_id, {}).get(chain)
 
     def accounted(self, job_id: str, chain: str) -> int:
-        """Return how many rows of a report were published or left out, by all runs and all parts of the chain."""
+        """Return how many rows of a report were published or left out, by all runs."""
         mark = self.mark(job_id, chain)
-        if mark is None:
-            return 0
-        parts = self._parts(job_id, chain)
-        read = (part for part in parts if part.run == mark.run and part.chain != mark.written_by)
-        return mark.accounted + sum(part.tally.rows + part.tally.left_out for part in read)
+        return 0 if mark is None else mark.accounted
 
     def failed(self, job_id: str, prefix: str, run: int) -> bool:
         """Return whether a chain whose name begins so could not be read in that run."""
@@ -89,16 +83,6 @@ class ProgressTable:
         if job_id in self.runs:
             keys.append(f"run:{job_id}")
         return [key.encode() for key in keys]
-
-    def _parts(self, job_id: str, chain: str) -> Iterator[ChainProgress]:
-        chains = self.chains(job_id)
-        if chain in chains:
-            yield chains[chain]
-        for number in count(1):
-            part = chains.get(part_name(chain, number))
-            if part is None:
-                return
-            yield part
 
     def _remove(self, key: str) -> None:
         kind, _, rest = key.partition(":")

@@ -1,15 +1,16 @@
 """Rows of Campaign Monitor's API to records of `cm_user` and `cm_activity` (pure).
 
-Written for speed: plain dicts, no model per row. A test proves that what comes out is what the models would write.
-Two passes, because a row's id depends on how many equal rows came before it: `identify` reads what a row is,
-`record` writes it once its id is known. No row is refused here: one without a usable address or date is published as
-it is, and the profile aggregator keeps it as a dead letter.
+Written for speed: one pass over a page, plain dicts, no model per row; what all rows share is written once. A test
+proves that what comes out is what the models would write. No row is refused here: one without a usable address or date
+is published as it is, and the profile aggregator keeps it as a dead letter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from hashlib import blake2b
 from typing import Literal, NamedTuple
 
-import orjson
+from orjson import dumps
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import JsonObject
@@ -36,23 +37,27 @@ CHANGES: dict[str, tuple[str, str | None]] = {
 """Listing -> the webhook event that brought a person there; unconfirmed people cause none."""
 
 
-class RowIdentity(NamedTuple):
-    """A row's local date, and what its id is made of."""
-
-    date: str
-    base: str
-    email: str
-    """Normalised, or as it came where it is no address; it is the record's key."""
-    in_scope: bool = True
-    """False: the row belongs to a list that the job does not name, or is too old. It counts, but is not published."""
-
-
 class ImportedRecord(NamedTuple):
     """A record to publish."""
 
     topic: Literal["cm_user", "cm_activity"]
     key: bytes
     value: bytes
+
+
+class TranslatedRow(NamedTuple):
+    """A row: the 16 bytes of its event id, its local date, and its record."""
+
+    event_id: bytes
+    date: str
+    record: ImportedRecord | None
+    """None: a listing's row that implies no activity, in the read of a gap."""
+    in_scope: bool = True
+    """False: the row belongs to a list that the job does not name, or is too old. It counts, but is not published."""
+
+
+Translate = Callable[[Sequence[JsonObject], str | None, AbstractSet[bytes]], list[TranslatedRow]]
+"""`RowTranslator.translate`."""
 
 
 class RowTranslator:
@@ -62,53 +67,20 @@ class RowTranslator:
         self._source = source
         self._dates = dates
         self._undated = undated
+        self._tail = _tail(source, job_id)
         self.odd_dates = 0
-        self._tail = {"client_id": source.client_id, "client_name": source.client_name or None, "job_id": job_id}
-        if source.resource == "users":
-            self._tail |= {"list_id": source.list_id, "list_name": source.list_name}
-        elif source.resource == "report":
-            self._tail |= {"source": "campaign", "campaign_id": source.campaign_id}
-            self._tail |= {"campaign_name": source.campaign_name}
-        elif source.resource == "journey_report":
-            self._tail |= {"source": "journey", "journey_id": source.journey_id, "journey_name": source.journey_name}
-            self._tail |= {"journey_email_id": source.email_id, "journey_email_name": source.email_name}
-            self._tail |= {"list_id": source.list_id, "list_name": source.list_name}
-        self._tail = {name: value for name, value in self._tail.items() if value is not None}
-        self.identify: Callable[[JsonObject], RowIdentity]
-        self.record: Callable[[JsonObject, RowIdentity, str], ImportedRecord]
-        if source.resource in ("users", "suppression"):
-            self.identify, self.record = self._identify_user, self._user
-        else:
-            self.identify, self.record = self._identify_activity, self._activity
-            self._event, self._status = EVENTS[source.report or ""]
-            self._owner = source.campaign_id or source.email_id or ""
 
-    def change(self, row: JsonObject, identified: RowIdentity) -> ImportedRecord | None:
-        """Return the activity that a listing's row implies, None where it implies none.
+    def translate(
+        self, rows: Sequence[JsonObject], minute: str | None = None, held: AbstractSet[bytes] = frozenset()
+    ) -> list[TranslatedRow]:
+        """Return the rows with their ids and records, in one pass.
 
-        A webhook may have missed it. It has the id that the webhook's event would have had, so published twice it
-        counts once.
+        `minute`, `held`: the minute at which the page before ended and the short ids of its rows there, so that equal
+        rows are counted on.
         """
-        event, status = CHANGES.get(self._source.state or "", (None, None))
-        if event is None:
-            return None
-        base = events.list_change(event, status or "", self._source.list_id or "", identified.email, identified.date)
-        value = {
-            "schema_version": 1,
-            "event_id": events.digest(base).hex(),
-            "at": self._utc(identified.date),
-            "event": event,
-            "email": row.get("EmailAddress") or "",
-            "source": "webhook",
-            "raw_date": identified.date,
-            "custom_fields": custom_fields(row),
-            **self._tail,
-        }
-        if status:
-            value["status"] = status
-        if row.get("Name"):
-            value["name"] = row["Name"]
-        return ImportedRecord("cm_activity", identified.email.encode(), orjson.dumps(value))
+        if self._source.resource in ("users", "suppression"):
+            return self._changes(rows) if self._source.gap else self._users(rows)
+        return self._activity(rows, minute, held)
 
     def _utc(self, text: str) -> str:
         instant = self._dates.utc_text_or_none(text)
@@ -117,80 +89,152 @@ class RowTranslator:
             return self._undated
         return instant
 
-    def _identify_user(self, row: JsonObject) -> RowIdentity:
-        email = event_key(row.get("EmailAddress") or "")
-        date = row.get("Date") or ""
+    @property
+    def _owner(self) -> bytes:
         source = self._source
-        owner = source.list_id or source.client_id
-        base = events.subscriber_state(owner, source.state or "suppressed", orjson.dumps(row))
-        return RowIdentity(date, base, email)
+        return events.subscriber_state(source.list_id or source.client_id, source.state or "suppressed")
 
-    def _user(self, row: JsonObject, identified: RowIdentity, event_id: str) -> ImportedRecord:
-        date = identified.date
-        value = {
-            "schema_version": 1,
-            "event_id": event_id,
-            "at": self._utc(date),
-            "email": row.get("EmailAddress") or "",
-            "status": row.get("State") or (self._source.state or "suppressed").capitalize(),
-            "custom_fields": custom_fields(row),
-            **self._tail,
-        }
-        if date:
-            value["raw_date"] = date
-        joined = row.get("ListJoinedDate")
-        if joined:
-            value["joined_at"] = self._utc(joined)
-        for theirs, ours in _USER_TEXTS:
-            text = row.get(theirs)
-            if text is not None:
-                value[ours] = text
-        return ImportedRecord("cm_user", identified.email.encode(), orjson.dumps(value))
+    def _users(self, rows: Sequence[JsonObject]) -> list[TranslatedRow]:
+        utc, tail, owner = self._utc, self._tail, self._owner
+        state = (self._source.state or "suppressed").capitalize()
+        translated: list[TranslatedRow] = []
+        for row in rows:
+            event_id = blake2b(owner + dumps(row), digest_size=16).digest()
+            address, date = row.get("EmailAddress") or "", row.get("Date") or ""
+            value = {
+                "schema_version": 1,
+                "event_id": event_id.hex(),
+                "at": utc(date),
+                "email": address,
+                "status": row.get("State") or state,
+                "custom_fields": custom_fields(row),
+            }
+            if date:
+                value["raw_date"] = date
+            joined = row.get("ListJoinedDate")
+            if joined:
+                value["joined_at"] = utc(joined)
+            for theirs, ours in _USER_TEXTS:
+                text = row.get(theirs)
+                if text is not None:
+                    value[ours] = text
+            record = ImportedRecord("cm_user", event_key(address).encode(), dumps(value)[:-1] + tail)
+            translated.append(TranslatedRow(event_id, date, record))
+        return translated
 
-    def _identify_activity(self, row: JsonObject) -> RowIdentity:
-        source = self._source
-        list_id = row.get("ListID") or source.list_id or ""
-        # Recipients of journeys have SentDate, those of campaigns no date: they were all sent when the campaign was.
-        date = row.get("Date") or row.get("SentDate") or source.sent_date or ""
-        email = event_key(row.get("EmailAddress") or "")
-        in_scope = (not source.lists or list_id in source.lists) and (not source.since or date >= source.since)
-        if self._status is not None:
-            base = events.list_change(self._event, self._status, list_id, email, date)
-        else:
-            base = events.report_row(
-                self._event, self._owner, list_id, email, date, row.get("URL") or "", row.get("IPAddress") or ""
+    def _changes(self, rows: Sequence[JsonObject]) -> list[TranslatedRow]:
+        """Return the activity that a listing's rows imply, which a webhook may have missed.
+
+        The subscribers themselves come with the next run. A row's record has the id that the webhook's event would
+        have had, so published twice it counts once.
+        """
+        owner = self._owner
+        return [
+            TranslatedRow(
+                blake2b(owner + dumps(row), digest_size=16).digest(), row.get("Date") or "", self._change(row)
             )
-        return RowIdentity(date, base, email, in_scope)
+            for row in rows
+        ]
 
-    def _activity(self, row: JsonObject, identified: RowIdentity, event_id: str) -> ImportedRecord:
+    def _change(self, row: JsonObject) -> ImportedRecord | None:
+        event, status = CHANGES.get(self._source.state or "", (None, None))
+        if event is None:
+            return None
+        address, date = row.get("EmailAddress") or "", row.get("Date") or ""
+        key = event_key(address)
+        base = events.list_change(event, status or "", self._source.list_id or "", key, date)
         value = {
             "schema_version": 1,
-            "event_id": event_id,
-            "at": self._utc(identified.date),
-            "event": self._event,
-            "email": row.get("EmailAddress") or "",
-            "raw_date": identified.date,
-            **self._tail,
+            "event_id": events.digest(base).hex(),
+            "at": self._utc(date),
+            "event": event,
+            "email": address,
+            "source": "webhook",
+            "raw_date": date,
+            "custom_fields": custom_fields(row),
         }
-        if self._status is not None:
-            value["status"] = self._status
-        list_id = row.get("ListID")
-        if list_id:
-            value["list_id"] = list_id
-            name = self._source.list_names.get(list_id)
-            if name:
-                value["list_name"] = name
-        for theirs, ours in _ACTIVITY_TEXTS:
-            text = row.get(theirs)
-            if text:
-                value[ours] = text
-        latitude = row.get("Latitude")
-        if latitude is not None:
-            value["latitude"] = latitude
-        longitude = row.get("Longitude")
-        if longitude is not None:
-            value["longitude"] = longitude
-        return ImportedRecord("cm_activity", identified.email.encode(), orjson.dumps(value))
+        if status:
+            value["status"] = status
+        if row.get("Name"):
+            value["name"] = row["Name"]
+        return ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + self._tail)
+
+    def _activity(
+        self, rows: Sequence[JsonObject], minute: str | None, held: AbstractSet[bytes]
+    ) -> list[TranslatedRow]:
+        source, tail, names = self._source, self._tail, self._source.list_names
+        event, status = EVENTS[source.report or ""]
+        owner = source.campaign_id or source.email_id or ""
+        # Recipients have no date in a campaign's report: they were all sent when the campaign was.
+        sent, chosen, since = source.sent_date or "", frozenset(source.lists), source.since or ""
+        numbered = source.report != "recipients" or source.resource != "report"
+        texts = tuple((theirs, ours) for theirs, ours in _ACTIVITY_TEXTS if any(theirs in row for row in rows))
+        ordinals: dict[str, int] = {}
+        last, at = "", self._undated
+        translated: list[TranslatedRow] = []
+        for row in rows:
+            get = row.get
+            address = get("EmailAddress") or ""
+            key = event_key(address)
+            date = get("Date") or get("SentDate") or sent
+            list_id = get("ListID") or source.list_id or ""
+            if status is not None:
+                base = events.list_change(event, status, list_id, key, date)
+            else:
+                base = events.report_row(event, owner, list_id, key, date, get("URL") or "", get("IPAddress") or "")
+            ordinal = 0
+            if numbered:
+                if date[:16] != minute:
+                    minute, held, ordinals = date[:16], frozenset(), {}
+                ordinal = ordinals.get(base, -1) + 1
+            event_id = events.digest(base, ordinal)
+            while held and event_id[: events.SHORT_BYTES] in held:
+                ordinal += 1
+                event_id = events.digest(base, ordinal)
+            ordinals[base] = ordinal
+            if date != last or not date:
+                last, at = date, self._utc(date)
+            value = {
+                "schema_version": 1,
+                "event_id": event_id.hex(),
+                "at": at,
+                "event": event,
+                "email": address,
+                "raw_date": date,
+            }
+            if status is not None:
+                value["status"] = status
+            if list_id:
+                value["list_id"] = list_id
+                name = names.get(list_id) or source.list_name
+                if name is not None:
+                    value["list_name"] = name
+            for theirs, ours in texts:
+                text = get(theirs)
+                if text:
+                    value[ours] = text
+            for theirs, ours in _ACTIVITY_NUMBERS:
+                number = get(theirs)
+                if number is not None:
+                    value[ours] = number
+            record = ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + tail)
+            in_scope = (not chosen or list_id in chosen) and date >= since
+            translated.append(TranslatedRow(event_id, date, record, in_scope))
+        return translated
+
+
+def _tail(source: Source, job_id: str) -> bytes:
+    """Return what all rows of a source have in common, as the end of a JSON object."""
+    tail = {"client_id": source.client_id, "client_name": source.client_name or None, "job_id": job_id}
+    match source.resource:
+        case "users":
+            tail |= {"list_id": source.list_id, "list_name": source.list_name}
+        case "report":
+            tail |= {"source": "campaign", "campaign_id": source.campaign_id, "campaign_name": source.campaign_name}
+        case "journey_report":
+            tail |= {"source": "journey", "journey_id": source.journey_id, "journey_name": source.journey_name}
+            tail |= {"journey_email_id": source.email_id, "journey_email_name": source.email_name}
+    return b"," + dumps({name: value for name, value in tail.items() if value is not None})[1:]
 
 
 _USER_TEXTS = (
@@ -211,3 +255,4 @@ _ACTIVITY_TEXTS = (
     ("BounceType", "bounce_type"),
     ("Reason", "reason"),
 )
+_ACTIVITY_NUMBERS = (("Latitude", "latitude"), ("Longitude", "longitude"))

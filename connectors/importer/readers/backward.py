@@ -15,7 +15,6 @@ from connectors.campaign_monitor.client.entities import Page
 from connectors.importer.readers.reader import (
     OVERLAP,
     NewestRows,
-    NewRow,
     OrderField,
     PageQuery,
     PageRead,
@@ -25,7 +24,7 @@ from connectors.importer.readers.reader import (
     text_of,
     unpack,
 )
-from connectors.importer.translate import RowIdentity
+from connectors.importer.translate import Translate
 from schemas.import_task import Border, Cursor, Mark, Source
 
 
@@ -52,18 +51,18 @@ class BackwardReader:
         page = cursor.borders[0] if cursor.phase == "borders" else cursor.page
         return PageQuery(cursor.anchor, page, size)
 
-    def read_page(self, cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
+    def read_page(self, cursor: Cursor, page: Page, translate: Translate, fresh: int, max_chains: int) -> PageRead:
         """Return what to publish of a page and what to read next."""
         if cursor.phase == "first":
             if page.pages <= 1:
-                return _read(cursor, page, rows)
+                return _read(cursor, page, translate)
             borders = chain_borders(page.pages, max_chains) if cursor.known_from is None else []
             start: dict[str, object] = {"page": page.pages, "pages": page.pages, "borders": borders}
             start["phase"] = "borders" if borders else "down"
             return PageRead(next=cursor.model_copy(update=start), rows_total=page.total, pages_total=page.pages)
         if cursor.phase == "borders":
-            return _read_border(cursor, page, rows)
-        return _read(cursor, page, rows)
+            return _read_border(cursor, page, translate)
+        return _read(cursor, page, translate)
 
     def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
         """Guess the pages that follow. Borders may be read in any order; going down, one page must follow the other."""
@@ -81,29 +80,28 @@ class BackwardReader:
         return True
 
 
-def _read(cursor: Cursor, page: Page, rows: list[RowIdentity]) -> PageRead:
+def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
+    rows = translate(page.rows, None, frozenset())
     read = PageRead(rows_total=page.total, pages_total=cursor.pages or page.pages)
     border = unpack(cursor.border.ids) if cursor.border else set()
     known = unpack(cursor.known) | unpack(cursor.previous)
     newest = NewestRows(cursor.newest, cursor.newest_date, cursor.newest_cut)
     here: list[bytes] = []
     met_border = met_known = False
-    for index in reversed(range(len(rows))):
-        row = rows[index]
-        event_id = events.digest(row.base)
-        short = event_id[: events.SHORT_BYTES]
+    for row in reversed(rows):
+        short = row.event_id[: events.SHORT_BYTES]
         here.append(short)
         if cursor.border is not None and (short in border or row.date < cursor.border.date):
             met_border = True
         if cursor.known_from is not None and row.date and row.date < cursor.known_from:
             met_known = True
             continue
-        if cursor.newest_cut is None:
+        if cursor.newest_cut is None and not cursor.divided:
             newest.add(row.date, short)
         if short in known or short in border:
             read.repeats += 1
         else:
-            read.new_rows.append(NewRow(index, event_id))
+            read.new_rows.append(row)
     if rows and newest.latest is not None and rows[0].date < text_of(local_date(newest.latest) - OVERLAP):
         newest.skip(rows[0].date)  # older than any overlap: what follows need not be remembered
     held = newest.packed()
@@ -124,12 +122,11 @@ def _read(cursor: Cursor, page: Page, rows: list[RowIdentity]) -> PageRead:
     return read
 
 
-def _read_border(cursor: Cursor, page: Page, rows: list[RowIdentity]) -> PageRead:
+def _read_border(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
     """Read the page at a border, and hand the part below it to a chain of its own."""
-    read = PageRead(rows_total=page.total, pages_total=cursor.pages)
-    for index, row in enumerate(rows):
-        read.new_rows.append(NewRow(index, events.digest(row.base)))
-    ids = pack(new.event_id[: events.SHORT_BYTES] for new in read.new_rows)
+    rows = translate(page.rows, None, frozenset())
+    read = PageRead(new_rows=rows, rows_total=page.total, pages_total=cursor.pages)
+    ids = pack(row.event_id[: events.SHORT_BYTES] for row in rows)
     below = cursor.border
     here = Border(
         date=rows[0].date if rows else "", last=rows[-1].date if rows else "", ids=ids, page=cursor.borders[0]

@@ -14,15 +14,13 @@ from connectors.importer.readers.reader import (
     MAX_REMEMBERED,
     PROBE_SIZE,
     KnownRows,
-    NewRow,
     OrderField,
     PageQuery,
     PageRead,
-    chain_borders,
     pack,
     unpack,
 )
-from connectors.importer.translate import RowIdentity
+from connectors.importer.translate import Translate
 from schemas.import_task import Cursor, Mark
 
 TOO_MANY = "too many"
@@ -44,7 +42,7 @@ class EmailReader:
         """Return the page that the cursor asks for."""
         return PageQuery(None, 1, PROBE_SIZE) if cursor.phase == "probe" else PageQuery(None, cursor.page, size)
 
-    def read_page(self, cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
+    def read_page(self, cursor: Cursor, page: Page, translate: Translate, fresh: int, max_chains: int) -> PageRead:
         """Return what to publish of a page and what to read next.
 
         `fresh`: rows that this run has published or left out before this page.
@@ -58,19 +56,15 @@ class EmailReader:
                     pages_total=1,
                 )
             return PageRead(next=cursor.model_copy(update={"phase": "first", "accounted": 0}))
-        if cursor.total is not None and page.total < cursor.total and cursor.page > max(1, cursor.low):
+        if cursor.total is not None and page.total < cursor.total and cursor.page > 1:
             back = {"page": cursor.page - 1, "total": page.total}
             return PageRead(restarted=True, next=cursor.model_copy(update=back))
-        return _read(cursor, page, rows, fresh, max_chains)
+        return _read(cursor, page, translate)
 
     def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
         """Guess the pages that follow."""
-        if cursor.phase == "probe":
-            return
-        last = page.pages if cursor.high is None else min(page.pages, cursor.high)
-        if cursor.phase == "first":
-            last = min([last, *chain_borders(page.pages, max_chains)[:1]])
-        yield from (PageQuery(None, number, size) for number in range(page.number + 1, last + 1))
+        if cursor.phase != "probe":
+            yield from (PageQuery(None, number, size) for number in range(page.number + 1, page.pages + 1))
 
     def in_order(self, cursor: Cursor, page: Page) -> bool:
         """Return whether the total is still that of the page before.
@@ -80,14 +74,13 @@ class EmailReader:
         return cursor.total is None or page.total == cursor.total
 
 
-def _read(cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
+def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
     read = PageRead(rows_total=page.total, pages_total=page.pages)
     known, previous = unpack(cursor.known), unpack(cursor.previous)
     here: list[bytes] = []
     met = 0
-    for index, row in enumerate(rows):
-        event_id = events.digest(row.base)
-        short = event_id[: events.SHORT_BYTES]
+    for row in translate(page.rows, None, frozenset()):
+        short = row.event_id[: events.SHORT_BYTES]
         here.append(short)
         if short in previous:
             read.repeats += 1
@@ -97,15 +90,12 @@ def _read(cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_c
             read.repeats += 1
             met += 1
         elif row.in_scope:
-            read.new_rows.append(NewRow(index, event_id))
+            read.new_rows.append(row)
         else:
             read.left_out += 1
     held = (unpack(cursor.newest) | set(here)) if cursor.newest_cut is None else set[bytes]()
     seen = cursor.accounted + met
-    ended = page.last or (cursor.high is not None and page.number >= cursor.high)
-    if ended and cursor.high is not None:
-        return read
-    if ended:
+    if page.last:
         # Seen: every row of this pass, once. The next probe compares its total with it, and reads again if it differs.
         read.known_rows = KnownRows(None, pack(held) if len(held) <= MAX_REMEMBERED else "")
         read.accounted_before = seen
@@ -122,10 +112,4 @@ def _read(cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_c
             "newest_cut": cursor.newest_cut if len(held) <= MAX_REMEMBERED else TOO_MANY,
         }
     )
-    borders = chain_borders(page.pages, max_chains) if cursor.phase == "first" else []
-    for border, end in zip(borders, [*borders[1:], None], strict=False):
-        part = Cursor(phase="forward", page=border + 1, low=border + 1, high=end, known=cursor.known, pages=page.pages)
-        read.divided.append(part.model_copy(update={"newest_cut": TOO_MANY}))
-    if borders:
-        read.next = read.next.model_copy(update={"high": borders[0], "newest": "", "newest_cut": TOO_MANY})
     return read

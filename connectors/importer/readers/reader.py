@@ -7,11 +7,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.events import SHORT_BYTES
-from connectors.importer.translate import RowIdentity
+from connectors.importer.translate import Translate, TranslatedRow
 from schemas.import_task import Cursor, Mark
 
 MAX_REMEMBERED = 5_000
@@ -22,8 +23,7 @@ OVERLAP = timedelta(hours=24)
 """Rows may appear this late with their own, earlier date, and are still found. Also covers the repeated hour of autumn
 and a clock that differs from Campaign Monitor's."""
 
-_EPOCH = datetime(2000, 1, 1)  # noqa: DTZ001 - local dates of an unknown zone, compared with each other only
-_MINUTE_BYTES = 4
+_MINUTE_BYTES = 5
 _ENTRY = _MINUTE_BYTES + SHORT_BYTES
 
 
@@ -60,18 +60,19 @@ class NewestRows:
 
     def add(self, date: str, short: bytes) -> None:
         """Remember a row; one whose date cannot be read is left out."""
-        minute = _number(date)
-        if minute is None:
+        minute = date[:16]
+        number = _minute_bytes(minute)
+        if number is None:
             return
-        self._entries.append(minute.to_bytes(_MINUTE_BYTES) + short)
+        self._entries.append(number + short)
         if self.latest is None or date > self.latest:
             self.latest = date
 
     def skip(self, date: str) -> None:
         """Leave a row out: its minute, and all before, are not held whole."""
-        if _number(date) is None:
-            return
         minute = date[:16]
+        if _minute_bytes(minute) is None:
+            return
         if self.cut is None or minute > self.cut:
             self.cut = minute
         if self.latest is None or date > self.latest:
@@ -93,19 +94,19 @@ class NewestRows:
         start = max(text_of(local_date(self.latest) - OVERLAP), floor or "")
         if self.cut is not None:
             start = max(start, text_of(local_date(self.cut) + timedelta(minutes=1)))
-        first = (_number(start) or 0).to_bytes(_MINUTE_BYTES)
+        first = _minute_bytes(start) or b""
         return KnownRows(start, pack(entry[_MINUTE_BYTES:] for entry in self._entries if entry >= first))
 
     def _trim(self) -> None:
         if self.latest is None:
             return
-        first = max(0, (_number(text_of(local_date(self.latest) - OVERLAP)) or 0)).to_bytes(_MINUTE_BYTES)
+        first = _minute_bytes(text_of(local_date(self.latest) - OVERLAP)) or b""
         self._entries = sorted({entry for entry in self._entries if entry >= first})
         if len(self._entries) <= MAX_REMEMBERED:
             return
         dropped = self._entries[: -MAX_REMEMBERED or None]
         self._entries = self._entries[-MAX_REMEMBERED:]
-        self.skip(text_of(_EPOCH + timedelta(minutes=int.from_bytes(dropped[-1][:_MINUTE_BYTES]))))
+        self.skip(_minute_text(dropped[-1][:_MINUTE_BYTES]))
 
 
 def local_date(date: str) -> datetime:
@@ -123,12 +124,19 @@ def minute_before(date: str) -> str:
     return text_of(local_date(date[:16]) - timedelta(minutes=1))
 
 
-def _number(date: str) -> int | None:
+@lru_cache(maxsize=4_096)
+def _minute_bytes(minute: str) -> bytes | None:
+    """Return `YYYY-MM-DD HH:MM` as bytes in the order of time, None for what is no such minute."""
     try:
-        minutes = (datetime.fromisoformat(date[:16]) - _EPOCH) // timedelta(minutes=1)
+        date = datetime.fromisoformat(minute)
     except ValueError:
         return None
-    return minutes if 0 <= minutes < 1 << 32 else None
+    return int(f"{date:%Y%m%d%H%M}").to_bytes(_MINUTE_BYTES)
+
+
+def _minute_text(packed: bytes) -> str:
+    digits = f"{int.from_bytes(packed):012}"
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]} {digits[8:10]}:{digits[10:]}"
 
 
 MIN_PAGES_PER_CHAIN = 8
@@ -149,18 +157,11 @@ class PageQuery(NamedTuple):
     size: int
 
 
-class NewRow(NamedTuple):
-    """A row to publish: its index in the page, and the 16 bytes of its event id."""
-
-    row_index: int
-    event_id: bytes
-
-
 @dataclass(slots=True)
 class PageRead:
     """What to publish of a page, and what to read next."""
 
-    new_rows: list[NewRow] = field(default_factory=list)
+    new_rows: list[TranslatedRow] = field(default_factory=list)
     repeats: int = 0
     """Rows that were known and are not published again."""
     left_out: int = 0
@@ -196,7 +197,7 @@ class SourceReader(Protocol):
     def page_query(self, cursor: Cursor, size: int) -> PageQuery:
         """Return the page that the cursor asks for; `size` is the size of a whole page."""
 
-    def read_page(self, cursor: Cursor, page: Page, rows: list[RowIdentity], fresh: int, max_chains: int) -> PageRead:
+    def read_page(self, cursor: Cursor, page: Page, translate: Translate, fresh: int, max_chains: int) -> PageRead:
         """Return what to publish of a page and what to read next.
 
         `fresh`: rows that this chain has published or left out before in this run; `max_chains`: how many chains may

@@ -84,19 +84,9 @@ def progress_of(task: ImportTask, change: Mapping[str, Any]) -> ChainProgress:
 def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: datetime, max_chains: int) -> TaskResult:
     """Return what a page leads to. Raises ValueError when the task has no source or cursor."""
     source, cursor = _needed(task)
-    rows = [translator.identify(row) for row in page.rows]
     fresh = task.tally.rows + task.tally.left_out
-    read = reader_for(source).read_page(cursor, page, rows, fresh, max_chains)
-    result = TaskResult()
-    for index, event_id in read.new_rows:
-        row, identified = page.rows[index], rows[index]
-        if source.gap:
-            # The subscribers themselves come with the next run; here only the events count that no webhook delivered.
-            change = translator.change(row, identified)
-            if change is not None:
-                result.records.append(change)
-        else:
-            result.records.append(translator.record(row, identified, event_id.hex()))
+    read = reader_for(source).read_page(cursor, page, translator.translate, fresh, max_chains)
+    result = TaskResult([row.record for row in read.new_rows if row.record is not None])
     tally = _counted(task.tally, read, len(result.records))
     for number, part in enumerate(read.divided, start=_next_part(task, read)):
         divided = task.model_copy(
@@ -120,7 +110,6 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
                 known=read.known_rows.known,
                 newest_date=read.newest_date,
                 accounted=read.accounted_before + tally.rows + tally.left_out,
-                written_by=task.chain,
                 checked_at=now,
             )
         )

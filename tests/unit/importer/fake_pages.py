@@ -112,15 +112,21 @@ class ReadLoop:
                 if number == len(chain.prefetched):
                     chain.prefetched.append(PrefetchedPage(guess))
             self.pages += 1
-            rows = [translator.identify(row) for row in page.rows]
-            read = reader.read_page(cursor, page, rows, fresh, self.max_chains)
+            raw: dict[bytes, dict] = {}
+
+            def translate(rows, minute, held, raw=raw):
+                translated = translator.translate(rows, minute, held)
+                raw.update(zip((row.event_id for row in translated), rows, strict=True))
+                return translated
+
+            read = reader.read_page(cursor, page, translate, fresh, self.max_chains)
             # The page was read: from here on the world may change before the next one is.
             between(turn)
             for prefetched in (page for any_chain in (chain, *chains) for page in any_chain.prefetched):
                 if order.random() < 0.3:
                     prefetched.answered(self.server)
             fresh_ids += [new.event_id.hex() for new in read.new_rows]
-            self.rows += [page.rows[new.row_index] for new in read.new_rows]
+            self.rows += [raw[new.event_id] for new in read.new_rows]
             fresh += len(read.new_rows) + read.left_out
             fresh_all += len(read.new_rows) + read.left_out
             chains += [ReadChain(part) for part in read.divided]

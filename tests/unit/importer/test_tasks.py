@@ -72,13 +72,9 @@ def test_rows_of_other_lists_count_and_are_not_published():
     assert (result.progress[1].tally.left_out, result.progress[0].accounted) == (1, 2)
 
 
-def test_a_long_report_is_divided_after_its_borders_are_read():
+def test_a_long_report_is_read_by_one_chain():
     result = processed(task(), page([row(1)], pages=100, total=100_000))
-    assert result.tasks[0].cursor.phase == "cuts"
-    cursor = result.tasks[0].cursor.model_copy(update={"borders": [50]})
-    result = processed(task(cursor=cursor), page([row(30)], number=50, pages=100, total=100_000))
-    assert [divided.chain for divided in result.tasks] == ["report/k/clicks#1", "report/k/clicks"]
-    assert all(divided.tally == Tally() for divided in result.tasks[:1])
+    assert [(following.chain, following.cursor.page) for following in result.tasks] == [("report/k/clicks", 2)]
 
 
 def test_a_gap_publishes_the_changes_that_a_webhook_missed_and_no_mark():

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.events import digest
 from connectors.importer.translate import EVENTS, RowTranslator
 from schemas.cm_activity import CmActivity
 from schemas.cm_user import CmUser
@@ -41,6 +40,12 @@ JOURNEY = Source(
     list_name="News",
     **CLIENT,
 )
+
+PUBLISHED_IDS = [
+    "ffdb1b53da08b454614d18cea396bde2",
+    "b5299007be22e9483d99ab68a577f5b3",
+    "67a2527f872cfd2032d5b7ee6a62e017",
+]
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
 dates = st.datetimes(datetime(2015, 1, 1), datetime(2026, 12, 31)).map(lambda at: f"{at:%Y-%m-%d %H:%M:%S}")
@@ -78,9 +83,9 @@ acts = st.fixed_dictionaries(
 
 
 def translated(source: Source, row: dict):
-    translator = RowTranslator(source, "job", DATES, UNDATED)
-    identified = translator.identify(row)
-    return translator.record(row, identified, digest(identified.base).hex())
+    (translated,) = RowTranslator(source, "job", DATES, UNDATED).translate([row])
+    assert orjson.loads(translated.record.value)["event_id"] == translated.event_id.hex()
+    return translated.record
 
 
 @given(st.sampled_from([USERS, SUPPRESSED]), people)
@@ -128,6 +133,29 @@ def test_rows_of_other_lists_and_older_ones_are_not_wanted():
     chosen = CAMPAIGN.model_copy(update={"lists": ["l1"], "since": "2026-03-05 00:00"})
     translator = RowTranslator(chosen, "job", DATES, UNDATED)
     row = {"EmailAddress": "a@b.example", "ListID": "l1", "Date": "2026-03-06 00:00:00"}
-    assert translator.identify(row).in_scope
-    assert not translator.identify({**row, "ListID": "l2"}).in_scope
-    assert not translator.identify({**row, "Date": "2026-03-04 23:59:00"}).in_scope
+    rows = [row, {**row, "ListID": "l2"}, {**row, "Date": "2026-03-04 23:59:00"}]
+    assert [translated.in_scope for translated in translator.translate(rows)] == [True, False, False]
+
+
+@given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 40))
+def test_equal_rows_have_the_same_ids_wherever_a_page_ends(kinds, cut):
+    rows = [
+        {"EmailAddress": f"p{kind % 2}@b.example", "Date": f"2026-03-06 00:0{number // 10}:00", "ListID": "l1"}
+        for number, kind in enumerate(kinds)
+    ]
+    whole = [row.event_id for row in RowTranslator(CAMPAIGN, "job", DATES, UNDATED).translate(rows)]
+    assert len(set(whole)) == len(rows)
+    translator = RowTranslator(CAMPAIGN, "job", DATES, UNDATED)
+    first = translator.translate(rows[:cut])
+    minute = first[-1].date[:16] if first else None
+    held = {row.event_id[:6] for row in first if row.date[:16] == minute}
+    assert [row.event_id for row in first + translator.translate(rows[cut:], minute, held)] == whole
+
+
+def test_ids_are_those_that_were_published_before():
+    """Ids that change would count what profiles know a second time."""
+    row = {"EmailAddress": "Ann@b.example", "ListID": "l1", "Date": "2026-03-06 00:00:00", "IPAddress": "1.2.3.4"}
+    opens = RowTranslator(CAMPAIGN, "job", DATES, UNDATED).translate([row, row])
+    person = {"EmailAddress": "ann@b.example", "Date": "2026-03-06 00:00:00", "State": "Active", "CustomFields": []}
+    (active,) = RowTranslator(USERS, "job", DATES, UNDATED).translate([person])
+    assert [found.event_id.hex() for found in (*opens, active)] == PUBLISHED_IDS

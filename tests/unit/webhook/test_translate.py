@@ -6,7 +6,6 @@ import orjson
 import pytest
 
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.events import digest
 from connectors.importer.translate import RowTranslator
 from connectors.webhook.echo import OwnWrite, OwnWrites, is_echo
 from connectors.webhook.translate import HookedList, as_model, to_activity
@@ -50,19 +49,19 @@ def test_an_unsubscribe_has_one_id_from_every_source():
     webhook = to_activity(deactivated("Unsubscribed"), TO, RECEIVED).fields["event_id"]
     campaign = Source(resource="report", client_id="c1", time_zone=BERLIN, campaign_id="k", report="unsubscribes")
     row = {"EmailAddress": "mara@example.net", "ListID": "l1", "Date": "2026-05-02 10:13:00", "IPAddress": "x"}
-    report = RowTranslator(campaign, "other job", DATES, RECEIVED).identify(row)
-    assert digest(report.base).hex() == webhook
+    (report,) = RowTranslator(campaign, "other job", DATES, RECEIVED).translate([row])
+    assert report.event_id.hex() == webhook
     journey = Source(
         resource="journey_report", client_id="c1", time_zone=BERLIN, email_id="e", list_id="l1", report="unsubscribes"
     )
     row = {"EmailAddress": "mara@example.net", "Date": "2026-05-02 10:13:00", "IPAddress": "x"}
-    assert digest(RowTranslator(journey, "j", DATES, RECEIVED).identify(row).base).hex() == webhook
+    assert RowTranslator(journey, "j", DATES, RECEIVED).translate([row])[0].event_id.hex() == webhook
     listing = Source(resource="users", client_id="c1", time_zone=BERLIN, list_id="l1", state="unsubscribed", gap=True)
     translator = RowTranslator(listing, "j", DATES, RECEIVED)
     row = {"EmailAddress": "MARA@example.net", "Date": "2026-05-02 10:13:42", "State": "Unsubscribed"}
-    polled = translator.change(row, translator.identify(row))
-    assert polled is not None
-    assert orjson.loads(polled.value)["event_id"] == webhook
+    (polled,) = translator.translate([row])
+    assert polled.record is not None
+    assert orjson.loads(polled.record.value)["event_id"] == webhook
 
 
 def test_the_same_event_posted_twice_has_one_id_and_another_has_another():
