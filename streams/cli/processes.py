@@ -105,7 +105,10 @@ def simulator(
     ] = "127.0.0.1",
     subscribers: Annotated[int, typer.Option(min=0, help="Subscribers of the first list.")] = 2_000,
     activity: Annotated[int, typer.Option(min=0, help="Report rows of all campaigns and journeys.")] = 5_000,
-    latency_ms: Annotated[float, typer.Option(min=0, help="Time that every API call takes.")] = 0.0,
+    latency_ms: Annotated[float, typer.Option(min=0, help="What an API call takes at least.")] = 0.0,
+    latency_us_per_row: Annotated[
+        float, typer.Option(min=0, help="And for each subscriber or row that is sent or shown.")
+    ] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed and day give the same data.")] = 1,
     demo: Annotated[bool, typer.Option(help="Fill the account; --no-demo starts it empty.")] = True,
     now: Annotated[str | None, typer.Option(help="The clock's start, ISO with offset; else the real time.")] = None,
@@ -124,6 +127,7 @@ def simulator(
         subscribers=subscribers,
         activity=activity,
         latency_ms=latency_ms,
+        latency_us_per_row=latency_us_per_row,
         seed=seed,
         now=datetime.fromisoformat(now) if now else None,
         frozen=frozen,

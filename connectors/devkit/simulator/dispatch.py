@@ -53,7 +53,7 @@ class Dispatcher:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
-        state, settings = self._state, self._state.settings
+        state, arrived = self._state, asyncio.get_running_loop().time()
         state.run_due()
         segments, wants_json = split_path(request)
         if len(segments) < 2 or not segments[1].startswith("v3."):
@@ -76,9 +76,8 @@ class Dispatcher:
         state.request_log.begin_call(addresses or [])
         try:
             fault = self._fault(request.method, segments, found[0] if found else None, addresses)
-            if settings.latency_ms:
-                await asyncio.sleep(settings.latency_ms / 1_000)
-            return await self._answer(request, identity, found[0] if found else None, call, fault, wants_json)
+            await self._wait_for(arrived, len(addresses or ()))
+            return await self._answer(request, identity, found[0] if found else None, call, fault, wants_json, arrived)
         finally:
             state.request_log.end_call(addresses or [])
 
@@ -90,6 +89,7 @@ class Dispatcher:
         call: ApiCall | None,
         fault: Fault | None,
         wants_json: bool,
+        arrived: float,
     ) -> web.StreamResponse:
         log = self._state.request_log
         if fault is not None and fault.late:
@@ -108,8 +108,18 @@ class Dispatcher:
             cut_short = await apply_fault(request, fault, reply)
             if cut_short is not None:
                 return cut_short
+        shown = reply.body.get("Results") if isinstance(reply.body, dict) else reply.body
+        if isinstance(shown, list):
+            await self._wait_for(arrived, len(shown))
         pretty = call is not None and call.wants("pretty")
         return web_response(request, reply, wants_json, gzip=self._state.settings.gzip, pretty=pretty)
+
+    async def _wait_for(self, arrived: float, rows: int) -> None:
+        """Wait until a call of so many rows has taken what it takes at least; `arrived` by the loop's clock."""
+        settings = self._state.settings
+        if settings.latency_ms or settings.latency_us_per_row:
+            due = arrived + settings.latency_ms / 1_000 + rows * settings.latency_us_per_row / 1_000_000
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
 
     async def _reply(
         self, identity: Identity | SimulatedApiError, route: Endpoint | None, call: ApiCall | None

@@ -30,14 +30,18 @@ class SimulatorSettings(BaseModel):
     now: datetime | None = None  # the clock's start; None is the real time
     frozen: bool = False  # the clock does not run until it is moved
     # How it answers
-    latency_ms: float = Field(default=0.0, ge=0)
+    latency_ms: float = Field(default=0.0, ge=0)  # what a call takes at least, from its arrival
+    latency_us_per_row: float = Field(default=0.0, ge=0)  # and for each subscriber or row that is sent or shown
     gzip: bool = False
     read_keys: Literal["name", "key"] = "name"  # form of `Key` in subscriber reads
     minute_resolution: bool = False  # subscriber dates without seconds
     add_delay_seconds: float = Field(default=0.0, ge=0)  # time an added subscriber waits in the queue
     segment_delay_seconds: float = Field(default=0.0, ge=0)  # time a segment needs after its rules changed
     segment_delay_answer: Literal["278", "stale"] = "278"
-    value_limit: Literal["cut", "refuse", "keep"] = "cut"  # values over 250 characters
+    # Values over 250 characters: cut, left out as if they had not been sent, kept, or their row is refused (code 400).
+    value_limit: Literal["cut", "drop", "keep", "reject"] = "cut"
+    value_units: Literal["utf-16", "characters", "bytes"] = "utf-16"  # what these 250 count; bytes of UTF-8
+    option_case: Literal["exact", "ignore"] = "exact"  # whether "Gold" is the option "gold" too
     failure_spelling: Literal["sent", "upper", "quoted", "empty"] = "sent"  # of addresses in an import's failures
     import_winner: Literal["last", "first"] = "last"  # of two rows with one address in one import
     delete_sends_deactivate: bool = True

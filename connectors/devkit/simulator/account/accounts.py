@@ -116,7 +116,7 @@ def details(call: ApiCall) -> EndpointResult:
         person = client.people[0]
         basics |= {"ContactName": person["Name"], "EmailAddress": person["EmailAddress"]}
         answer["AccessDetails"] = {"Username": person["EmailAddress"], "AccessLevel": person["AccessLevel"]}
-    billing = {"Credits": 0, "Currency": "EUR", "ClientPays": False, "CanPurchaseCredits": True, **client.billing}
+    billing = {**_BILLING, **client.billing}
     return EndpointResult({**answer, "BasicDetails": basics, "BillingDetails": billing})
 
 
@@ -211,6 +211,19 @@ def _basics(call: ApiCall) -> tuple[str, str, str]:
         raise SimulatedApiError(400, "Invalid TimeZone")
     return str(body.get("companyname") or ""), zone, str(body.get("country") or "")
 
+
+_BILLING: Json = {
+    "CanPurchaseCredits": True,
+    "Credits": 0,
+    "ClientPays": False,
+    "Currency": "EUR",
+    "BaseRatePerRecipient": 1.0,
+    "MarkupPerRecipient": 0.0,
+    "BaseDeliveryRate": 5.0,
+    "MarkupOnDelivery": 0.0,
+    "BaseDesignSpamTestRate": 5.0,
+    "MarkupOnDesignSpamTest": 0.0,
+}
 
 CLIENT_ROUTES = (
     Endpoint("POST", "/clients", create, "AdministerAccount"),

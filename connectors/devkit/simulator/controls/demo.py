@@ -68,9 +68,10 @@ def _mail(controls: Controls, ids: Json) -> None:
                 bounces=part * 6 // 100,
                 days=20,
                 tags=tags,
+                segment_ids=ids["segments"][:1] if number == 1 else (),
             )
         )
-    controls.add_campaign([news], "Untagged, nobody looked", days_ago=3)
+    controls.add_campaign([news], "Untagged, nobody looked", days_ago=200)
     ids["scheduled"] = controls.schedule_campaign([news], "Summer preview", in_seconds=30 * 86_400, tags=["spring"])
     ids["draft"] = controls.add_draft([offers], "Half an idea", tags=["sale"])
     part = max(10, rows * 15 // 100 // 2)
@@ -110,4 +111,6 @@ def _others(controls: Controls, ids: Json) -> None:
             "ScreenshotURL": f"{page}/screenshot.jpg",
         }
     )
-    acme.people.append({"EmailAddress": "bob@acme.example", "Name": "Bob", "AccessLevel": 31, "Status": "Active"})
+    controls.client(ids["borealis"]).people.append(
+        {"EmailAddress": "bob@borealis.example", "Name": "Bob", "AccessLevel": 31, "Status": "Active"}
+    )

@@ -73,7 +73,7 @@ class MailVerbs:
         at = int(datetime.fromisoformat(sent).timestamp()) if sent else self.state.history_end - int(days_ago * _DAY)
         made = self._campaign(lists, name, tags, segment_ids)
         made.created_at, made.sent_at = at - _DAY, at
-        made.recipients = first_subscribers(lists, recipients)
+        made.recipients = first_subscribers(lists, recipients) if lists else self._in_segments(made, recipients)
         counts = {"opens": opens, "clicks": clicks, "unsubscribes": unsubscribes, "spam": spam, "bounces": bounces}
         made.reports = self._seeded(made.recipients, counts, at, int(days * _DAY), made.links)
         made.social = {"Forwards": opens // 400, "Likes": opens // 300, "Mentions": opens // 1_000}
@@ -212,6 +212,12 @@ class MailVerbs:
         made.segment_ids, made.tags, made.links = list(segment_ids), list(tags), list(LINKS)
         self.state.campaigns[made.campaign_id] = made
         return made
+
+    def _in_segments(self, made: SimulatedCampaign, limit: int | None) -> Recipients:
+        segments = [self.state.segments[segment_id] for segment_id in made.segment_ids]
+        return unique_recipients(
+            [(part.parent, members(self.state, part, allow_stale=True)[:limit]) for part in segments]
+        )
 
     def _send(self, made: SimulatedCampaign) -> None:
         lists = [self.state.lists[list_id] for list_id in made.list_ids if list_id in self.state.lists]

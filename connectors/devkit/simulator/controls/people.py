@@ -8,9 +8,11 @@ from connectors.devkit.simulator.data.entities import SubscriberList
 from connectors.devkit.simulator.data.fields import FieldEntry, apply_entries
 from connectors.devkit.simulator.data.subscriber_store import fold
 from connectors.devkit.simulator.data.transitions import STATE_OF_TEXT, SimulatedState
+from connectors.devkit.simulator.data.value_rules import ValueRules
 from connectors.devkit.simulator.subscribers.subscriptions import confirm, emit_event, opt_out, remove_from_list
 
 _PERSON = "person"
+_KEEP_LONG = ValueRules(limit="keep")
 
 
 class PersonVerbs(MailVerbs):
@@ -88,7 +90,7 @@ class PersonVerbs(MailVerbs):
         ]
         if entries:
             subscribers.set_values(
-                row, apply_entries(target.field_lookup, subscribers.values(row), entries, _refuse, "keep")
+                row, apply_entries(target.field_lookup, subscribers.values(row), entries, _refuse, _KEEP_LONG)
             )
         state = subscribers.state(row)
         self.state.request_log.record_write(

@@ -10,7 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
+
+from connectors.devkit.simulator.data.value_rules import (
+    MAX_VALUE,
+    USUAL_RULES,
+    TooLongError,
+    ValueRules,
+    is_too_long,
+    meant_option,
+    shortened,
+)
 
 COUNTRIES = tuple(
     """Afghanistan|Åland Islands|Albania|Algeria|American Samoa|Andorra|Angola|Anguilla|Antarctica|Antigua and Barbuda
@@ -146,8 +156,6 @@ FieldValues = tuple[tuple[int, str], ...]
 OnDropped = Callable[[str, str, str], None]
 """Called with key, value and reason for everything that the API ignores without an error."""
 
-MAX_VALUE = 250
-
 
 class FieldEntry(NamedTuple):
     """One element of `CustomFields` in a request."""
@@ -193,12 +201,12 @@ def apply_entries(
     old: FieldValues,
     entries: Sequence[FieldEntry],
     drop: OnDropped,
-    limit: Literal["cut", "refuse", "keep"] = "cut",
+    rules: ValueRules = USUAL_RULES,
 ) -> FieldValues:
     """Return the values after a write.
 
     A field that is not named stays. A MultiSelectMany that is named holds exactly the options sent with it. `Clear`
-    erases a field, or on a MultiSelectMany with a value that option only.
+    erases a field, or on a MultiSelectMany with a value that option only. Raises TooLongError where rules say so.
     """
     if not entries:
         return old
@@ -217,13 +225,14 @@ def apply_entries(
             else:
                 single[field.number] = ""
         elif field.many:
-            if value in field.options:
+            option = value if value in field.options else meant_option(field.options, value, rules)
+            if option is not None:
                 options = selected.setdefault(field.number, [])
-                if value not in options:
-                    options.append(value)
+                if option not in options:
+                    options.append(option)
             else:
                 drop(key, value, "unknown option")
-        elif (accepted := _accepted(field, value, limit, drop)) is not None:
+        elif (accepted := _accepted(field, value, rules, drop)) is not None:
             single[field.number] = accepted
     if not (single or selected or cleared):
         return old
@@ -243,16 +252,20 @@ def _number(pair: tuple[int, str]) -> int:
     return pair[0]
 
 
-def _accepted(field: SimulatedField, value: str, limit: str, drop: OnDropped) -> str | None:
+def _accepted(field: SimulatedField, value: str, rules: ValueRules, drop: OnDropped) -> str | None:
     """Return the text to store, "" for nothing, None to leave the field as it is."""
     if value == "" or (field.data_type == "Date" and value.startswith("0000-00-00")):
         return ""
-    if len(value) > MAX_VALUE and limit != "keep":
-        drop(field.key, value, f"longer than {MAX_VALUE} characters, {'cut' if limit == 'cut' else 'ignored'}")
-        if limit == "refuse":
+    if is_too_long(value, rules):
+        if rules.limit == "reject":
+            raise TooLongError(field.key)
+        drop(field.key, value, f"longer than {MAX_VALUE}, {'cut' if rules.limit == 'cut' else 'ignored'}")
+        if rules.limit == "drop":
             return None
-        value = value[:MAX_VALUE]
+        value = shortened(value, rules)
     accepted = field.accept(value)
+    if accepted is None and field.choices is not None:
+        accepted = meant_option(field.choices, value, rules)
     if accepted is None:
         drop(field.key, value, f"no {field.data_type} value")
     return accepted

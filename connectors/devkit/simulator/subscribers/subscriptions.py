@@ -11,6 +11,7 @@ from connectors.devkit.simulator.data.transitions import (
     outcome_of_removal,
     outcome_of_submission,
 )
+from connectors.devkit.simulator.data.value_rules import USUAL_RULES, TooLongError, ValueRules
 from connectors.devkit.simulator.data.zones import local_text
 from connectors.devkit.simulator.protocol.errors import SimulatedApiError
 from connectors.devkit.simulator.state import SimulatorState
@@ -219,7 +220,7 @@ def _values(
         return old
     known = target.written.get((old, entries))
     if known is not None:
-        return known
+        return known  # nothing was dropped: no rule matters
     dropped = False
 
     def drop(key: str, value: str, reason: str) -> None:
@@ -227,8 +228,13 @@ def _values(
         dropped = True
         state.record_dropped(target, email, key, value, reason)
 
-    values = apply_entries(target.field_lookup, old, entries, drop, state.settings.value_limit)
-    if not dropped and len(target.written) < _REMEMBERED_WRITES:
+    settings = state.settings
+    rules = ValueRules(settings.value_limit, settings.value_units, settings.option_case)
+    try:
+        values = apply_entries(target.field_lookup, old, entries, drop, rules)
+    except TooLongError as error:
+        raise SimulatedApiError(400, f"The value of {error} is too long") from None
+    if not dropped and rules == USUAL_RULES and len(target.written) < _REMEMBERED_WRITES:
         target.written[old, entries] = values
     return values
 

@@ -134,6 +134,35 @@ async def test_delay_and_latency(api, sim):
     assert 0.06 <= loop.time() - start < 0.5
 
 
+async def test_latency_grows_with_the_rows(api, sim, list_id):
+    """Time of the handler and of reading the body counts: it is a floor, not something on top."""
+    sim.controls.change_settings(latency_ms=20, latency_us_per_row=1_000)
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    await api.import_(list_id, [f"p{number}@example.net" for number in range(100)])
+    assert 0.12 <= loop.time() - start < 1
+    start = loop.time()
+    await api.get(f"/lists/{list_id}/active.json", pagesize=50)
+    assert 0.07 <= loop.time() - start < 1
+
+
+async def test_a_row_with_a_long_value_may_be_refused(api, sim, list_id):
+    key = sim.controls.add_field(list_id, "City")
+    sim.controls.change_settings(value_limit="reject")
+    rows = [
+        {
+            "EmailAddress": f"{value[:1]}@example.net",
+            "ConsentToTrack": "No",
+            "CustomFields": [{"Key": key, "Value": value}],
+        }
+        for value in ("a" * 251, "b")
+    ]
+    reply = await api.post(f"/subscribers/{list_id}/import.json", {"Subscribers": rows})
+    (failure,) = reply.json["ResultData"]["FailureDetails"]
+    assert (failure["EmailAddress"], failure["Code"]) == ("a@example.net", 400)
+    assert [write["email"] for write in sim.controls.writes()] == ["b@example.net"]
+
+
 async def test_429_with_and_without_headers(api, sim):
     sim.controls.inject(kind="status", status=429, message="Rate limit exceeded", headers={"X-RateLimit-Reset": "3"})
     sim.controls.inject(kind="status", status=429)

@@ -56,15 +56,15 @@ def test_administrators(auth):
 
 
 def test_client_details_and_collections(auth, ids):
-    client = Client(auth, ids["Borealis Inc"])
+    client = Client(auth, ids["Acme Pty"])
     details = client.details()
     assert fields(details) == {"ApiKey", "AccessDetails", "BasicDetails", "BillingDetails"}
     assert fields(details.BasicDetails) == {
         "ClientID", "CompanyName", "ContactName", "EmailAddress", "Country", "TimeZone"
     }  # fmt: skip
-    assert details.BasicDetails.TimeZone == "(GMT-05:00) Eastern Time (US & Canada)"
+    assert details.BasicDetails.TimeZone == "(GMT+10:00) Canberra, Melbourne, Sydney"
     assert fields(details.BillingDetails) >= {"Credits", "Currency", "ClientPays", "CanPurchaseCredits"}
-    two_people = Client(auth, ids["Acme Pty"]).details()
+    two_people = Client(auth, ids["Borealis Inc"]).details()
     assert "ContactName" not in fields(two_people.BasicDetails)
     assert "AccessDetails" not in fields(two_people)
     acme = Client(auth, ids["Acme Pty"])

@@ -12,6 +12,7 @@ from connectors.devkit.simulator.data.fields import (
     key_of,
     read_entries,
 )
+from connectors.devkit.simulator.data.value_rules import TooLongError, ValueRules
 
 FIELDS = [
     SimulatedField(1, "City", "Text"),
@@ -25,10 +26,10 @@ FIELDS = [
 LOOKUP = fields_by_name(FIELDS)
 
 
-def write(old, *entries, limit="cut"):
+def write(old, *entries, limit="cut", units="utf-16", option_case="exact"):
     dropped = []
     raw = [FieldEntry(*entry, *([False] if len(entry) == 2 else [])) for entry in entries]
-    values = apply_entries(LOOKUP, old, raw, lambda *what: dropped.append(what), limit)
+    values = apply_entries(LOOKUP, old, raw, lambda *what: dropped.append(what), ValueRules(limit, units, option_case))
     return values, dropped
 
 
@@ -82,11 +83,37 @@ def test_accepted_forms():
     assert dropped == []
 
 
-def test_long_values_three_ways():
+@pytest.mark.parametrize(
+    ("value", "units", "kept"),
+    [
+        ("x" * 250, "utf-16", 250),
+        ("é" * 251, "characters", 250),
+        ("😀" * 250, "characters", 250),
+        ("😀" * 126, "utf-16", 125),
+        ("x" + "😀" * 125, "utf-16", 125),
+        ("é" * 126, "bytes", 125),
+        ("😀" * 63, "bytes", 62),
+    ],
+)
+def test_what_the_length_of_a_value_counts(value, units, kept):
+    ((_, text),), dropped = write((), ("City", value), units=units)
+    assert text == value[:kept]
+    assert bool(dropped) == (kept < len(value))
+
+
+def test_case_of_options():
+    entries = [("[Plan]", "PRO €"), ("[LyticsAudiences]", "B"), ("[Country]", "belgium")]
+    assert write((), *entries)[0] == ()
+    assert write((), *entries, option_case="ignore") == (((3, "Pro €"), (4, "b"), (6, "Belgium")), [])
+
+
+def test_long_values_four_ways():
     long = "x" * 251
     assert write((), ("City", long))[0] == ((1, "x" * 250),)
     assert write((), ("City", long), limit="keep")[0] == ((1, long),)
-    assert write(((1, "old"),), ("City", long), limit="refuse")[0] == ((1, "old"),)
+    assert write(((1, "old"),), ("City", long), limit="drop")[0] == ((1, "old"),)
+    with pytest.raises(TooLongError):
+        write((), ("City", long), limit="reject")
 
 
 ENTRIES = st.lists(
