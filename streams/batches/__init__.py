@@ -16,7 +16,7 @@ This is the public interface: nothing outside imports the packages below it. `co
 `consume` is what replaces Faust's handling of offsets, `table` is the state, `process` puts them together.
 """
 
-from .core.batch import Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
+from .core.batch import MOVED_FROM, Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
 from .core.errors import (
     BatchError,
     DamagedRow,
@@ -42,6 +42,7 @@ from .table.rows import Codec, JsonCodec, RecentIds, Row, decode_blob, decode_hi
 from .table.table import BatchTable
 
 __all__ = [
+    "MOVED_FROM",
     "STATE_HEADER",
     "Batch",
     "BatchApp",

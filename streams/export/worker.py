@@ -80,7 +80,7 @@ class ExportWorker:
         worker_id = export.instance_id or uuid.uuid4().hex[:12]
         self.limits = SharedLimits(names["cm_export-state"], worker_id, self.app.producer, self.accounts.limiters)
         intake = IntakeContext(self.state, runtime, self.table, self.shared, rows)
-        agent = AudienceAgent(intake, partitions=self.app.settings.partitions, max_row_bytes=export.max_row_bytes)
+        agent = AudienceAgent(intake, max_row_bytes=export.max_row_bytes)
         changes = RowChanges(intake)
         self._state_topic = CompactedTopic(kafka, names["cm_export-state"], self._merge_state)
         self._jobs: list[ExportJob] = []

@@ -1,7 +1,8 @@
 """`cm_user`, `cm_activity`, added streams and moves -> `cm_profile`: effects in an order that a crash cannot hurt.
 
-    1 what cannot be used is published as a dead letter            \
-    2 records under another key, moves and changes are published    | (by the table's write, in this order)
+    1 what cannot be used is published as a dead letter, and what
+      is another person's, or in another partition, in its own     \
+    2 moves and changes are published                               | (by the table's write, in this order)
     3 changed rows are in the changelog, which is the profile topic |
     4 then in the store                                            /
     5 the range settles
@@ -23,14 +24,12 @@ from streams.batches import (
     BatchTable,
     EncodedRow,
     Metrics,
-    Output,
     Record,
     Row,
     RowTooLarge,
     encode_row,
-    partition_of,
 )
-from streams.profile.folding.events import ORIGIN_HEADER, ProfileEvent, UnusableRecord
+from streams.profile.folding.events import ProfileEvent, UnusableRecord
 from streams.profile.folding.fold import BatchEffects, ProfileFold, StreamFold
 from streams.profile.folding.moves import Move, read_move
 from streams.profile.folding.row import Profile
@@ -49,14 +48,11 @@ every partition that is worked on. Fewer, and the wait for the broker shows."""
 class ProfileAgent:
     """Folds batches of records into profiles."""
 
-    def __init__(
-        self, table: BatchTable[Profile], fold: ProfileFold, metrics: Metrics, *, partitions: int, max_row_bytes: int
-    ) -> None:
+    def __init__(self, table: BatchTable[Profile], fold: ProfileFold, metrics: Metrics, *, max_row_bytes: int) -> None:
         self._table = table
         self._fold = fold
         self._transfers = Transfers(fold)
         self._metrics = metrics
-        self._partitions = partitions
         self._max_row_bytes = max_row_bytes
 
     async def events(self, batch: Batch, stream: StreamFold) -> None:
@@ -69,7 +65,7 @@ class ProfileAgent:
         for start in range(0, len(keys), ROWS_AT_ONCE):
             rows = await self._table.read(batch.partition, keys[start : start + ROWS_AT_ONCE])
             for key, row in rows.items():
-                events = self._read(batch, stream, key, by_key[key], effects)
+                events = self._read(batch, stream, key, by_key[key])
                 outputs = len(effects.outputs)
                 try:
                     if self._fold_row(row, batch, stream, events, effects):
@@ -105,6 +101,10 @@ class ProfileAgent:
         changed: list[Row[Profile]] = []
         for key, moves in groups.items():
             row = rows[key]
+            if not row.exists and not batch.holds(key):
+                for record, _ in moves:
+                    batch.move(record, key)
+                continue
             last = row.position(batch.source)
             applied = [
                 self._move_row(row, batch, record, move, effects) for record, move in moves if record.offset > last
@@ -114,9 +114,7 @@ class ProfileAgent:
         await self._table.write(batch, changed, effects.outputs)
         self._count(effects, batch)
 
-    def _read(
-        self, batch: Batch, stream: StreamFold, key: bytes, records: Sequence[Record], effects: BatchEffects
-    ) -> list[ProfileEvent]:
+    def _read(self, batch: Batch, stream: StreamFold, key: bytes, records: Sequence[Record]) -> list[ProfileEvent]:
         """Events of the profile under this key, in offset order. What is another person's is published again under
         that person's key, and what cannot be used is refused."""
         events: list[ProfileEvent] = []
@@ -130,7 +128,7 @@ class ProfileAgent:
             if owner == key:
                 events.append(event)
             else:
-                self._rekey(batch, owner, record, effects)
+                batch.move(record, owner)
         return events
 
     def _fold_row(
@@ -138,9 +136,9 @@ class ProfileAgent:
     ) -> bool:
         """Fold one profile's events; True when it changed."""
         key = row.key
-        if not row.exists and partition_of(key, self._partitions) != batch.partition:  # else checked when it was made
+        if not row.exists and not batch.holds(key):  # else checked when it was made
             for event in events:
-                self._rekey(batch, key, event.record, effects)
+                batch.move(event.record, key)
             return False
         position = row.position(batch.source)
         if position >= batch.first:
@@ -165,12 +163,6 @@ class ProfileAgent:
             batch.refuse(record, str(error), stage=Stage.FOLD)
             return False
         return changed
-
-    def _rekey(self, batch: Batch, key: bytes, record: Record, effects: BatchEffects) -> None:
-        """Publish a record again under its person's key, in that key's partition."""
-        origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
-        effects.outputs.append(Output(batch.topic, key, record.value, [*record.headers, (ORIGIN_HEADER, origin)]))
-        self._metrics.count("profiles_rekeyed_total", topic=batch.topic)
 
     async def _fold_singly(
         self,

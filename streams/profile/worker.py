@@ -11,7 +11,7 @@ from yarl import URL
 from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
 from schemas.topics import TOPICS
-from streams.batches import Batch, BatchApp, BatchSettings, DamagedRow, DeadLetter
+from streams.batches import Batch, BatchApp, BatchSettings, DamagedRow, DeadLetter, Output
 from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
 from streams.mapping.fields import COMPILED
 from streams.process import StreamsSettings
@@ -55,7 +55,7 @@ class ProfileWorker:
         self.app = BatchApp(
             batch_settings(streams, kafka, profile, **overrides),
             dead_letters=self._publish_dead_letters,
-            misplaced=self._publish_dead_letters,
+            publish_moved=self._publish_moved,
         )
         self.fold = ProfileFold(
             self.catalog,
@@ -77,7 +77,6 @@ class ProfileWorker:
             self.table,
             self.fold,
             self.app.metrics,
-            partitions=settings.partitions,
             max_row_bytes=settings.max_record_bytes,
         )
         for name, topic in self.sources.items():
@@ -133,6 +132,11 @@ class ProfileWorker:
         if self._beside:
             return
         await self.app.publish_dead_letters(letters)
+
+    async def _publish_moved(self, records: Sequence[Output]) -> None:
+        """Publish records again in their key's partition; a rebuild reads what the running aggregator has moved."""
+        if not self._beside:
+            await self.app.producer.publish_all(records)
 
 
 def catalog_of(profile: ProfileSettings) -> Catalog:

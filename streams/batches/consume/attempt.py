@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from streams.batches.core.batch import Batch, DeadLetter, PublishDeadLetters, Record, TopicIncarnation
+from streams.batches.core.batch import Batch, DeadLetter, PublishDeadLetters, PublishMoved, Record
 from streams.batches.core.errors import BatchError, FatalError, OutputTooLarge, PoisonRecord, Revoked, TransientError
 from streams.batches.core.settings import BatchSettings
 
@@ -38,6 +38,7 @@ class Attempts:
         publish_dead_letters: PublishDeadLetters,
         settings: BatchSettings,
         *,
+        publish_moved: PublishMoved,
         closing: asyncio.Event,
         retried: Callable[[BaseException, int], None] = lambda error, attempt: None,
         stuck: Callable[[str | None], None] = lambda why: None,
@@ -48,6 +49,7 @@ class Attempts:
         self._batch = batch
         self._agent = agent
         self._publish_dead_letters = publish_dead_letters
+        self._publish_moved = publish_moved
         self._settings = settings
         self._closing = closing
         self._retried = retried
@@ -62,7 +64,7 @@ class Attempts:
         while pending:
             records = pending.pop()
             try:
-                await self._until_done(self._batch.source, records)
+                await self._until_done(records)
             except PoisonRecord as poison:
                 rest = await self._take_out(records, poison)
                 if rest:
@@ -81,12 +83,21 @@ class Attempts:
                     )
         self._stuck(None)
 
-    async def _until_done(self, source: TopicIncarnation, records: Sequence[Record]) -> None:
-        attempt = 1
+    async def _until_done(self, records: Sequence[Record]) -> None:
+        whole, attempt = self._batch, 1
         while True:
-            batch = Batch(source, self._batch.partition, records, generation=self._batch.generation, attempt=attempt)
+            batch = Batch(
+                whole.source,
+                whole.partition,
+                records,
+                generation=whole.generation,
+                attempt=attempt,
+                partitions=whole.partitions,
+            )
             try:
                 await self._agent(batch)
+                if batch.moved:
+                    await self._publish_moved(batch.moved)
                 if batch.refused:
                     await self._publish(batch.refused)
                 return

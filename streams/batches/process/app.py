@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 import structlog
 
 from streams.batches.consume.attempt import Agent
-from streams.batches.core.batch import DeadLetter, PublishDeadLetters
+from streams.batches.core.batch import DeadLetter, PublishDeadLetters, PublishMoved
 from streams.batches.core.errors import ExitCode, FatalError, TransientError
 from streams.batches.core.halt import PauseGuard, halt
 from streams.batches.core.metrics import Metrics
@@ -51,19 +51,21 @@ class BatchApp:
         settings: BatchSettings,
         *,
         dead_letters: PublishDeadLetters | None = None,
-        misplaced: PublishDeadLetters | None = None,
+        publish_moved: PublishMoved | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         """`dead_letters` is awaited with refused records and must return only when they are kept; by default it is
-        `publish_dead_letters`. `misplaced` receives records whose key belongs to another partition (an upstream with
-        another partitioner); by default they are dead letters of stage "partitioning"."""
+        `publish_dead_letters`. `publish_moved` is awaited with records whose key belongs to another partition (an
+        upstream with another partitioner), as they are to be published again; by default it publishes them."""
         self.settings = settings
         self.metrics = metrics or Metrics()
         use_one_heap()  # before the producer's threads start
         self._pause = PauseGuard(settings.allowed_pause_seconds)
         self.producer = Producer(settings, before_send=self._pause.check)
         publish = dead_letters or self.publish_dead_letters
-        self.runtime = BatchRuntime(settings, self.metrics, self.producer, publish, misplaced or publish)
+        self.runtime = BatchRuntime(
+            settings, self.metrics, self.producer, publish, publish_moved or self.producer.publish_all
+        )
         self._dead_letters = DeadLetterTopics(
             self.producer.publish_all, lambda: self.runtime.takeover.admin, settings.max_message_bytes
         )

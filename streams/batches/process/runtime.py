@@ -17,13 +17,14 @@ from streams.batches.consume.attempt import Agent, Attempts, backoff_seconds
 from streams.batches.consume.offsets import OffsetLedger, TopicPartition, topic_metadata
 from streams.batches.consume.partition_worker import PartitionWorker, assert_owner
 from streams.batches.core import killpoints
-from streams.batches.core.batch import Batch, DeadLetter, PublishDeadLetters, TopicIncarnation
+from streams.batches.core.batch import Batch, DeadLetter, Output, PublishDeadLetters, PublishMoved, TopicIncarnation
 from streams.batches.core.errors import ExitCode, FatalError, Revoked, WrongPosition
 from streams.batches.core.halt import halt
 from streams.batches.core.metrics import Metrics
 from streams.batches.core.producer import Producer
 from streams.batches.core.settings import BatchSettings
 from streams.batches.process.takeover import Takeover
+from streams.batches.table.folding import check_outputs
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ class BatchRuntime:
         metrics: Metrics,
         producer: Producer,
         dead_letters: PublishDeadLetters,
-        misplaced: PublishDeadLetters,
+        publish_moved: PublishMoved,
     ) -> None:
         self.settings = settings
         self.metrics = metrics
@@ -54,7 +55,7 @@ class BatchRuntime:
         self.recovering_since: float | None = None
         self.consumer: Any = None  # BatchConsumer, once Faust made it
         self._dead_letters = dead_letters
-        self._misplaced = misplaced
+        self._publish_moved = publish_moved
         self._starts: dict[TopicPartition, int] = {}
         self._stop_restore = threading.Event()
         self._restoring: asyncio.Future[int] | None = None
@@ -76,10 +77,8 @@ class BatchRuntime:
         if first < self.ledger.positions().get(TopicPartition(*tp), first + 1):
             return None  # fetched before a seek
         self.ledger.fetched(tp, first, fetched.position, fetched.size)
-        if not records:
-            return None
-        source = TopicIncarnation(tp[0], self.takeover.facts[tp[0]].topic_id)
-        return Batch(source, tp[1], records, generation=generation)
+        source, partitions = TopicIncarnation(tp[0], self.takeover.facts[tp[0]].topic_id), self.settings.partitions
+        return Batch(source, tp[1], records, generation=generation, partitions=partitions) if records else None
 
     def owned_sources(self) -> list[TopicPartition]:
         """Return the source partitions whose workers run. From any thread."""
@@ -210,6 +209,7 @@ class BatchRuntime:
             self.batched[batch.topic],
             self.publish_dead_letters,
             self.settings,
+            publish_moved=self.publish_moved,
             closing=worker.closing,
             retried=retried,
             stuck=stuck,
@@ -235,11 +235,12 @@ class BatchRuntime:
         for letter in letters:
             self.metrics.count("batches_dead_letters_total", topic=letter.topic, stage=letter.stage)
 
-    async def publish_misplaced(self, letters: Sequence[DeadLetter]) -> None:
-        """Publish records that are in another key's partition and count them."""
-        await self._misplaced(letters)
-        for letter in letters:
-            self.metrics.count("batches_misplaced_total", topic=letter.topic)
+    async def publish_moved(self, records: Sequence[Output]) -> None:
+        """Publish records again that were in another key's partition, and count them. Raises OutputTooLarge."""
+        check_outputs(records, self.settings.max_output_bytes)
+        await self._publish_moved(records)
+        self.metrics.count("batches_misplaced_total", len(records), topic=records[0].topic)
+        log.warning("records moved to their key's partition", topic=records[0].topic, count=len(records))
 
     async def run_as_owner(self, partition: int, generation: int, job: Callable[[], Awaitable[Any]]) -> Any:
         """See BatchApp."""

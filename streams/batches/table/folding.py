@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from streams.batches.core.batch import Batch, DeadLetter, Output, Record, partition_of
+from streams.batches.core.batch import Batch, DeadLetter, Output, Record
 from streams.batches.core.errors import BatchError, OutputTooLarge, PoisonRecord, RowTooLarge
 from streams.batches.table.rows import Codec, Row, encode_hidden
 
@@ -60,20 +60,15 @@ def group_by_key(batch: Batch) -> tuple[dict[bytes, list[Record]], list[DeadLett
     return groups, refused
 
 
-def is_in_place(
-    batch: Batch, row: Row[T], records: Iterable[Record], partitions: int, misplaced: list[DeadLetter]
-) -> bool:
-    """Whether the key belongs to the batch's partition; if not, its records are added to `misplaced`.
+def is_in_place(batch: Batch, row: Row[T], records: Iterable[Record]) -> bool:
+    """Whether the key belongs to the batch's partition; if not, its records are moved there.
 
     A row that exists was checked when it was created.
     """
-    if row.exists:
+    if row.exists or batch.holds(row.key):
         return True
-    partition = partition_of(row.key, partitions)
-    if partition == batch.partition:
-        return True
-    reason = f"the key belongs to partition {partition}"
-    misplaced += (DeadLetter(batch.topic, batch.partition, record, "partitioning", reason) for record in records)
+    for record in records:
+        batch.move(record, row.key)
     return False
 
 

@@ -48,7 +48,7 @@ class TableHost(Protocol):
     metrics: Metrics
 
     async def publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None: ...
-    async def publish_misplaced(self, letters: Sequence[DeadLetter]) -> None: ...
+    async def publish_moved(self, records: Sequence[Output]) -> None: ...
     async def run_as_owner(self, partition: int, generation: int, job: Callable[[], Awaitable[Any]]) -> Any: ...
     def assert_owner(self, partition: int) -> None: ...
 
@@ -86,7 +86,7 @@ class BatchTable(Generic[T]):
         """Group the batch by key, fold each key's new records into its row, and write all of it.
 
         Records at or below the row's position are skipped (counted as already folded), keys that belong to another
-        partition are published as misplaced, records without a key are dead-lettered. A fold that raises runs again
+        partition are published again there, records without a key are dead-lettered. A fold that raises runs again
         record by record on a fresh copy of the row, so that only the records that raise are dead-lettered; so are those
         whose row or output is too large. Then everything is written as `write` does, a few thousand keys at a time:
         rows that were written before an error make their records' replay harmless.
@@ -106,20 +106,17 @@ class BatchTable(Generic[T]):
         host = self._host
         limits = SizeLimits(host.settings.max_record_bytes, host.settings.max_output_bytes)
         folded: FoldedBatch[T] = FoldedBatch()
-        partitions, misplaced = host.settings.partitions, list[DeadLetter]()
         keys = 0
         while part := list(islice(groups, KEYS_PER_TURN)):
             taken = len(part)
             keys += taken
             rows = owned.take([key for key, _ in part])
-            part = [pair for pair in part if is_in_place(batch, rows[pair[0]], pair[1], partitions, misplaced)]
+            part = [pair for pair in part if is_in_place(batch, rows[pair[0]], pair[1])]
             fold_keys(batch, part, rows, fold, self.codec, limits, owned.stored, folded)
             if taken == KEYS_PER_TURN:
                 await asyncio.sleep(0)
         killpoints.reached("after-read")
         batch.refused += folded.refused
-        if misplaced:
-            await host.publish_misplaced(misplaced)
         if folded.already_folded:
             host.metrics.count("batches_already_folded_total", folded.already_folded, table=self.name)
         await self._write(owned, folded.encoded, folded.outputs, batch)
@@ -154,7 +151,7 @@ class BatchTable(Generic[T]):
     async def write(self, batch: Batch, rows: Iterable[Row[T]], outputs: Sequence[Output] = ()) -> None:
         """Make rows durable, in the order in which a crash at any point is harmless:
 
-        1. the batch's refused records and the outputs, acknowledged;
+        1. the batch's refused and moved records and the outputs, acknowledged;
         2. one changelog record for each row, acknowledged;
         3. the local store, in one write;
         and 4., when the agent returns, the range settles.
@@ -293,6 +290,9 @@ class BatchTable(Generic[T]):
                 batch.refused = letters
                 raise
             killpoints.reached("after-dead-letters")
+        if batch is not None and batch.moved:
+            await host.publish_moved(batch.moved)
+            batch.moved.clear()
         if outputs:
             await host.producer.publish_all(outputs)
             killpoints.reached("after-outputs")

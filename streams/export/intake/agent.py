@@ -1,13 +1,13 @@
 """`audience-membership` -> the Memberships table: a script of effects, in the order that makes a crash harmless.
 
     1 names of audiences are published before rows that use them
-    2 records of other partitions' people are published again under their right key
-    3 what cannot be used is kept as a dead letter (by the table's write, before anything else of it)
-    4 receipts that need no call are acknowledged, and the rows of former addresses are requested
-    5 the rows are in the changelog, then in the store
-    6 the senders wake up; nobody waits for Campaign Monitor, and the range may be committed
+    2 receipts that need no call are acknowledged, and the rows of former addresses are requested
+    3 what cannot be used is kept as a dead letter, and what another partition's person did is published again there
+      (by the table's write, before anything else of it)
+    4 the rows are in the changelog, then in the store
+    5 the senders wake up; nobody waits for Campaign Monitor, and the range may be committed
 
-A crash anywhere before 5 replays the records: names and dead letters may come twice, receipts do not (they are read
+A crash anywhere before 4 replays the records: names and dead letters may come twice, receipts do not (they are read
 back at takeover), and rows are not there yet.
 """
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from schemas.audience_delivery import Outcome
 from schemas.membership_command import BeginTransfer, MembershipCommand, ReceiveTransfer, command_bytes
-from streams.batches import Batch, BatchTable, Output, Record, partition_of
+from streams.batches import Batch, BatchTable, Output, Record
 from streams.batches import Row as TableRow
 from streams.export.intake.decode import UnreadableEvent, decode
 from streams.export.lists.shared_state import SharedState
@@ -30,9 +30,6 @@ from streams.export.rules.transfers import await_transfer, redirect_late_event
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime
-
-REKEYED = "export.rekeyed"
-"""Header of a record that was published again under its person's key: topic/partition/offset of the original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +66,26 @@ class FoldEffects:
 class AudienceAgent:
     """Folds membership records into rows."""
 
-    def __init__(self, context: IntakeContext, *, partitions: int, max_row_bytes: int) -> None:
+    def __init__(self, context: IntakeContext, *, max_row_bytes: int) -> None:
         self._context = context
         self._state = context.state
         self._publisher = context.runtime.publisher
         self._clocks = context.runtime.clocks
         self._table = context.table
         self._rows = context.rows
-        self._partitions = partitions
         self._max_row_bytes = max_row_bytes
 
     async def __call__(self, batch: Batch) -> None:
         """Work through one batch of one partition."""
         owned = self._state.partition(batch.partition)
         await self._rows.resync(owned)
-        people, elsewhere = self._read(batch)
+        people = self._read(batch)
         await self._context.shared.learn_names(
             (audience, name, read.event.at)
             for reads in people.values()
             for read in reads
             for audience, name in read.event.names
         )  # 1
-        if elsewhere:
-            await self._publisher.publish_all(elsewhere)  # 2
         rows = await self._table.read(batch.partition, people)
         effects = FoldEffects()
         written: list[TableRow[MembershipRow]] = []
@@ -99,37 +93,31 @@ class AudienceAgent:
             row = self._fold(batch, owned, rows[key], reads, effects)
             if row is not None:
                 written.append(row)
-        await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())  # 4
+        await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())  # 2
         if effects.transfers:
             await self._publisher.publish_all(effects.transfers)
-        await self._table.write(batch, written)  # 3, 5
+        await self._table.write(batch, written)  # 3, 4
         owned.receipts.unwritten.clear()
         owned.receipts.folded(batch.last)
         for row in written:
             if row.data.due:
-                self._state.touch(batch.partition, row.key, row.data, self._clocks.monotonic())  # 6
+                self._state.touch(batch.partition, row.key, row.data, self._clocks.monotonic())  # 5
 
-    def _read(self, batch: Batch) -> tuple[dict[bytes, list[ReadEvent]], list[Output]]:
-        """Return the events by person's key, and records to be published again because their key is not this person's.
-
-        Whatever cannot be decoded is refused.
-        """
+    def _read(self, batch: Batch) -> dict[bytes, list[ReadEvent]]:
+        """Return the events by person's key. What is in another person's partition is moved, what cannot be decoded is
+        refused."""
         people: dict[bytes, list[ReadEvent]] = {}
-        elsewhere: list[Output] = []
         for record in batch.records:
             event = decode(record.value, record.headers, record.offset, record.timestamp)
             if isinstance(event, UnreadableEvent):
                 batch.refuse(record, event.reason, stage=event.stage)
                 continue
             key = event.email.encode()
-            read = ReadEvent(record, event, len(record.value or b""))
-            if key == record.key or partition_of(key, self._partitions) == batch.partition:
-                people.setdefault(key, []).append(read)
-                continue
-            origin = f"{batch.topic}/{batch.partition}/{record.offset}".encode()
-            headers = [*record.headers, (REKEYED, origin)]
-            elsewhere.append(Output(batch.topic, key, record.value, headers))
-        return people, elsewhere
+            people.setdefault(key, []).append(ReadEvent(record, event, len(record.value or b"")))
+        for key in [key for key in people if not batch.holds(key)]:
+            for read in people.pop(key):
+                batch.move(read.record, key)
+        return people
 
     def _fold(
         self,

@@ -70,6 +70,9 @@ class RowChanges:
         effects = ChangeEffects()
         for record in batch.records:
             key = record.key or b""
+            if not batch.holds(key):
+                batch.move(record, key)
+                continue
             try:
                 change = self._change_of(batch.partition, key, read_command(record.value), effects)
             except ValueError as fault:
@@ -89,8 +92,13 @@ class RowChanges:
             except ValidationError:
                 continue  # the profile aggregator, whose input this is, keeps it as a dead letter
             email = normalise_email(activity.email)
-            if email is not None and activity.source == "webhook" and activity.list_id is not None:
-                changes.append(RowChange(email.encode(), record.offset, self._compared(activity)))
+            if email is None or activity.source != "webhook" or activity.list_id is None:
+                continue
+            key = email.encode()
+            if batch.holds(key):
+                changes.append(RowChange(key, record.offset, self._compared(activity)))
+            else:
+                batch.move(record, key)
         await self._apply(batch, changes, ChangeEffects())
 
     def _change_of(

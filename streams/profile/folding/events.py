@@ -17,7 +17,7 @@ from schemas.dead_letter import Stage
 from schemas.envelope import EpochMillis
 from schemas.envelope import Message as Contract
 from schemas.identity import MAX_KEY_BYTES
-from streams.batches import Record
+from streams.batches import MOVED_FROM, Record
 from streams.mapping.catalog import CONTRACTS
 from streams.mapping.compile.compiler import CompiledStream, StreamMessage, YieldOne, compile_value, look_up
 from streams.mapping.dates import EPOCH, MILLISECOND, in_range, parse_date, read_instant
@@ -26,8 +26,6 @@ from streams.mapping.syntax.expressions import Field, FunctionCall
 LARGEST_MESSAGE = 1 << 18
 """Bytes; a larger one is no event of a person."""
 _ADDRESSES_REMEMBERED = 50_000
-ORIGIN_HEADER = "rekeyed-from"
-"""Where a record stood that we moved to its key's partition: topic, partition, offset."""
 
 
 class UnusableRecord(Exception):  # noqa: N818 - a verdict, not an error
@@ -92,7 +90,7 @@ class Reader:
         else:
             event_id, old_email, echo = message.get("event_id"), message.get("old_email"), message.get("echo")
         if event_id is None and record.headers:
-            event_id = next((origin.decode() for name, origin in record.headers if name == ORIGIN_HEADER), None)
+            event_id = next((origin.decode() for name, origin in record.headers if name == MOVED_FROM), None)
         elif event_id.__class__ is not str:
             event_id = None
         return key, ProfileEvent(message, ms, event_id, echo is True, old_email, record)

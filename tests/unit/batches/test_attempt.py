@@ -9,15 +9,18 @@ import pytest
 
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import (
+    MOVED_FROM,
     Batch,
     BatchSettings,
     DeadLetter,
     FatalError,
+    Output,
     PoisonRecord,
     Revoked,
     StoredRecord,
     TopicIncarnation,
     TransientError,
+    partition_of,
 )
 from streams.batches.consume.attempt import Attempts, backoff_seconds
 from streams.batches.consume.partition_worker import PartitionWorker
@@ -43,10 +46,14 @@ class Ledger:
     def __init__(self) -> None:
         self.done: list[int] = []
         self.letters: list[DeadLetter] = []
+        self.moved: list[Output] = []
         self.retries = 0
 
     async def keep(self, letters) -> None:
         self.letters += letters
+
+    async def move(self, records) -> None:
+        self.moved += records
 
 
 def attempts(
@@ -64,8 +71,37 @@ def attempts(
         ledger.retries += 1
 
     return Attempts(
-        batch, agent, publish or ledger.keep, settings, closing=closing or asyncio.Event(), retried=retried, **more
+        batch,
+        agent,
+        publish or ledger.keep,
+        settings,
+        publish_moved=ledger.move,
+        closing=closing or asyncio.Event(),
+        retried=retried,
+        **more,
     )
+
+
+async def test_a_record_is_moved_once_and_the_second_time_it_is_refused(settings: BatchSettings) -> None:
+    ledger = Ledger()
+
+    async def agent(batch: Batch) -> None:
+        again = [StoredRecord(9, output.key, output.value, 0, output.headers) for output in ledger.moved]
+        for record in again or batch.records[:1]:
+            batch.move(record, b"other")
+
+    await attempts(ledger, agent, settings).run()
+    assert ledger.moved == [Output("t", b"other", b"", [(MOVED_FROM, b"t/0/0")])]
+    assert ledger.letters == []
+    await attempts(ledger, agent, settings).run()
+    assert len(ledger.moved) == 1
+    assert [letter.stage for letter in ledger.letters] == ["partitioning"]
+
+
+def test_a_key_is_held_where_the_partitioner_puts_it() -> None:
+    for key in (b"k%d" % n for n in range(50)):
+        holding = [n for n in range(7) if Batch(SOURCE, n, [StoredRecord(0, key, b"")], partitions=7).holds(key)]
+        assert holding == [partition_of(key, 7)]
 
 
 async def test_a_transient_error_runs_the_same_batch_again(settings: BatchSettings) -> None:

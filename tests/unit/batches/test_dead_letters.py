@@ -186,6 +186,6 @@ async def test_an_output_that_is_too_large_costs_its_record_not_the_process(sett
 
     records = [StoredRecord(n, b"k", b"v" * (2000 if n == 3 else 10)) for n in range(8)]
     batch = Batch(TopicIncarnation("in", 1), 0, records)
-    await Attempts(batch, agent, publish, settings, closing=asyncio.Event()).run()
+    await Attempts(batch, agent, publish, settings, publish_moved=publish, closing=asyncio.Event()).run()
     assert done == [0, 1, 2, 4, 5, 6, 7]
     assert [(letter.record.offset, letter.stage) for letter in letters] == [(3, "output-size")]

@@ -92,7 +92,7 @@ class Worker:
             self.shared,
             rows,
         )
-        self.agent = AudienceAgent(intake, partitions=world.log.partitions, max_row_bytes=world.settings.max_row_bytes)
+        self.agent = AudienceAgent(intake, max_row_bytes=world.settings.max_row_bytes)
         self.changes = RowChanges(intake)
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -128,6 +128,8 @@ class Process:
         """As BatchTable."""
         refused, batch.refused = batch.refused, []
         await self.keep(refused)
+        moved, batch.moved = batch.moved, []
+        await self.publish_all(moved)
         rows = list(rows)
         for row in rows:
             row.advance(batch.source, batch.last)
@@ -199,11 +201,11 @@ class Process:
             start = self.log.committed.get((topic, partition), 0)
             while start < len(records):
                 part = records[start : start + max_records]
-                batch = Batch(TopicIncarnation(topic, 7), partition, part, generation=1)
+                batch = Batch(TopicIncarnation(topic, 7), partition, part, generation=1, partitions=self.log.partitions)
 
                 async def job(batch: Batch = batch) -> None:
                     await agent(batch)
-                    if batch.refused:
+                    if batch.refused or batch.moved:
                         await self.write(batch, ())
 
                 await self.run_as_owner(partition, 1, job)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from schemas.identity import key_of
-from streams.batches import Batch, Metrics, Row, StoredRecord, TopicIncarnation
+from streams.batches import MOVED_FROM, Batch, Metrics, Output, Row, StoredRecord, TopicIncarnation, partition_of
 from streams.profile import agent as under_test
 from streams.profile.agent import ProfileAgent
 from streams.profile.folding.fold import ProfileFold, ProfileTopics
@@ -32,7 +32,7 @@ async def killed_and_run_again(killed_after: int) -> tuple[InMemoryProfileTable,
     """What is written in the end, and how many people were at the time of death."""
     profiles = ProfileFold(ADDED, ProfileTopics("moves", "erasures"))
     table = InMemoryProfileTable(profiles.codec, killed_after=killed_after)
-    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    agent = ProfileAgent(table, profiles, Metrics(), max_row_bytes=LIMIT)  # type: ignore[arg-type]
     stream = profiles.streams["cm_activity"]
     with pytest.raises(KilledError):
         await agent.events(Batch(TopicIncarnation("cm_activity", 7), 0, records(), generation=1), stream)
@@ -65,6 +65,25 @@ async def test_it_turns_red_when_rows_know_no_offsets(monkeypatch: pytest.Monkey
     assert {events["open"] for events in table.events().values()} == {4, 8}
 
 
+async def test_moves_and_events_in_the_wrong_partition_are_moved_not_applied() -> None:
+    profiles = ProfileFold(ADDED, ProfileTopics("moves", "erasures"))
+    table = InMemoryProfileTable(profiles.codec)
+    agent = ProfileAgent(table, profiles, Metrics(), max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    wrong = 1 - partition_of(b"p1@x.com", 2)
+    event = next(record for record in records() if record.key == b"p1@x.com")
+    move = move_output("moves", Move("leave", "m1", "p1@x.com", 9, to="new@x.com"))
+    for topic, key, value in (("cm_activity", event.key, event.value), ("moves", move.key, move.value)):
+        record = StoredRecord(3, key, value, ARRIVED)
+        batch = Batch(TopicIncarnation(topic, 7), wrong, [record], generation=1, partitions=2)
+        if topic == "moves":
+            await agent.moves(batch)
+        else:
+            await agent.events(batch, profiles.streams[topic])
+        assert table.rows == {}
+        assert table.outputs == []
+        assert batch.moved == [Output(topic, key, value, [(MOVED_FROM, f"{topic}/{wrong}/3".encode())])]
+
+
 async def test_a_move_of_other_mappings_is_a_dead_letter_and_the_others_of_its_batch_are_applied() -> None:
     profiles = ProfileFold(ADDED, ProfileTopics("moves", "erasures"))
     packed = {"public": {"events": {"open": 2}}, "hidden": [{"open": 5}], "ids": "", "came_from": ["old@x.com"]}
@@ -77,7 +96,7 @@ async def test_a_move_of_other_mappings_is_a_dead_letter_and_the_others_of_its_b
         StoredRecord(n, key_of(move.email), move_output("moves", move).value, ARRIVED) for n, move in enumerate(moves)
     ]
     table = InMemoryProfileTable(profiles.codec)
-    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    agent = ProfileAgent(table, profiles, Metrics(), max_row_bytes=LIMIT)  # type: ignore[arg-type]
     batch = Batch(TopicIncarnation("moves", 7), 0, records, generation=1)
     await agent.moves(batch)
     assert [(letter.record.offset, letter.stage) for letter in batch.refused] == [(0, "fold"), (2, "fold")]

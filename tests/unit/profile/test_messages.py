@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from schemas.cm_activity import CmActivity
 from schemas.cm_user import CmUser
 from schemas.dead_letter import Stage
-from streams.batches import StoredRecord
+from streams.batches import MOVED_FROM, StoredRecord
 from streams.mapping.catalog import read_catalog
-from streams.profile.folding.events import ORIGIN_HEADER, Reader, UnusableRecord
+from streams.profile.folding.events import Reader, UnusableRecord
 from tests.unit.profile.in_memory_owners import ARRIVED, CATALOG
 
 DAY = 86_400_000
@@ -131,5 +131,5 @@ def test_the_time_of_an_added_stream_s_message(at, ms):
 
 
 def test_a_record_that_was_moved_is_known_by_where_it_stood():
-    headers = [(ORIGIN_HEADER, b"t/0/5")]
+    headers = [(MOVED_FROM, b"t/0/5")]
     assert Reader(ADDED, DAY).read(record({"who": {"mail": "a@x.com"}}, headers=headers))[1].event_id == "t/0/5"

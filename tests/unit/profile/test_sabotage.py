@@ -32,7 +32,7 @@ async def counted(catalog: Catalog, messages: Sequence[dict[str, Any]]) -> None:
     """Fold batches of ten; the process ends behind the third one's write, before its offsets are committed."""
     profiles = ProfileFold(catalog, ProfileTopics("moves", "erasures"))
     table = InMemoryProfileTable(profiles.codec, killed_after=3)
-    agent = ProfileAgent(table, profiles, Metrics(), partitions=1, max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    agent = ProfileAgent(table, profiles, Metrics(), max_row_bytes=LIMIT)  # type: ignore[arg-type]
     stream = profiles.streams["cm_activity"]
     records = [
         StoredRecord(n, key_of(message["email"]), json.dumps(message).encode(), ARRIVED)
