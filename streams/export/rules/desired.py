@@ -15,12 +15,13 @@ from typing import Any, Literal
 import orjson
 
 from schemas.audience_delivery import Refusal
-from schemas.control import DataType, ExportJob
+from schemas.control import DataType
 from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
+from streams.export.rules.entries import consented_at, newest_entry
 from streams.export.rules.jobs import JobView, ListView
-from streams.export.rules.row import ENTRY_UNUSED, NEVER, Held, MembershipRow
-from streams.export.rules.values import option_text, texts, time_of
+from streams.export.rules.row import NEVER, Held, MembershipRow
+from streams.export.rules.values import option_text, texts
 
 NameOf = Callable[[str], str]
 ExitPolicy = Literal["keep", "unsubscribe", "delete"]
@@ -79,6 +80,11 @@ class DesiredSubscriber:
     values: tuple[DesiredValue, ...] = ()
     consent: Literal["Yes", "No", "Unchanged"] = "Unchanged"
     resubscribe: bool = False
+    """Whether every job allows it, and an entry may count."""
+    entered: EpochMillis = 0
+    """Time of the newest entry; 0: there is none, or it was used."""
+    left: EpochMillis = NEVER
+    """When the person left this list, as a webhook reported."""
     queue: bool = False
     restart: bool = False
     consent_rules: bool = False
@@ -163,8 +169,8 @@ def desired_subscriber(
 ) -> DesiredSubscriber | None:
     """Return what the list should hold for the person, or None when no running job concerns them.
 
-    Whether to resubscribe: only when every job that exports the person allows it, and only for an entry that no
-    request has included yet; a changed field never makes anyone active again.
+    Whether to resubscribe: only when every job that exports the person allows it, and only for an entry that was not
+    used yet; a changed field never makes anyone active again.
     """
     parts = [part_of(row, email, view, name_of, listed.epoch, held) for view in listed.jobs]
     running = [part for part in parts if part.view.running and part.digest]
@@ -187,6 +193,7 @@ def _present(
 ) -> DesiredSubscriber:
     first = parts[0]
     jobs = [part.view.job for part in parts if part.view.running]
+    entered = newest_entry(row, [audience for part in parts for audience in part.audiences], held, listed.list_id)
     values: dict[str, DesiredValue] = {}
     for part in parts:
         for value in part.values:
@@ -200,26 +207,17 @@ def _present(
         options=_options(parts, name_of),
         values=tuple(values.values()),
         consent=first.view.job.consent_to_track,
-        resubscribe=all(job.resubscribe_users for job in jobs) and enters(row, parts, held, listed.list_id),
+        resubscribe=entered > 0 and all(job.resubscribe_users for job in jobs),
+        entered=entered,
+        left=row.own_acts.get(listed.list_id, NEVER),
         queue=any(job.queue_autoresponders for job in jobs),
         restart=any(job.restart_autoresponders for job in jobs),
         consent_rules=any(job.consent_rule is not None for job in jobs),
-        consented=_consented(row, jobs),
+        consented=consented_at(row, jobs),
         may_add=not all(job.update_only for job in jobs),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         digests=digests,
     )
-
-
-def _consented(row: MembershipRow, jobs: Sequence[ExportJob]) -> EpochMillis | None:
-    times: list[EpochMillis] = []
-    for job in jobs:
-        if job.consent_rule is not None:
-            consent = time_of(row.fields.get(job.consent_rule.user_field, (None, 0))[0])
-            if consent is None:
-                return None
-            times.append(int(consent.timestamp() * 1000))
-    return min(times, default=None)
 
 
 def _absent(
@@ -241,22 +239,6 @@ def _absent(
         options=_options(fields, name_of),
         digests=digests,
     )
-
-
-def enters(row: MembershipRow, parts: Sequence[JobPart], held: Held | None, list_id: str) -> bool:
-    """Whether an entry may make the person active again: one that no request has carried, or that was not used yet.
-
-    It must be later than the person's own act, where a webhook reported that. A field, a job or a name that changes is
-    no entry, however often it is refused.
-    """
-    left_at = row.own_acts.get(list_id, NEVER)
-    entries = [row.audiences[audience] for part in parts for audience in part.audiences]
-    entries = [entry for entry in entries if entry.since > left_at]
-    if not entries:
-        return False
-    if held is None or (held.code and held.refused_entry == ENTRY_UNUSED):
-        return True
-    return max(entry.position for entry in entries) > held.seen
 
 
 def _options(parts: Sequence[JobPart], name_of: NameOf) -> tuple[tuple[str, tuple[str, ...]], ...]:

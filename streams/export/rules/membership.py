@@ -21,6 +21,7 @@ from schemas.audience_delivery import Outcome
 from schemas.envelope import EpochMillis
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.row import (
+    ENTER,
     EXIT,
     SNAPSHOT_IN,
     SNAPSHOT_OUT,
@@ -132,7 +133,8 @@ def _apply_change(row: MembershipRow, change: RankedChange, event: MembershipEve
         if new < in_force:
             result.stale.append(audience)
         else:
-            row.audiences[audience] = AudienceEntry(rank, at, event.position, event.appended, at)
+            entered = at if rank == ENTER else in_force[0]
+            row.audiences[audience] = AudienceEntry(rank, at, event.position, event.appended, at, entered)
             result.changed.append(audience)
     elif new < in_force:
         if rank != SNAPSHOT_OUT:
@@ -146,7 +148,8 @@ def _apply_change(row: MembershipRow, change: RankedChange, event: MembershipEve
     else:
         replaced = SupersededChange(audience, known.rank, known.position, known.appended, known.since)
         result.superseded.append(replaced)
-        row.audiences[audience] = AudienceEntry(rank, at, event.position, event.appended, at)
+        entered = at if rank == ENTER else in_force[0]
+        row.audiences[audience] = AudienceEntry(rank, at, event.position, event.appended, at, entered)
         result.changed.append(audience)
 
 

@@ -1,7 +1,7 @@
-"""Which call brings a list to what it should hold for one person. Pure; consent is looked at here and nowhere else.
+"""Which call brings a list to what it should hold for one person. Pure.
 
-Resubscribing is a flag of the call, and it is off unless the desired subscriber has it on: then Campaign Monitor itself
-refuses (204 to 208) whoever left. What differs from person to person:
+Only CHECK_CONSENT makes anybody active again who left, and is refused for that (204 to 208): it is for one person, who
+has entered an audience, and first reads when they left.
 
     nothing differs                           NO_CALL
     no usable address                         REFUSE           no call either
@@ -11,7 +11,9 @@ refuses (204 to 208) whoever left. What differs from person to person:
     left the last audience                    IMPORT           the field is cleared; or PUT when the list may differ
     left, and the job removes such people     REMOVE           the field is cleared, then unsubscribe or delete
     outcome unknown, mails might go twice     VERIFY           read the subscriber before anything is repeated
-    refused, the jobs' rule asks for consent  CHECK_CONSENT    compare it with the unsubscribe, resubscribe or refuse
+    refused, waits for their confirmation     UPDATE           PUT keeps the values up to date, and confirms nothing
+    refused, an entry may count               CHECK_CONSENT    compare it with when they left, resubscribe or refuse
+    the same, where a PUT would not refuse    CHECK_CONSENT
     refused, but the list holds old options   CLEAR_AUDIENCES  PUT removes what is no longer true, and adds nothing
 """
 
@@ -19,10 +21,11 @@ import enum
 from dataclasses import dataclass
 
 from streams.export.rules.desired import DesiredSubscriber
-from streams.export.rules.row import ENTRY_USED, Held
+from streams.export.rules.row import Held
 
 # Codes with which Campaign Monitor protects people who left: suppressed, deleted, unsubscribed, bounced, unconfirmed.
 INACTIVE = frozenset({204, 205, 206, 207, 208})
+UNCONFIRMED = 208
 
 
 class RequestKind(enum.Enum):
@@ -60,6 +63,8 @@ class AttemptState:
     """The former address is not on the list any more (203), or the new one is on it already (201)."""
     not_applied: bool = False
     """The subscriber was read: what the request of unknown outcome should have written is not there."""
+    removing: bool = False
+    """The subscriber was read, and was active, before a removal whose answer may have been lost."""
 
 
 NO_CALL = RequestRoute(RequestKind.NO_CALL)
@@ -73,7 +78,7 @@ def is_due(held: Held | None, desired: DesiredSubscriber) -> bool:
         part = held.delivered.get(job)
         if part is None or part.digest != digest:
             return True
-    return bool(held.code in INACTIVE and held.refused_entry != ENTRY_USED and desired.resubscribe)
+    return held.code in INACTIVE and desired.resubscribe
 
 
 def route_of(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
@@ -91,20 +96,25 @@ def route_of(held: Held | None, desired: DesiredSubscriber, attempt: AttemptStat
 def _presence(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
     if desired.refused is not None:
         return RequestRoute(RequestKind.REFUSE)
+    check = RequestRoute(RequestKind.CHECK_CONSENT, True, desired.queue, desired.restart)
+    if attempt.refused_code == UNCONFIRMED:
+        return RequestRoute(RequestKind.UPDATE)
     if attempt.refused_code in INACTIVE:
-        if desired.resubscribe and desired.consent_rules:
-            return RequestRoute(RequestKind.CHECK_CONSENT, True, desired.queue, desired.restart)
+        if may_return(held, desired):
+            return check
         clear = stale_audiences(held, desired) or attempt.outcome_unknown
         return RequestRoute(RequestKind.CLEAR_AUDIENCES if clear else RequestKind.REFUSE)
     mails = desired.queue or desired.restart
     if attempt.outcome_unknown and mails and not attempt.not_applied:
         return RequestRoute(RequestKind.VERIFY)
-    resubscribe = desired.resubscribe and not desired.consent_rules
     if moves(held, desired, attempt) or not desired.may_add:
-        if desired.resubscribe and desired.consent_rules:
-            return RequestRoute(RequestKind.CHECK_CONSENT, True, desired.queue, desired.restart)
-        return RequestRoute(RequestKind.UPDATE, resubscribe, restart=desired.restart and resubscribe)
-    return RequestRoute(RequestKind.IMPORT, resubscribe, desired.queue, desired.restart and resubscribe)
+        return check if may_return(held, desired) else RequestRoute(RequestKind.UPDATE)
+    return RequestRoute(RequestKind.IMPORT, queue=desired.queue)
+
+
+def may_return(held: Held | None, desired: DesiredSubscriber) -> bool:
+    """Whether somebody who is not active may be made active again, if they left before they entered."""
+    return desired.resubscribe or (held is not None and held.removed > 0)
 
 
 def _absence(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:

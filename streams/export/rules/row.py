@@ -4,7 +4,7 @@ A row is written for every change, so it is small and quick to read: JSON arrays
 integers, everything empty left out. `decode` and `encode` are the only places that know the letters. Pure.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -13,10 +13,6 @@ from schemas.envelope import EpochMillis
 
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
 """Kinds of statement about an audience, weakest first: at one instant a change beats a snapshot, an exit an enter."""
-
-ENTRY_UNUSED, ENTRY_USED, NO_ENTRY = range(3)
-"""A refused request carried an entry, but the job did not allow to resubscribe; it did, and that was refused as well;
-or it carried none, so that only a new entry may make the person active again."""
 
 NEVER = -(2**62)
 """A time before every event."""
@@ -36,6 +32,9 @@ class AudienceEntry:
     """When that record was appended to its topic."""
     since: EpochMillis
     """Event time of the last change: a snapshot that only confirms does not move it."""
+    entered: EpochMillis = NEVER
+    """The earliest time at which the person may have entered. A snapshot says who is inside, not since when: somebody
+    entered after the statement before it, and at any time where there is none."""
 
     @property
     def inside(self) -> bool:
@@ -65,8 +64,10 @@ class Held:
     """Ids of the audiences that the list's field holds."""
     code: int = 0
     """0: taken. Else Campaign Monitor's code of the refusal in force."""
-    refused_entry: int = ENTRY_UNUSED
-    """What became of the entry that the refused request carried: ENTRY_UNUSED, ENTRY_USED or NO_ENTRY."""
+    used_entry: EpochMillis = 0
+    """Time of the newest entry that was delivered, or compared with when the person left: only a later one counts."""
+    removed: EpochMillis = 0
+    """When a job took the person, active until then, off the list: no refusal of theirs. 0: no job did."""
     seen: int = -1
     """Offset of the last change that a request included: an enter after that is a new one."""
     digest: str = ""
@@ -117,10 +118,7 @@ def encode(row: MembershipRow) -> bytes:
     """Write a row."""
     letters: dict[str, Any] = {}
     if row.audiences:
-        letters["a"] = {
-            audience: [entry.rank, entry.at, entry.position, entry.appended, entry.since]
-            for audience, entry in row.audiences.items()
-        }
+        letters["a"] = {audience: _encode_entry(entry) for audience, entry in row.audiences.items()}
     if row.fields:
         letters["f"] = row.fields
     if row.lists:
@@ -154,7 +152,7 @@ def decode(value: bytes) -> MembershipRow:
     read = letters.get
     moving_to, moved_to = read("m"), read("n")
     return MembershipRow(
-        {audience: AudienceEntry(*entry) for audience, entry in read("a", {}).items()},
+        {audience: _decode_entry(entry) for audience, entry in read("a", {}).items()},
         {name: (value, at) for name, (value, at) in read("f", {}).items()},
         {list_id: decode_held(held) for list_id, held in read("l", {}).items()},
         [PendingChange(*change) for change in read("o", ())],
@@ -169,13 +167,21 @@ def decode(value: bytes) -> MembershipRow:
     )
 
 
+def _encode_entry(entry: AudienceEntry) -> list[int]:
+    """Write what is known about an audience; that somebody entered at `since` is the rule, and is left out."""
+    known = [entry.rank, entry.at, entry.position, entry.appended, entry.since]
+    return known if entry.entered == entry.since else [*known, entry.entered]
+
+
+def _decode_entry(known: list[int]) -> AudienceEntry:
+    rank, at, position, appended, since, *entered = known
+    return AudienceEntry(rank, at, position, appended, since, entered[0] if entered else since)
+
+
 def copy_of_held(held: Held) -> Held:
     """Return what a list holds, to be kept while the row goes on changing."""
     delivered = {job: DeliveredPart(part.digest, part.answered, part.also) for job, part in held.delivered.items()}
-    audiences = list(held.audiences)
-    return Held(
-        delivered, held.address, audiences, held.code, held.refused_entry, held.seen, held.digest, held.repaired_digest
-    )
+    return replace(held, delivered=delivered, audiences=list(held.audiences))
 
 
 def reset_positions(row: MembershipRow, source: int) -> None:
@@ -196,13 +202,13 @@ def encode_held(held: Held) -> list[Any]:
     """Return what a list holds, as JSON."""
     delivered = {job: [part.digest, part.answered, *part.also] for job, part in held.delivered.items()}
     audiences = list(held.audiences)
-    refusal = held.code, held.refused_entry
-    return [delivered, held.address, audiences, *refusal, held.seen, held.digest, held.repaired_digest]
+    consent = held.code, held.used_entry, held.removed
+    return [delivered, held.address, audiences, *consent, held.seen, held.digest, held.repaired_digest]
 
 
 def decode_held(held: list[Any]) -> Held:
     """Read what `encode_held` wrote."""
     parts, *rest = held
-    address, audiences, code, refused_entry, seen, digest, repaired_digest = rest
+    address, audiences, code, used_entry, removed, seen, digest, repaired_digest = rest
     delivered = {job: DeliveredPart(part[0], part[1], tuple(part[2:])) for job, part in parts.items()}
-    return Held(delivered, address, audiences, code, refused_entry, seen, digest, repaired_digest)
+    return Held(delivered, address, audiences, code, used_entry, removed, seen, digest, repaired_digest)

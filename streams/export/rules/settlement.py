@@ -25,15 +25,7 @@ from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
-from streams.export.rules.row import (
-    ENTRY_UNUSED,
-    ENTRY_USED,
-    NEVER,
-    NO_ENTRY,
-    DeliveredPart,
-    Held,
-    MembershipRow,
-)
+from streams.export.rules.row import NEVER, DeliveredPart, Held, MembershipRow
 from streams.export.rules.values import field_name, option_text
 
 NOT_KNOWN_AS_NEW = "On the list now; whether they were on it before is not known"
@@ -120,19 +112,29 @@ def newest_position(row: MembershipRow) -> int:
 
 
 def record_delivered(
-    row: MembershipRow, written: WrittenState, address: str | None, *, added: bool | None = None
+    row: MembershipRow,
+    written: WrittenState,
+    address: str | None,
+    *,
+    added: bool | None = None,
+    removed: EpochMillis = 0,
+    message: str | None = None,
 ) -> list[Receipt]:
     """Record that the list accepted what was written, and return the receipts.
 
     `address`: under which the subscriber is on the list now, None when they were taken off it; `added`: whether they
-    are new on it, None when that is not known.
+    are new on it, None when that is not known; `removed`: when somebody active was taken off.
     """
     held = row.lists.setdefault(written.list_id, Held())
     desired = written.desired
     had = bool(held.audiences)
-    message = NOT_KNOWN_AS_NEW if added is None and held.address is None and address and desired.present else None
+    if added is None and held.address is None and address and desired.present:
+        message = message or NOT_KNOWN_AS_NEW
     _record_parts(row, held, written)
-    held.code, held.refused_entry = 0, ENTRY_UNUSED
+    held.code, held.removed = 0, removed
+    held.used_entry = max(held.used_entry, desired.entered)
+    if removed and row.own_acts.get(written.list_id, NEVER) >= removed - CLOCKS_MS:
+        del row.own_acts[written.list_id]  # the webhook of our removal came before its answer
     held.address = address
     held.audiences = list(desired.audiences) if address else []
     held.digest = content_digest(desired) if address else ""
@@ -150,24 +152,18 @@ def record_refused(
     row: MembershipRow, written: WrittenState, reason: Refusal, code: int | None, message: str | None = None
 ) -> list[Receipt]:
     """Record that the list, or a rule of ours, does not accept the person: final until the desired state changes."""
-    held = row.lists.setdefault(written.list_id, Held())
+    held, desired = row.lists.setdefault(written.list_id, Held()), written.desired
     _record_parts(row, held, written)
-    held.refused_entry = _refused_entry(held, written)
+    if code in INACTIVE and desired.present:
+        held.removed = 0  # who was removed by a job is made active again: this refusal is their own
+        if desired.resubscribe and not desired.consent_rules:
+            held.used_entry = desired.entered
     held.code = code or -1
     if code in INACTIVE and held.address is None:
-        held.address = written.desired.address
-    held.audiences = [audience for audience in held.audiences if audience in written.desired.audiences]
+        held.address = desired.address
+    held.audiences = [audience for audience in held.audiences if audience in desired.audiences]
     sentence = message or refused_sentence(reason, code)
     return [_receipt(written, answer, Outcome.REFUSED, held, reason, code, sentence) for answer in written.answers]
-
-
-def _refused_entry(held: Held, written: WrittenState) -> int:
-    """Return what becomes of the entry that the refused request carried; `held` is as of before the refusal."""
-    if written.desired.resubscribe and not written.desired.consent_rules:
-        return ENTRY_USED
-    if any(answer.enters and not answer.superseded for answer in written.answers):
-        return ENTRY_UNUSED
-    return held.refused_entry if held.code else NO_ENTRY
 
 
 def record_unchanged(row: MembershipRow, written: WrittenState) -> list[Receipt]:
@@ -249,6 +245,9 @@ class Drift(enum.Enum):
     """The list holds something else than was desired, or the person came back: the row is due."""
 
 
+CLOCKS_MS = 120_000
+"""How far Campaign Monitor's clock may be from ours, whole minutes included."""
+
 _CODES = {"unsubscribe": 206, "unsubscribed": 206, "bounce": 207, "bounced": 207, "delete": 205, "deleted": 205}
 
 
@@ -258,16 +257,20 @@ def record_activity(
     """Apply a webhook event to the row, in place, and return what it meant. `fields`: names of the audiences fields."""
     held_list = activity.list_id or ""
     held = row.lists.get(held_list)
-    if held is None or held.address is None or activity.echo:
+    if held is None or activity.echo:
+        return Drift.NONE
+    left_at = int(activity.at.timestamp() * 1000)
+    if held.removed and left_at <= held.removed + CLOCKS_MS:
+        return Drift.NONE  # our own removal, or older
+    if held.address is None and not (held.removed and activity.event == "deactivate"):
         return Drift.NONE
     if activity.event == "deactivate":
         code = _CODES.get(activity.status or "", 206)
-        left_at = int(activity.at.timestamp() * 1000)
         known = held.code == code and row.own_acts.get(held_list, NEVER) >= left_at
         row.own_acts[held_list] = max(left_at, row.own_acts.get(held_list, NEVER))
         if held.code == code:
             return Drift.NONE if known else Drift.STATE
-        held.code, held.refused_entry = code, NO_ENTRY
+        held.code, held.removed = code, 0
         return Drift.STATE
     if activity.event not in ("subscribe", "update"):
         return Drift.NONE

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from schemas.envelope import EpochMillis
 from streams.export.rules.membership import MembershipEvent, fold
-from streams.export.rules.row import AudienceEntry, DeliveredPart, MembershipRow
+from streams.export.rules.row import DeliveredPart, MembershipRow
 
 
 def await_transfer(row: MembershipRow, former: str, at: EpochMillis) -> bool:
@@ -37,9 +37,9 @@ def begin_transfer(row: MembershipRow, to: str, at: EpochMillis) -> None:
 def transfer_out(row: MembershipRow) -> MembershipRow:
     """Return what goes to the new address, and leave an empty row behind."""
     transferred = MembershipRow(
-        audiences=row.audiences, fields=row.fields, lists=row.lists, snapshot_at=row.snapshot_at, source=row.source
+        row.audiences, row.fields, row.lists, snapshot_at=row.snapshot_at, source=row.source, own_acts=row.own_acts
     )
-    row.audiences, row.fields, row.lists = {}, {}, {}
+    row.audiences, row.fields, row.lists, row.own_acts = {}, {}, {}, {}
     row.pending = []
     row.snapshot_at = MembershipRow().snapshot_at
     row.moving_to, row.moved_to = None, row.moving_to
@@ -60,7 +60,7 @@ def receive_transfer(row: MembershipRow, former: str, at: EpochMillis, transferr
         mine = row.audiences.get(audience)
         if mine is None or (mine.at, mine.rank) < (entry.at, entry.rank):
             # Its changes have their receipts from the old address: they have no position here.
-            row.audiences[audience] = AudienceEntry(entry.rank, entry.at, -1, entry.appended, entry.since)
+            row.audiences[audience] = replace(entry, position=-1)
     for name, (value, valid_from) in transferred.fields.items():
         if name not in row.fields or row.fields[name][1] < valid_from:
             row.fields[name] = (value, valid_from)

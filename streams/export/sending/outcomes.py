@@ -57,7 +57,9 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
     attempt = person.attempt
     match decision:
         case Delivered():
-            return FinalOutcome(state, person, result.address, result.added)
+            return FinalOutcome(
+                state, person, result.address, result.added, removed=result.removed, message=result.message
+            )
         case SubscriberRejected(code=code) if (
             code in INACTIVE and write.route.kind is RequestKind.IMPORT and not attempt.refused_code
         ):
@@ -65,7 +67,8 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             queue.requeue(person, RequestRoute(RequestKind.REFUSE if state.desired.present else RequestKind.UPDATE))
             return None
         case SubscriberRejected(code=code):
-            return FinalOutcome(state, person, refusal=REFUSALS.get(code, Refusal.INVALID), code=code)
+            refusal = REFUSALS.get(code, Refusal.INVALID)
+            return FinalOutcome(state, person, refusal=refusal, code=code, message=result.message)
         case NotOnList():
             attempt.not_applied = attempt.not_applied or result.not_applied
             attempt.address_moved = attempt.address_moved or not result.not_applied

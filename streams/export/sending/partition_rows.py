@@ -90,7 +90,14 @@ class PartitionRows:
             if outcome.refusal is not None:
                 receipts = record_refused(row.data, outcome.state, outcome.refusal, outcome.code, outcome.message)
             else:
-                receipts = record_delivered(row.data, outcome.state, outcome.address, added=outcome.added)
+                receipts = record_delivered(
+                    row.data,
+                    outcome.state,
+                    outcome.address,
+                    added=outcome.added,
+                    removed=accepted if outcome.removed else 0,
+                    message=outcome.message,
+                )
             more_people += _is_held(row.data, list_id) - before
             self._mark_due(owned.number, row, list_id)
             changed.append((row, receipts))

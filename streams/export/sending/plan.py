@@ -108,6 +108,8 @@ class FinalOutcome:
     address: str | None = None
     """The subscriber's address on the list now; None: not on the list."""
     added: bool | None = None
+    removed: bool = False
+    """The person was active, and was taken off the list."""
     refusal: Refusal | None = None
     code: int | None = None
     message: str | None = None

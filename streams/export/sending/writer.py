@@ -5,9 +5,8 @@ becomes of the row, in `sending/outcomes.py`.
 """
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
@@ -26,17 +25,12 @@ from streams.export.rules.outcome import (
     SubscriberRejected,
     classify,
 )
-from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, moves
+from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, moves, stale_audiences
 from streams.export.rules.values import option_text
+from streams.export.sending.consent import ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, ToUtc, code_of, why_refused
 from streams.export.sending.plan import PlannedWrite, effects_of, matches, subscriber_of, without_audiences
 
 log = structlog.get_logger(__name__)
-
-# Dates of Campaign Monitor have whole minutes: a consent counts as later only when the minute is over.
-MINUTE_MS = 60_000
-
-ToUtc = Callable[[str], Awaitable[datetime]]
-"""Reads a date of the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +43,10 @@ class WriteResult:
     added: bool | None = None
     not_applied: bool = False
     """The subscriber was read: what the request of unknown outcome should have written is not there."""
+    removed: bool = False
+    """The person was active, and was taken off the list."""
+    message: str | None = None
+    """A sentence for the receipt."""
 
 
 class ListWriter:
@@ -155,21 +153,28 @@ class ListWriter:
         return WriteResult(write, Delivered(), address, added=False)
 
     async def _remove(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
-        """Clear the field, then take the person off the list: whoever comes back later finds no old audiences."""
-        desired, address = _desired(write), _address(write)
+        """Clear the field, then take the person off the list: whoever comes back later finds no old audiences.
+
+        Who left by themselves stays as they are: after a removal nobody could say who it was.
+        """
+        desired, address, attempt = _desired(write), _address(write), write.person.attempt
         try:
+            code = code_of(await self._read(address), ACTIVE)
+            attempt.removing = attempt.removing or code == ACTIVE
             await self._api.subscribers.update(self._list_id, address, subscriber_of(desired, address, keys))
-            if desired.on_exit == "delete":
-                await self._api.subscribers.delete(self._list_id, address)
-            else:
-                await self._api.subscribers.unsubscribe(self._list_id, address)
+            if code in (ACTIVE, UNCONFIRMED):
+                if desired.on_exit == "delete":
+                    await self._api.subscribers.delete(self._list_id, address)
+                else:
+                    await self._api.subscribers.unsubscribe(self._list_id, address)
         except CampaignMonitorError as error:
             decision = _classified(error.verdict, write)
             inactive = isinstance(decision, SubscriberRejected) and decision.code in INACTIVE
             if isinstance(decision, NotOnList) or inactive:
-                return WriteResult(write, Delivered(), None)
+                return WriteResult(write, Delivered())
             return WriteResult(write, decision)
-        return WriteResult(write, Delivered(), None)
+        ours = code in (ACTIVE, DELETED if desired.on_exit == "delete" else UNSUBSCRIBED)
+        return WriteResult(write, Delivered(), removed=attempt.removing and ours)
 
     async def _clear_audiences(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         """Remove what is no longer true from a subscriber that the list refuses."""
@@ -195,26 +200,28 @@ class ListWriter:
         return WriteResult(write, NotOnList(), not_applied=True)
 
     async def _check_consent(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
-        """Resubscribe only people whose consent is later than their unsubscribe; else the refusal remains."""
-        desired, address = _desired(write), _address(write)
-        found = await self._read(write.held.address if write.held and write.held.address else address)
-        code = _inactive_code(found, write.person.attempt.refused_code)
-        if code and not (found is not None and await self._consented_since(found, desired)):
-            return WriteResult(write, SubscriberRejected(code, ""))
-        flags = effects_of(route, repeated=write.person.attempt.outcome_unknown) if code else NO_AUTORESPONDERS
-        if not desired.may_add or moves(write.held, desired, write.person.attempt):
+        """Make somebody active again who left before they entered; else the refusal remains, with its reason."""
+        desired, attempt = _desired(write), write.person.attempt
+        moving = moves(write.held, desired, attempt)
+        found = await self._read((write.held.address if moving and write.held is not None else None) or _address(write))
+        code = code_of(found, attempt.refused_code)
+        flags = NO_AUTORESPONDERS
+        if code not in (ACTIVE, UNCONFIRMED):
+            reason = await why_refused(found, code, desired, write.held, self._to_utc)
+            if reason is not None:
+                attempt.refused_code = code
+                stale = stale_audiences(write.held, desired) or attempt.outcome_unknown
+                result = await self._clear_audiences(write, keys) if stale else None
+                return (
+                    result
+                    if result is not None and not isinstance(result.decision, SubscriberRejected)
+                    else (WriteResult(write, SubscriberRejected(code, ""), message=reason))
+                )
+            flags = effects_of(route, repeated=attempt.outcome_unknown)
+        if moving or not desired.may_add or code == UNCONFIRMED:
             return await self._update(write, keys, flags)
         allowed = RequestRoute(RequestKind.IMPORT, flags.resubscribe, route.queue, flags.restart)
         return (await self._import(allowed, [write], keys))[0]
-
-    async def _consented_since(self, found: Subscriber, desired: DesiredSubscriber) -> bool:
-        if desired.consented is None or found.state.casefold() == "active":
-            return False  # suppressed everywhere but active here: when they left is not known
-        try:
-            left = await self._to_utc(found.date)
-        except ValueError:
-            return False
-        return desired.consented >= int(left.timestamp() * 1000) + MINUTE_MS
 
     async def _read(self, address: str) -> Subscriber | None:
         try:
@@ -241,13 +248,6 @@ def _is_unknown(write: PlannedWrite) -> bool:
 
 def _classified(verdict: Verdict, write: PlannedWrite) -> SendDecision:
     return classify(verdict, write.person.attempts + 1, random.random())
-
-
-_CODES = {"deleted": 205, "unsubscribed": 206, "bounced": 207, "unconfirmed": 208}
-
-
-def _inactive_code(found: Subscriber | None, refused: int) -> int:
-    return refused or (0 if found is None else _CODES.get(found.state.casefold(), 0))
 
 
 def _desired(write: PlannedWrite) -> DesiredSubscriber:

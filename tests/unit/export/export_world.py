@@ -171,6 +171,11 @@ class World:
         self.wall: Callable[[], int] = lambda: int(time.time() * 1000)
         self.worker: Worker | None = None
 
+    def at(self, seconds: float) -> None:
+        """Set Campaign Monitor's clock and the worker's so many seconds after the day began; both then stop."""
+        self.controls.clock(freeze=True, at=DAY.timestamp() + seconds)
+        self.wall = lambda: int(self.controls.clock() * 1000)
+
     async def credential(self, _authorization_id: str) -> Credential:
         """The simulator's key."""
         return ApiKey(SecretStr(self.simulator.api_key))

@@ -92,6 +92,34 @@ async def test_sabotage_the_resubscribe_flag(world: World, monkeypatch: pytest.M
         await _who_left_stays_away(world)
 
 
+async def _who_left_later_stays_away(world: World) -> None:
+    """Nothing but Campaign Monitor knows that they left: the list is seen for the first time."""
+    world.at(60)
+    world.controls.add_subscriber(world.list_id, "ann@example.com")
+    world.at(1200)
+    world.controls.unsubscribe(world.list_id, "ann@example.com")
+    world.job(resubscribe_users=True)
+    worker = await world.start()
+    world.change("ann@example.com", "enter", "vip", 600)
+    await worker.rest()
+    found = world.subscriber("ann@example.com")
+    assert found is not None
+    assert found["State"] == "Unsubscribed"
+
+
+async def test_who_left_later_than_they_entered_stays_away(world: World) -> None:
+    await _who_left_later_stays_away(world)
+
+
+async def test_sabotage_comparing_with_when_they_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nobody(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(writer, "why_refused", nobody)
+    with pytest.raises(AssertionError):
+        await _who_left_later_stays_away(world)
+
+
 async def _mails_once(world: World) -> None:
     world.job(queue_autoresponders=True)
     worker = await world.start()

@@ -43,7 +43,7 @@ def listed(*jobs: ExportJob) -> ListView:
 
 def entry(rank: int = ENTER, at: int = 2_000, position: int = 5) -> AudienceEntry:
     """Return what is known of one audience."""
-    return AudienceEntry(rank, at, position, at, at)
+    return AudienceEntry(rank, at, position, at, at, at)
 
 
 def row(audiences: dict[str, AudienceEntry] | None = None, **values: Any) -> MembershipRow:

@@ -14,8 +14,8 @@ from streams.export.rules.desired import (
 )
 from streams.export.rules.row import (
     ENTER,
-    ENTRY_USED,
     EXIT,
+    NEVER,
     SNAPSHOT_IN,
     AudienceEntry,
     DeliveredPart,
@@ -171,18 +171,44 @@ def test_two_jobs_share_a_list(
     ("on_list", "resubscribes"),
     [
         (None, True),
-        # only for an enter that no request has included yet
-        (held(seen=4), True),
-        (held(seen=5), False),
-        # a refusal from before resubscribing was on
-        (held(seen=5, code=206), True),
-        (held(seen=5, code=206, refused_entry=ENTRY_USED), False),
+        # only for an entry that is later than the last one that was used
+        (held(used_entry=1_999), True),
+        (held(used_entry=2_000), False),
+        (held(code=206), True),
+        (held(code=206, used_entry=2_000), False),
     ],
 )
-def test_resubscribing_is_for_new_enters(on_list: Held | None, resubscribes: bool) -> None:
+def test_resubscribing_is_for_new_entries(on_list: Held | None, resubscribes: bool) -> None:
     found = want(row({"vip": IN}), job(resubscribe_users=True), on_list=on_list)
     assert found is not None
     assert found.resubscribe is resubscribes
+
+
+MINUTE = 60_000
+
+
+@pytest.mark.parametrize(
+    ("audience", "left", "entered"),
+    [
+        (AudienceEntry(ENTER, 2_000, 5, 9_000, 2_000, 2_000), None, 2_000),
+        # a snapshot that confirms is none of its own, and one that nothing is known before is none
+        (AudienceEntry(SNAPSHOT_IN, 8_000, 5, 9_000, 2_000, 2_000), None, 2_000),
+        (AudienceEntry(SNAPSHOT_IN, 8_000, 5, 9_000, 8_000, NEVER), None, 0),
+        # nobody entered after the event was appended
+        (AudienceEntry(ENTER, 8_000, 5, 2_000, 8_000, 8_000), None, 2_000),
+        # later than the person's own act, in the next minute where the act has a whole one, else in the next second
+        (entry(at=5 * MINUTE), 4 * MINUTE, 5 * MINUTE),
+        (entry(at=5 * MINUTE - 1), 4 * MINUTE, 0),
+        (entry(at=5 * MINUTE), 4 * MINUTE + 59_000, 5 * MINUTE),
+        (entry(at=5 * MINUTE), 5 * MINUTE - 1, 0),
+        (entry(at=5 * MINUTE), 6 * MINUTE, 0),
+        (entry(EXIT), None, 0),
+    ],
+)
+def test_the_newest_entry(audience: AudienceEntry, left: int | None, entered: int) -> None:
+    person = row({"vip": audience, "eu": IN}, own_acts={} if left is None else {LIST: left})
+    found = want(person, job(resubscribe_users=True, existing_users=True, audiences=["vip", "new"]))
+    assert (0 if found is None else found.entered, found is not None and found.resubscribe) == (entered, entered > 0)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from schemas.audience_delivery import Refusal
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.routing import AttemptState, RequestKind, RequestRoute, is_due, route_of
-from streams.export.rules.row import ENTRY_USED, DeliveredPart, Held
+from streams.export.rules.row import DeliveredPart, Held
 from tests.unit.export.rules.rows import desired, held
 
 K = RequestKind
@@ -13,7 +13,6 @@ UNKNOWN = AttemptState(outcome_unknown=True)
 FIRST = AttemptState()
 DELIVERED = {"job-1": "digest"}
 RESUBSCRIBE = {"resubscribe": True}
-RULES = {"resubscribe": True, "consent_rules": True}
 
 
 def refused(code: int) -> AttemptState:
@@ -35,21 +34,20 @@ def refused(code: int) -> AttemptState:
         (held(), desired(), UNKNOWN, RequestRoute(K.IMPORT)),
         (None, desired(queue=True), FIRST, RequestRoute(K.IMPORT, queue=True)),
         (None, desired(restart=True), FIRST, RequestRoute(K.IMPORT)),
-        (None, desired(restart=True, **RESUBSCRIBE), FIRST, RequestRoute(K.IMPORT, True, restart=True)),
-        (None, desired(**RESUBSCRIBE), FIRST, RequestRoute(K.IMPORT, resubscribe=True)),
-        # with a consent rule the first call never resubscribes
-        (None, desired(**RULES), FIRST, RequestRoute(K.IMPORT)),
-        (None, desired(restart=True, **RULES), FIRST, RequestRoute(K.IMPORT)),
+        # nobody is made active again by an import
+        (None, desired(restart=True, **RESUBSCRIBE), FIRST, RequestRoute(K.IMPORT)),
+        (None, desired(queue=True, **RESUBSCRIBE), FIRST, RequestRoute(K.IMPORT, queue=True)),
+        (held(code=206), desired(**RESUBSCRIBE), FIRST, RequestRoute(K.IMPORT)),
+        (held(address=None, removed=1), desired(), FIRST, RequestRoute(K.IMPORT)),
         # on the list under another address
         (held(address="old@example.com"), desired(), FIRST, RequestRoute(K.UPDATE)),
         (held(address="old@example.com"), desired(queue=True), FIRST, RequestRoute(K.UPDATE)),
-        (held(address="old@example.com"), desired(**RULES), FIRST, RequestRoute(K.CHECK_CONSENT, True)),
+        (held(address="old@example.com"), desired(**RESUBSCRIBE), FIRST, RequestRoute(K.CHECK_CONSENT, True)),
         (held(address="old@example.com"), desired(), AttemptState(address_moved=True), RequestRoute(K.IMPORT)),
         # must not be added
         (None, desired(may_add=False), FIRST, RequestRoute(K.UPDATE)),
-        (None, desired(may_add=False, **RESUBSCRIBE), FIRST, RequestRoute(K.UPDATE, resubscribe=True)),
-        (None, desired(may_add=False, restart=True, **RESUBSCRIBE), FIRST, RequestRoute(K.UPDATE, True, restart=True)),
-        (None, desired(may_add=False, **RULES), FIRST, RequestRoute(K.CHECK_CONSENT, True)),
+        (None, desired(may_add=False, **RESUBSCRIBE), FIRST, RequestRoute(K.CHECK_CONSENT, True)),
+        (held(address=None, removed=1), desired(may_add=False), FIRST, RequestRoute(K.CHECK_CONSENT, True)),
         # outcome unknown, and mails might go twice
         (held(), desired(queue=True), UNKNOWN, RequestRoute(K.VERIFY)),
         (held(), desired(restart=True), UNKNOWN, RequestRoute(K.VERIFY)),
@@ -58,10 +56,13 @@ def refused(code: int) -> AttemptState:
         (held(), desired(), refused(206), RequestRoute(K.REFUSE)),
         (held(audiences=["vip", "eu"]), desired(), refused(206), RequestRoute(K.CLEAR_AUDIENCES)),
         (held(), desired(), AttemptState(True, refused_code=204), RequestRoute(K.CLEAR_AUDIENCES)),
-        (held(), desired(**RULES), refused(207), RequestRoute(K.CHECK_CONSENT, True)),
+        (held(), desired(**RESUBSCRIBE), refused(207), RequestRoute(K.CHECK_CONSENT, True)),
+        (held(address=None, removed=1), desired(), refused(205), RequestRoute(K.CHECK_CONSENT, True)),
+        # who has not confirmed yet is kept up to date, and nothing confirms for them
+        (held(), desired(**RESUBSCRIBE), refused(208), RequestRoute(K.UPDATE)),
         (
             held(),
-            desired(queue=True, restart=True, **RULES),
+            desired(queue=True, restart=True, **RESUBSCRIBE),
             refused(207),
             RequestRoute(K.CHECK_CONSENT, True, True, True),
         ),
@@ -98,10 +99,9 @@ def test_the_call(on_list: Held | None, wanted: DesiredSubscriber, attempt: Atte
             desired(digests=DELIVERED),
             False,
         ),
-        # a refusal from before resubscribing was on is tried again, once
+        # a refusal from before resubscribing was on is tried again, while its entry was not used
         (held(code=206), desired(digests=DELIVERED), False),
         (held(code=206), desired(digests=DELIVERED, **RESUBSCRIBE), True),
-        (held(code=206, refused_entry=ENTRY_USED), desired(digests=DELIVERED, **RESUBSCRIBE), False),
         (held(code=1), desired(digests=DELIVERED, **RESUBSCRIBE), False),
     ],
 )

@@ -9,14 +9,12 @@ from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
 from streams.export.rules.row import (
     ENTER,
-    ENTRY_UNUSED,
-    ENTRY_USED,
     EXIT,
-    NO_ENTRY,
     SNAPSHOT_IN,
     AudienceEntry,
     DeliveredPart,
     Held,
+    MembershipRow,
     PendingChange,
 )
 from streams.export.rules.settlement import (
@@ -38,6 +36,7 @@ from tests.unit.export.rules.rows import EMAIL, LIST, desired, entry, held, job,
 ENTERS = PendingAnswer("job-1", 9, 3_000, enters=True)
 LEAVES = PendingAnswer("job-1", 9, 3_000, enters=False)
 SUPERSEDED = PendingAnswer("job-1", 8, 2_500, enters=True, superseded=True)
+ENTRY = {"entered": 2_000}
 NOBODY = {"present": False, "audiences": ()}
 
 
@@ -65,7 +64,7 @@ def written(*answers: PendingAnswer, seen: int = 9, **values: Any) -> WrittenSta
         # replaced while the request was under way
         (None, SUPERSEDED, {}, EMAIL, True, Outcome.SUPERSEDED),
         # a refusal from before is over
-        (held(code=206, refused_entry=ENTRY_USED), ENTERS, {}, EMAIL, None, Outcome.UPDATED),
+        (held(code=206, used_entry=1_500), ENTERS, {"entered": 2_000}, EMAIL, None, Outcome.UPDATED),
     ],
 )
 def test_delivered(
@@ -81,13 +80,8 @@ def test_delivered(
     assert receipt.audiences == tuple(audiences)
     uncertain = on_list_address is None and added is None and answer is ENTERS
     assert receipt.message == (NOT_KNOWN_AS_NEW if uncertain else None)
-    assert (now.address, now.audiences, now.code, now.refused_entry, now.seen) == (
-        address,
-        audiences,
-        0,
-        ENTRY_UNUSED,
-        9,
-    )
+    assert (now.address, now.audiences, now.code, now.seen) == (address, audiences, 0, 9)
+    assert now.used_entry == state.desired.entered
     assert now.digest == (content_digest(state.desired) if address else "")
     assert now.delivered["job-1"] == DeliveredPart("new", 9)
 
@@ -95,30 +89,28 @@ def test_delivered(
 @pytest.mark.parametrize(
     ("on_list", "answer", "wanted", "reason", "code", "then"),
     [
-        # (address, audiences, code, refused_entry) afterwards
-        (None, ENTERS, {}, Refusal.INVALID, 1, (None, [], 1, ENTRY_UNUSED)),
-        (None, ENTERS, {}, Refusal.NO_ADDRESS, None, (None, [], -1, ENTRY_UNUSED)),
+        # (address, audiences, code) and the newest entry that was used, afterwards
+        (None, ENTERS, {}, Refusal.INVALID, 1, (None, [], 1, 0)),
+        (None, ENTERS, {}, Refusal.NO_ADDRESS, None, (None, [], -1, 0)),
         # who left is on the list, under the address that was refused
-        (None, ENTERS, {}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, ENTRY_UNUSED)),
-        (None, ENTERS, {"resubscribe": True}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, ENTRY_USED)),
-        # with a consent rule resubscribing was not tried yet
+        (None, ENTERS, {}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, 0)),
+        # old audiences that are no longer true were removed
+        (held(audiences=["eu", "vip"]), ENTERS, {}, Refusal.SUPPRESSED, 204, (EMAIL, ["vip"], 204, 0)),
+        (held(address="old@x.com"), ENTERS, {}, Refusal.DELETED, 205, ("old@x.com", ["vip"], 205, 0)),
+        # an entry is used when it was compared with when they left, and may count later as long as no job allows it
+        (None, ENTERS, ENTRY, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, 0)),
+        (None, ENTERS, {**ENTRY, "resubscribe": True}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, 2_000)),
+        (None, ENTERS, {**ENTRY, "resubscribe": True}, Refusal.INVALID, 1, (None, [], 1, 0)),
+        # they may consent later
         (
             None,
             ENTERS,
-            {"resubscribe": True, "consent_rules": True},
+            {**ENTRY, "resubscribe": True, "consent_rules": True},
             Refusal.BOUNCED,
             207,
-            (EMAIL, [], 207, ENTRY_UNUSED),
+            (EMAIL, [], 207, 0),
         ),
-        (held(address="old@x.com"), ENTERS, {}, Refusal.DELETED, 205, ("old@x.com", ["vip"], 205, ENTRY_UNUSED)),
-        # old audiences that are no longer true were removed
-        (held(audiences=["eu", "vip"]), ENTERS, {}, Refusal.SUPPRESSED, 204, (EMAIL, ["vip"], 204, ENTRY_UNUSED)),
-        # nothing was entered: an edit or a field that changes later is no reason to resubscribe either
-        (held(), LEAVES, NOBODY, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, NO_ENTRY)),
-        # an entry that the job did not use yet stays one, through refusals that carry none
-        (held(code=206), LEAVES, {}, Refusal.UNSUBSCRIBED, 206, (EMAIL, ["vip"], 206, ENTRY_UNUSED)),
-        (held(code=206, refused_entry=NO_ENTRY), LEAVES, {}, Refusal.BOUNCED, 207, (EMAIL, ["vip"], 207, NO_ENTRY)),
-        (held(code=206, refused_entry=NO_ENTRY), ENTERS, {}, Refusal.BOUNCED, 207, (EMAIL, ["vip"], 207, ENTRY_UNUSED)),
+        (held(used_entry=1_500), LEAVES, NOBODY, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, 1_500)),
     ],
 )
 def test_refused(
@@ -128,8 +120,52 @@ def test_refused(
     (receipt,) = record_refused(person, written(answer, **wanted), reason, code, "why")
     now = person.lists[LIST]
     assert (receipt.outcome, receipt.reason, receipt.code, receipt.message) == (Outcome.REFUSED, reason, code, "why")
-    assert (now.address, now.audiences, now.code, now.refused_entry) == then
+    assert (now.address, now.audiences, now.code, now.used_entry) == then
     assert now.delivered["job-1"].answered == 9
+
+
+MINUTE = 60_000
+NOON = 1_772_359_200_000
+"""2026-03-01 10:00 UTC, when the webhook of `left` reports that Ann left."""
+
+
+def left(person: MembershipRow) -> Drift:
+    body = {"at": "2026-03-01T10:00:00Z", "email": EMAIL, "source": "webhook", "list_id": LIST, "event": "deactivate"}
+    return record_activity(person, CmActivity.from_bytes(orjson.dumps(body)), [], str)
+
+
+@pytest.mark.parametrize(
+    ("removed", "drift", "act"),
+    [
+        # the webhook of our own removal, which clocks may date a little later
+        (NOON, Drift.NONE, None),
+        (NOON - 2 * MINUTE, Drift.NONE, None),
+        (NOON + 9 * MINUTE, Drift.NONE, None),
+        # they came back, and left by themselves
+        (NOON - 3 * MINUTE, Drift.STATE, NOON),
+    ],
+)
+def test_our_own_removal_is_no_act_of_theirs(removed: int, drift: Drift, act: int | None) -> None:
+    person = row(lists={LIST: held()})
+    record_delivered(person, written(LEAVES, **NOBODY), None, removed=removed)
+    assert left(person) is drift
+    assert (person.own_acts.get(LIST), person.lists[LIST].removed) == (act, removed if act is None else 0)
+
+
+def test_the_webhook_of_our_removal_may_come_before_its_answer() -> None:
+    for removed, acts in ((NOON + 1, {}), (NOON + 5 * MINUTE, {LIST: NOON})):
+        person = row(lists={LIST: held()})
+        left(person)
+        record_delivered(person, written(LEAVES, **NOBODY), None, removed=removed)
+        assert (person.own_acts, person.lists[LIST].code) == (acts, 0)
+
+
+def test_a_refusal_after_our_removal_is_their_own() -> None:
+    person = row(lists={LIST: held(address=None, removed=NOON)})
+    record_refused(person, written(LEAVES, **NOBODY), Refusal.INVALID, 1)
+    assert person.lists[LIST].removed == NOON
+    record_refused(person, written(ENTERS), Refusal.UNSUBSCRIBED, 206)
+    assert person.lists[LIST].removed == 0
 
 
 def test_a_superseded_change_is_not_refused() -> None:
