@@ -58,6 +58,8 @@ def producer_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
         "partitioner": "murmur2_random",
         "compression.type": settings.compression,
         "message.max.bytes": settings.max_produced_bytes,
+        # Brokers measure whole batches: with the default a smaller limit would refuse small records beside each other.
+        "batch.size": min(1_000_000, settings.max_message_bytes),
         "message.timeout.ms": int(settings.delivery_timeout_seconds * 1000),
         # One millisecond gathers what is published together; at rest it is most of what we may add to the latency.
         "linger.ms": 1,

@@ -97,6 +97,18 @@ async def test_one_refused_record_fails_the_call_and_not_its_neighbours(
     assert values == [b"y", b"y", b"z"]
 
 
+async def test_records_beside_each_other_fit_a_topic_whose_limit_each_of_them_fits(
+    bootstrap_servers: str, namespace: str
+) -> None:
+    limit = 50_000
+    topic = create_topic(bootstrap_servers, namespace + "x", 1, {"max.message.bytes": str(limit)})
+    settings = KafkaSettings(bootstrap_servers=bootstrap_servers, max_message_bytes=limit)
+    source = random.Random(1)
+    records = [OutgoingRecord(topic, None, source.randbytes(20_000)) for _ in range(50)]
+    async with AsyncProducer(settings, "test") as producer:
+        assert await producer.publish_many(records) == 50
+
+
 async def test_what_the_brokers_refuse_is_an_error(
     producer: AsyncProducer, bootstrap_servers: str, namespace: str
 ) -> None:
