@@ -69,6 +69,8 @@ async def run(
             hooked_list=registrations.hooked_list,
             writes=writes.of,
             exported=lambda list_id: list_id in exported_lists(jobs.exports().values()),
+            max_record_bytes=kafka.max_message_bytes,
+            max_letter_bytes=kafka.max_produced_bytes,
         )
         await receiver.start()
         stack.push_async_callback(receiver.stop)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter as Counts
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -12,18 +13,11 @@ from prometheus_client import Counter, Histogram
 
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord
-from connectors.webhook.body import (
-    BodyTooLargeError,
-    BrokenBodyError,
-    RejectedPost,
-    UnreadableBodyError,
-    admit,
-    events_of,
-    read_body,
-)
+from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, RejectedPost, admit, read_body
 from connectors.webhook.echo import OwnWrite, is_echo
+from connectors.webhook.envelope import UnreadableBodyError, as_utf8, events_of, raw_events
 from connectors.webhook.settings import WebhookSettings
-from connectors.webhook.translate import ActivityRecord, HookedList, to_activity
+from connectors.webhook.translate import ActivityRecord, HookedList, UnusableEvent, encode, to_activities
 from schemas import dead_letter
 from schemas.envelope import rfc3339
 from schemas.topics import TopicNames
@@ -34,9 +28,7 @@ POSTS = Counter("webhook_posts_total", "Posts by the status they were answered w
 REJECTED = Counter("webhook_rejected_total", "Posts that were not taken, by reason.", ["reason"])
 EVENTS = Counter("webhook_events_total", "Events that the broker acknowledged, by kind.", ["event"])
 ECHOES = Counter("webhook_echoes_total", "Events that were recognised as our own writes coming back.")
-QUARANTINED = Counter(
-    "webhook_quarantined_total", "Genuine posts that could not be read and were kept as dead letters."
-)
+QUARANTINED = Counter("webhook_quarantined_total", "Genuine posts, or events of one, that were kept as dead letters.")
 SECONDS = Histogram(
     "webhook_acknowledge_seconds",
     "From the first byte of a post to its answer, broker included.",
@@ -64,7 +56,8 @@ class Receiver:
         hooked_list: Callable[[str], HookedList | None],
         writes: Callable[[str, str], Iterable[OwnWrite]] = lambda list_id, address: (),
         exported: Callable[[str], bool] = lambda list_id: False,
-        max_quarantine_bytes: int = 900_000,
+        max_record_bytes: int = 1_048_576,
+        max_letter_bytes: int = 1_048_576,
     ) -> None:
         self._settings = settings
         self._producer = producer
@@ -73,7 +66,8 @@ class Receiver:
         self._hooked_list = hooked_list
         self._writes = writes
         self._exported = exported
-        self._max_quarantine_bytes = max_quarantine_bytes
+        self._max_record_bytes = max_record_bytes
+        self._max_letter_bytes = max_letter_bytes
         self._places = asyncio.Semaphore(settings.max_posts_in_flight)
         self._waiting = 0
         self._runner: web.ServerRunner | None = None
@@ -170,20 +164,29 @@ class Receiver:
             return self._rejected(404, "list")
         received = rfc3339(datetime.now(UTC))
         try:
-            events = events_of(body, list_id)
+            text = as_utf8(body)
+            records, unreadable = to_activities(events_of(text, list_id), hooked, received)
         except UnreadableBodyError as reason:
             return await self._quarantine(list_id, body, str(reason), received)
-        records = [to_activity(event, hooked, received) for event in events]
-        await self._mark_echoes(list_id, records)
-        out = [OutgoingRecord(self._topic, record.key, record.value()) for record in records]
+        await self._mark_echoes(list_id, records.values())
+        encoded, unusable = encode(records, self._max_record_bytes)
+        out = [OutgoingRecord(self._topic, key, value) for key, value in encoded]
+        refused = unreadable + unusable
+        if refused:
+            raw = raw_events(text)
+            out += [self._letter(list_id, event, raw[event.position], received) for event in refused]
         if not await self._published(out):
             return self._rejected(503, "broker")
-        for record in records:
-            kind = str(record.fields["event"])
-            EVENTS.labels(kind if kind in KINDS else "other").inc()
+        not_counted = {event.position for event in refused}
+        kinds = Counts(str(record.fields["event"]) for index, record in records.items() if index not in not_counted)
+        for kind, count in kinds.items():
+            EVENTS.labels(kind if kind in KINDS else "other").inc(count)
+        for event in refused:
+            QUARANTINED.inc()
+            log.warning("webhook event kept as a dead letter", list_id=list_id, reason=event.reason)
         return 200
 
-    async def _mark_echoes(self, list_id: str, records: list[ActivityRecord]) -> None:
+    async def _mark_echoes(self, list_id: str, records: Iterable[ActivityRecord]) -> None:
         """Mark what repeats our own writes; where a receipt may still be on its way, wait for it a moment."""
         if not self._exported(list_id):
             return
@@ -206,26 +209,28 @@ class Receiver:
             ECHOES.inc()
         return echo
 
-    async def _quarantine(self, list_id: str, body: bytes, reason: str, at: str) -> int:
+    async def _quarantine(self, list_id: str, body: bytes, reason: str, received: str) -> int:
         """Keep a body that cannot be read as a dead letter: refused, its retries would end the webhook after a week."""
-        if len(body) > self._max_quarantine_bytes:
-            return self._rejected(400, "unreadable and too long to keep")
-        origin = dead_letter.Origin(f"webhook:{list_id}", 0, 0)
-        kept = dead_letter.letter(
-            list_id.encode(),
-            body,
-            (),
-            reason=reason,
-            stage=dead_letter.Stage.DECODE,
-            origin=origin,
-            at=at,
-            max_bytes=self._max_quarantine_bytes + dead_letter.MIN_BYTES,
-        )
-        if not await self._published([OutgoingRecord(self._dead_letters, *kept)]):
+        refused = UnusableEvent(0, list_id.encode(), reason, dead_letter.Stage.DECODE)
+        if not await self._published([self._letter(list_id, refused, body, received)]):
             return self._rejected(503, "broker")
         QUARANTINED.inc()
         log.warning("webhook post kept as a dead letter", list_id=list_id, reason=reason, bytes=len(body))
         return 200
+
+    def _letter(self, list_id: str, refused: UnusableEvent, raw: bytes, received: str) -> OutgoingRecord:
+        """Return the dead letter of an event or a whole body; a value too large for the topic is left out."""
+        kept = dead_letter.letter(
+            refused.key or list_id.encode(),
+            raw,
+            (),
+            reason=refused.reason,
+            stage=refused.stage,
+            origin=dead_letter.Origin(f"webhook:{list_id}", 0, 0),
+            at=received,
+            max_bytes=self._max_letter_bytes,
+        )
+        return OutgoingRecord(self._dead_letters, *kept)
 
     async def _published(self, records: list[OutgoingRecord]) -> bool:
         with suppress(PublishError, TimeoutError):

@@ -1,5 +1,6 @@
 """Webhook events to records of `cm_activity`, with ids that follow from the event (pure)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,8 +9,9 @@ import orjson
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.events import custom_fields, event_key
-from connectors.webhook.body import HookEvent
+from connectors.webhook.envelope import HookEvent, UnparsedEvent
 from schemas.cm_activity import CmActivity
+from schemas.dead_letter import Stage, wire_bytes
 from schemas.identity import normalise_email
 
 STATUS_OF = {"unsubscribed": "unsubscribe", "bounced": "bounce", "deleted": "delete"}
@@ -76,6 +78,52 @@ def to_activity(event: HookEvent, hooked: HookedList, received_at: str) -> Activ
     if signup[:1].isdigit() or ":" in signup:  # else a marker such as TypeManual
         fields["ip"] = signup
     return ActivityRecord(email.encode("utf-8", "surrogatepass"), fields)
+
+
+class UnusableEvent(NamedTuple):
+    """An event that no record can hold: its position in the post, its key as far as it is known, and why."""
+
+    position: int
+    key: bytes | None
+    reason: str
+    stage: Stage
+
+
+def to_activities(
+    found: Sequence[HookEvent | UnparsedEvent], hooked: HookedList, received_at: str
+) -> tuple[dict[int, ActivityRecord], list[UnusableEvent]]:
+    """Return the records of a post by the index of their event, and the events that none can be made of."""
+    records: dict[int, ActivityRecord] = {}
+    refused: list[UnusableEvent] = []
+    for index, event in enumerate(found):
+        if isinstance(event, UnparsedEvent):
+            refused.append(UnusableEvent(index, None, f"event {index}: {event.reason}", Stage.DECODE))
+            continue
+        try:
+            records[index] = to_activity(event, hooked, received_at)
+        except Exception as error:  # whatever it is, the events beside it are good
+            reason = f"event {index} cannot be translated: {type(error).__name__}"
+            refused.append(UnusableEvent(index, None, reason, Stage.SCHEMA))
+    return records, refused
+
+
+def encode(records: dict[int, ActivityRecord], max_bytes: int) -> tuple[list[tuple[bytes, bytes]], list[UnusableEvent]]:
+    """Return keys and values of the records that take at most `max_bytes` of a topic's limit, and the others."""
+    encoded: list[tuple[bytes, bytes]] = []
+    refused: list[UnusableEvent] = []
+    for index, (key, fields) in records.items():
+        try:
+            value = orjson.dumps(fields)
+        except TypeError as error:
+            reason = f"event {index} cannot be encoded: {type(error).__name__}"
+            refused.append(UnusableEvent(index, key, reason, Stage.SCHEMA))
+            continue
+        if (length := wire_bytes(key, value, ())) <= max_bytes:
+            encoded.append((key, value))
+        else:
+            reason = f"event {index} would be a record of {length} bytes, more than KAFKA_MAX_MESSAGE_BYTES allows"
+            refused.append(UnusableEvent(index, key, reason, Stage.DELIVERY))
+    return encoded, refused
 
 
 def as_model(record: ActivityRecord) -> CmActivity:

@@ -131,6 +131,39 @@ async def test_a_genuine_post_that_cannot_be_read_is_kept_as_it_came(post, broke
     assert await post(b"{not json") == 503
 
 
+async def test_an_event_over_the_record_limit_is_a_dead_letter_and_its_neighbours_are_published_once(post, broker):
+    events = orjson.loads(envelope(3))["Events"]
+    events[1]["Name"] = "x" * 1_100_000
+    events[2]["CustomFields"] = [{"Key": "k", "Value": "y" * 500_000}]
+    assert await post(orjson.dumps({"Events": events, "ListID": "L1"})) == 200
+    letters = [record for record in broker.records if record.topic == "cm_activity.dlq"]
+    published = [record.key for record in broker.records if record.topic == "cm_activity"]
+    assert published == [b"p0@example.com", b"p2@example.com"]
+    (letter,) = letters
+    headers = dict(letter.headers)
+    assert (letter.key, letter.value) == (b"p1@example.com", None)
+    assert headers["dlq.stage"] == b"delivery"
+    assert b"event 1 would be a record of" in headers["dlq.reason"]
+    assert int(headers["dlq.left_out_bytes"]) > 1_100_000
+
+
+@pytest.mark.parametrize(
+    "odd", [b"7", b'{"Name": "\xff"}', b'{"CustomFields": [{"Key": ' + b"[" * 900 + b"]" * 900 + b"}]}"]
+)
+async def test_an_event_that_cannot_be_read_never_takes_its_neighbours_along(post, broker, odd):
+    good = orjson.dumps(orjson.loads(envelope(1))["Events"][0])
+    assert await post(b'{"Events": [' + good + b"," + odd + b"," + good + b"]}") == 200
+    assert [record.topic for record in broker.records] == ["cm_activity", "cm_activity", "cm_activity.dlq"]
+    assert broker.records[2].value == odd
+
+
+async def test_an_unreadable_post_too_long_to_keep_is_answered_and_named(post, broker):
+    assert await post(b"{" + b"x" * 1_100_000) == 200
+    (letter,) = broker.records
+    assert (letter.key, letter.value) == (b"l1", None)
+    assert dict(letter.headers)["dlq.left_out_bytes"] == b"1100001"
+
+
 async def test_samples_count_for_nobody(post, broker):
     assert await post(envelope(), path_of(SECRET, "l1", sample=True)) == 200
     assert broker.records == []
