@@ -20,7 +20,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "webhooks": ("streams.cli.processes", "webhooks", "Run the webhook receiver."),
     "simulator": ("streams.cli.processes", "simulator", "Run a local Campaign Monitor."),
     "auth": ("streams.cli.authorizations", "app", "Authorizations: add, list, remove."),
-    "job": ("streams.cli.jobs", "app", "Export and import jobs: create, list, show, start, stop, remove."),
+    "job": ("streams.cli.jobs", "app", "Export and import jobs: create, edit, list, show, start, stop, remove."),
     "export": ("streams.cli.export", "app", "Plan an export, find and repair drift."),
     "import": ("streams.cli.imports", "app", "Run an import and watch it."),
     "validate": ("streams.cli.export", "validate", "Check audience-membership events, one JSON a line."),

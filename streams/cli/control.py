@@ -5,14 +5,16 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import typer
 from confluent_kafka import KafkaException
 
 from connectors import logs
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
+from connectors.control.accounts import AuthorizedApis, OpenApi
 from connectors.control.authorizations import Authorizations, UnknownAuthorizationError
-from connectors.control.crypto import Sealer, SealError
+from connectors.control.crypto import ControlSettings, Sealer, SealError
 from connectors.control.jobs import Jobs, UnknownJobError
 from connectors.kafka.admin import CONFIGURATION_ERROR, BrokersUnreachableError, TopicsRefusedError
 from connectors.kafka.client_config import NoBrokerError
@@ -20,7 +22,6 @@ from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionError
-from schemas.control import ExportJob, ImportJob
 
 FAILED = 1
 SENTENCES = (
@@ -82,21 +83,10 @@ def with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
         return asyncio.run(run())
 
 
-async def create_job(job: ExportJob | ImportJob, *, replace: bool) -> None:
-    """Write a new job. Refuses an id that is taken, unless it is to be replaced, and an unknown authorization."""
-    async with control() as (jobs, authorizations):
-        authorizations.known(job.authorization_id)
-        before = jobs.get(job.id)
-        if before is None:
-            await jobs.put(job)
-            return
-        if not replace:
-            refuse(f"There is a job {job.id} already: use --replace to change it, or choose another --id")
-        if before.kind != job.kind:
-            refuse(f"Job {job.id} is an {before.kind} job, and an {before.kind} job cannot become an {job.kind} job")
-        kept: dict[str, Any] = {"created_at": before.created_at}
-        if isinstance(before, ExportJob) and before.list_id == getattr(job, "list_id", None):
-            kept["started_at"] = before.started_at
-        if isinstance(before, ImportJob):
-            kept["full_read"] = before.full_read
-        await jobs.put(job.model_copy(update=kept))
+@asynccontextmanager
+async def with_account() -> AsyncIterator[tuple[Jobs, Authorizations, OpenApi]]:
+    """Hold jobs, authorizations, and what opens an account with one of them."""
+    settings = CampaignMonitorSettings()
+    sealer = Sealer.if_configured(ControlSettings())
+    async with control(sealer) as (jobs, authorizations), AuthorizedApis(settings, authorizations) as apis:
+        yield jobs, authorizations, apis.api

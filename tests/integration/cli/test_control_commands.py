@@ -1,5 +1,6 @@
 """The commands of the control plane and of the broker's edge, against a real broker."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from connectors import logs
 from connectors.control.crypto import new_key
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter
@@ -57,6 +59,12 @@ def run(settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def topics(settings: KafkaSettings) -> None:
     ensure_topics(settings, create=True)
+
+
+def shown(result: Result) -> dict[str, object]:
+    """The object after the lines of the log."""
+    body: dict[str, object] = json.loads(result.stdout[result.stdout.index("{\n") :])
+    return body
 
 
 def last_line(result: Result) -> str:
@@ -136,6 +144,7 @@ def test_every_option_of_an_export_reaches_the_job(run: Run) -> None:
     begun = datetime.now(UTC)
     run(
         *("job", "create-export", "--id", "e1", "--name", "VIPs", "--authorization", "acme", "--client", "c1"),
+        "--no-check",
         *("--list", "l1", "--audience", "vip", "--audience", "Win back", "--existing-users", "--resubscribe-users"),
         *("--queue-autoresponders", "--restart-autoresponders", "--email-field", "work", "--name-field", "full"),
         *("--field", "city=City", "--field", "points=Points:Number", "--field", "x=A: B", "--consent-to-track", "Yes"),
@@ -185,7 +194,7 @@ def test_every_option_of_an_import_reaches_the_job(run: Run) -> None:
     run("auth", "add", "--id", "acme", given=CANARY + "\n")
     run(
         *("job", "create-import", "--id", "i1", "--name", "All", "--authorization", "acme", "--client", "c1"),
-        *("--list", "l1", "--list", "l2", "--keep-updated", "--interval", "120", "--activity", "open"),
+        *("--no-check", "--list", "l1", "--list", "l2", "--keep-updated", "--interval", "120", "--activity", "open"),
         *("--activity", "click", "--since", "2026-01-02", "--no-journeys"),
     )
     run("job", "read-again", "i1")
@@ -198,11 +207,15 @@ def test_every_option_of_an_import_reaches_the_job(run: Run) -> None:
 @pytest.mark.usefixtures("topics")
 def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
     run("auth", "add", "--id", "acme", given=CANARY + "\n")
-    form = ("job", "create-export", "--id", "e1", "--authorization", "acme", "--client", "c1", "--list", "l1")
-    run(*form)
+    options = ("--authorization", "acme", "--client", "c1", "--list", "l1", "--no-check")
+    form = ("job", "create-export", "--id", "e1", *options)
+    run(*form, "--audience", "vip")
     first = ExportJob.model_validate_json(run("job", "list", "--json").stdout.strip().splitlines()[-1])
     assert "There is a job e1 already" in run(*form, code=1).stderr
-    run(*form, "--name", "renamed", "--replace")
+    refused = run(*form, "--name", "renamed", "--replace", code=1).stderr
+    assert 'audiences: ["vip"] -> []' in refused
+    assert "use --yes, or `job edit e1`" in refused
+    run(*form, "--name", "renamed", "--replace", "--yes")
     second = ExportJob.model_validate_json(run("job", "list", "--json").stdout.strip().splitlines()[-1])
     assert second.name == "renamed"
     assert (second.created_at, second.started_at) == (first.created_at, first.started_at)
@@ -216,6 +229,56 @@ def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("topics")
+def test_an_edit_changes_what_is_named_and_nothing_else(run: Run) -> None:
+    def stored() -> dict[str, object]:
+        return shown(run("job", "show", "e1"))
+
+    run("auth", "add", "--id", "acme", given=CANARY + "\n")
+    options = ("--authorization", "acme", "--client", "c1", "--list", "l1", "--no-check")
+    run("job", "create-export", "--id", "e1", *options, "--audience", "vip", "--field", "city=City", "--update-only")
+    before = stored()
+    run("job", "edit", "e1", "--name", "VIPs", "--no-update-only")
+    after = stored()
+    assert {name for name in after if after[name] != before[name]} == {"name", "update_only", "updated_at"}
+    run("job", "edit", "e1", "--audience", "eu", "--audience", "us", "--clear", "field", "--no-check")
+    cleared = stored()
+    assert {name for name in cleared if cleared[name] != after[name]} == {"audiences", "field_mappings", "updated_at"}
+    assert (cleared["audiences"], cleared["field_mappings"]) == (["eu", "us"], [])
+    assert "no such option" in run("job", "edit", "e1", "--clear", "authorization", code=2).stderr
+    assert "job start" in run("job", "edit", "e1", "--stopped", code=2).stderr
+    assert "No such option" in run("job", "edit", "e1", "--journeys", code=2).output
+    assert "There is no job e2" in run("job", "edit", "e2", "--name", "x", code=1).stderr
+    run("job", "create-import", "--id", "i1", "--authorization", "acme", "--client", "c1", "--list", "l1", "--no-check")
+    run("job", "edit", "i1", "--interval", "120", "--clear", "list", "--no-check")
+    edited = shown(run("job", "show", "i1"))
+    assert (edited["interval_seconds"], edited["lists"], edited["client_id"]) == (120, [], "c1")
+
+
+@pytest.mark.usefixtures("topics")
+async def test_a_job_is_compared_with_its_account(run: Run) -> None:
+    async with Simulator(SimulatorSettings()) as simulator:
+        client = simulator.controls.add_client("Acme")
+        news = simulator.controls.add_list(client, "News")
+        simulator.controls.add_field(news, "City", "Number")
+        account = {"CM_BASE_URL": simulator.base_url, "CM_OAUTH_URL": simulator.oauth_url}
+
+        async def done(*arguments: str, code: int = 0, given: str = "") -> Result:
+            return await asyncio.to_thread(run, *arguments, code=code, given=given, **account)
+
+        await done("auth", "add", "--id", "acme", given=simulator.api_key + "\n")
+        await done("auth", "add", "--id", "wrong", given=CANARY + "\n")
+        form = ("job", "create-export", "--id", "e1", "--client", client, "--authorization")
+        sentence = (await done(*form, "acme", "--list", "nowhere", code=1)).stderr
+        assert f"--list nowhere: client {client} has no such list; it has {news} (News)" in sentence
+        sentence = (await done(*form, "acme", "--list", news, "--field", "city=City", code=1)).stderr
+        assert "--field city=City:Text: the list's field is Number; write :Number" in sentence
+        assert "--no-check" in (await done(*form, "wrong", "--list", news, code=1)).stderr
+        await done(*form, "acme", "--list", news, "--field", "city=City:Number", "--field", "x=New:Date")
+        assert "is Number" in (await done("job", "edit", "e1", "--field", "city=City:Date", code=1)).stderr
+        await done("job", "edit", "e1", "--field", "city=City:Date", "--no-check")
+
+
+@pytest.mark.usefixtures("topics")
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -226,7 +289,7 @@ def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
     ],
 )
 def test_a_wrong_option_is_a_sentence(run: Run, options: tuple[str, ...], sentence: str) -> None:
-    form = ("job", "create-export", "--authorization", "acme", "--client", "c1", "--list", "l1")
+    form = ("job", "create-export", "--authorization", "acme", "--client", "c1", "--list", "l1", "--no-check")
     code = 1 if sentence.startswith("There") else 2
     assert sentence in run(*form, *options, code=code).stderr
 

@@ -1,0 +1,47 @@
+"""A job compared with its account: the lists are there, and custom fields have the types that it writes."""
+
+from collections.abc import Iterable, Mapping
+
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.control.jobs import ExportOrImportJob
+from schemas.control import ExportJob
+from streams.export.rules.values import field_name
+
+SHOWN = 10
+"""Lists that a sentence names."""
+
+
+async def faults_of(job: ExportOrImportJob, api: CampaignMonitor) -> list[str]:
+    """Return a sentence for each option that the account contradicts. Raises CampaignMonitorError."""
+    lists = {found.list_id: found.name for found in await api.clients.lists(job.client_id)}
+    wanted = [job.list_id] if isinstance(job, ExportJob) else job.lists
+    faults = [missing_list(list_id, job.client_id, lists) for list_id in wanted if list_id not in lists]
+    if isinstance(job, ExportJob) and not faults:
+        fields = {field_name(found.name): found.data_type for found in await api.lists.custom_fields(job.list_id)}
+        faults += field_faults(job, fields)
+    return faults
+
+
+def missing_list(list_id: str, client_id: str, lists: Mapping[str, str]) -> str:
+    """Return the sentence about a list that the client does not have."""
+    known = ", ".join(f"{known_id} ({name})" for known_id, name in list(lists.items())[:SHOWN]) or "none"
+    return f"--list {list_id}: client {client_id} has no such list; it has {known}."
+
+
+def field_faults(job: ExportJob, fields: Mapping[str, str]) -> Iterable[str]:
+    """Yield a sentence for each custom field of another type. `fields`: type by plain name; others are created."""
+    audiences = field_name(job.custom_field_name)
+    found = fields.get(audiences, "MultiSelectMany")
+    if found != "MultiSelectMany":
+        yield f"--custom-field-name {job.custom_field_name}: the list's field is {found}, not MultiSelectMany."
+    uses = {audiences: "MultiSelectMany"}
+    for mapping in job.field_mappings:
+        plain = field_name(mapping.custom_field)
+        option = f"--field {mapping.user_field}={mapping.custom_field}:{mapping.data_type}"
+        used = uses.setdefault(plain, mapping.data_type)
+        if plain == audiences:
+            yield f"{option}: this field holds the audiences; choose another one."
+        elif used != mapping.data_type:
+            yield f"{option}: the job also writes this field as {used}."
+        elif fields.get(plain, mapping.data_type) != mapping.data_type:
+            yield f"{option}: the list's field is {fields[plain]}; write :{fields[plain]}, or choose another field."
