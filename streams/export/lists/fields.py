@@ -94,6 +94,8 @@ class ListFields:
         self._fields: dict[str, CustomField] = {}
         self._options: dict[str, frozenset[str]] = {}
         self._known = set(shared.field_history(list_id).made)
+        self.confirmed_opt_in = False
+        """Whether who is added has to confirm it first, as last read."""
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -143,6 +145,7 @@ class ListFields:
 
     async def _read(self) -> None:
         now = self._clock()
+        self.confirmed_opt_in = (await self._api.lists.details(self._list_id)).confirmed_opt_in
         found = await self._api.lists.custom_fields(self._list_id)
         before = self._options
         self._fields = {field_name(custom.name): custom for custom in found}

@@ -214,10 +214,6 @@ class ListSenders:
 
     def _connection(self, list_id: str, access: AccountAccess, client_id: str) -> ListConnection:
         name_of = self._state.names.name_of
-        writers = {
-            priority: ListWriter(api, list_id, name_of, lambda text: access.to_utc(client_id, text))
-            for priority, api in access.apis.items()
-        }
         fields = ListFields(
             access.apis["live"],
             list_id,
@@ -225,6 +221,12 @@ class ListSenders:
             check_seconds=self._settings.fields_check_seconds,
             clock=self._context.runtime.clocks.monotonic,
         )
+        writers = {
+            priority: ListWriter(
+                api, list_id, name_of, lambda text: access.to_utc(client_id, text), lambda: fields.confirmed_opt_in
+            )
+            for priority, api in access.apis.items()
+        }
         return ListConnection(
             writers,
             access.limiter,

@@ -33,6 +33,10 @@ from streams.export.sending.plan import PlannedWrite, effects_of, matches, subsc
 log = structlog.get_logger(__name__)
 
 
+ADDED_WAITS = "Added, waits for confirmation: they have to follow the link of the mail"
+STILL_WAITS = "Written, waits for confirmation: they have to follow the link of the mail"
+
+
 @dataclass(frozen=True, slots=True)
 class WriteResult:
     """What came back about one person."""
@@ -52,11 +56,20 @@ class WriteResult:
 class ListWriter:
     """Makes the requests of one list."""
 
-    def __init__(self, api: CampaignMonitor, list_id: str, name_of: Callable[[str], str], to_utc: ToUtc) -> None:
+    def __init__(
+        self,
+        api: CampaignMonitor,
+        list_id: str,
+        name_of: Callable[[str], str],
+        to_utc: ToUtc,
+        confirms: Callable[[], bool],
+    ) -> None:
+        """`confirms`: whether who is added to the list has to confirm it first."""
         self._api = api
         self._list_id = list_id
         self._name_of = name_of
         self._to_utc = to_utc
+        self._confirms = confirms
 
     async def write(
         self, route: RequestRoute, writes: Sequence[PlannedWrite], keys: Mapping[str, str]
@@ -107,9 +120,9 @@ class ListWriter:
                 write.person.attempt.outcome_unknown = True
                 results.append(WriteResult(write, SplitRequest(None)))
             elif code is None:
-                results.append(
-                    WriteResult(write, Delivered(), address, everybody or was_added(write, result.new, unknown))
-                )
+                added = everybody or was_added(write, result.new, unknown)
+                message = ADDED_WAITS if added and self._confirms() else None
+                results.append(WriteResult(write, Delivered(), address, added, message=message))
             else:
                 results.append(WriteResult(write, _classified(refusal(code), write)))
         return results
@@ -150,7 +163,8 @@ class ListWriter:
             if isinstance(decision, NotOnList) and former is None:
                 return WriteResult(write, SubscriberRejected(203, "not_a_subscriber"))
             return WriteResult(write, decision)
-        return WriteResult(write, Delivered(), address, added=False)
+        message = STILL_WAITS if write.person.attempt.refused_code == UNCONFIRMED else None
+        return WriteResult(write, Delivered(), address, added=False, message=message)
 
     async def _remove(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         """Clear the field, then take the person off the list: whoever comes back later finds no old audiences.
@@ -206,17 +220,14 @@ class ListWriter:
         found = await self._read((write.held.address if moving and write.held is not None else None) or _address(write))
         code = code_of(found, attempt.refused_code)
         flags = NO_AUTORESPONDERS
+        attempt.refused_code = code
         if code not in (ACTIVE, UNCONFIRMED):
             reason = await why_refused(found, code, desired, write.held, self._to_utc)
             if reason is not None:
-                attempt.refused_code = code
+                refused = WriteResult(write, SubscriberRejected(code, ""), message=reason)
                 stale = stale_audiences(write.held, desired) or attempt.outcome_unknown
-                result = await self._clear_audiences(write, keys) if stale else None
-                return (
-                    result
-                    if result is not None and not isinstance(result.decision, SubscriberRejected)
-                    else (WriteResult(write, SubscriberRejected(code, ""), message=reason))
-                )
+                cleared = await self._clear_audiences(write, keys) if stale else refused
+                return refused if isinstance(cleared.decision, SubscriberRejected) else cleared
             flags = effects_of(route, repeated=attempt.outcome_unknown)
         if moving or not desired.may_add or code == UNCONFIRMED:
             return await self._update(write, keys, flags)
