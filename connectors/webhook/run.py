@@ -17,7 +17,8 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.process import HealthServer, stopped_by_signal
 from connectors.webhook.echo import OwnWrites, follow_receipts
 from connectors.webhook.registration.hooks import exported_lists
-from connectors.webhook.registration.manager import HookManager, Registrations, lead
+from connectors.webhook.registration.manager import HookManager
+from connectors.webhook.registration.registrations import Registrations, lead
 from connectors.webhook.server import Receiver
 from connectors.webhook.settings import WebhookSettings
 
@@ -57,7 +58,7 @@ async def run(
         )
         apis = await stack.enter_async_context(authorized_apis(kafka, producer, control, campaign_monitor))
         changed = asyncio.Event()
-        jobs = await stack.enter_async_context(Jobs(kafka, on_change=lambda *_change: changed.set()))
+        jobs = await stack.enter_async_context(Jobs(kafka, producer, on_change=lambda *_change: changed.set()))
         registrations = await stack.enter_async_context(
             Registrations(kafka, producer, dict(campaign_monitor.zone_overrides))
         )
@@ -84,15 +85,13 @@ async def run(
             jobs=lambda: jobs.imports().values(),
             registrations=registrations,
             open_api=apis.api,
+            set_attention=jobs.set_attention,
         )
         work = [
             asyncio.create_task(ended.wait(), name="stop"),
             asyncio.create_task(_restarted(lambda: follow_receipts(kafka, writes)), name="receipts"),
+            asyncio.create_task(_restarted(lambda: lead(kafka, settings, manager, changed)), name="hooks"),
         ]
-        if settings.public_url:
-            work.append(asyncio.create_task(_restarted(lambda: lead(kafka, settings, manager, changed)), name="hooks"))
-        else:
-            log.warning("WEBHOOK_PUBLIC_URL is not set: no webhooks are registered, lists are polled only")
         try:
             await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -1,6 +1,6 @@
 """What is to be done about a list's webhooks at Campaign Monitor: wanted + found -> steps (pure)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,9 @@ FAILED_FOR = timedelta(days=8)
 """Campaign Monitor switches a webhook off after more than a week of errors: so far back events may be missing."""
 MARGIN = timedelta(minutes=10)
 """A webhook that is missing was there at the last check; events of the moments before may have been on their way."""
+
+AWAY = timedelta(hours=1)
+"""Nobody looked for so long: no receiver was there either, and how long posts are repeated is not documented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +50,81 @@ HookStep = CreateHook | ActivateHook | DeleteHook | RequestMissedChanges
 def hook_steps(url: str, found: Sequence[Webhook], known: WebhookRegistration | None, now: datetime) -> list[HookStep]:
     """Return what brings a list to exactly one active webhook at `url`, in the order in which nothing is missed.
 
-    Webhooks of others, and ours of another deployment, are left alone: only those below our own address are touched.
+    Webhooks of others, and ours of another deployment, are left alone: only those are touched that are for this list
+    below our public address, or below the one that it was registered with before.
     """
-    ours = [hook for hook in found if is_ours(hook.url, url)]
+    prefixes = own_prefixes(url.rpartition("/")[0] + "/", known)
+    ours = [hook for hook in found if hook.url.startswith(prefixes)]
     right = [hook for hook in ours if hook.url == url and {event.casefold() for event in hook.events} >= _EVENTS]
     right.sort(key=lambda hook: not hook.active)
+    seen = known.seen_active_at if known is not None else None
     todo: list[HookStep] = []
     if not right:
         todo.append(CreateHook())
-        if known is not None and known.seen_active_at is not None:
-            todo.append(RequestMissedChanges(known.seen_active_at - MARGIN))
+        if seen is not None:
+            todo.append(RequestMissedChanges(seen - MARGIN))
     elif not right[0].active:
         todo.append(ActivateHook(right[0].webhook_id))
-        seen = known.seen_active_at if known is not None else None
         todo.append(RequestMissedChanges((seen or now) - FAILED_FOR))
+    elif seen is not None and now - seen > AWAY:
+        todo.append(RequestMissedChanges(seen - MARGIN))
     keep = right[0].webhook_id if right else None
     todo += [DeleteHook(hook.webhook_id) for hook in ours if hook.webhook_id != keep]
     return todo
 
 
-def is_ours(url: str, wanted: str) -> bool:
-    """Return whether a webhook's address is one of this deployment for the same list, whatever its token."""
-    base, root, rest = wanted.partition(ROOT + "/")
-    return bool(root) and url.startswith(f"{base}{ROOT}/{rest.partition('/')[0]}/")
+def list_prefix(base_url: str, list_id: str) -> str:
+    """Return what the addresses of a list's webhooks begin with, whatever their token."""
+    return f"{base_url.rstrip('/')}{ROOT}/{list_id}/"
+
+
+def own_prefixes(prefix: str, known: WebhookRegistration | None) -> tuple[str, ...]:
+    """Return what addresses of ours for a list begin with: now, and where it was registered before."""
+    before = list_prefix(known.base_url, known.list_id) if known is not None and known.base_url else prefix
+    return prefix, before
+
+
+def wants_hooks(job: ImportJob) -> bool:
+    """Return whether a job's lists need webhooks: from its start on, also when it is not kept updated."""
+    return job.state == "running"
 
 
 def wanted_lists(job: ImportJob, lists: Iterable[str]) -> list[str]:
     """Return the lists of a job that need a webhook; `lists` are those that its client has."""
-    if job.state != "running" or not job.keep_updated:
+    if not wants_hooks(job):
         return []
     return [list_id for list_id in lists if not job.lists or list_id in job.lists]
+
+
+def attention_of(job: ImportJob, public_url: str, registrations: Iterable[WebhookRegistration]) -> str | None:
+    """Return what a person has to do about a job's webhooks, in a sentence; None when there is nothing."""
+    if not wants_hooks(job):
+        return None
+    if not public_url:
+        return (
+            f"{ATTENTION}set WEBHOOK_PUBLIC_URL to the address under which Campaign Monitor reaches the receiver; "
+            "until then no webhook is registered, and lists are polled only."
+        )
+    problems = [known.problem for known in registrations if job.id in known.job_ids and known.problem]
+    if not problems:
+        return None
+    others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+    return f"{ATTENTION}{problems[0]}{others}"
+
+
+ATTENTION = "Webhooks: "
+"""How sentences of ours begin: attention that others ask for is not overwritten, and not cleared."""
+
+
+def attention_changes(jobs: Iterable[ImportJob], wanted: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return the attention to write, by job: `wanted` where the job shows none, or one of ours that differs."""
+    return {
+        job.id: wanted[job.id]
+        for job in jobs
+        if job.id in wanted
+        and job.attention != wanted[job.id]
+        and (job.attention is None or job.attention.startswith(ATTENTION))
+    }
 
 
 def exported_lists(jobs: Iterable[ExportJob]) -> set[str]:

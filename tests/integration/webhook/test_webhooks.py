@@ -96,7 +96,9 @@ async def test_events_arrive_and_the_webhook_ends_with_its_job(bootstrap_servers
             ids = {value["event_id"] for value in values(topic(kafka, "cm_activity"))}
             assert len(ids) == 4, "posted twice, an event has one id"
             await jobs.set_state("imp", "stopped")
-            await eventually(lambda: not hooks and registered(kafka, news) is None, every=0.1)
+            await eventually(lambda: not hooks and registered(kafka, news).state == "removed", every=0.1)
+            await jobs.remove("imp")
+            await eventually(lambda: registered(kafka, news) is None, every=0.1)
 
 
 async def test_a_webhook_that_was_switched_off_is_switched_on_and_its_gap_is_filled(bootstrap_servers, namespace):

@@ -13,6 +13,8 @@ from connectors.webhook.registration.hooks import (
     CreateHook,
     DeleteHook,
     RequestMissedChanges,
+    attention_changes,
+    attention_of,
     hook_steps,
     wanted_lists,
 )
@@ -28,7 +30,7 @@ def hook(number: int, url: str = URL, status: str = "Active", events: tuple[str,
     return Webhook(str(number), events, url, status, "json")
 
 
-def known(seen: datetime | None = NOW - timedelta(hours=1)) -> WebhookRegistration:
+def known(seen: datetime | None = NOW - timedelta(minutes=50), **change: object) -> WebhookRegistration:
     return WebhookRegistration(
         list_id="l1",
         client_id="c",
@@ -38,7 +40,7 @@ def known(seen: datetime | None = NOW - timedelta(hours=1)) -> WebhookRegistrati
         webhook_id="1",
         seen_active_at=seen,
         updated_at=NOW,
-    )
+    ).model_copy(update=change)
 
 
 def test_a_list_without_one_gets_one():
@@ -53,20 +55,44 @@ def test_an_active_one_is_left_alone():
 def test_one_that_was_switched_off_is_switched_on_and_the_gap_is_polled():
     assert hook_steps(URL, [hook(1, status="Deactivated")], known(), NOW) == [
         ActivateHook("1"),
-        RequestMissedChanges(NOW - timedelta(days=8, hours=1)),
+        RequestMissedChanges(NOW - timedelta(days=8, minutes=50)),
     ]
 
 
 def test_one_that_is_missing_is_created_again_and_the_gap_is_polled():
     assert hook_steps(URL, [], known(), NOW) == [
         CreateHook(),
-        RequestMissedChanges(NOW - timedelta(hours=1, minutes=10)),
+        RequestMissedChanges(NOW - timedelta(hours=1)),
     ]
 
 
 def test_the_old_one_is_removed_after_the_new_one_is_there():
     assert hook_steps(URL, [hook(1, OLD)], None, NOW) == [CreateHook(), DeleteHook("1")]
     assert hook_steps(URL, [hook(1, events=("Update",))], None, NOW) == [CreateHook(), DeleteHook("1")]
+
+
+def test_what_was_missed_while_no_receiver_was_there_is_polled():
+    long_ago = known(NOW - timedelta(days=3))
+    assert hook_steps(URL, [hook(1)], long_ago, NOW) == [RequestMissedChanges(NOW - timedelta(days=3, minutes=10))]
+
+
+def test_one_at_the_public_address_before_is_removed_after_the_new_one_is_there():
+    before = "https://before.example.com/in/hooks/l1/"
+    moved = known(base_url="https://before.example.com/in/")
+    others = [hook(7, before.replace("l1", "l2") + "x"), hook(8, "https://before.example.com/hooks/l1/x")]
+    steps = hook_steps(URL, [*others, hook(1, before + "token"), hook(2, before + "token/verify")], moved, NOW)
+    assert [step for step in steps if not isinstance(step, RequestMissedChanges)] == [
+        CreateHook(),
+        DeleteHook("1"),
+        DeleteHook("2"),
+    ]
+
+
+def test_below_a_public_address_that_ends_with_hooks_only_the_lists_own_are_ours():
+    base = "https://example.com/hooks"
+    url = base + path_of(SecretStr("a-secret-of-ours"), "l1")
+    theirs = [hook(3, f"{base}/hooks/l2/token"), hook(4, f"{base}/mine"), hook(5, "https://example.com/hooks/l1/t")]
+    assert hook_steps(url, [hook(1, url), *theirs], known(base_url=base), NOW) == []
 
 
 @given(
@@ -101,4 +127,22 @@ def test_which_lists_want_one():
     assert wanted_lists(job, ["a", "b"]) == ["a", "b"]
     assert wanted_lists(job.model_copy(update={"lists": ["b", "z"]}), ["a", "b"]) == ["b"]
     assert wanted_lists(job.model_copy(update={"state": "stopped"}), ["a"]) == []
-    assert wanted_lists(job.model_copy(update={"keep_updated": False}), ["a"]) == []
+    assert wanted_lists(job.model_copy(update={"keep_updated": False}), ["a"]) == ["a"], "started is enough"
+
+
+def test_a_job_shows_what_a_person_has_to_do_and_nothing_of_others_is_overwritten():
+    job = ImportJob(id="j", authorization_id="a", client_id="c", created_at=NOW, updated_at=NOW)
+    sentence = attention_of(job, "", [])
+    assert sentence is not None
+    assert "WEBHOOK_PUBLIC_URL" in sentence
+    assert sentence.count(". ") == 0
+    assert attention_of(job.model_copy(update={"state": "stopped"}), "", []) is None
+    broken = [known(problem="a"), known(problem="b"), known(), known(problem="c", job_ids=["k"])]
+    assert attention_of(job, "https://x", broken) == "Webhooks: a (and 1 more)"
+    assert attention_of(job, "https://x", [known()]) is None
+    assert attention_changes([job], {"j": sentence}) == {"j": sentence}
+    ours = job.model_copy(update={"attention": sentence})
+    assert attention_changes([ours], {"j": sentence}) == {}
+    assert attention_changes([ours], {"j": None}) == {"j": None}
+    theirs = job.model_copy(update={"attention": "The authorization was revoked."})
+    assert attention_changes([theirs], {"j": sentence}) == attention_changes([theirs], {"j": None}) == {}

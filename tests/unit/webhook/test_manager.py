@@ -1,5 +1,6 @@
 """The manager brings every list to one working webhook, and stores what does not work where people see it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -8,13 +9,15 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.entities import ClientDetails, ListRef, Webhook
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.errors.verdicts import Misconfigured
+from connectors.campaign_monitor.errors.verdicts import Misconfigured, Transient
 from connectors.webhook.body import path_of
+from connectors.webhook.registration import manager
 from connectors.webhook.registration.manager import HookManager
 from connectors.webhook.settings import WebhookSettings
 from schemas.control import ImportJob, WebhookRegistration
 from schemas.import_task import ImportTask
 from schemas.topics import TopicNames
+from tests.deadline import eventually
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
 SECRET = SecretStr("a-secret-of-the-deployment")
@@ -35,7 +38,7 @@ class FakeRegistrations:
         return self.models.get(list_id)
 
     def all(self) -> dict[str, WebhookRegistration]:
-        return dict(self.models)
+        return self.models
 
     async def write(self, list_id: str, registration: WebhookRegistration) -> WebhookRegistration:
         self.models[list_id] = registration
@@ -57,7 +60,18 @@ class FakeAccount:
         self.tested: list[str] = []
         self.failing_test = False
         self.failing_lists = False
+        self.list_ids = ["l1"]
+        self.failing_deletes = False
+        self.calls = 0
+        self.at_once = self.max_at_once = 0
         self._number = 0
+
+    async def _call(self) -> None:
+        self.calls += 1
+        self.at_once += 1
+        self.max_at_once = max(self.max_at_once, self.at_once)
+        await asyncio.sleep(0)
+        self.at_once -= 1
 
     async def details(self, client_id: str) -> ClientDetails:
         return ClientDetails(client_id, "Acme", "", "BE", {})
@@ -65,14 +79,20 @@ class FakeAccount:
     async def lists(self, _client_id: str) -> list[ListRef]:
         if self.failing_lists:
             raise BROKEN
-        return [ListRef("l1", "News")]
+        return [ListRef(list_id, "News") for list_id in self.list_ids]
 
-    async def all(self, _list_id: str) -> list[Webhook]:
+    async def all(self, list_id: str) -> list[Webhook]:
+        await self._call()
         events = ("Subscribe", "Update", "Deactivate")
         state = {True: "Active", False: "Deactivated"}
-        return [Webhook(name, events, url, state[self.active[name]], "json") for name, url in self.hooks.items()]
+        return [
+            Webhook(name, events, url, state[self.active[name]], "json")
+            for name, url in self.hooks.items()
+            if f"/hooks/{list_id}/" in url
+        ]
 
     async def create(self, _list_id: str, url: str) -> str:
+        await self._call()
         self._number += 1
         name = f"hook{self._number}"
         self.hooks[name], self.active[name] = url, True
@@ -87,6 +107,9 @@ class FakeAccount:
             raise BROKEN
 
     async def delete(self, _list_id: str, name: str) -> None:
+        await self._call()
+        if self.failing_deletes:
+            raise CampaignMonitorError("busy", Transient(503))
         del self.hooks[name]
 
 
@@ -98,6 +121,7 @@ class Setting:
         self.registrations = FakeRegistrations()
         self.jobs = [JOB]
         self.requested: list[ImportTask] = []
+        self.attention: dict[str, str | None] = {}
 
         async def open_api(_authorization_id: str) -> FakeAccount:
             return self.account
@@ -105,14 +129,22 @@ class Setting:
         async def publish(_topic: str, _key: bytes, value: bytes) -> None:
             self.requested.append(ImportTask.from_bytes(value))
 
-        self.manager = HookManager(
-            WebhookSettings(secret=SECRET, public_url=PUBLIC),
-            SimpleNamespace(publish=publish),
-            TopicNames(),
-            jobs=lambda: self.jobs,
-            registrations=self.registrations,
-            open_api=open_api,
-        )
+        async def set_attention(job_id: str, attention: str | None) -> None:
+            self.attention[job_id] = attention
+
+        def manager(public_url: str) -> HookManager:
+            return HookManager(
+                WebhookSettings(secret=SECRET, public_url=public_url),
+                SimpleNamespace(publish=publish),
+                TopicNames(),
+                jobs=lambda: self.jobs,
+                registrations=self.registrations,
+                open_api=open_api,
+                set_attention=set_attention,
+            )
+
+        self.manager_at = manager
+        self.manager = manager(PUBLIC)
 
 
 @pytest.fixture
@@ -124,8 +156,8 @@ async def test_a_list_is_known_to_receivers_before_its_webhook_is_created_and_tr
     await setting.manager.check()
     first, last = setting.registrations.written
     assert (first.state, first.webhook_id) == ("missing", None)
-    assert (last.state, last.webhook_id, last.job_ids) == ("active", "hook1", ["j"])
-    assert setting.account.hooks == {"hook1": URL}, "the one for the sample was removed"
+    assert (last.state, last.webhook_id, last.job_ids) == ("active", "hook2", ["j"])
+    assert setting.account.hooks == {"hook2": URL}, "the one for the sample was removed"
     assert setting.account.tested == [PUBLIC + path_of(SECRET, "l1", sample=True)]
 
 
@@ -143,19 +175,109 @@ async def test_a_webhook_that_cannot_be_reached_is_removed_and_the_problem_store
 async def test_what_a_deactivated_webhook_missed_is_requested(setting):
     await setting.manager.check()
     seen = setting.registrations.models["l1"].seen_active_at
-    setting.account.active["hook1"] = False
+    setting.account.active["hook2"] = False
     await setting.manager.check()
     (task,) = setting.requested
     assert (task.kind, task.list_ids) == ("gap", ["l1"])
     assert datetime.fromisoformat(task.since) <= seen - timedelta(days=7)
-    assert setting.account.active["hook1"]
+    assert setting.account.active["hook2"]
 
 
 async def test_a_webhook_is_removed_with_its_job_but_not_while_lists_cannot_be_read(setting):
     await setting.manager.check()
     setting.account.failing_lists = True
-    await setting.manager.check()
+    assert not await setting.manager.check()
     assert setting.account.hooks, "its job may still want it"
+    setting.jobs.clear()
+    assert await setting.manager.check()
+    assert (setting.account.hooks, setting.registrations.models) == ({}, {})
+
+
+async def test_a_job_whose_lists_cannot_be_read_keeps_no_other_jobs_webhooks(setting):
+    await setting.manager.check()
+    setting.account.failing_lists = True
+    setting.jobs[:] = [JOB.model_copy(update={"id": "another"})]
+    await setting.manager.check()
+    assert (setting.account.hooks, setting.registrations.models) == ({}, {})
+
+
+async def test_a_webhook_that_could_not_be_removed_is_removed_by_the_next_check(setting):
+    await setting.manager.check()
+    setting.jobs.clear()
+    setting.account.failing_deletes = True
+    assert not await setting.manager.check()
+    setting.account.failing_deletes = False
+    assert await setting.manager.check()
+    assert (setting.account.hooks, setting.registrations.models) == ({}, {})
+
+
+async def test_a_check_that_failed_is_repeated_soon(setting, monkeypatch):
+    monkeypatch.setattr(manager, "RETRY_SECONDS", 0.01)
+    setting.account.failing_lists = True
+    working = asyncio.create_task(setting.manager.run(asyncio.Event(), 300))
+    await asyncio.sleep(0.05)
+    setting.account.failing_lists = False
+    await eventually(lambda: setting.account.hooks)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_what_happened_while_the_job_was_stopped_is_requested_when_it_is_started(setting):
+    await setting.manager.check()
+    seen = setting.registrations.models["l1"].seen_active_at
+    setting.jobs[:] = [JOB.model_copy(update={"state": "stopped"})]
+    await setting.manager.check()
+    assert setting.account.hooks == {}
+    assert setting.registrations.models["l1"].state == "removed"
+    calls = setting.account.calls
+    await setting.manager.check()
+    assert setting.account.calls == calls, "removed once"
+    setting.jobs[:] = [JOB]
+    await setting.manager.check()
+    (task,) = setting.requested
+    assert (task.kind, task.list_ids) == ("gap", ["l1"])
+    assert seen - timedelta(minutes=11) < datetime.fromisoformat(task.since) < seen
+    assert setting.registrations.models["l1"].state == "active"
     setting.jobs.clear()
     await setting.manager.check()
     assert (setting.account.hooks, setting.registrations.models) == ({}, {})
+
+
+async def test_a_changed_public_url_moves_the_webhooks_and_leaves_others_alone(setting):
+    await setting.manager.check()
+    theirs = {"theirs": "https://others.example.com/hooks/l1/token"}
+    setting.account.hooks |= theirs
+    setting.account.active["theirs"] = True
+    moved = setting.manager_at("https://moved.example.com")
+    setting.account.failing_test = True
+    await moved.check()
+    assert setting.account.hooks["hook2"] == URL, "the one before works until the new one does"
+    setting.account.failing_test = False
+    await moved.check()
+    assert set(setting.account.hooks.values()) == {
+        "https://moved.example.com" + path_of(SECRET, "l1"),
+        *theirs.values(),
+    }
+    setting.jobs.clear()
+    await moved.check()
+    assert setting.account.hooks == theirs
+
+
+async def test_300_webhooks_are_made_and_removed_in_two_calls_each_many_at_once(setting):
+    setting.account.list_ids = [f"l{number}" for number in range(300)]
+    await setting.manager.check()
+    assert len(setting.account.hooks) == 300
+    assert len(setting.account.tested) == 1, "the address is one for all lists"
+    assert setting.account.calls <= 610
+    assert setting.account.max_at_once >= 4
+    before = setting.account.calls
+    setting.jobs.clear()
+    await setting.manager.check()
+    assert setting.account.hooks == {}
+    assert setting.account.calls - before <= 600
+
+
+async def test_without_a_public_url_the_job_shows_it_and_nothing_is_registered(setting):
+    await setting.manager_at("").check()
+    assert "WEBHOOK_PUBLIC_URL" in setting.attention["j"]
+    assert setting.account.hooks == {}
