@@ -106,7 +106,7 @@ class ImportJob(Job):
 
     kind: Literal["import"] = "import"
     lists: list[str] = Field(default_factory=list, description="List ids; none = all lists of the client.")
-    keep_updated: bool = Field(default=False, description="Run again and again, and keep a webhook per list.")
+    keep_updated: bool = Field(default=False, description="Run again and again.")
     interval_seconds: int = Field(default=3600, ge=60, description="Time between the starts of two runs.")
     activities: list[ActivityKind] = Field(
         default=["sent", "open", "click", "unsubscribe", "bounce", "spam"], description="Which activity to import."
@@ -141,7 +141,9 @@ class WebhookRegistration(Contract):
     authorization_id: str
     webhook_id: str | None = Field(default=None, description="None while it could not be created.")
     base_url: str = Field(default="", description="The public address that it was registered with.")
-    state: Literal["active", "missing", "failed", "removed"] = "missing"
+    state: Literal["active", "missing", "failed", "removed"] = Field(
+        default="missing", description="removed: its jobs are stopped; events are missing since `seen_active_at`."
+    )
     problem: str | None = Field(default=None, description="What a person has to change, in a sentence.")
     seen_active_at: Instant | None = Field(default=None, description="When it was last seen to be active.")
     updated_at: Instant
