@@ -93,10 +93,10 @@ class ExportJob(Job):
         default=0.3,
         ge=0,
         le=1,
-        description="Stop and ask when a larger share of the exported people would be removed at once; 1 = never ask.",
+        description="Stop and ask when a larger share of the exported people would be removed; 1 = never ask.",
     )
-    removals_confirmed: bool = Field(
-        default=False, description="A person has looked at the removals and confirmed them."
+    removals_confirmed_at: Instant | None = Field(
+        default=None, description="When a person looked at the removals and confirmed them; later ones count from zero."
     )
     started_at: Instant = Field(description="Changes from here on count; earlier ones only with existing_users.")
 

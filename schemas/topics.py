@@ -176,10 +176,10 @@ def _table() -> Iterator[Topic]:
         ),
         Topic(
             role="cm_export-state",
-            key="audience/<id> or list/<id>",
+            key="audience/<id>, list/<id> or guard/<list>",
             model=None,
             writer="export worker",
-            doc="What all export workers know together: audiences' names, and what became of lists' fields.",
+            doc="What all export workers know together: audiences' names, lists' fields, removals that were counted.",
             cleanup="compact",
             retention_ms=FOREVER,
             partitions=1,

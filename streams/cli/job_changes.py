@@ -25,7 +25,6 @@ FIELDS = {
     "resubscribe": "resubscribe_users",
     "fields": "field_mappings",
     "custom_field": "custom_field_name",
-    "confirm_removals": "removals_confirmed",
     "consent_field": "consent_rule",
     "interval": "interval_seconds",
     "stopped": "state",
@@ -35,7 +34,9 @@ FIELDS = {
 NOT_IN_AN_EDIT = ("job_id", "stopped", "replace", "yes")
 CHECKED = frozenset({"authorization_id", "client_id", "list_id", "lists", "field_mappings", "custom_field_name"})
 """Fields of a job that the account is compared with."""
-NO_OPTIONS = frozenset({"id", "kind", "created_at", "updated_at", "started_at", "attention", "full_read"})
+NO_OPTIONS = frozenset(
+    {"id", "kind", "created_at", "updated_at", "started_at", "attention", "full_read", "removals_confirmed_at"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,6 @@ def create_export(
     removal_guard: Annotated[
         float, typer.Option(min=0, max=1, help="Ask before a larger share of people is removed; 1 = never ask.")
     ] = 0.3,
-    confirm_removals: Annotated[bool, _flag("confirm-removals", "Do not ask this time.")] = False,
     job_id: JobIdOption = "",
     name: NameOption = "",
     stopped: StoppedOption = False,
@@ -106,7 +105,6 @@ def create_export(
         "update_only": update_only,
         "consent_rule": {"user_field": consent_field} if consent_field else None,
         "removal_guard": removal_guard,
-        "removals_confirmed": confirm_removals,
     }
     write_job(Form(ctx, ExportJob, options), job_id, stopped=stopped, replace=replace, yes=yes, check=check)
 

@@ -97,12 +97,16 @@ def remove(job_id: str) -> None:
 
 @app.command(name="confirm-removals")
 def confirm_removals(job_id: str) -> None:
-    """Let an export go on that stopped because it would remove an unusual share of its people."""
+    """Let an export go on that stopped because it would remove an unusual share of its people.
+
+    It covers who left before now, while the list's jobs stay as they are. Later removals are counted from zero, and
+    stop the list again. One job's confirmation is for all jobs of its list.
+    """
 
     async def confirm(jobs: Jobs) -> None:
         if not isinstance(jobs.known(job_id), ExportJob):
             refuse(f"Job {job_id} is an import job; only exports remove people")
-        await jobs.change(job_id, removals_confirmed=True)
+        await jobs.change(job_id, removals_confirmed_at=datetime.now(UTC))
 
     with_jobs(confirm)
 

@@ -232,7 +232,6 @@ def export_jobs(lists: DemoLists, now: datetime) -> tuple[ExportJob, ...]:
         update_only=True,
         on_last_exit="delete",
         removal_guard=1.0,
-        removals_confirmed=True,
         **shared,
     )
     return everyone, vip, readers

@@ -60,6 +60,8 @@ class ExportRunner:
                     await self._queue_due(sender.list_id)
                 for owned in list(self.state.owned.values()):
                     self._scans.start(owned)
+                for sender in self.senders.all():
+                    await sender.report_guard()
                 try:
                     async with asyncio.timeout(self._settings.fields_check_seconds):
                         await self.state.changed.wait()

@@ -34,10 +34,12 @@ class ExportSettings(BaseSettings):
         default=5_000, ge=1_000, description="People of a backfill held in memory per list and partition at most."
     )
     guard_window_seconds: float = Field(
-        default=3_600, gt=0, description="Removals are counted over this long for a job's removal guard."
+        default=3_600,
+        gt=0,
+        description="Removals are counted over this long for a job's removal guard, by all workers.",
     )
     guard_minimum: int = Field(
-        default=100, ge=0, description="Fewer removals than this in the window never stop a job."
+        default=100, ge=0, description="Fewer removals than this in the window never stop a list."
     )
     max_row_bytes: int = Field(
         default=262_144, ge=4_096, description="A person's row may grow to this; the event that exceeds it is refused."

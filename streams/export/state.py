@@ -78,6 +78,8 @@ class ExportState:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Jobs, scans or credentials changed: the runner looks again."""
     transfers_due: asyncio.Event = field(default_factory=asyncio.Event)
+    partitions: int = 1
+    """How many partitions there are, owned or not."""
 
     def set_exports(self, exports: Exports) -> None:
         """Replace what is exported; scans for jobs that are not the same any more are ended and start again.
@@ -102,8 +104,9 @@ class ExportState:
         return owned
 
     def people_on(self, list_id: str) -> int:
-        """Return how many people of the owned partitions a list holds for us."""
-        return sum(owned.receipts.people[list_id] for owned in self.owned.values())
+        """Return how many people a list holds for us: the owned partitions are an even sample of all."""
+        people = sum(owned.receipts.people[list_id] for owned in self.owned.values())
+        return people * self.partitions // max(1, len(self.owned))
 
     def has_request(self, partition: int, key: bytes) -> Callable[[str], bool]:
         """Return a predicate of list ids: is a request with this person to that list under way?"""

@@ -65,7 +65,7 @@ class ExportWorker:
         self.receipts = ReceiptsReader(config, names["audience-delivery"])
         self.source = PartitionReader(config, source)
         runtime = ExportRuntime(self.table, self.app, self.app.producer, self.receipts, names)
-        self.state = ExportState()
+        self.state = ExportState(partitions=self.app.settings.partitions)
         self.shared = SharedState(names["cm_export-state"], self.app.producer, self.state)
         self.accounts = ExportAccounts(campaign_monitor, credential_of)
         rows = PartitionRows(self.state, runtime)

@@ -18,10 +18,10 @@ from connectors.campaign_monitor.errors.verdicts import Unauthorised
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 from schemas.control import ExportJob
 from streams.export.lists.fields import ListFields
+from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import SharedState
 from streams.export.sending.breaker import CircuitBreaker
-from streams.export.sending.plan import RemovalGuard
 from streams.export.sending.queue import SendQueue
 from streams.export.sending.sender import ListConnection, ListSender, SenderContext
 from streams.export.sending.writer import ListWriter
@@ -232,6 +232,6 @@ class ListSenders:
             access.limiter,
             fields,
             ListSegments(access.apis["background"], list_id),
-            RemovalGuard(list_id, self._state, self._settings),
+            RemovalGuard(list_id, self._state, self._shared.guards, self._settings, self._context.runtime.clocks),
             access.max_requests,
         )

@@ -11,6 +11,7 @@ limited; the others merge it, and the stricter report counts. Reports age, so a 
 
 import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from connectors.campaign_monitor.limits.limiter import Limiter
 from schemas.control import ExportJob
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError, Output
+from streams.export.lists.removal_guard import GUARD, GuardRecords
 from streams.export.rules.jobs import AudienceName, compile_exports
 from streams.export.state import ExportState
 from streams.export.table import RecordPublisher
@@ -52,6 +54,7 @@ class SharedState:
         self._state = state
         self._jobs: dict[str, ExportJob] = {}
         self._lists: dict[str, FieldHistory] = {}
+        self.guards = GuardRecords(topic, publisher, uuid.uuid4().hex[:12])
 
     def set_jobs(self, jobs: Iterable[ExportJob]) -> None:
         """Replace all export jobs."""
@@ -78,6 +81,8 @@ class SharedState:
                 return False
             self._lists[list_id] = FieldHistory(body["epoch"], tuple(made))
             return bool(body["epoch"] != known.epoch)
+        if key.startswith(GUARD):
+            self.guards.merge(key, value)
         return False
 
     def compile(self) -> None:

@@ -216,7 +216,10 @@ class PartitionRows:
             return PlannedWrite(person)
         answers, seen = pending_answers(row, listed), newest_position(row)
         state = WrittenState(key, owned.number, listed.list_id, desired, answers, seen, person.attempts + 1)
-        return PlannedWrite(person, state, route_of(held, desired, person.attempt), held and copy_of_held(held))
+        appended = max((entry.appended for entry in row.audiences.values()), default=0)
+        return PlannedWrite(
+            person, state, route_of(held, desired, person.attempt), held and copy_of_held(held), appended
+        )
 
     def _without_call(self, row: MembershipRow, write: PlannedWrite) -> list[Receipt] | None:
         """Record the outcome of a person who needs no call, and return the receipts; None: a call is needed."""

@@ -1,86 +1,25 @@
 """One call as a unit: its rows, what each of them needs, and the desired subscriber in Campaign Monitor's terms.
 
 Pure translation, by the keys that the list's fields have.
-
-The removal guard: a job whose removals would take away too large a share of its people waits for a person. A broken
-audience upstream looks like everybody leaving at once. Removals are counted over a window, against the people that the
-list held when it began; below a minimum nothing is stopped, so small lists stay usable. Counted by each worker over its
-own partitions, which are an even sample of all people.
 """
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import Autoresponders, FieldWrite, SubscriberWrite, address_key
 from schemas.audience_delivery import Refusal
+from schemas.envelope import EpochMillis
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held
 from streams.export.rules.settlement import WrittenState
 from streams.export.rules.values import field_name, kept
-from streams.export.sending.queue import QueuedPerson, SendQueue
-from streams.export.settings import ExportSettings
-from streams.export.state import ExportState
+from streams.export.sending.queue import QueuedPerson, RowKey, SendQueue
 
 # How often a removal that is held back is tried again; a confirmed job is looked at once anyway.
-RETRY_SECONDS = 15.0
-
-
-class RemovalGuard:
-    """Counts one list's removals."""
-
-    def __init__(self, list_id: str, state: ExportState, settings: ExportSettings) -> None:
-        self._list_id = list_id
-        self._state = state
-        self._window = settings.guard_window_seconds
-        self._minimum = settings.guard_minimum
-        self._removals: deque[float] = deque()
-        self._holding = False
-        self._warning: str | None = None
-
-    def wait_seconds(self, person: QueuedPerson, now: float) -> float | None:
-        """Return after how many seconds a removal may be tried again, or None when it may go.
-
-        Counts each person once.
-        """
-        share = self._share()
-        if share is None or person.removal_counted:
-            self._holding = self._holding and share is not None
-            return None
-        while self._removals and self._removals[0] < now - self._window:
-            self._removals.popleft()
-        removed = len(self._removals)
-        people = self._state.people_on(self._list_id) + removed
-        if removed + 1 <= self._minimum or removed + 1 <= share * people:
-            self._removals.append(now)
-            person.removal_counted = True
-            self._holding = False
-            return None
-        if not self._holding:
-            self._holding = True
-            self._warning = (
-                f"{removed} of {people} people were removed within {self._window / 3600:g} h, and more wait: more than "
-                f"the share of {share:.0%} that the job allows. Look at the audiences, then confirm the removals"
-            )
-        return RETRY_SECONDS
-
-    def take_warning(self) -> str | None:
-        """Return, once, what a person has to do since removals began to be held back; None when there is nothing."""
-        warning, self._warning = self._warning, None
-        return warning
-
-    def _share(self) -> float | None:
-        """The smallest share among the running jobs that have not been confirmed; None: nothing is guarded."""
-        listed = self._state.listed(self._list_id)
-        if listed is None:
-            return None
-        shares = [view.job.removal_guard for view in listed.running if not view.job.removals_confirmed]
-        smallest = min(shares, default=1.0)
-        return None if smallest >= 1.0 else smallest
-
+HELD_BACK_SECONDS = 15.0
 
 FieldKeys = Mapping[str, str]
 """Custom field's plain name (see `field_name`) -> its bracketed key."""
@@ -95,6 +34,8 @@ class PlannedWrite:
     route: RequestRoute | None = None
     held: Held | None = None
     """What the list held when the row was read."""
+    appended: EpochMillis = 0
+    """When the last change of the person's audiences was appended to its topic."""
     done: bool = False
     """No call was needed, and the row records that already."""
 
@@ -122,12 +63,14 @@ class GroupedWrites(NamedTuple):
     route: RequestRoute | None
 
 
-def group_by_route(writes: Sequence[PlannedWrite], queue: SendQueue, guard: RemovalGuard, now: float) -> GroupedWrites:
+def group_by_route(
+    writes: Sequence[PlannedWrite], queue: SendQueue, held_back: Container[RowKey], now: float
+) -> GroupedWrites:
     """Return the next request; people who need no call are removed from the queue, the others are queued again.
 
     The first write that needs a call determines the route; writes with the same one join it, but no address twice: an
-    import that holds one twice is refused as a whole, and which of two would win is not known. Removals that the
-    guard holds back wait.
+    import that holds one twice is refused as a whole, and which of two would win is not known. Who is held
+    back waits.
     """
     group: list[PlannedWrite] = []
     addresses: set[str] = set()
@@ -137,8 +80,8 @@ def group_by_route(writes: Sequence[PlannedWrite], queue: SendQueue, guard: Remo
         if write.done or write.route is None or state is None:
             queue.done(person.key, now)
             continue
-        if not state.desired.present and (after := guard.wait_seconds(person, now)) is not None:
-            queue.retry_at(person, now + after)
+        if person.key in held_back:
+            queue.retry_at(person, now + HELD_BACK_SECONDS)
             continue
         own = {
             address_key(address) for address in (state.desired.address, write.held and write.held.address) if address

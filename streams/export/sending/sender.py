@@ -25,6 +25,7 @@ from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError
 from streams.export.lists.fields import FieldTypeError, ListFields, audience_fields, needs_of
+from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import BlockedReports
 from streams.export.recovery.read_back import RefusedRecords
@@ -33,7 +34,7 @@ from streams.export.rules.outcome import Blocked, Delivered, RefreshSchema, Retr
 from streams.export.rules.routing import RequestRoute
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
 from streams.export.sending.partition_rows import PartitionRows
-from streams.export.sending.plan import FinalOutcome, PlannedWrite, RemovalGuard, group_by_route
+from streams.export.sending.plan import FinalOutcome, PlannedWrite, group_by_route
 from streams.export.sending.queue import QueuedBatch, QueuedPerson
 from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
 from streams.export.sending.writer import ListWriter, WriteResult
@@ -108,6 +109,11 @@ class ListSender:
         self.queue.release_all(self._clocks.monotonic())
         self._wake.set()
 
+    async def report_guard(self) -> None:
+        """Show on the jobs that removals wait for a person; after the confirmation that is gone."""
+        if self._breaker.blocked is None and not self._guard.is_shown():
+            await self._blocked.report(self.list_id, self._guard.attention)
+
     @property
     def idle(self) -> bool:
         """Whether nobody waits and nothing is under way."""
@@ -160,10 +166,10 @@ class ListSender:
         try:
             listed = self._state.listed(self.list_id)
             writes = await self._rows.prepare(people, listed)  # 1
-            group, route = group_by_route(writes, self.queue, self._guard, self._now())
-            if (warning := self._guard.take_warning()) is not None:
-                log.error("removals held back", list_id=self.list_id, why=warning)
-                await self._blocked.report(self.list_id, warning)
+            held_back = await self._guard.held_back(writes)
+            group, route = group_by_route(writes, self.queue, held_back, self._now())
+            if held_back:
+                await self.report_guard()
             if not group or route is None:
                 return
             await self._request(group, route, request, listed)
@@ -245,7 +251,7 @@ class ListSender:
             self._breaker.record_failure(worst, now)
         elif results and self._breaker.record_success():
             log.info("list resumed", list_id=self.list_id)
-            await self._blocked.report(self.list_id, None)
+            await self._blocked.report(self.list_id, self._guard.attention)
         await self._rows.record(outcomes, accepted)
 
     # -- failures

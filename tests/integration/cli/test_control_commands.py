@@ -149,7 +149,7 @@ def test_every_option_of_an_export_reaches_the_job(run: Run) -> None:
         *("--queue-autoresponders", "--restart-autoresponders", "--email-field", "work", "--name-field", "full"),
         *("--field", "city=City", "--field", "points=Points:Number", "--field", "x=A: B", "--consent-to-track", "Yes"),
         *("--custom-field-name", "Groups", "--segment-name", "In {audience}", "--on-last-exit", "unsubscribe"),
-        *("--update-only", "--consent-field", "agreed", "--removal-guard", "0.5", "--confirm-removals", "--stopped"),
+        *("--update-only", "--consent-field", "agreed", "--removal-guard", "0.5", "--stopped"),
     )
     shown = ExportJob.model_validate_json(run("job", "show", "e1").stdout[run("job", "show", "e1").stdout.index("{") :])
     assert shown.model_dump(exclude={"created_at", "updated_at", "started_at"}) == {
@@ -180,7 +180,7 @@ def test_every_option_of_an_export_reaches_the_job(run: Run) -> None:
         "update_only": True,
         "consent_rule": {"user_field": "agreed"},
         "removal_guard": 0.5,
-        "removals_confirmed": True,
+        "removals_confirmed_at": None,
     }
     assert (shown.started_at - begun).total_seconds() > -1
     run("job", "start", "e1")

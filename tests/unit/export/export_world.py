@@ -63,7 +63,7 @@ class Worker:
         self.process = Process(world.log, world.wall)
         loop = asyncio.get_running_loop()
         names = TopicNames()
-        self.state = ExportState()
+        self.state = ExportState(partitions=world.log.partitions)
         self.shared = SharedState(names["cm_export-state"], self.process, self.state)
         settings = CampaignMonitorSettings(
             base_url=world.simulator.base_url,
@@ -183,6 +183,8 @@ class World:
     async def report_blocked(self, job_id: str, why: str | None) -> None:
         """Keep what a person has to do."""
         self.attention[job_id] = why
+        if self.jobs[job_id].attention != why:
+            self.change_job(job_id, attention=why)
 
     async def start(self) -> Worker:
         """Run a worker."""
@@ -209,6 +211,16 @@ class World:
         if self.worker is not None and self.worker.process.alive:
             self.worker.shared.set_jobs(self.jobs.values())
         return job
+
+    def change_job(self, job_id: str = "job-1", **fields: Any) -> None:
+        """Change some fields of a job, as the commands do."""
+        self.jobs[job_id] = self.jobs[job_id].model_copy(update=fields)
+        if self.worker is not None and self.worker.process.alive:
+            self.worker.shared.set_jobs(self.jobs.values())
+
+    def confirm_removals(self, job_id: str = "job-1") -> None:
+        """Confirm a job's removals, as the command does."""
+        self.change_job(job_id, removals_confirmed_at=datetime.now(UTC))
 
     def change(self, email: str, change: str, audience: str, at: int, **more: Any) -> None:
         """Publish a membership event, `at` seconds after the day began."""

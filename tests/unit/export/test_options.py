@@ -218,8 +218,9 @@ async def test_too_many_removals_wait_for_a_person(world: World) -> None:
     assert len(removed) == 3
     assert world.options("new@example.com") == ["VIP"]
     assert "confirm" in str(world.attention["job-1"])
-    world.job(removal_guard=0.3, removals_confirmed=True)
+    world.confirm_removals()
     await worker.rest()
+    assert world.attention["job-1"] is None
     assert [person for person in PEOPLE if not world.options(person)] == PEOPLE[:8]
 
 
