@@ -13,7 +13,7 @@ from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.scan import BackfillScans
 from streams.export.rules.jobs import Exports
-from streams.export.sending.sender import SenderContext
+from streams.export.sending.connections import SenderContext
 from streams.export.settings import ExportSettings
 
 

@@ -13,7 +13,7 @@ from streams.batches import Revoked
 from streams.export.recovery.takeover import KeyRange, PartitionCheckpoint, ReceiptContext, ReceiptLog
 from streams.export.rules.jobs import AudienceNames, Exports, ListView
 from streams.export.rules.row import MembershipRow
-from streams.export.sending.breaker import CircuitBreaker
+from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
 from streams.export.sending.queue import SendQueue
 
 
@@ -56,6 +56,7 @@ class OpenList:
     list_id: str
     queue: SendQueue
     breaker: CircuitBreaker
+    blocked: BlockedAuthorizations
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """The sender looks again: a person was queued, a request ended, a wait is over."""
 

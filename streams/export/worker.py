@@ -26,8 +26,8 @@ from streams.export.lists.senders import CredentialOf, ExportAccounts, NoCredent
 from streams.export.lists.shared_state import BlockedReports, ReportBlocked, SharedLimits, SharedState
 from streams.export.recovery.read_back import PartitionReader, ReceiptsReader, RefusedRecords
 from streams.export.runner import ExportRunner
+from streams.export.sending.connections import SenderContext
 from streams.export.sending.partition_rows import PartitionRows
-from streams.export.sending.sender import SenderContext
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
 from streams.export.table import ExportRuntime, RowCodec, index

@@ -64,6 +64,10 @@ class ListSegments:
         self._checked: dict[str, SegmentPlan] = {}
         self._task: asyncio.Task[None] | None = None
 
+    def use(self, api: CampaignMonitor) -> None:
+        """Make the next calls with this authorization: the one that was used last works."""
+        self._api = api
+
     @property
     def busy(self) -> bool:
         """Whether segments are being written just now."""

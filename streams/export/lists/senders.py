@@ -21,9 +21,10 @@ from streams.export.lists.fields import ListFields
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import SharedState
-from streams.export.sending.breaker import CircuitBreaker
+from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
+from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.queue import SendQueue
-from streams.export.sending.sender import ListConnection, ListSender, SenderContext
+from streams.export.sending.sender import ListSender
 from streams.export.sending.writer import ListWriter
 from streams.export.settings import ExportSettings
 from streams.export.state import OpenList
@@ -37,8 +38,6 @@ class AccountAccess:
 
     apis: Mapping[Priority, CampaignMonitor]
     limiter: Limiter
-    max_requests: int = 4
-    """Requests at the same time per list."""
     zones: Mapping[str, str] = field(default_factory=dict)
     _dates: dict[str, ClientDates] = field(default_factory=dict)
 
@@ -98,6 +97,8 @@ class ExportAccounts:
         self._on_call = on_call
         self._transport = Transport(settings)
         self._open: dict[str, AccountAccess] = {}
+        self.max_requests = settings.requests_in_flight_per_list
+        """Requests at the same time per list."""
 
     async def access(self, job: ExportJob) -> AccountAccess:
         """Return the access of a job's authorization. Raises NoCredentialError."""
@@ -111,9 +112,7 @@ class ExportAccounts:
                 "live": CampaignMonitor(live),
                 "background": CampaignMonitor(live.with_priority("background")),
             }
-            known = self._open[job.authorization_id] = AccountAccess(
-                apis, limiter, self._settings.requests_in_flight_per_list, dict(self._settings.zone_overrides)
-            )
+            known = self._open[job.authorization_id] = AccountAccess(apis, limiter, dict(self._settings.zone_overrides))
         return known
 
     def limiters(self) -> Mapping[str, Limiter]:
@@ -127,11 +126,10 @@ class ExportAccounts:
 
 @dataclass(frozen=True, slots=True)
 class _Running:
-    """A sender at work, and the (authorization, client) that it was opened with."""
+    """A sender at work."""
 
     sender: ListSender
     task: asyncio.Task[None]
-    account: tuple[str, str]
 
     async def close(self) -> None:
         """End the sender; requests that are in flight are cancelled."""
@@ -153,7 +151,8 @@ class ListSenders:
         self._shared = shared
         self._accounts = accounts
         self._running: dict[str, _Running] = {}
-        self._without_credential: set[str] = set()
+        self._without_credential: set[tuple[str, str]] = set()
+        """(list, authorization)"""
 
     def all(self) -> Sequence[ListSender]:
         """Return all senders."""
@@ -165,37 +164,51 @@ class ListSenders:
         return None if running is None else running.sender
 
     async def follow_jobs(self) -> list[ListSender]:
-        """Open a sender for each list with running jobs; returns those that are new, or were opened again."""
+        """Open a sender for each list with running jobs, and connect their authorizations; returns the new senders."""
         opened: list[ListSender] = []
         for list_id, listed in list(self._state.exports.lists.items()):
-            if not listed.running:
-                continue
-            job = listed.running[0].job
-            account = (job.authorization_id, job.client_id)
+            clients = {view.job.authorization_id: view.job for view in reversed(listed.running)}
             running = self._running.get(list_id)
-            if running is not None and running.account == account:
-                continue
-            try:
-                access = await self._accounts.access(job)
-            except NoCredentialError as fault:
-                if list_id not in self._without_credential:
-                    log.error("job has no credential", list_id=list_id, why=str(fault))
-                self._without_credential.add(list_id)
-                await self._context.blocked.report(list_id, str(fault))
-                continue
+            connections: dict[str, ListConnection] = {}
+            for authorization, job in reversed(clients.items()):
+                if running is not None and running.sender.connections.is_connected(authorization, job.client_id):
+                    continue
+                access = await self._access(list_id, job)
+                if access is not None:
+                    connections[authorization] = self._connection(list_id, access, job.client_id)
             if running is not None:
-                await running.close()
-            opened.append(self._open(list_id, access, account))
-            if list_id in self._without_credential:
-                self._without_credential.discard(list_id)
-                await self._context.blocked.report(list_id, None)
+                for authorization, connection in connections.items():
+                    running.sender.connections.connect(authorization, connection)
+                if connections:
+                    running.sender.retry_now()
+            elif connections:
+                opened.append(self._open(list_id, connections))
         return opened
+
+    async def _access(self, list_id: str, job: ExportJob) -> AccountAccess | None:
+        """Return the access of a job's authorization; None without a credential, which its jobs then show."""
+        missing = (list_id, job.authorization_id)
+        try:
+            access = await self._accounts.access(job)
+        except NoCredentialError as fault:
+            if missing not in self._without_credential:
+                log.error("job has no credential", list_id=list_id, why=str(fault))
+            self._without_credential.add(missing)
+            await self._context.blocked.report(list_id, str(fault), job.authorization_id)
+            return None
+        if missing in self._without_credential:
+            self._without_credential.discard(missing)
+            await self._context.blocked.report(list_id, None, job.authorization_id)
+        return access
 
     def check_segments(self) -> None:
         """Check all segments again: people delete and edit them by hand."""
         for sender in self.all():
             sender.segments.expire()
-            sender.segments.refresh(self._state.listed(sender.list_id), self._state.names, sender.fields)
+            sender.segments.use(sender.connections.working.api)
+            sender.segments.refresh(
+                self._state.listed(sender.list_id), self._state.names, sender.connections.working.fields
+            )
 
     async def close(self) -> None:
         """End all senders; requests that are in flight are cancelled."""
@@ -204,11 +217,20 @@ class ListSenders:
         self._running.clear()
         self._state.open.clear()
 
-    def _open(self, list_id: str, access: AccountAccess, account: tuple[str, str]) -> ListSender:
-        opened = OpenList(list_id, SendQueue(self._settings.import_size), CircuitBreaker(self._settings.probe_seconds))
-        sender = ListSender(opened, self._context, self._connection(list_id, access, account[1]))
+    def _open(self, list_id: str, connections: dict[str, ListConnection]) -> ListSender:
+        probe_seconds = self._settings.probe_seconds
+        opened = OpenList(
+            list_id,
+            SendQueue(self._settings.import_size),
+            CircuitBreaker(probe_seconds),
+            BlockedAuthorizations(probe_seconds),
+        )
+        segments = ListSegments(next(iter(connections.values())).api, list_id)
+        guard = RemovalGuard(list_id, self._state, self._shared.guards, self._settings, self._context.runtime.clocks)
+        connected = ListConnections(opened, self._state, self._context.blocked, connections)
+        sender = ListSender(opened, self._context, segments, guard, connected, self._accounts.max_requests)
         task = asyncio.create_task(sender.run(), name=f"sender-{list_id}")
-        self._running[list_id] = _Running(sender, task, account)
+        self._running[list_id] = _Running(sender, task)
         self._state.open[list_id] = opened
         return sender
 
@@ -227,11 +249,4 @@ class ListSenders:
             )
             for priority, api in access.apis.items()
         }
-        return ListConnection(
-            writers,
-            access.limiter,
-            fields,
-            ListSegments(access.apis["background"], list_id),
-            RemovalGuard(list_id, self._state, self._shared.guards, self._settings, self._context.runtime.clocks),
-            access.max_requests,
-        )
+        return ListConnection(client_id, access.apis["background"], writers, access.limiter, fields)

@@ -138,10 +138,15 @@ class BlockedReports:
         self._state = state
         self._report_blocked = report_blocked
 
-    async def report(self, list_id: str, why: str | None) -> None:
-        """Report it for each running job of the list; None when it is done. A failure is logged, never raised."""
+    async def report(self, list_id: str, why: str | None, authorization: str | None = None) -> None:
+        """Report it for each running job of the list; None when it is done. A failure is logged, never raised.
+
+        `authorization`: only for the jobs that have it.
+        """
         listed = self._state.listed(list_id)
         for view in listed.running if listed is not None else ():
+            if authorization is not None and view.job.authorization_id != authorization:
+                continue
             try:
                 await self._report_blocked(view.id, why)
             except Exception as error:

@@ -8,7 +8,7 @@ job that exports the person.
 
 import enum
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,11 +19,12 @@ from schemas.control import DataType
 from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
 from streams.export.rules.entries import consented_at, newest_entry
-from streams.export.rules.jobs import JobView, ListView
+from streams.export.rules.jobs import JobView, ListView, calling
 from streams.export.rules.row import NEVER, Held, MembershipRow
 from streams.export.rules.values import option_text, texts
 
 NameOf = Callable[[str], str]
+Parts = Sequence["JobPart"]
 ExitPolicy = Literal["keep", "unsubscribe", "delete"]
 
 
@@ -92,6 +93,7 @@ class DesiredSubscriber:
     consented: EpochMillis | None = None
     """With consent rules: the earliest consent that they name; None: some job finds no consent."""
     may_add: bool = True
+    authorization: str = ""  # makes the call
     notes: tuple[str, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
     """By running job: the digest of its part, delivered once this is written."""
@@ -165,9 +167,11 @@ def address_of(row: MembershipRow, email: str, view: JobView) -> tuple[str | Non
 
 
 def desired_subscriber(
-    row: MembershipRow, email: str, listed: ListView, held: Held | None, name_of: NameOf
+    row: MembershipRow, email: str, listed: ListView, held: Held | None, name_of: NameOf, blocked: Container[str] = ()
 ) -> DesiredSubscriber | None:
     """Return what the list should hold for the person, or None when no running job concerns them.
+
+    `blocked`: authorizations that do not work now; the call is made with another one where the person's jobs have one.
 
     Whether to resubscribe: only when every job that exports the person allows it, and only for an entry that was not
     used yet; a changed field never makes anyone active again.
@@ -179,8 +183,8 @@ def desired_subscriber(
     digests = {part.view.id: part.digest for part in running}
     present = [part for part in parts if part.membership is Membership.PRESENT]
     if not any(part.view.running for part in present):
-        return _absent(running, present, digests, name_of)
-    return _present(row, listed, present, held, digests, name_of)
+        return _absent(running, present, digests, name_of, blocked)
+    return _present(row, listed, present, held, digests, name_of, blocked)
 
 
 def _present(
@@ -190,8 +194,10 @@ def _present(
     held: Held | None,
     digests: dict[str, str],
     name_of: NameOf,
+    blocked: Container[str],
 ) -> DesiredSubscriber:
     first = parts[0]
+    authorization = calling([part.view for part in parts], blocked, known=held is not None and held.address is not None)
     jobs = [part.view.job for part in parts if part.view.running]
     entered = newest_entry(row, [audience for part in parts for audience in part.audiences], held, listed.list_id)
     values: dict[str, DesiredValue] = {}
@@ -214,14 +220,15 @@ def _present(
         restart=any(job.restart_autoresponders for job in jobs),
         consent_rules=any(job.consent_rule is not None for job in jobs),
         consented=consented_at(row, jobs),
-        may_add=not all(job.update_only for job in jobs),
+        may_add=any(not job.update_only for job in jobs if job.authorization_id == authorization),
+        authorization=authorization,
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         digests=digests,
     )
 
 
 def _absent(
-    running: Sequence[JobPart], present: Sequence[JobPart], digests: dict[str, str], name_of: NameOf
+    running: Parts, present: Parts, digests: dict[str, str], name_of: NameOf, blocked: Container[str]
 ) -> DesiredSubscriber:
     """No running job exports the person any more. What a stopped job exports stays in the field, and on the list."""
     policies = [part.view.job.on_last_exit for part in running]
@@ -237,6 +244,7 @@ def _absent(
         on_exit=on_exit,
         audiences=tuple(sorted({audience for part in present for audience in part.audiences})),
         options=_options(fields, name_of),
+        authorization=calling([part.view for part in running], blocked, known=True),
         digests=digests,
     )
 

@@ -6,7 +6,7 @@ time wins.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -116,6 +116,21 @@ class JobView:
     def exports(self, audience: str) -> bool:
         """Whether the audience is one of the job's."""
         return self.audiences is None or audience in self.audiences
+
+
+def calling(views: Iterable[JobView], blocked: Container[str], *, known: bool) -> str:
+    """Return the authorization that makes the call for a person of these jobs, of which one runs: one that works.
+
+    Who is not `known` to be on the list waits for a job that may add them, where one exports them: an update that finds
+    nobody would settle the change for that job, too. Among equals the oldest job's.
+    """
+    running = [view for view in views if view.running]
+    adding = [] if known else [view for view in running if not view.job.update_only]
+
+    def order(view: JobView) -> tuple[bool, bool]:
+        return view.job.authorization_id in blocked, view.job.update_only
+
+    return min(adding or running, key=order).job.authorization_id
 
 
 @dataclass(frozen=True, slots=True)

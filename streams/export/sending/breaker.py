@@ -1,6 +1,6 @@
 """Whether a list may be sent to now: after failures it waits, and one request at a time probes whether they end."""
 
-from streams.export.rules.outcome import Blocked, RetryLater
+from streams.export.rules.outcome import PROBE_SECONDS, Blocked, RetryLater
 
 
 class CircuitBreaker:
@@ -45,3 +45,36 @@ class CircuitBreaker:
         """A person changed something: try at once."""
         self.retry_at = 0.0
         self.failures = 0
+
+
+class BlockedAuthorizations:
+    """The authorizations of one list that do not work, while others do: their people wait, those of others go on."""
+
+    def __init__(self, probe_seconds: float) -> None:
+        self._probe_seconds = min(probe_seconds, PROBE_SECONDS)
+        self._retry_at: dict[str, float] = {}
+
+    def __contains__(self, authorization: object) -> bool:
+        return authorization in self._retry_at
+
+    def block(self, authorization: str, now: float) -> bool:
+        """Only a person can repair it. True when that is new."""
+        is_new = authorization not in self._retry_at
+        self._retry_at[authorization] = now + self._probe_seconds
+        return is_new
+
+    def wait_until(self, authorization: str, now: float) -> float | None:
+        """Return until when people wait for it; None: now, and others wait until this one request has probed it."""
+        retry_at = self._retry_at.get(authorization)
+        if retry_at is None or retry_at > now:
+            return retry_at
+        self._retry_at[authorization] = now + self._probe_seconds
+        return None
+
+    def record_success(self, authorization: str) -> bool:
+        """A request was answered. True when the authorization was blocked until now."""
+        return self._retry_at.pop(authorization, None) is not None
+
+    def reset(self) -> None:
+        """A person changed something: try at once."""
+        self._retry_at = dict.fromkeys(self._retry_at, 0.0)

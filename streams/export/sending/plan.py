@@ -16,6 +16,7 @@ from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held
 from streams.export.rules.settlement import WrittenState
 from streams.export.rules.values import field_name, kept
+from streams.export.sending.breaker import BlockedAuthorizations
 from streams.export.sending.queue import QueuedPerson, RowKey, SendQueue
 
 # How often a removal that is held back is tried again; a confirmed job is looked at once anyway.
@@ -64,17 +65,22 @@ class GroupedWrites(NamedTuple):
 
 
 def group_by_route(
-    writes: Sequence[PlannedWrite], queue: SendQueue, held_back: Container[RowKey], now: float
+    writes: Sequence[PlannedWrite],
+    queue: SendQueue,
+    held_back: Container[RowKey],
+    blocked: BlockedAuthorizations,
+    now: float,
 ) -> GroupedWrites:
     """Return the next request; people who need no call are removed from the queue, the others are queued again.
 
     The first write that needs a call determines the route; writes with the same one join it, but no address twice: an
-    import that holds one twice is refused as a whole, and which of two would win is not known. Who is held
-    back waits.
+    import that holds one twice is refused as a whole, and which of two would win is not known. All have one
+    authorization. Who is held back waits, and people whose authorization does not work.
     """
     group: list[PlannedWrite] = []
     addresses: set[str] = set()
     route: RequestRoute | None = None
+    sender = ""
     for write in writes:
         person, state = write.person, write.state
         if write.done or write.route is None or state is None:
@@ -83,17 +89,26 @@ def group_by_route(
         if person.key in held_back:
             queue.retry_at(person, now + HELD_BACK_SECONDS)
             continue
+        authorization = state.desired.authorization
+        if not group and (until := blocked.wait_until(authorization, now)) is not None:
+            queue.retry_at(person, until)
+            continue
         own = {
             address_key(address) for address in (state.desired.address, write.held and write.held.address) if address
         }
         full = route is not None and route.kind is not RequestKind.IMPORT
-        if full or (route is not None and route != write.route) or own & addresses:
+        if full or (group and (route, sender) != (write.route, authorization)) or own & addresses:
             queue.requeue(person, write.route)
             continue
-        route = write.route
+        route, sender = write.route, authorization
         addresses |= own
         group.append(write)
     return GroupedWrites(group, route)
+
+
+def authorization_of(writes: Sequence[PlannedWrite]) -> str:
+    """Return the authorization of a request's writes, which is the same for all."""
+    return next((write.state.desired.authorization for write in writes if write.state is not None), "")
 
 
 def subscriber_of(desired: DesiredSubscriber, address: str, keys: FieldKeys) -> SubscriberWrite:

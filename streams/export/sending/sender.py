@@ -15,31 +15,27 @@ request of unknown outcome.
 import asyncio
 import contextlib
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import structlog
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.limits.limiter import Limiter, Priority
+from connectors.campaign_monitor.limits.limiter import Priority
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError
-from streams.export.lists.fields import FieldTypeError, ListFields, audience_fields, needs_of
+from streams.export.lists.fields import FieldTypeError, audience_fields, needs_of
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
-from streams.export.lists.shared_state import BlockedReports
-from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import Blocked, Delivered, RefreshSchema, RetryLater, classify
 from streams.export.rules.routing import RequestRoute
+from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
-from streams.export.sending.partition_rows import PartitionRows
-from streams.export.sending.plan import FinalOutcome, PlannedWrite, group_by_route
+from streams.export.sending.plan import FinalOutcome, PlannedWrite, authorization_of, group_by_route
 from streams.export.sending.queue import QueuedBatch, QueuedPerson
 from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
-from streams.export.sending.writer import ListWriter, WriteResult
-from streams.export.state import ExportState, OpenList
-from streams.export.table import ExportRuntime
+from streams.export.sending.writer import WriteResult
+from streams.export.state import OpenList
 
 log = structlog.get_logger(__name__)
 
@@ -53,38 +49,23 @@ MIN_LEASE_SECONDS = 1.0
 NEXT_PROBE = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class SenderContext:
-    """What the senders of all lists share."""
-
-    state: ExportState
-    runtime: ExportRuntime
-    rows: PartitionRows
-    blocked: BlockedReports
-    refused_records: RefusedRecords
-
-
-@dataclass(frozen=True, slots=True)
-class ListConnection:
-    """What a sender needs of its list's account at Campaign Monitor."""
-
-    writers: Mapping[Priority, ListWriter]
-    limiter: Limiter
-    fields: ListFields
-    segments: ListSegments
-    guard: RemovalGuard
-    max_requests: int = 4
-
-
 class ListSender:
     """Sends one list's people."""
 
-    def __init__(self, opened: OpenList, context: SenderContext, connection: ListConnection) -> None:
+    def __init__(
+        self,
+        opened: OpenList,
+        context: SenderContext,
+        segments: ListSegments,
+        guard: RemovalGuard,
+        connections: ListConnections,
+        max_requests: int = 4,
+    ) -> None:
         self.opened = opened
         self.list_id = opened.list_id
         self.queue = opened.queue
-        self.fields = connection.fields
-        self.segments = connection.segments
+        self.segments = segments
+        self.connections = connections
         self._breaker = opened.breaker
         self._wake = opened.wake
         self._state = context.state
@@ -92,11 +73,10 @@ class ListSender:
         self._clocks = context.runtime.clocks
         self._blocked = context.blocked
         self._rows = ListRows(opened, context.rows, context.runtime, context.refused_records)
-        self._writers = connection.writers
-        self._limiter = connection.limiter
-        self._guard = connection.guard
-        self._slots = RequestSlots(connection.max_requests)
-        self._picker = BatchPicker(opened, self._slots, connection.limiter)
+        self._guard = guard
+        self._slots = RequestSlots(max_requests)
+        self._limiter = connections.working.limiter
+        self._picker = BatchPicker(opened, self._slots, self._limiter)
         self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
         self._read_back = False
 
@@ -105,7 +85,8 @@ class ListSender:
     def retry_now(self) -> None:
         """A job, an authorization or the list was changed by a person: try at once."""
         self._breaker.reset()
-        self.fields.expire()
+        self.opened.blocked.reset()
+        self.connections.expire_fields()
         self.queue.release_all(self._clocks.monotonic())
         self._wake.set()
 
@@ -167,7 +148,7 @@ class ListSender:
             listed = self._state.listed(self.list_id)
             writes = await self._rows.prepare(people, listed)  # 1
             held_back = await self._guard.held_back(writes)
-            group, route = group_by_route(writes, self.queue, held_back, self._now())
+            group, route = group_by_route(writes, self.queue, held_back, self.opened.blocked, self._now())
             if held_back:
                 await self.report_guard()
             if not group or route is None:
@@ -185,13 +166,18 @@ class ListSender:
         self, writes: Sequence[PlannedWrite], route: RequestRoute, request: InFlightRequest, listed: ListView | None
     ) -> None:
         people = [write.person for write in writes]
+        authorization = authorization_of(writes)
+        connection = self.connections.get(authorization)
+        if connection is None:
+            await self._block(Blocked("account", f"there is no credential of {authorization}"), people, authorization)
+            return
         try:
-            keys = await self._keys(writes)  # 2
+            keys = await self._keys(writes, connection)  # 2
         except FieldTypeError as fault:
             await self._block(Blocked("list", str(fault), NEXT_PROBE), people)
             return
         except CampaignMonitorError as error:
-            await self._fields_failed(error, people)
+            await self._fields_failed(error, people, authorization)
             return
         async with self._slots.slot(request):
             if self._owner.lease_seconds() < MIN_LEASE_SECONDS:
@@ -201,14 +187,14 @@ class ListSender:
                 self._retry(people, 0.0)
                 return
             priority: Priority = "live" if request.live else "background"
-            results = await self._writers[priority].write(route, writes, keys)  # 3
+            results = await connection.writers[priority].write(route, writes, keys)  # 3
             accepted = self._clocks.wall()
         self._wake.set()
         if self._jobs_changed(listed):
             for person in people:  # sent for jobs that have changed meanwhile: read the rows again
                 self.queue.touch(person.key, self._now(), live=person.live)
         await self._record_outcomes(results, accepted)  # 4, 5
-        await self._check_once(results)
+        await self._check_once(results, connection)
 
     def _outdated(self, people: Sequence[QueuedPerson], listed: ListView | None) -> bool:
         """Whether failures began, a partition moved or jobs changed while the request waited for its slot."""
@@ -219,16 +205,17 @@ class ListSender:
         current = self._state.listed(self.list_id)
         return listed is None or current is None or listed.revision != current.revision
 
-    async def _keys(self, writes: Sequence[PlannedWrite]) -> dict[str, str]:
+    async def _keys(self, writes: Sequence[PlannedWrite], connection: ListConnection) -> dict[str, str]:
         needs = needs_of(write.state.desired for write in writes if write.state is not None)
         listed = self._state.listed(self.list_id)
         if listed is not None:
             for plain, need in audience_fields(listed, self._state.names).items():
                 if plain in needs:
                     needs[plain].options |= need.options
-        keys = await self.fields.ensure(needs)
-        await self.fields.publish_created()
-        self.segments.refresh(self._state.listed(self.list_id), self._state.names, self.fields)
+        keys = await connection.fields.ensure(needs)
+        await connection.fields.publish_created()
+        self.segments.use(connection.api)
+        self.segments.refresh(self._state.listed(self.list_id), self._state.names, connection.fields)
         return keys
 
     # -- answers
@@ -242,16 +229,17 @@ class ListSender:
             if isinstance(applied, FinalOutcome):
                 outcomes.append(applied)
             elif isinstance(applied, RefreshSchema):
-                self.fields.expire()
+                self.connections.expire_fields()
             elif isinstance(applied, Blocked) or (isinstance(applied, RetryLater) and not isinstance(worst, Blocked)):
                 worst = applied
+        authorization = authorization_of([result.write for result in results])
         if isinstance(worst, Blocked):
-            await self._block(worst, [])
+            waiting = [result.write.person for result in results if isinstance(result.decision, Blocked)]
+            await self._block(worst, waiting, authorization)
         elif worst is not None and worst.scope != "person":
             self._breaker.record_failure(worst, now)
-        elif results and self._breaker.record_success():
-            log.info("list resumed", list_id=self.list_id)
-            await self._blocked.report(self.list_id, self._guard.attention)
+        elif results:
+            await self.connections.resumed(authorization, self._guard.attention)
         await self._rows.record(outcomes, accepted)
 
     # -- failures
@@ -263,29 +251,30 @@ class ListSender:
                 person.attempt.outcome_unknown = person.attempt.outcome_unknown or outcome_unknown
                 self.queue.retry_at(person, now + after)
 
-    async def _fields_failed(self, error: CampaignMonitorError, people: Sequence[QueuedPerson]) -> None:
+    async def _fields_failed(
+        self, error: CampaignMonitorError, people: Sequence[QueuedPerson], authorization: str
+    ) -> None:
         """Fields could not be read or created."""
         match classify(error.verdict, self._breaker.failures + 1, random.random()):
             case Blocked() as blocked:
-                await self._block(blocked, people)
+                await self._block(blocked, people, authorization)
             case RetryLater() as retry:
                 self._breaker.record_failure(retry, self._now())
                 self._retry(people, retry.after)
             case RefreshSchema():
-                self.fields.expire()
+                self.connections.expire_fields()
                 self._retry(people, REFRESH_SECONDS)
             case _:
                 why = f"the list's fields could not be created: {error}"
                 await self._block(Blocked("list", why, NEXT_PROBE), people)
 
-    async def _block(self, blocked: Blocked, people: Sequence[QueuedPerson]) -> None:
-        is_new = self._breaker.block(blocked, self._now())
-        self._retry(people, 0.0)
-        if is_new:
-            log.error("list blocked", list_id=self.list_id, why=blocked.why)
-            await self._blocked.report(self.list_id, blocked.why)
+    async def _block(self, blocked: Blocked, people: Sequence[QueuedPerson], authorization: str | None = None) -> None:
+        await self.connections.block(blocked, authorization, self._now())
+        for person in people:
+            self.queue.retry_at(person, self._now())
+        self._wake.set()
 
-    async def _check_once(self, results: Sequence[WriteResult]) -> None:
+    async def _check_once(self, results: Sequence[WriteResult], connection: ListConnection) -> None:
         """Read one subscriber after the first write: unknown keys and options would have been dropped silently."""
         if self._read_back:
             return
@@ -293,7 +282,7 @@ class ListSender:
             state = result.write.state
             if isinstance(result.decision, Delivered) and state is not None and state.desired.present:
                 self._read_back = True
-                if await self._writers["live"].read_back(result.write) is False:
+                if await connection.writers["live"].read_back(result.write) is False:
                     log.error("values were not kept", list_id=self.list_id)
-                    self.fields.expire()
+                    self.connections.expire_fields()
                 return

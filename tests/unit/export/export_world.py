@@ -17,12 +17,12 @@ from schemas.topics import TopicNames
 from streams.batches import Output
 from streams.export.intake.agent import AudienceAgent, IntakeContext
 from streams.export.intake.commands import RowChanges
-from streams.export.lists.senders import ExportAccounts
+from streams.export.lists.senders import ExportAccounts, NoCredentialError
 from streams.export.lists.shared_state import BlockedReports, SharedState
 from streams.export.recovery.read_back import RefusedRecords
 from streams.export.runner import ExportRunner
+from streams.export.sending.connections import SenderContext
 from streams.export.sending.partition_rows import PartitionRows
-from streams.export.sending.sender import SenderContext
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
 from streams.export.table import Clocks, ExportRuntime
@@ -168,6 +168,10 @@ class World:
         self.list_id = self.controls.add_list(self.client_id, "Newsletter")
         self.jobs: dict[str, ExportJob] = {}
         self.attention: dict[str, str | None] = {}
+        self.keys: dict[str, str] = {}
+        """Keys by authorization that are not the simulator's."""
+        self.missing: set[str] = set()
+        """Authorizations that there are not."""
         self.wall: Callable[[], int] = lambda: int(time.time() * 1000)
         self.worker: Worker | None = None
 
@@ -176,9 +180,11 @@ class World:
         self.controls.clock(freeze=True, at=DAY.timestamp() + seconds)
         self.wall = lambda: int(self.controls.clock() * 1000)
 
-    async def credential(self, _authorization_id: str) -> Credential:
-        """The simulator's key."""
-        return ApiKey(SecretStr(self.simulator.api_key))
+    async def credential(self, authorization_id: str) -> Credential:
+        """The authorization's key; the simulator's, unless a test sets another one."""
+        if authorization_id in self.missing:
+            raise NoCredentialError(f"there is no authorization {authorization_id}")
+        return ApiKey(SecretStr(self.keys.get(authorization_id, self.simulator.api_key)))
 
     async def report_blocked(self, job_id: str, why: str | None) -> None:
         """Keep what a person has to do."""

@@ -1,0 +1,124 @@
+"""The authorizations with which one list is sent to, and what happens when one of them does not work.
+
+A call is made with the authorization of a job that wants it. One that does not work stops its own jobs' people and no
+others; with the last one that worked the list as a whole is blocked, and is probed by its circuit breaker. What a
+person has to do is shown on the jobs that it concerns, and removed when an answer comes again, also what an earlier run
+left.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.limits.limiter import Limiter, Priority
+from streams.export.lists.fields import ListFields
+from streams.export.lists.shared_state import BlockedReports
+from streams.export.recovery.read_back import RefusedRecords
+from streams.export.rules.outcome import Blocked
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.writer import ListWriter
+from streams.export.state import ExportState, OpenList
+from streams.export.table import ExportRuntime
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SenderContext:
+    """What the senders of all lists share."""
+
+    state: ExportState
+    runtime: ExportRuntime
+    rows: PartitionRows
+    blocked: BlockedReports
+    refused_records: RefusedRecords
+
+
+@dataclass(frozen=True, slots=True)
+class ListConnection:
+    """What a sender needs of an authorization: calls are made with that of a job which wants them."""
+
+    client_id: str
+    api: CampaignMonitor
+    """For what can wait."""
+    writers: Mapping[Priority, ListWriter]
+    limiter: Limiter
+    fields: ListFields
+
+
+class ListConnections:
+    """One list's connections by authorization; at least one."""
+
+    def __init__(
+        self, opened: OpenList, state: ExportState, reports: BlockedReports, connections: dict[str, ListConnection]
+    ) -> None:
+        self._list_id = opened.list_id
+        self._breaker = opened.breaker
+        self._blocked = opened.blocked
+        self._state = state
+        self._reports = reports
+        self._connections = connections
+        self._answered: set[str] = set()
+        """Authorizations that worked in this run: what an earlier run left on their jobs is removed."""
+
+    @property
+    def working(self) -> ListConnection:
+        """A connection that works, as far as is known."""
+        works = (name for name in self._connections if name not in self._blocked)
+        return self._connections[next(works, next(iter(self._connections)))]
+
+    def get(self, authorization: str) -> ListConnection | None:
+        """Return the connection of an authorization; None while it has no credential."""
+        return self._connections.get(authorization)
+
+    def connect(self, authorization: str, connection: ListConnection) -> None:
+        """Make calls with another authorization, too, or for another client."""
+        self._connections[authorization] = connection
+
+    def is_connected(self, authorization: str, client_id: str) -> bool:
+        """Whether calls can be made with an authorization, for this client."""
+        known = self._connections.get(authorization)
+        return known is not None and known.client_id == client_id
+
+    def expire_fields(self) -> None:
+        """Read the list's fields again before the next request."""
+        for connection in self._connections.values():
+            connection.fields.expire()
+
+    async def block(self, blocked: Blocked, authorization: str | None, now: float) -> None:
+        """Wait for a person. None: the reason concerns the list, whoever calls."""
+        if authorization is not None and self._others_work(authorization):
+            is_new = self._blocked.block(authorization, now)
+        else:
+            is_new = self._breaker.block(blocked, now)
+        if is_new:
+            log.error("list blocked", list_id=self._list_id, authorization=authorization, why=blocked.why)
+            await self._reports.report(self._list_id, blocked.why, authorization)
+
+    async def resumed(self, authorization: str, attention: str | None) -> None:
+        """A request was answered. `attention`: what the jobs show instead, for another reason."""
+        list_blocked = self._breaker.record_success()
+        was_blocked = self._blocked.record_success(authorization)
+        if not (list_blocked or was_blocked or authorization not in self._answered):
+            return
+        self._answered.add(authorization)
+        if list_blocked or was_blocked:
+            log.info("list resumed", list_id=self._list_id, authorization=authorization)
+        names = {name for name in self._used() if name not in self._blocked} if list_blocked else {authorization}
+        for name in names:
+            if list_blocked or was_blocked or name in self._with_attention():
+                await self._reports.report(self._list_id, attention, name)
+
+    def _others_work(self, authorization: str) -> bool:
+        return any(name != authorization and name not in self._blocked for name in self._used())
+
+    def _used(self) -> set[str]:
+        listed = self._state.listed(self._list_id)
+        return {view.job.authorization_id for view in listed.running} if listed is not None else set()
+
+    def _with_attention(self) -> set[str]:
+        listed = self._state.listed(self._list_id)
+        running = listed.running if listed is not None else ()
+        return {view.job.authorization_id for view in running if view.job.attention}
