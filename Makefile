@@ -41,8 +41,8 @@ check: setup lint types  ## format, lint, types, unit and contract tests, before
 test: setup lint types  ## unit, contract, component and integration tests, against a real broker
 	@$(BIN)/pytest -n 2 --dist worksteal tests --ignore tests/faults
 
-faults: setup  ## the fault tests with fifty kills and more each
-	@FAULT_KILLS=50 $(BIN)/pytest -n 2 --dist worksteal tests/faults
+faults: setup  ## the fault tests with fifty kills and more each, and thousands of stories for the model
+	@FAULT_KILLS=50 FAULT_EXAMPLES=2400 $(BIN)/pytest -n 2 --dist worksteal tests/faults
 
 bench: setup  ## measure against peers, into benchmarks/results.json (QUICK=1: under three minutes, no peers in Java)
 	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)

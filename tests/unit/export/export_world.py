@@ -143,9 +143,14 @@ class Worker:
     async def stop(self) -> None:
         """End cleanly."""
         for partition in range(self.world.log.partitions):
-            await self.runner.revoked(partition, 1)
+            await self.runner.revoked(partition, self.process.generations[partition])
         await self._end()
         self.process.alive = False
+
+    async def hand_over(self, partition: int) -> None:
+        """Lose a partition, with calls under way, and take it over again."""
+        await self.runner.revoked(partition, self.process.generations[partition])
+        await self.runner.assigned(partition, await self.process.lose(partition))
 
     async def _end(self) -> None:
         for task in self._tasks:

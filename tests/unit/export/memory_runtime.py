@@ -49,6 +49,7 @@ class Process:
         self.log = log
         self.alive = True
         self.kill_at: int | None = None
+        self.generations = [1] * log.partitions
         self.effects = 0
         self.max_record_bytes = 1_000_000
         self._wall = wall
@@ -70,7 +71,15 @@ class Process:
         async with self._locks[partition]:
             if not self.alive:
                 raise Revoked("the process was killed")
+            if generation != self.generations[partition]:
+                raise Revoked("the partition was taken away")
             return await job()
+
+    async def lose(self, partition: int) -> int:
+        """Let the partition be another owner's, once nothing runs for it; its next generation."""
+        async with self._locks[partition]:
+            self.generations[partition] += 1
+            return self.generations[partition]
 
     def lease_seconds(self) -> float:
         """As BatchApp."""
@@ -199,16 +208,17 @@ class Process:
         for partition in range(self.log.partitions):
             records = self.log.topics.get((topic, partition), [])
             start = self.log.committed.get((topic, partition), 0)
+            generation, count = self.generations[partition], self.log.partitions
             while start < len(records):
                 part = records[start : start + max_records]
-                batch = Batch(TopicIncarnation(topic, 7), partition, part, generation=1, partitions=self.log.partitions)
+                batch = Batch(TopicIncarnation(topic, 7), partition, part, generation=generation, partitions=count)
 
                 async def job(batch: Batch = batch) -> None:
                     await agent(batch)
                     if batch.refused or batch.moved:
                         await self.write(batch, ())
 
-                await self.run_as_owner(partition, 1, job)
+                await self.run_as_owner(partition, generation, job)
                 self._effect()
                 start += len(part)
                 done += len(part)

@@ -9,7 +9,15 @@ from connectors.devkit.simulator.data.fields import FieldEntry, apply_entries
 from connectors.devkit.simulator.data.subscriber_store import fold
 from connectors.devkit.simulator.data.transitions import STATE_OF_TEXT, SimulatedState
 from connectors.devkit.simulator.data.value_rules import ValueRules
-from connectors.devkit.simulator.subscribers.subscriptions import confirm, emit_event, opt_out, remove_from_list
+from connectors.devkit.simulator.subscribers.submission import UNCHANGED, Submission
+from connectors.devkit.simulator.subscribers.subscriptions import (
+    WriteOptions,
+    confirm,
+    emit_event,
+    opt_out,
+    put_on_list,
+    remove_from_list,
+)
 
 _PERSON = "person"
 _KEEP_LONG = ValueRules(limit="keep")
@@ -27,6 +35,15 @@ class PersonVerbs(MailVerbs):
         if mail_id is not None:
             self.record(mail_id, "unsubscribes", email)
         return opt_out(self.state, target, row, _PERSON, "link")
+
+    def sign_up(self, list_id: str, email: str) -> bool:
+        """Subscribe by a form, whatever the state was; False when the person is Active already."""
+        target = self.state.lists[list_id]
+        if target.find(email, SimulatedState.ACTIVE) is not None:
+            return False
+        submission = Submission(email, None, (), None, UNCHANGED, UNCHANGED)
+        put_on_list(self.state, target, submission, WriteOptions(_PERSON, "form", resubscribe=True))
+        return True
 
     def delete_subscriber(self, list_id: str, email: str) -> bool:
         """Delete somebody in the web interface."""

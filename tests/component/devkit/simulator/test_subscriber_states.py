@@ -131,6 +131,19 @@ async def test_deleting_permanently(api, sim, list_id, receiver, seeded):
     assert [event["Type"] for event in receiver.events] == ["Deactivate", "Subscribe"]
 
 
+async def test_signing_up_by_a_form(api, sim, list_id, receiver):
+    await hook(api, list_id, receiver)
+    assert sim.controls.sign_up(list_id, "a@example.net")
+    assert not sim.controls.sign_up(list_id, "a@example.net")
+    sim.controls.unsubscribe(list_id, "a@example.net")
+    assert sim.controls.sign_up(list_id, "a@example.net")
+    assert [(write["who"], write["act"], write["after"]) for write in sim.controls.writes()] == [
+        ("person", "form", "Active"), ("person", "link", "Unsubscribed"), ("person", "form", "Active")
+    ]  # fmt: skip
+    await sim.webhooks_sent()
+    assert [event["Type"] for event in receiver.events] == ["Subscribe", "Deactivate", "Subscribe"]
+
+
 @pytest.mark.parametrize("by_api", [False, True])
 async def test_values_of_a_removed_option_are_gone_for_good(api, sim, list_id, by_api):
     async def set_options(options):
