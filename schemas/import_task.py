@@ -1,7 +1,8 @@
-"""Topics `cm_import_tasks` and `cm_import_progress`: what an import has to read, and how far it is.
+"""Topics `cm_import_tasks` and `cm_import_progress`: requests to the import, what it has to read, and how far it is.
 
-A chain is one resource that is read page by page: a state of a list, a report of a campaign. Each task is one step of
-a chain. The task that follows, the rows of the page and the chain's progress are published in one transaction.
+A chain is one resource that is read page by page: a state of a list, a report of a campaign. A task is one step of it.
+The progress of a chain holds the task to go on with, and is published in one transaction with the rows before it.
+`cm_import_tasks` holds what others ask for: a run at once, the events that a webhook missed.
 Both topics are internal to the connector, but people watch the progress, so its words are chosen for them.
 """
 
@@ -101,7 +102,7 @@ class ImportTask(Contract):
     full: bool = Field(default=False, description="Read everything again, whatever is known.")
     sweep: bool = Field(default=False, description="discover: only what changed on the lists during a full read.")
     page: int = Field(default=1, description="discover: page of the sent campaigns.")
-    list_ids: list[str] = Field(default_factory=list, description="gap: the lists.")
+    list_ids: list[str] = Field(default_factory=list, description="gap and sweep: the lists.")
     since: str | None = Field(default=None, description="gap: RFC 3339, when the hook was last seen to work.")
     label: str = Field(default="", description="Display name of the chain.")
     group: str = Field(default="", description="The list or campaign that it belongs to.")
@@ -118,7 +119,7 @@ class RunProgress(Contract):
     kind: Literal["run"] = "run"
     job_id: str
     run: int
-    state: Literal["open", "done", "stopped"]
+    state: Literal["open", "done", "incomplete"] = Field(description="incomplete: ended, and some was not read.")
     swept_at: Instant | None = Field(
         default=None, description="Since when changes are read that happened during a full read."
     )
@@ -148,7 +149,7 @@ class ChainProgress(Contract):
     tally: Tally = Tally()
     problem: str | None = Field(default=None, description="Why it waits or failed, in a sentence.")
     retry_at: Instant | None = None
-    task: ImportTask | None = Field(default=None, description="parked: the step to go on with.")
+    task: ImportTask | None = Field(default=None, description="The step to go on with; none once it is done.")
     started_at: Instant
     updated_at: Instant
 

@@ -61,6 +61,10 @@ class Account:
             raise error
         return answer.body
 
+    def wait(self) -> float:
+        """Return the seconds until a call may start; 0 = now, infinity = once one in flight was answered."""
+        return self.limiter.wait()
+
     async def _turn(self, request: Request) -> tuple[SecretStr, Answer]:
         async with self.limiter.slot(request.list_id, self._priority) as slot:
             header = await self._credential.header()

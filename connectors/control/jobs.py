@@ -96,6 +96,11 @@ def task_key(task: ImportTask) -> bytes:
     return f"{task.job_id}:{task.chain}".encode()
 
 
+def chain_partition(job_id: str, chain: str, partitions: int) -> int:
+    """Return the task partition whose owner reads a chain; parts of a divided one (`...#2`) stay together."""
+    return zlib.crc32(f"{job_id}:{chain.partition('#')[0]}".encode()) % partitions
+
+
 def home_partition(job_id: str, partitions: int) -> int:
     """Return the task partition whose owner starts and ends the job's runs."""
     return zlib.crc32(job_id.encode()) % partitions

@@ -1,12 +1,10 @@
-"""Requests pages of Campaign Monitor: a bounded number at a time, the likely next ones while one is published."""
+"""Requests pages of Campaign Monitor: of each chain the likely next ones, while those before are read and published."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import TypeVar
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import Page
@@ -15,110 +13,93 @@ from connectors.importer.readers import reader_for
 from connectors.importer.readers.reader import PageQuery
 from schemas.import_task import ImportTask, Source
 
-T = TypeVar("T")
-
-ChainKey = tuple[str, str]
-"""(job id, chain name)."""
-
-IN_FLIGHT = Gauge("import_pages_in_flight", "Calls to Campaign Monitor that are not answered yet.")
-PREFETCHED = Counter("import_pages_asked_ahead_total", "Pages that were requested before their task came.", ["outcome"])
+PREFETCHED = Counter("import_pages_asked_ahead_total", "Pages that were requested before they were due.", ["outcome"])
 
 PREFETCHED_PER_SLOT = 2
 """Pages held or on their way for each that may be in flight; a page is about a megabyte. One would leave a slot idle
-while what has come is published; more would only take memory."""
+while what has come is read; more would only take memory."""
+
+RequestPage = Callable[[ImportTask, PageQuery, int], Awaitable[Page]]
+"""(task, page, pages that its chain has left) -> the page. Raises CampaignMonitorError."""
 
 
-class Fetcher:
-    """Bounds what is in flight in this process. Prefetched pages are kept by chain until their task comes."""
+class PageBound:
+    """How many pages all chains of this process may hold or have on their way."""
 
     def __init__(self, pages_in_flight: int) -> None:
-        self._slots = asyncio.Semaphore(pages_in_flight)
-        self._max_prefetched = PREFETCHED_PER_SLOT * pages_in_flight
-        self._prefetched: dict[ChainKey, deque[tuple[PageQuery, asyncio.Task[Page]]]] = {}
+        self.left = PREFETCHED_PER_SLOT * pages_in_flight
 
-    async def call(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Make a call within the bound."""
-        async with self._slots:
-            IN_FLIGHT.inc()
-            try:
-                return await request()
-            finally:
-                IN_FLIGHT.dec()
 
-    async def page(self, api: CampaignMonitor, task: ImportTask, source: Source, request: PageQuery) -> Page:
-        """Return the page; the prefetched one if it is the one requested. Raises CampaignMonitorError."""
-        ahead = self._prefetched.get((task.job_id, task.chain))
-        if ahead:
-            guess, running = ahead[0]
-            if guess == request:
-                ahead.popleft()
-                if not ahead:
-                    self.discard(task)
-                page = await running
-                if task.cursor is None or reader_for(source).in_order(task.cursor, page):
-                    PREFETCHED.labels("used").inc()
-                    return page
-            PREFETCHED.labels("wrong").inc(max(1, len(ahead)))
-            self.discard(task)
-        return await self.call(lambda: read(api, source, request))
+class ChainPages:
+    """The pages of one chain, in order. Those that were requested ahead are kept until they are due."""
 
-    def has_prefetched(self, task: ImportTask) -> bool:
-        """Return whether the page that a task reads next was prefetched and has been answered."""
-        ahead = self._prefetched.get((task.job_id, task.chain))
-        if not ahead or task.source is None or task.cursor is None:
-            return False
-        guess, running = ahead[0]
-        return (
-            running.done()
-            and not running.cancelled()
-            and running.exception() is None
-            and guess == reader_for(task.source).page_query(task.cursor, task.page_size)
-            and reader_for(task.source).in_order(task.cursor, running.result())
-        )
+    def __init__(self, request: RequestPage, bound: PageBound, max_chains: int) -> None:
+        self._request = request
+        self._bound = bound
+        self._max_chains = max_chains
+        self._ahead: deque[tuple[PageQuery, asyncio.Future[Page]]] = deque()
 
-    def prefetch(self, api: CampaignMonitor, task: ImportTask, page: Page, max_chains: int) -> None:
-        """Request the pages that will probably follow this one, which has been answered.
+    async def page(self, task: ImportTask) -> Page:
+        """Return the page that the task reads, and request those that probably follow it.
 
-        The first always: so while a page is published its chain's next one is on its way. More of them while there
-        is room, so that few chains keep as many pages in flight as many chains do.
+        Raises CampaignMonitorError; ValueError when the task has no source or cursor.
         """
         if task.source is None or task.cursor is None:
+            raise ValueError(f"the task of chain {task.chain} has no source or cursor to read")
+        reader = reader_for(task.source)
+        # The size that the chain began with: a setting that was changed meanwhile would move every page.
+        wanted = reader.page_query(task.cursor, task.page_size)
+        page = await self._prefetched(wanted)
+        if page is None or not reader.in_order(task.cursor, page):
+            self.discard()
+            page = await self._request(task, wanted, reader.pages_left(task.cursor, None))
+        self._prefetch(task, page)
+        return page
+
+    async def _prefetched(self, wanted: PageQuery) -> Page | None:
+        if not self._ahead:
+            return None
+        guess, requested = self._ahead[0]
+        if guess != wanted:
+            PREFETCHED.labels("wrong").inc(len(self._ahead))
+            return None
+        self._ahead.popleft()
+        self._bound.left += 1
+        page = await requested
+        PREFETCHED.labels("used").inc()
+        return page
+
+    def _prefetch(self, task: ImportTask, page: Page) -> None:
+        """Request what probably follows: the next page always, more while there is room."""
+        if task.source is None or task.cursor is None:
             return
-        source = task.source
-        ahead = self._prefetched.get((task.job_id, task.chain), deque())
-        for number, guess in enumerate(reader_for(source).likely_next(task.cursor, page, task.page_size, max_chains)):
-            if number < len(ahead):
-                if ahead[number][0] == guess:
+        reader = reader_for(task.source)
+        left = reader.pages_left(task.cursor, page)
+        guesses = reader.likely_next(task.cursor, page, task.page_size, self._max_chains)
+        for number, guess in enumerate(guesses):
+            if number < len(self._ahead):
+                if self._ahead[number][0] == guess:
                     continue
                 return
-            if number and sum(map(len, self._prefetched.values())) >= self._max_prefetched:
+            if number and self._bound.left <= 0:
                 return
-            running = asyncio.create_task(self.call(partial(read, api, source, guess)))
-            running.add_done_callback(_retrieve_exception)
-            ahead.append((guess, running))
-            self._prefetched[task.job_id, task.chain] = ahead
+            requested = asyncio.ensure_future(self._request(task, guess, left - number))
+            requested.add_done_callback(_retrieve_exception)
+            self._ahead.append((guess, requested))
+            self._bound.left -= 1
 
-    def discard(self, task: ImportTask) -> None:
-        """Drop what was prefetched of a chain that does not go on here."""
-        for _guess, running in self._prefetched.pop((task.job_id, task.chain), ()):
-            running.cancel()
-
-    def discard_all(self) -> None:
-        """Drop everything that was prefetched, whenever partitions are revoked.
-
-        Should a chain come back, others have read on meanwhile, and a listing read backward must not go on with a page
-        older than the one before.
-        """
-        for ahead in self._prefetched.values():
-            for _guess, running in ahead:
-                running.cancel()
-        self._prefetched.clear()
+    def discard(self) -> None:
+        """Drop what was requested ahead. A listing must not be continued with a page older than the one before."""
+        self._bound.left += len(self._ahead)
+        for _guess, requested in self._ahead:
+            requested.cancel()
+        self._ahead.clear()
 
 
-def _retrieve_exception(running: "asyncio.Task[Page]") -> None:
+def _retrieve_exception(requested: "asyncio.Future[Page]") -> None:
     """Retrieve the exception, so that asyncio does not report the failure of a page that nobody awaited."""
-    if not running.cancelled():
-        running.exception()
+    if not requested.cancelled():
+        requested.exception()
 
 
 async def read(api: CampaignMonitor, source: Source, request: PageQuery) -> Page:

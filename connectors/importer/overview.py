@@ -69,7 +69,7 @@ def overview(run: RunProgress, chains: Iterable[ChainProgress]) -> Overview:
     lines = sorted(
         (_line(group, members) for group, members in groups.items()), key=lambda line: (line.ended, line.group)
     )
-    if run.state == "done":
+    if run.state != "open":
         return Overview(run, tuple(lines), run.rows, run.rows)
     # A catch-up reads listings a second time; what the run had published before is kept with the run.
     since = run.swept_at

@@ -76,6 +76,11 @@ class ProgressTable:
             name.startswith(prefix) and chain.run == run and chain.state == "failed" for name, chain in chains.items()
         )
 
+    def jobs(self) -> set[str]:
+        """Return the jobs of which anything is kept."""
+        kept = {job_id for table in (self._chains, self._marks) for job_id, records in table.items() if records}
+        return kept | set(self.runs)
+
     def keys(self, job_id: str) -> list[bytes]:
         """Return the keys of everything that is kept for a job."""
         keys = [f"chain:{job_id}:{chain}" for chain in self.chains(job_id)]

@@ -1,9 +1,10 @@
-"""A task partition that this process owns: each task is published in one transaction, and its runs are planned here."""
+"""A task partition that this process owns: what its chains read is published together, its runs are planned here."""
 
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,9 @@ import structlog
 from prometheus_client import Counter, Histogram
 from pydantic import ValidationError
 
-from connectors.control.jobs import home_partition
+from connectors.control.jobs import chain_partition, home_partition
+from connectors.importer.chains import RunningChains
+from connectors.importer.group import CommitGroup
 from connectors.importer.progress import ProgressView
 from connectors.importer.tasks import plan
 from connectors.importer.tasks.execute import TaskExecutor
@@ -26,25 +29,28 @@ from connectors.kafka.transaction import (
     transactional_id,
 )
 from schemas.control import ImportJob
-from schemas.import_task import Claim, ImportTask
+from schemas.import_task import ChainProgress, Claim, ImportTask
 from schemas.topics import TopicNames
 
 log = structlog.get_logger(__name__)
 
 RECORDS = Counter("import_records_total", "Records published, by topic.", ["topic"])
-PAGES = Counter("import_pages_total", "Tasks done, by kind.", ["kind"])
-PUBLISH = Histogram("import_publish_seconds", "Time of a page's transaction.")
+PUBLISH = Histogram("import_publish_seconds", "Time of a transaction.")
 RUNS = Counter("import_runs_total", "Runs that were begun.")
 
 ATTEMPTS = 20
 """At a transaction that was aborted; with a second between them the brokers have restarted meanwhile."""
 
-MAX_RECORDS = 2_000
-"""From here on a transaction takes no further page: until it ends, its readers wait."""
+COMMIT_SECONDS = 0.15
+"""Between two transactions. Sooner: each costs the brokers the same for one row as for thousands; later: more is read
+again after a crash, and readers wait."""
+
+MAX_RECORDS = 20_000
+"""Unpublished rows at which chains wait: 10 MB or so."""
 
 
 class TaskPartition:
-    """Tasks of one partition, and the runs whose home it is. One fenced publisher publishes all of it."""
+    """Chains of one partition, and the runs whose home it is. One fenced publisher publishes all of it."""
 
     def __init__(
         self,
@@ -60,7 +66,6 @@ class TaskPartition:
         self.number = number
         self._partitions = partitions
         self._names: TopicNames = kafka.names()
-        self._executor = executor
         self._view = view
         self._jobs = jobs
         self._group_metadata = group_metadata
@@ -69,11 +74,16 @@ class TaskPartition:
         self._owner = uuid.uuid4().hex[:12]
         self._claims = 0
         self._opening: asyncio.Task[None] | None = None
+        self._committing: asyncio.Task[None] | None = None
         self._ticking = asyncio.Lock()
         self._membership: Any = None
+        self._chains = RunningChains(executor, self._add, self._room, self._is_ours)
+        self._group = CommitGroup()
+        self._changed = asyncio.Event()
+        self._taken = asyncio.Condition()
 
     def start(self) -> None:
-        """Begin to take the partition over; tasks wait until that is done."""
+        """Begin to take the partition over; requests wait until that is done."""
         self._opening = asyncio.create_task(self._open(), name=f"open-{self.number}")
 
     async def ready(self) -> None:
@@ -83,51 +93,69 @@ class TaskPartition:
 
     async def close(self) -> None:
         """Give it back. An open transaction is aborted by the next owner."""
-        if self._opening is not None and not self._opening.done():
-            self._opening.cancel()
-            await asyncio.gather(self._opening, return_exceptions=True)
+        tasks = [task for task in (self._opening, self._committing) if task is not None and not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, self._chains.close(), return_exceptions=True)
         await self._publisher.close()
 
-    async def handle(self, record: ConsumedRecord) -> None:
-        """Execute one task, then publish everything it leads to, and its own end, in one transaction.
+    def merge(self, chain: ChainProgress) -> None:
+        """Apply the progress of a chain of this partition, as the topic shows it."""
+        if self._committing is not None:
+            self._chains.merge(chain, datetime.now(UTC))
 
-        The next tasks of its chain are included when their pages were prefetched: a transaction costs the brokers the
-        same for one page as for several.
-        """
+    async def handle(self, record: ConsumedRecord) -> None:
+        """Publish what a request leads to, with its offset."""
         await self.ready()
         try:
             task = ImportTask.from_bytes(record.value or b"")
         except ValidationError:
-            # Nobody but us writes here; a task of a later release has to wait for it, which would block the others.
+            # A task of a later release would have to wait for it, which would block the others.
             log.error("import task unreadable", partition=record.partition, offset=record.offset)
-            await self._publish(TaskResult(), None, [record.position])
+            await self._publish(CommitGroup(), [record.position])
             return
-        result = await self._executor.execute(task)
-        PAGES.labels(task.kind).inc()
-        while len(result.records) < MAX_RECORDS and (following := self._executor.prefetched_next(result, task)):
-            result.replace_next(await self._executor.execute(following), task.chain)
-            PAGES.labels(following.kind).inc()
-        await self._publish(result, task, [record.position])
+        async with self._ticking:
+            await self._claim(self._requested(task), [record.position])
 
     async def tick(self) -> None:
-        """Start, catch up, end and resume the runs whose home this partition is."""
+        """Start, catch up and end the runs whose home this partition is; go on with chains whose time has come."""
         if self._opening is None or not self._opening.done() or self._ticking.locked():
             return
         self._opening.result()  # a partition that could not be taken over is a failure, also when no task waits for it
+        if self._committing is not None and self._committing.done():
+            self._committing.result()
+        if (failure := self._chains.failure()) is not None:
+            raise failure
+        self._resume()
         async with self._ticking:
             jobs = {job.id: job for job in self._jobs() if self._is_home(job.id)}
-            ids = [*jobs, *(job_id for job_id in self._view.table.runs if job_id not in jobs and self._is_home(job_id))]
+            kept = sorted(job_id for job_id in self._view.table.jobs() if job_id not in jobs and self._is_home(job_id))
             result = TaskResult()
-            for job_id in ids:
+            for job_id in [*jobs, *kept]:
                 self._plan(job_id, jobs.get(job_id), result)
-            if result.progress or result.tasks or result.deleted:
+            if result.progress or result.deleted:
                 await self._claim(result)
+
+    def _resume(self) -> None:
+        """Go on with what is open and not read, or parked until now; end what is read for a job that was removed."""
+        table, now = self._view.table, datetime.now(UTC)
+        jobs = {job.id: job for job in self._jobs()}
+        for job_id in table.jobs():
+            job = jobs.get(job_id)
+            if job is None:
+                self._chains.forget(job_id)
+                continue
+            for chain in list(table.waiting(job_id).values()):
+                if self._is_ours(job_id, chain.chain):
+                    self._chains.merge(chain, now)
 
     def _plan(self, job_id: str, job: ImportJob | None, result: TaskResult) -> None:
         table, now = self._view.table, datetime.now(UTC)
         run = table.runs.get(job_id)
-        chains = table.chains(job_id).values()
-        match plan.next_action(job, run, table.waiting(job_id), chains, now):
+        if job is None:
+            result.deleted += table.keys(job_id)
+            return
+        match plan.next_action(job, run, table.waiting(job_id), table.chains(job_id).values(), now):
             case plan.StartRun(started, task) | plan.StartCatchUp(started, task):
                 RUNS.inc()
                 log.info("import begins", job=job_id, run=started.run, catch_up=task.sweep, full=task.full)
@@ -138,16 +166,24 @@ class TaskPartition:
                 result.progress.append(ended)
             case plan.RescheduleRun(planned):
                 result.progress.append(planned)
-            case plan.ResumeChains(parked):
-                for chain in parked:
-                    if chain.task is not None:
-                        result.tasks.append(chain.task)
-                        change = {"full": chain.full, "problem": chain.problem, "updated_at": now}
-                        result.progress.append(progress_of(chain.task, change))
-            case plan.ForgetJob():
-                result.deleted += table.keys(job_id)
             case None:
                 pass
+
+    def _requested(self, task: ImportTask) -> TaskResult:
+        """Return what a request leads to: a run at once, or a chain that fills the gap of a webhook."""
+        table = self._view.table
+        if task.kind == "gap":
+            earlier = table.waiting(task.job_id).get(task.chain)
+            since = {task.since, earlier.task.since if earlier is not None and earlier.task is not None else None}
+            first = min(filter(None, since), default=None)
+            return TaskResult(progress=[progress_of(task.model_copy(update={"since": first}), {})])
+        run = table.runs.get(task.job_id)
+        if task.kind != "start" or run is None or run.state == "open" or run.requested:
+            return TaskResult()  # it begins by itself, or is under way
+        return TaskResult(progress=[run.model_copy(update={"requested": True})])
+
+    def _is_ours(self, job_id: str, chain: str) -> bool:
+        return chain_partition(job_id, chain, self._partitions) == self.number
 
     def _is_home(self, job_id: str) -> bool:
         return home_partition(job_id, self._partitions) == self.number
@@ -155,13 +191,36 @@ class TaskPartition:
     async def _open(self) -> None:
         await self._publisher.open()
         await self._claim(TaskResult())
+        self._committing = asyncio.create_task(self._commit(), name=f"commit-{self.number}")
+        self._resume()
 
-    async def _claim(self, result: TaskResult) -> None:
+    def _add(self, result: TaskResult) -> None:
+        self._group.add(result)
+        self._changed.set()
+
+    async def _room(self) -> None:
+        async with self._taken:
+            await self._taken.wait_for(lambda: len(self._group.records) < MAX_RECORDS)
+
+    async def _commit(self) -> None:
+        """Publish what has come, again and again; chains read on meanwhile."""
+        while True:
+            await self._changed.wait()
+            await asyncio.sleep(COMMIT_SECONDS)
+            group, self._group = self._group, CommitGroup()
+            self._changed.clear()
+            async with self._taken:
+                self._taken.notify_all()
+            await self._publish(group, [])
+
+    async def _claim(self, result: TaskResult, consumed: Sequence[Position] = ()) -> None:
         """Publish, and wait until it is seen here: then all that any earlier owner wrote is seen too."""
         self._claims += 1
         owner = f"{self._owner}-{self._claims}"
         result.progress.append(Claim(partition=self.number, owner=owner, at=datetime.now(UTC)))
-        await self._publish(result, None, [])
+        group = CommitGroup()
+        group.add(result)
+        await self._publish(group, consumed)
         await self._view.until(lambda table: self.number in table.claims and table.claims[self.number].owner == owner)
 
     async def _group_member(self, *, renew: bool) -> Any:
@@ -170,19 +229,19 @@ class TaskPartition:
             self._membership = await asyncio.to_thread(self._group_metadata)
         return self._membership
 
-    async def _publish(self, result: TaskResult, task: ImportTask | None, consumed: list[Position]) -> None:
-        """Publish a result and the end of the task in one transaction; an aborted one is repeated.
+    async def _publish(self, group: CommitGroup, consumed: Sequence[Position]) -> None:
+        """Publish a group and the offsets of requests in one transaction; an aborted one is repeated.
 
         Raises FencedError or BrokenPublisherError when the partition is not ours any more, TransactionError when the
         last attempt was aborted.
         """
-        records = result.outgoing(self._names, task.chain if task else None, self.number)
+        records = group.outgoing(self._names)
         began = time.perf_counter()
         fenced_before = False
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                group = await self._group_member(renew=fenced_before) if consumed else None
-                await self._publisher.publish(records, consumed=consumed, group=group)
+                member = await self._group_member(renew=fenced_before) if consumed else None
+                await self._publisher.publish(records, consumed=consumed, group=member)
                 break
             except BrokenPublisherError:
                 raise
@@ -196,5 +255,5 @@ class TaskPartition:
                     raise
                 await asyncio.sleep(1.0)
         PUBLISH.observe(time.perf_counter() - began)
-        for record in result.records[:1]:
-            RECORDS.labels(record.topic).inc(len(result.records))
+        for topic, count in Counts(record.topic for record in group.records).items():
+            RECORDS.labels(topic).inc(count)

@@ -11,8 +11,7 @@ from confluent_kafka import KafkaException
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import OpenApi, authorized_apis
 from connectors.control.crypto import ControlSettings
-from connectors.control.jobs import Jobs, partition_count
-from connectors.importer.fetch import Fetcher
+from connectors.control.jobs import Jobs, chain_partition, partition_count
 from connectors.importer.progress import ProgressView
 from connectors.importer.publish import TaskPartition
 from connectors.importer.settings import ImporterSettings
@@ -26,6 +25,7 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionError
 from connectors.process import HealthServer, stopped_by_signal
 from schemas.control import ImportJob
+from schemas.import_task import ChainProgress
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +55,7 @@ class ImportConnector:
         self._topic = kafka.names()["cm_import_tasks"]
         self._group = kafka.names().prefix + settings.group
         self._partitions: dict[int, TaskPartition] = {}
+        self._count = 0
         self.problem: str | None = "it has not joined its group yet"
         """Why it cannot work now, in a sentence; None while it can."""
 
@@ -67,7 +68,7 @@ class ImportConnector:
         """Work until cancelled. After a failure of the brokers, or when fenced, it joins the group again."""
         while True:
             try:
-                async with ProgressView(self._kafka, self._on_progress) as view:
+                async with ProgressView(self._kafka, self._merge) as view:
                     await self._member(view)
             except (TransactionError, KafkaException, TimeoutError) as failure:
                 # Everything that was in work is dropped. What is committed decides where its next owner goes on.
@@ -76,12 +77,10 @@ class ImportConnector:
                 await asyncio.sleep(REJOIN_SECONDS)
 
     async def _member(self, view: ProgressView) -> None:
-        count = await asyncio.to_thread(partition_count, self._kafka, self._topic)
-        fetcher = Fetcher(self._settings.pages_in_flight)
+        self._count = count = await asyncio.to_thread(partition_count, self._kafka, self._topic)
         executor = TaskExecutor(
             settings=self._settings,
             view=view,
-            fetcher=fetcher,
             open_api=self._open_api,
             job=lambda job_id: next((job for job in self._jobs() if job.id == job_id), None),
             zone_overrides=self._zone_overrides,
@@ -91,7 +90,7 @@ class ImportConnector:
             self._group,
             self._topic,
             on_assigned=lambda numbers: self._assigned(numbers, count, executor, view, consumer),
-            on_revoked=lambda numbers: self._revoked(numbers, fetcher),
+            on_revoked=self._revoked,
         )
         schedule = asyncio.create_task(self._schedule(), name="import-schedule")
         working = asyncio.create_task(consumer.run(self._handle), name="import-tasks")
@@ -103,7 +102,16 @@ class ImportConnector:
             schedule.cancel()
             working.cancel()
             await asyncio.gather(schedule, working, return_exceptions=True)
-            await self._revoked(frozenset(self._partitions), fetcher)
+            await self._revoked(frozenset(self._partitions))
+
+    def _merge(self, record: ProgressRecord | None) -> None:
+        """Hand a chain's progress to the partition that reads it, then to whoever watches."""
+        if isinstance(record, ChainProgress) and self._count:
+            partition = self._partitions.get(chain_partition(record.job_id, record.chain, self._count))
+            if partition is not None:
+                partition.merge(record)
+        if self._on_progress is not None:
+            self._on_progress(record)
 
     async def _handle(self, record: ConsumedRecord) -> None:
         partition = self._partitions.get(record.partition)
@@ -134,8 +142,7 @@ class ImportConnector:
             partition.start()
         self.problem = None
 
-    async def _revoked(self, numbers: frozenset[int], fetcher: Fetcher) -> None:
-        fetcher.discard_all()
+    async def _revoked(self, numbers: frozenset[int]) -> None:
         revoked = [self._partitions.pop(number) for number in numbers if number in self._partitions]
         await asyncio.gather(*(partition.close() for partition in revoked))
 

@@ -7,6 +7,7 @@ is published as it is, and the profile aggregator keeps it as a dead letter.
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from hashlib import blake2b
 from typing import Literal, NamedTuple
 
@@ -81,6 +82,10 @@ class RowTranslator:
         if self._source.resource in ("users", "suppression"):
             return self._changes(rows) if self._source.gap else self._users(rows)
         return self._activity(rows, minute, held)
+
+    def local_minute(self, instant: datetime) -> str:
+        """Return the client's wall clock at an instant, as rows compare with it."""
+        return self._dates.minute_filter(instant)
 
     def _utc(self, text: str) -> str:
         instant = self._dates.utc_text_or_none(text)

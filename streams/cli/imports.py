@@ -106,7 +106,7 @@ class _Watch:
 
     def want(self, run: RunProgress | None) -> None:
         """Wait for the run that is under way, or for the next one."""
-        self._wanted = 1 if run is None else run.run + (run.state == "done")
+        self._wanted = 1 if run is None else run.run + (run.state != "open")
 
     def take(self, record: ProgressRecord | None) -> None:
         """Take a record of the progress topic."""
@@ -114,7 +114,7 @@ class _Watch:
             case RunProgress() | ChainProgress():
                 self.table.put(record)
         run = self.run
-        if run is not None and run.run >= self._wanted and run.state == "done":
+        if run is not None and run.run >= self._wanted and run.state != "open":
             self.ended.set()
 
     @property

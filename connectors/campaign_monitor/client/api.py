@@ -28,7 +28,7 @@ class CampaignMonitor:
     """All endpoints that we use, for one account."""
 
     def __init__(self, caller: Caller) -> None:
-        self._caller = caller
+        self.caller = caller
         self.clients = Clients(caller)
         self.lists = Lists(caller)
         self.subscribers = Subscribers(caller)
@@ -53,13 +53,13 @@ class CampaignMonitor:
 
     async def systemdate(self) -> str:
         """GET /systemdate: the time in the account's zone, `YYYY-MM-DD HH:MM:SS`. The cheapest test of a credential."""
-        body = await read(self._caller, Request("GET", "/systemdate"), responses.mapping)
+        body = await read(self.caller, Request("GET", "/systemdate"), responses.mapping)
         return responses.text(body, "SystemDate")
 
     async def timezones(self) -> list[str]:
         """GET /timezones: every label that a client's zone may have."""
-        return await read(self._caller, Request("GET", "/timezones"), responses.strings)
+        return await read(self.caller, Request("GET", "/timezones"), responses.strings)
 
     async def countries(self) -> list[str]:
         """GET /countries: English names, which are also the options of Country fields."""
-        return await read(self._caller, Request("GET", "/countries"), responses.strings)
+        return await read(self.caller, Request("GET", "/countries"), responses.strings)

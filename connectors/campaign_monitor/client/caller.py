@@ -18,6 +18,10 @@ class Caller(Protocol):
         """Make the call and return the body of a 2xx answer."""
         ...
 
+    def wait(self) -> float:
+        """Return the seconds until a call may start; 0 = now, infinity = once one in flight was answered."""
+        ...
+
 
 async def read(caller: Caller, request: Request, reader: Callable[[Any], T]) -> T:
     """Make the call and read its answer. Raises MalformedAnswer when `reader` cannot make sense of it."""

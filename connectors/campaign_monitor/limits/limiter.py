@@ -87,6 +87,12 @@ class Limiter:
         wait = self.allowance.wait(self._clock())
         return 0.0 if wait == float("inf") else wait
 
+    def wait(self) -> float:
+        """Return the seconds until a call may start; 0 = now, infinity = when one in flight has been answered."""
+        if self.allowance.in_flight >= self._max_in_flight:
+            return float("inf")
+        return self.allowance.wait(self._clock())
+
     def report(self) -> RateLimitReport:
         """Return what other processes on this account should know; see `merge_report`."""
         return self.allowance.report(self._clock(), time.time())

@@ -14,6 +14,7 @@ from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
 from connectors.importer.readers.reader import (
     OVERLAP,
+    UNKNOWN_PAGES,
     NewestRows,
     OrderField,
     PageQuery,
@@ -74,6 +75,12 @@ class BackwardReader:
             borders = chain_borders(page.pages, max_chains) if cursor.known_from is None else []
             following = borders or [page.pages]
         return (PageQuery(cursor.anchor, number, size) for number in following if page.pages > 1)
+
+    def pages_left(self, cursor: Cursor, page: Page | None) -> int:
+        """Return how many pages the chain has left."""
+        if cursor.phase == "first":
+            return UNKNOWN_PAGES if page is None else page.pages
+        return max(cursor.page - cursor.low, 0)
 
     def in_order(self, cursor: Cursor, page: Page) -> bool:
         """Return True: pages are only prefetched in an order in which they may be read."""

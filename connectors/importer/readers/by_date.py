@@ -20,6 +20,7 @@ from connectors.importer.readers.reader import (
     OrderField,
     PageQuery,
     PageRead,
+    forward_pages_left,
     minute_before,
     pack,
     unpack,
@@ -65,6 +66,10 @@ class DateReader:
         """Guess the pages that follow. Rows that moved between two answers show in the totals, in either order."""
         if cursor.phase != "probe":
             yield from (PageQuery(cursor.anchor, number, size) for number in range(page.number + 1, page.pages + 1))
+
+    def pages_left(self, cursor: Cursor, page: Page | None) -> int:
+        """Return how many pages the chain has left."""
+        return forward_pages_left(cursor, page)
 
     def in_order(self, cursor: Cursor, page: Page) -> bool:
         """Return True: `read_page` recognises by the totals and ids which rows it has."""

@@ -17,6 +17,7 @@ from connectors.importer.readers.reader import (
     OrderField,
     PageQuery,
     PageRead,
+    forward_pages_left,
     pack,
     unpack,
 )
@@ -65,6 +66,10 @@ class EmailReader:
         """Guess the pages that follow."""
         if cursor.phase != "probe":
             yield from (PageQuery(None, number, size) for number in range(page.number + 1, page.pages + 1))
+
+    def pages_left(self, cursor: Cursor, page: Page | None) -> int:
+        """Return how many pages the chain has left."""
+        return forward_pages_left(cursor, page)
 
     def in_order(self, cursor: Cursor, page: Page) -> bool:
         """Return whether the total is still that of the page before.

@@ -146,6 +146,9 @@ PROBE_SIZE = 10
 """The smallest page that Campaign Monitor gives: enough to learn the total, or the date at a position."""
 
 
+UNKNOWN_PAGES = 1_000_000
+"""Left of what nobody has seen yet: it is looked at first, because it may be the longest."""
+
 OrderField = Literal["date", "email"]
 
 
@@ -211,6 +214,9 @@ class SourceReader(Protocol):
         answered in any order, so only pages are named that may be read in any order, after this one.
         """
 
+    def pages_left(self, cursor: Cursor, page: Page | None) -> int:
+        """Return how many pages the chain has left; `page`: the one it read last. UNKNOWN_PAGES before the first."""
+
     def in_order(self, cursor: Cursor, page: Page) -> bool:
         """Return whether a prefetched page may be used as one that was read after the page before it."""
 
@@ -221,3 +227,10 @@ def chain_borders(pages: int, max_chains: int) -> list[int]:
     if count < 2:
         return []
     return [round(pages * part / count) for part in range(1, count)]
+
+
+def forward_pages_left(cursor: Cursor, page: Page | None) -> int:
+    """Return how many pages a read from the first page to the last has left."""
+    if page is not None:
+        return max(page.pages - page.number, 0)
+    return max(cursor.pages - cursor.page + 1, 0) if cursor.pages else UNKNOWN_PAGES

@@ -2,12 +2,10 @@
 
 import asyncio
 import random
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from typing import TypeVar
 
 import structlog
 from prometheus_client import Counter
@@ -20,21 +18,21 @@ from connectors.campaign_monitor.errors.backoff import retry_after
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, RowRefused, Unauthorised
 from connectors.control.accounts import OpenApi
-from connectors.importer.fetch import Fetcher
+from connectors.importer.fetch import ChainPages, PageBound, read
 from connectors.importer.progress import ProgressView
-from connectors.importer.readers import reader_for
+from connectors.importer.readers.reader import UNKNOWN_PAGES, PageQuery
 from connectors.importer.settings import ImporterSettings
+from connectors.importer.slots import SlotCaller, Slots
 from connectors.importer.tasks import expand
 from connectors.importer.tasks.page import TaskResult, process_page, progress_of
 from connectors.importer.translate import RowTranslator
 from schemas.control import ImportJob
 from schemas.envelope import rfc3339
-from schemas.import_task import ChainProgress, ImportTask, RunProgress
+from schemas.import_task import ChainProgress, ImportTask, Tally
 
 log = structlog.get_logger(__name__)
 
-JOB_SECONDS = 10.0
-"""For a new job to be known in every process; a task of a job that is not known is dropped, as the job was removed."""
+T = TypeVar("T")
 
 UNAUTHORISED_SECONDS = 60.0
 """Until a task is tried again whose credential was refused: a person has to act, and the status shows it meanwhile."""
@@ -52,34 +50,36 @@ class TaskExecutor:
 
     settings: ImporterSettings
     view: ProgressView
-    fetcher: Fetcher
     open_api: OpenApi
     job: Callable[[str], ImportJob | None]
     zone_overrides: dict[str, str] = field(default_factory=dict)
+    slots: Slots = field(init=False)
+    _bound: PageBound = field(init=False)
     _dates: dict[str, ClientDates] = field(default_factory=dict)
-    _converting: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="rows"))
-    """One thread: with more they would only contend for the interpreter."""
 
-    async def execute(self, task: ImportTask) -> TaskResult:
+    def __post_init__(self) -> None:
+        self.slots = Slots(self.settings.pages_in_flight)
+        self._bound = PageBound(self.settings.pages_in_flight)
+
+    def pages(self) -> ChainPages:
+        """Return what a chain reads its pages with."""
+        return ChainPages(self._request, self._bound, self.settings.chains_per_read)
+
+    async def execute(self, task: ImportTask, pages: ChainPages) -> TaskResult:
         """Return what a task leads to: the next one, the end of its chain, or a wait.
 
         A failure of Campaign Monitor is retried `retry_attempts` times, then the chain is parked; one that a retry
-        cannot help ends the chain. A task of a removed job leads to nothing. Raises TimeoutError when the progress
-        topic does not come as far as the run.
+        cannot help ends the chain. Nothing but the chain itself waits for a retry. A task of a removed job leads to
+        nothing.
         """
-        job = await self._wait_for_job(task.job_id)
-        if job is None:
-            self.fetcher.discard(task)
-            return TaskResult()
-        if task.kind == "start":
-            return self._mark_requested(task)
-        if job.state == "stopped":
-            return self._parked(task, None, None)
-        # What earlier runs left must be known here before it is built upon; the record that began this run is younger.
-        await self.view.until(lambda table: _run_of(table.runs.get(task.job_id)) >= task.run)
         for attempt in range(1, self.settings.retry_attempts + 1):
+            job = self.job(task.job_id)
+            if job is None:
+                return TaskResult()  # what is stored for it is dropped by its home
+            if job.state == "stopped":
+                return self._parked(task, None, None)
             try:
-                return await self._execute(job, task)
+                return await self._execute(job, task, pages)
             except LookupError as missing:
                 return self._parked(task, str(missing.args[0]), self.settings.park_seconds)
             except UnknownZone as unknown:
@@ -96,44 +96,47 @@ class TaskExecutor:
                     return self._parked(task, str(error), max(after, self.settings.park_seconds))
                 log.info("page requested again", chain=task.chain, reason=str(error), after_seconds=round(after, 2))
                 await asyncio.sleep(after)
+            except Exception as fault:  # of one resource: others are not concerned
+                log.exception("chain failed", job=task.job_id, chain=task.chain)
+                return self._failed(task, f"it met an error of the connector: {type(fault).__name__}")
         raise AssertionError("the last attempt returns")
 
-    def prefetched_next(self, result: TaskResult, task: ImportTask) -> ImportTask | None:
-        """Return the chain's next task when its page was prefetched and has been answered, else None."""
-        following = result.next_task(task.chain)
-        return following if following is not None and self.fetcher.has_prefetched(following) else None
-
-    async def _execute(self, job: ImportJob, task: ImportTask) -> TaskResult:
+    async def _api(self, job: ImportJob, pages_left: int = UNKNOWN_PAGES) -> CampaignMonitor:
+        """Return the API, whose calls go through this process's slots."""
         api = await self.open_api(job.authorization_id)
+        return CampaignMonitor(SlotCaller(api.caller, self.slots, job.authorization_id, job.id, pages_left))
+
+    async def _request(self, task: ImportTask, query: PageQuery, pages_left: int) -> Page:
+        job = self.job(task.job_id)
+        if job is None or task.source is None:
+            raise LookupError(f"there is no job {task.job_id}")
+        return await read(await self._api(job, pages_left), task.source, query)
+
+    async def _execute(self, job: ImportJob, task: ImportTask, pages: ChainPages) -> TaskResult:
         match task.kind:
             case "read":
-                return await self._page(api, task)
+                return await self._page(task, pages)
             case "discover":
-                return await self._discover(api, job, task)
+                return await self._discover(await self._api(job), job, task)
             case "campaign":
-                return await self._campaign(api, job, task)
+                return await self._campaign(await self._api(job), job, task)
             case "journey":
-                source = task.source
-                details = await self.fetcher.call(lambda: api.journeys.details((source and source.journey_id) or ""))
+                api, source = await self._api(job), task.source
+                details = await api.journeys.details((source and source.journey_id) or "")
                 return expand.journey(self._context(job, task), details)
             case "gap":
-                return await self._gap(api, job, task)
+                return await self._gap(await self._api(job), job, task)
             case "start":
                 return TaskResult()
 
-    async def _page(self, api: CampaignMonitor, task: ImportTask) -> TaskResult:
-        source, cursor = task.source, task.cursor
-        if source is None or cursor is None:
+    async def _page(self, task: ImportTask, pages: ChainPages) -> TaskResult:
+        if task.source is None or task.cursor is None:
             return self._failed(task, "the task has no source or cursor to read")
-        # The size that the chain began with: a setting that was changed meanwhile would move every page.
-        request = reader_for(source).page_query(cursor, task.page_size)
-        page = await self.fetcher.page(api, task, source, request)
-        self.fetcher.prefetch(api, task, page, self.settings.chains_per_read)
-        dates = self.dates(source.time_zone)
-        translator = RowTranslator(source, task.job_id, dates, rfc3339(task.started_at))
-        convert = partial(process_page, task, page, translator, datetime.now(UTC), self.settings.chains_per_read)
-        # Some 20 ms for a thousand rows: on the loop, answers that come meanwhile would wait and keep their slots.
-        result = await asyncio.get_running_loop().run_in_executor(self._converting, convert)
+        page = await pages.page(task)
+        translator = RowTranslator(
+            task.source, task.job_id, self.dates(task.source.time_zone), rfc3339(task.started_at)
+        )
+        result = process_page(task, page, translator, datetime.now(UTC), self.settings.chains_per_read)
         self._count(task, result, translator)
         return result
 
@@ -145,46 +148,51 @@ class TaskExecutor:
                 RESTARTS.inc(progress.tally.restarts - task.tally.restarts)
 
     async def _discover(self, api: CampaignMonitor, job: ImportJob, task: ImportTask) -> TaskResult:
-        call = self.fetcher.call
-        client = await call(lambda: api.clients.details(job.client_id))
-        lists = await call(lambda: api.clients.lists(job.client_id)) if task.page == 1 else []
-        campaigns: Page | None = None
-        if not task.sweep and job.activities:
+        client = await api.clients.details(job.client_id)
+        dates, first = self.dates(client.time_zone), task.page == 1
+        refused: list[ChainProgress] = []
+
+        async def alone(name: str, call: Awaitable[T]) -> T | None:
+            """Return the answer; None when it was refused for good, which is named and stops nothing else."""
+            try:
+                return await call
+            except CampaignMonitorError as error:
+                if not isinstance(error.verdict, Unauthorised | NotFound | Forbidden | Misconfigured | RowRefused):
+                    raise
+                refused.append(self._refused(task, name, f"cannot be read: {error}"))
+                return None
+
+        lists = await alone("lists", api.clients.lists(job.client_id)) if first else []
+        campaigns, journeys = None, None
+        if job.activities and not task.sweep:
             paging = Paging(page=task.page, direction="desc")
-            campaigns = await call(lambda: api.clients.campaigns(job.client_id, paging))
-        journeys = []
-        if task.page == 1 and job.journeys and job.activities and not task.sweep:
-            journeys = await call(lambda: api.clients.journeys(job.client_id))
-        context = self._context(job, task)
-        return expand.discover(context, client, self.dates(client.time_zone), lists, campaigns, journeys)
+            campaigns = await alone("campaigns", api.clients.campaigns(job.client_id, paging))
+            if first and job.journeys:
+                journeys = await alone("journeys", api.clients.journeys(job.client_id))
+        result = TaskResult(progress=list(refused))
+        found = expand.discover(self._context(job, task), client, dates, lists, campaigns, journeys or [])
+        result.progress += found.progress
+        return result
 
     async def _campaign(self, api: CampaignMonitor, job: ImportJob, task: ImportTask) -> TaskResult:
         source = task.source
         if source is None or source.campaign_id is None:
             return self._failed(task, "the task names no campaign")
-        campaign_id = source.campaign_id
         mark = self.view.table.mark(job.id, task.chain)
         names = {} if task.full or mark is None else mark.list_names
         if not names:
-            audience = await self.fetcher.call(lambda: api.campaigns.lists_and_segments(campaign_id))
+            audience = await api.campaigns.lists_and_segments(source.campaign_id)
             names = {ref.list_id: ref.name for ref in audience.lists}
             # A campaign to segments only names no list: the segments name theirs.
             names |= {ref.list_id: "" for ref in audience.segments if ref.list_id not in names}
-        summary = await self.fetcher.call(lambda: api.campaigns.summary(campaign_id))
+        summary = await api.campaigns.summary(source.campaign_id)
         return expand.campaign(self._context(job, task), summary, names, self.dates(source.time_zone))
 
     async def _gap(self, api: CampaignMonitor, job: ImportJob, task: ImportTask) -> TaskResult:
-        client = await self.fetcher.call(lambda: api.clients.details(job.client_id))
-        lists = await self.fetcher.call(lambda: api.clients.lists(job.client_id))
+        client = await api.clients.details(job.client_id)
+        lists = await api.clients.lists(job.client_id)
         since = datetime.fromisoformat(task.since) if task.since else task.started_at
         return expand.gap(self._context(job, task), client, self.dates(client.time_zone), lists, since)
-
-    async def _wait_for_job(self, job_id: str) -> ImportJob | None:
-        """Return the job; None when it was removed. One that was made a moment ago may not be known here yet."""
-        deadline = time.monotonic() + JOB_SECONDS
-        while (job := self.job(job_id)) is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a table without events
-            await asyncio.sleep(0.1)
-        return job
 
     def dates(self, label: str) -> ClientDates:
         """Return the dates of a client's zone, which cache what they have converted. Raises UnknownZone."""
@@ -196,31 +204,27 @@ class TaskExecutor:
     def _context(self, job: ImportJob, task: ImportTask) -> expand.ExpansionContext:
         return expand.ExpansionContext(job, task, self.view.table, self.settings, datetime.now(UTC))
 
-    def _mark_requested(self, task: ImportTask) -> TaskResult:
-        run = self.view.table.runs.get(task.job_id)
-        if run is None or run.state == "open" or run.requested:
-            return TaskResult()  # it begins by itself, or is under way
-        return TaskResult(progress=[run.model_copy(update={"requested": True})])
-
     def _parked(self, task: ImportTask, problem: str | None, seconds: float | None) -> TaskResult:
-        """Put the task aside, so that others on its partition go on. Without a time it waits for the job's start."""
-        self.fetcher.discard(task)
+        """Put the task aside, with its reason for people to see. Without a time it waits for the job's start."""
         PARKED.inc()
         now = datetime.now(UTC)
         retry_at = None if seconds is None else now + timedelta(seconds=seconds)
         waiting = task.model_copy(update={"attempt": task.attempt + (problem is not None)})
         if problem is not None:
             log.warning("task parked", job=task.job_id, chain=task.chain, reason=problem)
-        change = {"state": "parked", "problem": problem, "retry_at": retry_at, "task": waiting, "updated_at": now}
+        change = {"state": "parked", "problem": problem, "retry_at": retry_at, "updated_at": now}
         return TaskResult(progress=[progress_of(waiting, change)])
 
     def _failed(self, task: ImportTask, problem: str) -> TaskResult:
-        self.fetcher.discard(task)
         FAILED.inc()
         log.error("chain abandoned", job=task.job_id, chain=task.chain, reason=problem)
         failed = {"state": "failed", "problem": problem, "updated_at": datetime.now(UTC)}
         return TaskResult(progress=[progress_of(task, failed)])
 
-
-def _run_of(run: RunProgress | None) -> int:
-    return 0 if run is None else run.run
+    def _refused(self, task: ImportTask, name: str, problem: str) -> ChainProgress:
+        """Return what people see of a part of the discovery that was refused."""
+        FAILED.inc()
+        log.error("part of the discovery refused", job=task.job_id, part=name, reason=problem)
+        failed = {"state": "failed", "problem": problem, "updated_at": datetime.now(UTC), "task": None}
+        change = {"chain": f"{task.chain}/{name}", "label": name, "group": f"the client's {name}", "tally": Tally()}
+        return progress_of(task, {**change, **failed})

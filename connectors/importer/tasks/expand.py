@@ -44,10 +44,10 @@ class ExpansionContext:
     def read(self, result: TaskResult, chain: str, source: Source) -> None:
         """Begin to read a source, with what is known of it."""
         mark = None if self.task.full else self.table.mark(self.job.id, chain)
-        cursor = reader_for(source).first_cursor(mark, self.table.accounted(self.job.id, chain))
-        full = mark is None
-        result.begin(
-            ImportTask(
+        left = self._left_by_failure(chain, source, mark)
+        if left is None:
+            cursor = reader_for(source).first_cursor(mark, self.table.accounted(self.job.id, chain))
+            left = ImportTask(
                 job_id=self.job.id,
                 run=self.task.run,
                 chain=chain,
@@ -58,9 +58,36 @@ class ExpansionContext:
                 source=source,
                 cursor=cursor,
                 started_at=self.now,
-            ),
-            full=full,
-        )
+            )
+        result.begin(left, full=mark is None)
+
+    def read_failed_parts(self, result: TaskResult, chain: str, source: Source) -> None:
+        """Read again the parts of a divided listing that failed, from where they failed: the mark covers the others."""
+        mark = None if self.task.full else self.table.mark(self.job.id, chain)
+        if mark is None:
+            return
+        for name in self.table.chains(self.job.id):
+            if name != chain and sources.undivided(name) == chain:
+                left = self._left_by_failure(name, source, mark)
+                if left is not None:
+                    result.begin(left)
+
+    def _left_by_failure(self, chain: str, source: Source, mark: Mark | None) -> ImportTask | None:
+        """Return where a chain that failed in the last run goes on, None when it did not fail or reads other rows."""
+        failed = self.table.chains(self.job.id).get(chain)
+        if self.task.full or failed is None or failed.state != "failed" or failed.task is None:
+            return None
+        if mark is not None and failed.run < mark.run:
+            return None
+        task = failed.task
+        if task.source is None or task.cursor is None:
+            return None
+        if (task.source.lists, task.source.since) != (source.lists, source.since):
+            return None
+        accounted = task.cursor.accounted + failed.tally.rows + failed.tally.left_out
+        change = {"run": self.task.run, "step": 0, "attempt": 0, "tally": Tally(), "started_at": self.now}
+        cursor = task.cursor.model_copy(update={"accounted": accounted})
+        return task.model_copy(update={**change, "source": source, "cursor": cursor})
 
     def look(self, result: TaskResult, chain: str, kind: str, source: Source) -> None:
         """Begin to look at a campaign or journey."""
@@ -85,19 +112,19 @@ def discover(
     context: ExpansionContext,
     client: ClientDetails,
     dates: ClientDates,
-    lists: list[ListRef],
+    lists: list[ListRef] | None,
     campaigns: Page | None,
     journeys: Iterable[JourneyRef],
 ) -> TaskResult:
     """Begin the chains of a run: listings, the suppression list, and a look at each campaign and journey that is due.
 
-    A step per page of the client's campaigns; lists and journeys come with the first.
+    A step per page of the client's campaigns; lists (None: they could not be read) and journeys come with the first.
     """
     job, task = context.job, context.task
     result = TaskResult()
     if task.page == 1:
         _lists(context, result, client, lists)
-        names = {ref.list_id: ref.name for ref in lists}
+        names = {ref.list_id: ref.name for ref in lists or ()}
         for ref in journeys:
             if not job.lists or ref.list_id in job.lists:
                 source = sources.journey(job, client, ref, names.get(ref.list_id, ""), dates)
@@ -110,19 +137,23 @@ def discover(
         return context.done(result)
     tally = task.tally.model_copy(update={"pages": task.tally.pages + 1, "pages_total": campaigns.pages})
     following = task.model_copy(update={"page": task.page + 1, "step": task.step + 1, "tally": tally})
-    result.tasks.append(following)
     result.progress.append(progress_of(following, {"updated_at": context.now}))
     return result
 
 
-def _lists(context: ExpansionContext, result: TaskResult, client: ClientDetails, lists: list[ListRef]) -> None:
-    job = context.job
-    for ref in lists:
-        if not job.lists or ref.list_id in job.lists:
+def _lists(context: ExpansionContext, result: TaskResult, client: ClientDetails, lists: list[ListRef] | None) -> None:
+    job, swept = context.job, context.task.list_ids if context.task.sweep else None
+    for ref in lists or ():
+        if (not job.lists or ref.list_id in job.lists) and (swept is None or ref.list_id in swept):
             for chain, source in sources.users(job, client, ref):
                 context.read(result, chain, source)
-    chain, source = sources.suppression(client)
-    context.read(result, chain, source)
+                context.read_failed_parts(result, chain, source)
+    if swept is None:
+        chain, source = sources.suppression(client)
+        context.read(result, chain, source)
+        context.read_failed_parts(result, chain, source)
+    if lists is None:
+        return
     for missing in sorted(set(job.lists) - {ref.list_id for ref in lists}):
         task = context.task.model_copy(update={"chain": f"users/{missing}", "group": f"list {missing}", "label": ""})
         problem = f"the client has no list {missing}: change the lists of job {job.id}"

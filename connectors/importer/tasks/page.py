@@ -1,4 +1,4 @@
-"""Convert one API page into the records, progress and next task to publish (pure).
+"""Convert one API page into the records and progress to publish, and the next task (pure).
 
 A `TaskResult` is what any task leads to (pure): all of it is published in one transaction, or nothing.
 """
@@ -9,64 +9,44 @@ from datetime import datetime
 from typing import Any
 
 from connectors.campaign_monitor.client.entities import Page
-from connectors.control.jobs import task_key
 from connectors.importer.readers import reader_for
-from connectors.importer.readers.reader import PageRead
+from connectors.importer.readers.reader import OVERLAP, PageRead
 from connectors.importer.tasks.sources import part_name, undivided
 from connectors.importer.translate import ImportedRecord, RowTranslator
-from connectors.kafka.records import OutgoingRecord
-from schemas.import_task import ChainProgress, Claim, Cursor, ImportTask, Mark, RunProgress, Source, Tally, key_of
-from schemas.topics import TopicNames
+from schemas.import_task import ChainProgress, Claim, Cursor, ImportTask, Mark, RunProgress, Source, Tally
 
 ProgressRecord = RunProgress | ChainProgress | Mark | Claim
 
 
 @dataclass(slots=True)
 class TaskResult:
-    """Rows, progress and tasks. Chains that begin come before the end of the one that led to them: none is missed."""
+    """Rows and progress. Chains that begin come before the end of the one that led to them: none is missed."""
 
     records: list[ImportedRecord] = field(default_factory=list)
     progress: list[ProgressRecord] = field(default_factory=list)
-    tasks: list[ImportTask] = field(default_factory=list)
     deleted: list[bytes] = field(default_factory=list)
     """Keys of progress records to delete."""
 
     def begin(self, task: ImportTask, *, full: bool = False) -> None:
         """Begin a chain with its first task. `full`: whether it reads its source from the beginning."""
-        self.tasks.append(task)
         self.progress.append(progress_of(task, {"full": full}))
+
+    @property
+    def tasks(self) -> list[ImportTask]:
+        """The tasks of the chains that begin or go on."""
+        chains = (record for record in self.progress if isinstance(record, ChainProgress))
+        return [chain.task for chain in chains if chain.state == "open" and chain.task is not None]
 
     def next_task(self, chain: str) -> ImportTask | None:
         """Return the next task of a chain, None when the chain does not go on."""
         return next((task for task in self.tasks if task.chain == chain), None)
 
-    def replace_next(self, later: "TaskResult", chain: str) -> None:
-        """Add what the chain's next task has led to, in place of that task."""
-        self.records += later.records
-        self.tasks = [task for task in self.tasks if task.chain != chain] + later.tasks
-        others = (
-            record for record in self.progress if not (isinstance(record, ChainProgress) and record.chain == chain)
-        )
-        self.progress = [*others, *later.progress]
-
-    def outgoing(self, names: TopicNames, chain: str | None, partition: int | None) -> list[OutgoingRecord]:
-        """Return the Kafka records. The next task of `chain` goes to `partition`, where its last one came from."""
-        users, activity = names["cm_user"], names["cm_activity"]
-        progress, tasks = names["cm_import_progress"], names["cm_import_tasks"]
-        out = [
-            OutgoingRecord(users if record.topic == "cm_user" else activity, record.key, record.value)
-            for record in self.records
-        ]
-        out += [OutgoingRecord(progress, key_of(record), record.to_bytes()) for record in self.progress]
-        out += [OutgoingRecord(progress, key, None) for key in self.deleted]
-        for task in self.tasks:
-            where = partition if task.chain == chain else None
-            out.append(OutgoingRecord(tasks, task_key(task), task.to_bytes(), None, where))
-        return out
-
 
 def progress_of(task: ImportTask, change: Mapping[str, Any]) -> ChainProgress:
-    """Return the progress of the chain that a task belongs to; `change` overrides what the task holds."""
+    """Return the progress of the chain that a task belongs to; `change` overrides what the task holds.
+
+    It holds the task, as the step to go on with, unless the chain is done.
+    """
     values: dict[str, Any] = {
         "job_id": task.job_id,
         "run": task.run,
@@ -77,6 +57,7 @@ def progress_of(task: ImportTask, change: Mapping[str, Any]) -> ChainProgress:
         "tally": task.tally,
         "started_at": task.started_at,
         "updated_at": task.started_at,
+        "task": None if change.get("state") == "done" else task,
     }
     return ChainProgress(**{**values, **change})
 
@@ -101,12 +82,16 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
         )
         result.begin(divided)
     if read.known_rows is not None and not source.gap:
+        known_from = read.known_rows.known_from
+        if known_from is None and source.resource in ("users", "suppression"):
+            # Nobody was there. Without a date, it would be read from the beginning and swept in every run.
+            known_from = translator.local_minute(task.started_at - OVERLAP)
         result.progress.append(
             Mark(
                 job_id=task.job_id,
                 run=task.run,
                 chain=undivided(task.chain),
-                known_from=read.known_rows.known_from,
+                known_from=known_from,
                 known=read.known_rows.known,
                 newest_date=read.newest_date,
                 accounted=read.accounted_before + tally.rows + tally.left_out,
@@ -119,7 +104,6 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
         result.progress.append(progress_of(task, ended))
     else:
         following = task.model_copy(update={"cursor": read.next, "step": task.step + 1, "tally": tally, "attempt": 0})
-        result.tasks.append(following)
         result.progress.append(progress_of(following, {"full": full, "updated_at": now}))
     return result
 

@@ -39,32 +39,17 @@ class FinishRun:
 
 
 @dataclass(frozen=True, slots=True)
-class ResumeChains:
-    """Give parked tasks back to their chains."""
-
-    chains: tuple[ChainProgress, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ForgetJob:
-    """The job was removed: drop what is stored for it."""
-
-
-@dataclass(frozen=True, slots=True)
 class RescheduleRun:
     """The job's schedule was changed after the run: keep the new time."""
 
     run: RunProgress
 
 
-RunAction = StartRun | StartCatchUp | FinishRun | ResumeChains | ForgetJob | RescheduleRun
-
-MAX_RESUMED = 500
-"""Tasks that are given back in one transaction; the rest follow a moment later."""
+RunAction = StartRun | StartCatchUp | FinishRun | RescheduleRun
 
 
 def next_action(
-    job: ImportJob | None,
+    job: ImportJob,
     run: RunProgress | None,
     waiting: Mapping[str, ChainProgress],
     read_in_run: Iterable[ChainProgress],
@@ -74,8 +59,6 @@ def next_action(
 
     `waiting`: the job's open and parked chains by name; `read_in_run`: its chains of the current run, ended ones too.
     """
-    if job is None:
-        return ForgetJob() if run is not None else None
     if job.state == "stopped":
         return None
     if run is None:
@@ -151,25 +134,19 @@ def _in_run(
     read_in_run: Iterable[ChainProgress],
     now: datetime,
 ) -> RunAction | None:
-    due = [
-        chain
-        for chain in waiting.values()
-        if chain.state == "parked" and chain.task is not None and (chain.retry_at is None or chain.retry_at <= now)
-    ]
-    if due:
-        return ResumeChains(tuple(due[:MAX_RESUMED]))
     if waiting:
         return None
     read = [chain for chain in read_in_run if chain.run == run.run]
-    if run.swept_at is None and any(chain.full and chain.chain.startswith("users/") for chain in read):
+    whole = sorted({chain.chain.split("/")[1] for chain in read if chain.full and chain.chain.startswith("users/")})
+    if run.swept_at is None and whole:
         swept = run.model_copy(update={"swept_at": now, "rows": _rows(read)})
-        return StartCatchUp(swept, _discover(job, swept, now))
-    since = run.swept_at
+        return StartCatchUp(swept, _discover(job, swept, now).model_copy(update={"list_ids": whole}))
+    since, problems = run.swept_at, sum(chain.state == "failed" for chain in read)
     ended = {
-        "state": "done",
+        "state": "incomplete" if problems else "done",
         "finished_at": now,
         "rows": run.rows + _rows(chain for chain in read if since is None or chain.started_at >= since),
-        "problems": sum(chain.state == "failed" for chain in read),
+        "problems": problems,
         "next_at": next_at(job, run, now),
     }
     return FinishRun(run.model_copy(update=ended))

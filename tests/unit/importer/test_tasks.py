@@ -1,23 +1,23 @@
 """What a task leads to: pages become records and progress, clients become chains, failures wait or end their chain."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
 
-from connectors.campaign_monitor.client.entities import ClientDetails, ListRef, Page
+from connectors.campaign_monitor.client.entities import ClientDetails, JourneyRef, ListRef, Page
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.errors.verdicts import Misconfigured, NotFound, Transient, Unauthorised
-from connectors.importer.fetch import Fetcher
+from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, Transient, Unauthorised
 from connectors.importer.progress import ProgressTable
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import execute, expand
 from connectors.importer.tasks.execute import TaskExecutor
-from connectors.importer.tasks.page import process_page
+from connectors.importer.tasks.page import TaskResult, process_page, progress_of
 from connectors.importer.translate import RowTranslator
 from schemas.control import ImportJob
-from schemas.import_task import ChainProgress, Cursor, ImportTask, Mark, RunProgress, Source, Tally
+from schemas.import_task import ChainProgress, Cursor, ImportTask, Mark, Source, Tally
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 UTC_ZONE = "(GMT) Coordinated Universal Time"
@@ -84,9 +84,18 @@ def test_a_gap_publishes_the_changes_that_a_webhook_missed_and_no_mark():
     assert not any(isinstance(record, Mark) for record in result.progress)
 
 
-def test_a_task_without_a_source_is_an_error():
-    with pytest.raises(ValueError, match="has no source or cursor"):
-        process_page(task(None), page([]), RowTranslator(CLICKS, "j", DATES, ""), NOW, 8)
+def test_an_empty_listing_is_not_read_from_its_beginning_again():
+    """Without a date it was, and swept, in every run."""
+    source = UNSUBSCRIBED.model_copy(update={"gap": False})
+    mark = processed(task(source, chain="users/l/unsubscribed"), page([])).progress[0]
+    assert isinstance(mark, Mark)
+    assert mark.known_from == "2026-05-31 12:00"
+    table = ProgressTable()
+    table.put(mark.model_copy(update={"chain": "users/l1/active"}))
+    result = expand.discover(context(table=table), CLIENT, DATES, [ListRef("l1", "News")], None, [])
+    begun = next(record for record in result.progress if record.chain == "users/l1/active")
+    assert not begun.full
+    assert begun.task.cursor.anchor == "2026-05-30"
 
 
 def context(job: ImportJob = JOB, table: ProgressTable | None = None, **change: object) -> expand.ExpansionContext:
@@ -149,38 +158,75 @@ def test_reports_are_read_again_when_their_counters_changed_or_the_last_read_fai
     assert result.progress[-2].counts == {"open": 2, "click": clicks}
 
 
+def failed_part(run: int, **change: object) -> ChainProgress:
+    source = Source(resource="users", client_id="c", time_zone=UTC_ZONE, list_id="l1", state="active")
+    cursor = Cursor(phase="down", page=7, low=3, divided=True, pages=40)
+    part = task(source, cursor, chain="users/l1/active#1", run=run, step=4, label="active 2", page_size=500)
+    return progress_of(part, {"state": "failed", "problem": "cannot be read", "tally": Tally(rows=9), **change})
+
+
+@pytest.mark.parametrize(
+    ("run", "full", "change", "again"),
+    [
+        (1, False, {}, True),
+        (1, False, {"state": "done"}, False),
+        (1, True, {}, False),
+        (0, False, {}, False),
+    ],
+)
+def test_a_part_that_failed_is_read_by_the_next_run_and_only_it(run, full, change, again):
+    table = ProgressTable()
+    table.put(Mark(job_id="j", run=1, chain="users/l1/active", known_from="2026-05-01 00:00"))
+    table.put(failed_part(run, **change))
+    result = expand.discover(context(table=table, run=2, full=full), CLIENT, DATES, [ListRef("l1", "News")], None, [])
+    begun = {record.chain: record for record in result.progress}
+    assert begun["users/l1/active"].full is full, "what the mark covers is not read from its beginning"
+    assert ("users/l1/active#1" in begun) is again
+    if again:
+        part = begun["users/l1/active#1"].task
+        assert (part.run, part.step, part.page_size, part.tally) == (2, 0, 500, Tally())
+        assert (part.cursor.page, part.cursor.low) == (7, 3)
+
+
 class FakeProgressView:
     """The progress table, complete at once."""
 
     def __init__(self) -> None:
         self.table = ProgressTable()
 
-    async def until(self, holds) -> None:
-        self.table.put(RunProgress(job_id="j", run=1, state="open", planned_at=NOW, started_at=NOW))
-        assert holds(self.table)
+
+class FakeCaller:
+    """May always be called."""
+
+    def wait(self) -> float:
+        return 0.0
 
 
-class FakeCampaigns:
-    """Answers `pages` in order; an exception among them is raised."""
+class FakeApi:
+    """An account; what it answers is patched in."""
 
-    def __init__(self, *pages: Page | Exception) -> None:
-        self.campaigns = self
-        self._pages = list(pages)
+    caller = FakeCaller()
 
-    async def report(self, *_args: object, **_keywords: object) -> Page:
-        answer = self._pages.pop(0)
+
+def executor(monkeypatch, *pages: Page | Exception, **settings: object) -> TaskExecutor:
+    """An executor whose account answers `pages` in order; an exception among them is raised."""
+    answers = list(pages)
+
+    async def read(_api: object, _source: Source, _query: object) -> Page:
+        answer = answers.pop(0) if answers else page([])
         if isinstance(answer, Exception):
             raise answer
         return answer
 
+    async def open_api(_authorization_id: str) -> FakeApi:
+        return FakeApi()
 
-def executor(*pages: Page | Exception, **settings: object) -> TaskExecutor:
-    api = FakeCampaigns(*pages)
+    monkeypatch.setattr(execute, "read", read)
+    return TaskExecutor(ImporterSettings(**settings), FakeProgressView(), open_api, {"j": JOB}.get)
 
-    async def open_api(_authorization_id: str) -> FakeCampaigns:
-        return api
 
-    return TaskExecutor(ImporterSettings(**settings), FakeProgressView(), Fetcher(1), open_api, lambda _job_id: JOB)
+async def executed(running: TaskExecutor, step: ImportTask) -> TaskResult:
+    return await running.execute(step, running.pages())
 
 
 @pytest.mark.parametrize(
@@ -192,26 +238,82 @@ def executor(*pages: Page | Exception, **settings: object) -> TaskExecutor:
         (Transient("rate_limited", after=120.0), "parked"),
     ],
 )
-async def test_a_failure_parks_or_ends_its_chain_only(verdict, state):
-    result = await executor(CampaignMonitorError("no", verdict)).execute(task())
+async def test_a_failure_parks_or_ends_its_chain_only(monkeypatch, verdict, state):
+    result = await executed(executor(monkeypatch, CampaignMonitorError("no", verdict)), task())
     (record,) = result.progress
     assert (record.state, record.chain, result.tasks, result.records) == (state, "report/k/clicks", [], [])
-    assert (record.task is not None) is (state == "parked")
+    assert record.task is not None, "where it goes on"
 
 
 async def test_a_transient_failure_is_retried_at_once(monkeypatch):
     monkeypatch.setattr(execute, "retry_after", lambda _verdict, _attempt, _random: 0.0)
-    failing = executor(CampaignMonitorError("later", Transient("server_error")), page([row(1)]))
-    assert len((await failing.execute(task())).records) == 1
+    failing = executor(monkeypatch, CampaignMonitorError("later", Transient("server_error")), page([row(1)]))
+    assert len((await executed(failing, task())).records) == 1
 
 
-async def test_repeats_and_restarts_are_counted():
+async def test_an_error_of_ours_ends_its_chain_only(monkeypatch):
+    (record,) = (await executed(executor(monkeypatch, RuntimeError("broken")), task())).progress
+    assert (record.state, record.problem) == ("failed", "it met an error of the connector: RuntimeError")
+
+
+async def test_a_task_of_a_removed_job_leads_to_nothing_at_once(monkeypatch):
+    running = executor(monkeypatch)
+    running.job = lambda _job_id: None
+    assert await asyncio.wait_for(executed(running, task()), 0.5) == TaskResult()
+
+
+async def test_repeats_and_restarts_are_counted(monkeypatch):
     """Two counters that nothing incremented."""
     repeats, restarts = execute.REPEATS._value.get(), execute.RESTARTS._value.get()
     first = processed(task(), page([row(1), row(2)])).progress[0]
     known = Cursor(phase="forward", known=first.known)
-    await executor(page([row(1), row(2)])).execute(task(cursor=known))
+    await executed(executor(monkeypatch, page([row(1), row(2)])), task(cursor=known))
     assert execute.REPEATS._value.get() - repeats == 2
     moved = Cursor(phase="forward", page=2, total=5, minute="2026-05-01 10:01")
-    await executor(page([row(1)], number=2, total=4)).execute(task(cursor=moved))
+    await executed(executor(monkeypatch, page([row(1)], number=2, total=4)), task(cursor=moved))
     assert execute.RESTARTS._value.get() - restarts == 1
+
+
+class RefusingClients:
+    """A client whose `refused` calls are not permitted."""
+
+    def __init__(self, refused: set[str], verdict: object) -> None:
+        self._refused = refused
+        self._verdict = verdict
+
+    def _answer(self, name: str, answer: object) -> object:
+        if name in self._refused:
+            raise CampaignMonitorError("not permitted", self._verdict)
+        return answer
+
+    async def details(self, _client_id: str) -> ClientDetails:
+        return CLIENT
+
+    async def lists(self, _client_id: str) -> object:
+        return self._answer("lists", [ListRef("l1", "News")])
+
+    async def campaigns(self, _client_id: str, _paging: object) -> object:
+        return self._answer("campaigns", page([campaign_row("k", NOW)]))
+
+    async def journeys(self, _client_id: str) -> object:
+        return self._answer("journeys", [JourneyRef("l1", "w", "Welcome", "Active")])
+
+
+@pytest.mark.parametrize("refused", [{"journeys"}, {"campaigns"}, {"lists"}, {"lists", "journeys"}, set()])
+@pytest.mark.parametrize("verdict", [Unauthorised(60, "scope"), Forbidden(403, "agency_only")])
+async def test_a_refused_call_stops_only_what_it_would_have_found(monkeypatch, refused, verdict):
+    class Api:
+        clients = RefusingClients(refused, verdict)
+
+    async def api(_self: object, _job: ImportJob, _left: int = 0) -> Api:
+        return Api()
+
+    monkeypatch.setattr(TaskExecutor, "_api", api)
+    result = await executed(executor(monkeypatch), task(None, chain="discover", kind="discover"))
+    failed = {record.label: record.problem for record in result.progress if record.state == "failed"}
+    assert set(failed) == refused
+    assert all("cannot be read: not permitted" in problem for problem in failed.values())
+    begun = {begun.chain.split("/")[0] for begun in result.tasks}
+    expected = {"lists": "users", "campaigns": "campaign", "journeys": "journey"}
+    assert begun == {"suppression"} | {chain for name, chain in expected.items() if name not in refused}
+    assert [record.state for record in result.progress if record.chain == "discover"] == ["done"]

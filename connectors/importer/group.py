@@ -1,0 +1,42 @@
+"""What has come from all chains of a partition since the last transaction: rows, progress, tasks that are done with."""
+
+from dataclasses import dataclass, field
+
+from connectors.importer.tasks.page import ProgressRecord, TaskResult
+from connectors.importer.translate import ImportedRecord
+from connectors.kafka.records import OutgoingRecord
+from schemas.import_task import key_of
+from schemas.topics import TopicNames
+
+
+@dataclass(slots=True)
+class CommitGroup:
+    """Published as one transaction, or not at all. Of each chain it holds the progress of its last step only."""
+
+    records: list[ImportedRecord] = field(default_factory=list)
+    progress: dict[bytes, ProgressRecord | None] = field(default_factory=dict)
+
+    def add(self, result: TaskResult) -> None:
+        """Add what a step has led to.
+
+        Progress is written as bytes only when the group is published: most steps are followed by another one before.
+        """
+        self.records += result.records
+        for record in result.progress:
+            self._put(key_of(record), record)
+        for key in result.deleted:
+            self._put(key, None)
+
+    def outgoing(self, names: TopicNames) -> list[OutgoingRecord]:
+        """Return the Kafka records."""
+        topics = {role: names[role] for role in ("cm_user", "cm_activity")}
+        progress = names["cm_import_progress"]
+        out = [OutgoingRecord(topics[topic], key, value) for topic, key, value in self.records]
+        for key, record in self.progress.items():
+            out.append(OutgoingRecord(progress, key, None if record is None else record.to_bytes()))
+        return out
+
+    def _put(self, key: bytes, record: ProgressRecord | None) -> None:
+        # At the end: the end of a chain comes after the beginning of those that it led to, or a run would seem over.
+        self.progress.pop(key, None)
+        self.progress[key] = record
