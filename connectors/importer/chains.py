@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client import Counter
 
@@ -14,13 +14,15 @@ from schemas.import_task import ChainProgress, ImportTask
 
 PAGES = Counter("import_pages_total", "Tasks done, by kind.", ["kind"])
 
+EPOCH = datetime.fromtimestamp(0, UTC)
+
 ChainKey = tuple[str, str]
 """(job id, chain)."""
 
 
 def beginning(task: ImportTask | ChainProgress) -> tuple[int, int]:
     """Return what tells one read of a chain apart from another: its run, and when it began in milliseconds."""
-    return task.run, int(task.started_at.timestamp() * 1000)
+    return task.run, (task.started_at - EPOCH) // timedelta(milliseconds=1)
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from connectors.importer.progress import ProgressView
 from connectors.importer.tasks import plan
 from connectors.importer.tasks.execute import TaskExecutor
 from connectors.importer.tasks.page import TaskResult, progress_of
+from connectors.kafka.producer import PublishError
 from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import (
@@ -29,7 +30,7 @@ from connectors.kafka.transaction import (
     transactional_id,
 )
 from schemas.control import ImportJob
-from schemas.import_task import ChainProgress, Claim, ImportTask
+from schemas.import_task import ChainProgress, Claim, ImportTask, RunProgress
 from schemas.topics import TopicNames
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,10 @@ MAX_RECORDS = 20_000
 """Unpublished rows at which chains wait: 10 MB or so."""
 
 
+SetAttention = Callable[[str, str | None], Awaitable[object]]
+"""(job id, what a person has to do or None). Raises LookupError, PublishError, TimeoutError."""
+
+
 class TaskPartition:
     """Chains of one partition, and the runs whose home it is. One fenced publisher publishes all of it."""
 
@@ -62,6 +67,7 @@ class TaskPartition:
         view: ProgressView,
         jobs: Callable[[], Iterable[ImportJob]],
         group_metadata: Callable[[], Any],
+        set_attention: SetAttention | None = None,
     ) -> None:
         self.number = number
         self._partitions = partitions
@@ -69,6 +75,7 @@ class TaskPartition:
         self._view = view
         self._jobs = jobs
         self._group_metadata = group_metadata
+        self._set_attention = set_attention
         fence = transactional_id(self._names.prefix + group, "cm_import_tasks", number)
         self._publisher = TransactionalPublisher(kafka, fence)
         self._owner = uuid.uuid4().hex[:12]
@@ -135,6 +142,18 @@ class TaskPartition:
                 self._plan(job_id, jobs.get(job_id), result)
             if result.progress or result.deleted:
                 await self._claim(result)
+            for job_id in [job_id for job_id in jobs if _has_ended(result, job_id)]:
+                await self._ask_for_attention(jobs[job_id])
+
+    async def _ask_for_attention(self, job: ImportJob) -> None:
+        table = self._view.table
+        change = plan.attention_change(job, table.runs[job.id], table.chains(job.id).values())
+        if change is None or self._set_attention is None:
+            return
+        try:
+            await self._set_attention(job.id, *change)
+        except (LookupError, PublishError, TimeoutError) as reason:
+            log.warning("attention not recorded", job=job.id, reason=str(reason))
 
     def _resume(self) -> None:
         """Go on with what is open and not read, or parked until now; end what is read for a job that was removed."""
@@ -257,3 +276,8 @@ class TaskPartition:
         PUBLISH.observe(time.perf_counter() - began)
         for topic, count in Counts(record.topic for record in group.records).items():
             RECORDS.labels(topic).inc(count)
+
+
+def _has_ended(result: TaskResult, job_id: str) -> bool:
+    runs = (record for record in result.progress if isinstance(record, RunProgress) and record.job_id == job_id)
+    return any(run.finished_at is not None for run in runs)

@@ -13,7 +13,7 @@ from connectors.control.accounts import OpenApi, authorized_apis
 from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs, chain_partition, partition_count
 from connectors.importer.progress import ProgressView
-from connectors.importer.publish import TaskPartition
+from connectors.importer.publish import SetAttention, TaskPartition
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks.execute import TaskExecutor
 from connectors.importer.tasks.page import ProgressRecord
@@ -44,8 +44,10 @@ class ImportConnector:
         jobs: Callable[[], Iterable[ImportJob]],
         open_api: OpenApi,
         zone_overrides: dict[str, str] | None = None,
+        set_attention: SetAttention | None = None,
         on_progress: Callable[[ProgressRecord | None], None] | None = None,
     ) -> None:
+        self._set_attention = set_attention
         self._kafka = kafka
         self._settings = settings
         self._jobs = jobs
@@ -137,6 +139,7 @@ class ImportConnector:
                 view,
                 self._jobs,
                 consumer.group_metadata,
+                self._set_attention,
             )
             self._partitions[number] = partition
             partition.start()
@@ -179,12 +182,13 @@ async def run(
         apis = await stack.enter_async_context(
             authorized_apis(kafka, producer, control, settings.client_settings(campaign_monitor))
         )
-        jobs = await stack.enter_async_context(Jobs(kafka))
+        jobs = await stack.enter_async_context(Jobs(kafka, producer))
         connector = ImportConnector(
             kafka,
             settings,
             jobs=lambda: jobs.imports().values(),
             open_api=apis.api,
+            set_attention=jobs.set_attention,
             zone_overrides=dict(campaign_monitor.zone_overrides),
             on_progress=on_progress,
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import count
 
 from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyRef, JsonObject, ListRef, Page
 from connectors.campaign_monitor.dates import ClientDates
@@ -45,9 +46,10 @@ class ExpansionContext:
         """Begin to read a source, with what is known of it."""
         mark = None if self.task.full else self.table.mark(self.job.id, chain)
         left = self._left_by_failure(chain, source, mark)
-        if left is None:
+        begun = left
+        if begun is None:
             cursor = reader_for(source).first_cursor(mark, self.table.accounted(self.job.id, chain))
-            left = ImportTask(
+            begun = ImportTask(
                 job_id=self.job.id,
                 run=self.task.run,
                 chain=chain,
@@ -59,18 +61,20 @@ class ExpansionContext:
                 cursor=cursor,
                 started_at=self.now,
             )
-        result.begin(left, full=mark is None)
+        result.begin(begun, full=mark is None)
+        if mark is not None or left is not None:
+            self._read_failed_parts(result, chain, source, mark)
 
-    def read_failed_parts(self, result: TaskResult, chain: str, source: Source) -> None:
-        """Read again the parts of a divided listing that failed, from where they failed: the mark covers the others."""
-        mark = None if self.task.full else self.table.mark(self.job.id, chain)
-        if mark is None:
-            return
-        for name in self.table.chains(self.job.id):
-            if name != chain and sources.undivided(name) == chain:
-                left = self._left_by_failure(name, source, mark)
-                if left is not None:
-                    result.begin(left)
+    def _read_failed_parts(self, result: TaskResult, chain: str, source: Source, mark: Mark | None) -> None:
+        """Read again the parts of a divided listing that failed, from where they failed: others were read."""
+        chains = self.table.chains(self.job.id)
+        for number in count(1):
+            name = sources.part_name(chain, number)
+            if name not in chains:
+                return
+            left = self._left_by_failure(name, source, mark)
+            if left is not None:
+                result.begin(left)
 
     def _left_by_failure(self, chain: str, source: Source, mark: Mark | None) -> ImportTask | None:
         """Return where a chain that failed in the last run goes on, None when it did not fail or reads other rows."""
@@ -147,11 +151,9 @@ def _lists(context: ExpansionContext, result: TaskResult, client: ClientDetails,
         if (not job.lists or ref.list_id in job.lists) and (swept is None or ref.list_id in swept):
             for chain, source in sources.users(job, client, ref):
                 context.read(result, chain, source)
-                context.read_failed_parts(result, chain, source)
     if swept is None:
         chain, source = sources.suppression(client)
         context.read(result, chain, source)
-        context.read_failed_parts(result, chain, source)
     if lists is None:
         return
     for missing in sorted(set(job.lists) - {ref.list_id for ref in lists}):
@@ -171,8 +173,9 @@ def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> b
         return False
     if not job.activities:
         return False
-    mark = context.table.mark(job.id, f"campaign/{row.get('CampaignID')}")
-    if context.task.full:
+    campaign_id = str(row.get("CampaignID") or "")
+    mark = context.table.mark(job.id, f"campaign/{campaign_id}")
+    if context.task.full or _has_failed(context, campaign_id):
         return True
     return plan.campaign_is_due(
         sent,
@@ -182,6 +185,13 @@ def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> b
         warm=timedelta(days=settings.warm_days),
         interval=timedelta(seconds=job.interval_seconds),
     )
+
+
+def _has_failed(context: ExpansionContext, campaign_id: str) -> bool:
+    """Return whether the last look at a campaign, or the last read of one of its reports, failed."""
+    chains = context.table.chains(context.job.id)
+    names = (f"report/{campaign_id}/{report}" for report in sources.REPORT_OF.values())
+    return any(name in chains and chains[name].state == "failed" for name in (f"campaign/{campaign_id}", *names))
 
 
 def campaign(
@@ -196,7 +206,7 @@ def campaign(
     in_scope = not job.lists or not list_names or bool(set(job.lists) & set(list_names))
     if in_scope:
         known = {} if task.full or mark is None else mark.counts
-        retry = mark is not None and context.table.failed(job.id, f"report/{source.campaign_id}/", mark.run)
+        retry = _has_failed(context, source.campaign_id or "")
         source = source.model_copy(update={"list_names": list_names})
         for activity, (chain, report) in zip(job.activities, sources.campaign_reports(job, source), strict=True):
             if activity == "sent" and _still_sending(context, source, dates):

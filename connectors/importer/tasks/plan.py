@@ -87,6 +87,24 @@ def next_at(job: ImportJob, run: RunProgress, finished: datetime) -> datetime | 
     return run.planned_at + interval * (missed + 1)
 
 
+NOT_READ = "The last import could not read everything: "
+"""How sentences of ours begin: attention that others ask for is neither overwritten nor cleared."""
+
+MAX_NAMED = 3
+"""Resources that a sentence names; `import status` names all."""
+
+
+def attention_change(job: ImportJob, run: RunProgress, chains: Iterable[ChainProgress]) -> tuple[str | None] | None:
+    """Return the attention that a job needs after a run, as a tuple of one; None when it stays as it is."""
+    failed = [chain for chain in chains if chain.run == run.run and chain.state == "failed"]
+    named = [f"{chain.group}, {chain.label}: {chain.problem}" for chain in failed[:MAX_NAMED]]
+    more = [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
+    wanted = NOT_READ + "; ".join(named + more) if failed else None
+    if wanted == job.attention or not (job.attention or NOT_READ).startswith(NOT_READ):
+        return None
+    return (wanted,)
+
+
 def campaign_is_due(
     sent: datetime, checked: datetime | None, now: datetime, *, hot: timedelta, warm: timedelta, interval: timedelta
 ) -> bool:

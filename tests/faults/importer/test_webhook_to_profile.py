@@ -54,7 +54,7 @@ class World:
         self.client = controls.add_client("Acme", "(GMT+10:00) Canberra, Melbourne, Sydney")
         self.news = controls.add_list(self.client, "News")
         controls.seed_subscribers(self.news, people, all_active=True, until="2026-01-01T00:00:00+00:00")
-        self.campaign = controls.add_campaign([self.news], "Spring", days_ago=3, opens=people, clicks=people // 4)
+        self.campaign = controls.add_campaign([self.news], "Spring", days_ago=2, opens=people, clicks=people // 4)
         self.people = [row["EmailAddress"] for row in controls.subscribers(self.news)]
         self.left: set[str] = set()
         self._by_webhook_only: EventCounts = defaultdict(Counter)

@@ -73,6 +73,18 @@ def test_an_increment_has_no_catch_up_and_failures_are_counted():
     assert (ended.run.problems, ended.run.state) == (1, "incomplete")
 
 
+def test_what_could_not_be_read_is_named_as_attention_until_it_could():
+    failed = [chain("report/k/opens", state="failed", group="campaign A", label="opens", problem="no permission")]
+    found = plan.attention_change(job(), run(), failed)
+    assert found == ("The last import could not read everything: campaign A, opens: no permission",)
+    asking = job(attention=found[0])
+    assert plan.attention_change(asking, run(), failed) is None
+    assert plan.attention_change(asking, run(run=2), failed) == (None,)
+    assert plan.attention_change(job(), run(run=2), failed) is None
+    assert plan.attention_change(job(attention="WEBHOOK_PUBLIC_URL is missing"), run(), failed) is None
+    assert plan.attention_change(job(), run(), failed * 5)[0].endswith("; and 2 more")
+
+
 def test_a_job_that_is_not_kept_updated_runs_once_unless_requested():
     done = run(state="done", finished_at=NOW)
     assert act(job(keep_updated=False), done, now=NOW + 10 * HOUR) is None

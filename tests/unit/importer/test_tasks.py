@@ -133,12 +133,25 @@ def test_a_client_becomes_chains_and_a_list_that_it_lacks_is_a_problem():
 )
 def test_campaigns_are_looked_at_when_they_are_due(age, checked, full, due):
     table = ProgressTable()
+    other = {"job_id": "j", "run": 1, "chain": "report/other/opens", "state": "failed"}
+    table.put(ChainProgress(**other, started_at=NOW, updated_at=NOW))
     if checked is not None:
         table.put(Mark(job_id="j", run=1, chain="campaign/k", checked_at=NOW - checked))
     sent = page([campaign_row("k", NOW - age)], pages=3)
     result = expand.discover(context(table=table, full=full, page=2), CLIENT, DATES, [], sent, [])
     assert [begun.chain for begun in result.tasks] == (["campaign/k"] if due else []) + ["discover"]
     assert result.tasks[-1].page == 3
+
+
+@pytest.mark.parametrize("chain", ["campaign/k", "report/k/clicks"])
+def test_a_campaign_of_which_something_failed_is_due_however_old_it_is(chain):
+    table = ProgressTable()
+    table.put(Mark(job_id="j", run=1, chain="campaign/k", checked_at=NOW))
+    failed = {"job_id": "j", "run": 1, "chain": chain, "state": "failed"}
+    table.put(ChainProgress(**failed, started_at=NOW, updated_at=NOW))
+    sent = page([campaign_row("k", NOW - timedelta(days=90))])
+    result = expand.discover(context(table=table, run=2), CLIENT, DATES, [], sent, [])
+    assert "campaign/k" in [begun.chain for begun in result.tasks]
 
 
 @pytest.mark.parametrize(
