@@ -96,6 +96,8 @@ class ListFields:
         self._known = set(shared.field_history(list_id).made)
         self.confirmed_opt_in = False
         """Whether who is added has to confirm it first, as last read."""
+        self.honours_suppression = True
+        """Whether the client's suppression list counts, as last read."""
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -145,7 +147,8 @@ class ListFields:
 
     async def _read(self) -> None:
         now = self._clock()
-        self.confirmed_opt_in = (await self._api.lists.details(self._list_id)).confirmed_opt_in
+        details = await self._api.lists.details(self._list_id)
+        self.confirmed_opt_in, self.honours_suppression = details.confirmed_opt_in, details.honours_suppression
         found = await self._api.lists.custom_fields(self._list_id)
         before = self._options
         self._fields = {field_name(custom.name): custom for custom in found}

@@ -21,8 +21,10 @@ from streams.export.lists.fields import ListFields
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import SharedState
+from streams.export.lists.suppression import SuppressionList
 from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
 from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
+from streams.export.sending.consent import ListFacts
 from streams.export.sending.queue import SendQueue
 from streams.export.sending.sender import ListSender
 from streams.export.sending.writer import ListWriter
@@ -40,6 +42,7 @@ class AccountAccess:
     limiter: Limiter
     zones: Mapping[str, str] = field(default_factory=dict)
     _dates: dict[str, ClientDates] = field(default_factory=dict)
+    _suppressions: dict[str, SuppressionList] = field(default_factory=dict)
 
     async def to_utc(self, client_id: str, text: str) -> datetime:
         """Read a client's date. Raises ValueError for an unknown zone or a text that is no date."""
@@ -48,6 +51,18 @@ class AccountAccess:
             details = await self.apis["live"].clients.details(client_id)
             dates = self._dates[client_id] = ClientDates.of(details.time_zone, self.zones)
         return dates.utc(text)
+
+    def suppressions(self, client_id: str, clock: Callable[[], float]) -> SuppressionList:
+        """Return a client's suppression list, one for all of its lists."""
+        known = self._suppressions.get(client_id)
+        if known is None:
+            clients = self.apis["background"].clients
+            known = self._suppressions[client_id] = SuppressionList(
+                lambda paging: clients.suppression_list(client_id, paging),
+                lambda text: self.to_utc(client_id, text),
+                clock,
+            )
+        return known
 
 
 CredentialOf = Callable[[str], Awaitable[Credential]]
@@ -243,10 +258,11 @@ class ListSenders:
             check_seconds=self._settings.fields_check_seconds,
             clock=self._context.runtime.clocks.monotonic,
         )
-        writers = {
-            priority: ListWriter(
-                api, list_id, name_of, lambda text: access.to_utc(client_id, text), lambda: fields.confirmed_opt_in
-            )
-            for priority, api in access.apis.items()
-        }
+        facts = ListFacts(
+            lambda text: access.to_utc(client_id, text),
+            lambda: fields.confirmed_opt_in,
+            lambda: fields.honours_suppression,
+            access.suppressions(client_id, self._context.runtime.clocks.monotonic).find,
+        )
+        writers = {priority: ListWriter(api, list_id, name_of, facts) for priority, api in access.apis.items()}
         return ListConnection(client_id, access.apis["background"], writers, access.limiter, fields)

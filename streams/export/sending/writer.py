@@ -27,7 +27,7 @@ from streams.export.rules.outcome import (
 )
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, moves, stale_audiences
 from streams.export.rules.values import option_text
-from streams.export.sending.consent import ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, ToUtc, code_of, why_refused
+from streams.export.sending.consent import ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, ListFacts, code_of, why_refused
 from streams.export.sending.plan import PlannedWrite, effects_of, matches, subscriber_of, without_audiences
 
 log = structlog.get_logger(__name__)
@@ -61,15 +61,12 @@ class ListWriter:
         api: CampaignMonitor,
         list_id: str,
         name_of: Callable[[str], str],
-        to_utc: ToUtc,
-        confirms: Callable[[], bool],
+        facts: ListFacts,
     ) -> None:
-        """`confirms`: whether who is added to the list has to confirm it first."""
         self._api = api
         self._list_id = list_id
         self._name_of = name_of
-        self._to_utc = to_utc
-        self._confirms = confirms
+        self._facts = facts
 
     async def write(
         self, route: RequestRoute, writes: Sequence[PlannedWrite], keys: Mapping[str, str]
@@ -121,7 +118,7 @@ class ListWriter:
                 results.append(WriteResult(write, SplitRequest(None)))
             elif code is None:
                 added = everybody or was_added(write, result.new, unknown)
-                message = ADDED_WAITS if added and self._confirms() else None
+                message = ADDED_WAITS if added and self._facts.confirms() else None
                 results.append(WriteResult(write, Delivered(), address, added, message=message))
             else:
                 results.append(WriteResult(write, _classified(refusal(code), write)))
@@ -217,12 +214,13 @@ class ListWriter:
         """Make somebody active again who left before they entered; else the refusal remains, with its reason."""
         desired, attempt = _desired(write), write.person.attempt
         moving = moves(write.held, desired, attempt)
-        found = await self._read((write.held.address if moving and write.held is not None else None) or _address(write))
+        address = (write.held.address if moving and write.held is not None else None) or _address(write)
+        found = await self._read(address)
         code = code_of(found, attempt.refused_code)
         flags = NO_AUTORESPONDERS
         attempt.refused_code = code
         if code not in (ACTIVE, UNCONFIRMED):
-            reason = await why_refused(found, code, desired, write.held, self._to_utc)
+            reason = await why_refused(found, code, address, desired, write.held, self._facts)
             if reason is not None:
                 refused = WriteResult(write, SubscriberRejected(code, ""), message=reason)
                 stale = stale_audiences(write.held, desired) or attempt.outcome_unknown

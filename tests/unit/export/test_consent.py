@@ -224,16 +224,30 @@ async def test_one_job_that_does_not_resubscribe_keeps_them_away(world: World) -
     assert state(world) == "Active"
 
 
-async def test_the_suppression_list_is_ended_at_campaign_monitor(world: World) -> None:
+@pytest.mark.parametrize(
+    ("reason", "entered", "returns"),
+    [("Unsubscribed", 9, False), ("Unsubscribed", 11, True), ("Bounced", 11, True), ("Reason Unavailable", 11, False)],
+)
+@pytest.mark.parametrize("before", ["never on the list", "deleted before"])
+async def test_the_suppression_list_counts_as_leaving(
+    world: World, reason: str, entered: int, returns: bool, before: str
+) -> None:
     world.at(1 * MINUTE)
-    world.controls.suppress(world.client_id, ANN)
+    if before == "deleted before":
+        world.controls.add_subscriber(world.list_id, ANN)
+        world.controls.delete_subscriber(world.list_id, ANN)
+    world.at(10 * MINUTE)
+    world.controls.suppress(world.client_id, ANN, reason)
+    for number in range(30):
+        world.at(11 * MINUTE + number)
+        world.controls.suppress(world.client_id, f"p{number}@example.com", "Unsubscribed")
     world.at(20 * MINUTE)
     world.job(resubscribe_users=True)
     worker = await world.start()
-    world.change(ANN, "enter", "vip", 20 * MINUTE)
+    world.change(ANN, "enter", "vip", entered * MINUTE)
     await worker.rest()
-    assert world.subscriber(ANN) is None
-    assert world.receipts()[-1]["message"] == "the address is on the client's suppression list"
+    assert (state(world) == "Active") is returns
+    assert returns or world.outcomes()[0].startswith("refused")
 
 
 @pytest.mark.parametrize("entered", [9, 11])
