@@ -229,7 +229,7 @@ class ListWriter:
             flags = effects_of(route, repeated=attempt.outcome_unknown)
         if moving or not desired.may_add or code == UNCONFIRMED:
             return await self._update(write, keys, flags)
-        allowed = RequestRoute(RequestKind.IMPORT, flags.resubscribe, route.queue, flags.restart)
+        allowed = RequestRoute(RequestKind.IMPORT, flags.resubscribe, flags.queue, flags.restart)
         return (await self._import(allowed, [write], keys))[0]
 
     async def _read(self, address: str) -> Subscriber | None:
