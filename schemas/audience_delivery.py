@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     SUPERSEDED = "superseded"
     REFUSED = "refused"
+    NOT_EXPORTED = "not_exported"
 
 
 class Refusal(StrEnum):
@@ -57,7 +58,7 @@ class DeliveryReceipt(Message):
     outcome: Outcome = Field(
         description="added (new on the list), updated (on the list; a message says so when it is not known whether "
         "they were on it before), removed (from an audience), unchanged (the list held it already), superseded (a "
-        "newer change came before this was sent) or refused."
+        "newer change came before this was sent), refused, or not_exported (it is from before the job began)."
     )
     reason: Refusal | None = Field(default=None, description="Why it was refused.")
     code: int | None = Field(default=None, description="Campaign Monitor's error code, where there was one.")

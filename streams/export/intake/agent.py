@@ -22,7 +22,8 @@ from streams.batches import Row as TableRow
 from streams.export.intake.decode import UnreadableEvent, decode
 from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.takeover import PendingReceipt
-from streams.export.rules.membership import MembershipEvent, RowTooLargeError, fold, immediate_receipts
+from streams.export.rules.immediate import immediate_receipts
+from streams.export.rules.membership import MembershipEvent, RowTooLargeError, fold
 from streams.export.rules.row import MembershipRow, encode, reset_positions
 from streams.export.rules.row import decode as decode_row
 from streams.export.rules.settlement import Receipt

@@ -108,7 +108,7 @@ def part_of(
     where nothing is recorded as delivered but a request may have been made.
     """
     membership, audiences = membership_of(row, view)
-    if membership is Membership.UNCONCERNED and held is not None and (view.id in held.delivered or not held.delivered):
+    if membership is Membership.UNCONCERNED and _was_exported(view, held):
         membership = Membership.ABSENT
     if membership is Membership.UNCONCERNED:
         return JobPart(view, membership)
@@ -130,6 +130,16 @@ def part_of(
     ]
     digest = hashlib.blake2b(orjson.dumps(content), digest_size=8).hexdigest()
     return JobPart(view, membership, audiences, address, refused, name, values, notes, digest)
+
+
+def _was_exported(view: JobView, held: Held | None) -> bool:
+    return held is not None and (view.id in held.delivered or not held.delivered)
+
+
+def is_concerned(row: MembershipRow, view: JobView) -> bool:
+    """Whether a job exports the person, or did: then changes from before it began are worked, too."""
+    membership, _ = membership_of(row, view)
+    return membership is not Membership.UNCONCERNED or _was_exported(view, row.lists.get(view.job.list_id))
 
 
 def membership_of(row: MembershipRow, view: JobView) -> tuple[Membership, tuple[str, ...]]:

@@ -4,44 +4,28 @@ Per person and audience the statement with the latest event time is in force. At
 snapshot and an exit an enter, so that every order of the same events gives the same row (except for which record's
 receipt has the outcome "superseded"). A field keeps its latest value; at the same instant the greater by its JSON text,
 and clearing is the smallest. Event times are cut at append plus a tolerance before they get here (`intake/decode.py`),
-so that an event from a clock that is ahead blocks true later ones for no longer than that.
-
-Some receipts need no call, since the event itself determines them: an event that came too late is superseded, one
-that repeats what is known is unchanged, and a change that it replaces is superseded, unless a request includes that
-change right now: then its receipt is pending until the answer is there. Pure.
+so that an event from a clock that is ahead blocks true later ones for no longer than that. Pure.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
 
-from schemas.audience_delivery import Outcome
 from schemas.envelope import EpochMillis
-from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.row import (
     ENTER,
     EXIT,
     SNAPSHOT_IN,
     SNAPSHOT_OUT,
     AudienceEntry,
-    DeliveredPart,
-    Held,
     MembershipRow,
-    PendingChange,
 )
-from streams.export.rules.settlement import Receipt, concerns_job
 
 # A person in thousands of audiences is a fault upstream, and the row is written for every change.
 MAX_AUDIENCES = 2_000
 MAX_FIELDS = 500
-
-HasRequest = Callable[[str], bool]
-"""True when a request with this person to the list (by id) is under way."""
-
-AlreadySent = Callable[[str, int], bool]
-"""True when a job's receipt for a position is in the topic already, from an attempt whose rows were lost."""
 
 
 class RankedChange(NamedTuple):
@@ -178,100 +162,3 @@ def _check_size(row: MembershipRow, event: MembershipEvent) -> None:
         fields = len(row.fields) + sum(name not in row.fields for name in event.fields)
         if fields > MAX_FIELDS:
             raise RowTooLargeError(f"the person would have {fields} fields; at most {MAX_FIELDS} are kept")
-
-
-# -- receipts that need no call
-
-
-def _nothing_sent(_job_id: str, _position: int) -> bool:
-    return False
-
-
-def immediate_receipts(
-    row: MembershipRow,
-    event: MembershipEvent,
-    result: FoldResult,
-    exports: Exports,
-    has_request: HasRequest,
-    already_sent: AlreadySent = _nothing_sent,
-) -> list[Receipt]:
-    """Return the receipts that the event itself determines; one for each job and position at most.
-
-    Changes the row in place: pending receipts are recorded, and it is marked due when a list may have to be written.
-    """
-    receipts: dict[tuple[str, int], Receipt] = {}
-    for change in result.superseded:
-        _receipts_of_superseded(row, change, exports, has_request, already_sent, receipts)
-    for view in _jobs(result.changed, exports):
-        if already_sent(view.id, event.position):
-            _mark_answered(row, view, event.position)
-    answered = {view.id for audience in result.changed for view in exports.of(audience)}
-    for audiences, outcome in ((result.repeated, Outcome.UNCHANGED), (result.stale, Outcome.SUPERSEDED)):
-        for view in _jobs(audiences, exports):
-            if view.id in answered or not concerns_job(view, event.at, inside=event.enters):
-                continue
-            answered.add(view.id)
-            if result.changed:
-                _mark_answered(row, view, event.position)
-            receipts[view.id, event.position] = Receipt(
-                view.id, view.job.list_id, event.position, outcome, event.appended
-            )
-    for view in _jobs(result.changed, exports):
-        # From here on a request may be made: the row records it, for the next owner, which does not know of it.
-        row.lists.setdefault(view.job.list_id, Held())
-        row.due = True
-    if result.fields and any(exports.of(audience) for audience, entry in row.audiences.items() if entry.inside):
-        row.due = True
-    return list(receipts.values())
-
-
-def _receipts_of_superseded(
-    row: MembershipRow,
-    change: SupersededChange,
-    exports: Exports,
-    has_request: HasRequest,
-    already_sent: AlreadySent,
-    receipts: dict[tuple[str, int], Receipt],
-) -> None:
-    pending: set[str] = set()
-    for view in exports.of(change.audience):
-        list_id = view.job.list_id
-        if (
-            _is_answered(row, view, change.position)
-            or already_sent(view.id, change.position)
-            or not concerns_job(view, change.since, inside=not change.rank & 1)
-            or _snapshot_in_force(row, change.position, view)
-        ):
-            continue
-        if not has_request(list_id):
-            receipts[view.id, change.position] = Receipt(
-                view.id, list_id, change.position, Outcome.SUPERSEDED, change.appended
-            )
-            if any(entry.position == change.position for entry in row.audiences.values()):
-                _mark_answered(row, view, change.position)
-        elif list_id not in pending:
-            pending.add(list_id)
-            row.pending.append(PendingChange(list_id, change.audience, change.rank, change.position, change.appended))
-
-
-def _is_answered(row: MembershipRow, view: JobView, position: int) -> bool:
-    """Whether a job's change has its receipt, or none is due: transferred changes have no position here."""
-    held = row.lists.get(view.job.list_id)
-    part = held.delivered.get(view.id) if held is not None else None
-    return position < 0 or (part is not None and (position <= part.answered or position in part.also))
-
-
-def _mark_answered(row: MembershipRow, view: JobView, position: int) -> None:
-    """Record that a position has its receipt though some of it is still in force: the job may export that later."""
-    delivered = row.lists.setdefault(view.job.list_id, Held()).delivered
-    known = delivered.setdefault(view.id, DeliveredPart("", -1))
-    known.also = (*known.also, position)
-
-
-def _snapshot_in_force(row: MembershipRow, position: int, view: JobView) -> bool:
-    """Whether another audience of the same snapshot is still in force: its receipt covers the whole snapshot."""
-    return any(entry.position == position and view.exports(audience) for audience, entry in row.audiences.items())
-
-
-def _jobs(audiences: Iterable[str], exports: Exports) -> list[JobView]:
-    return list({view.id: view for audience in audiences for view in exports.of(audience)}.values())

@@ -112,6 +112,8 @@ class MembershipRow:
     """The same after the transfer: events older than that are redirected to the other row."""
     own_acts: dict[str, EpochMillis] = field(default_factory=dict)
     """By list: when the person left it last by an act of their own, as a webhook reported."""
+    answered: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """By job: positions in force whose receipt says that the job does not export them. Else see `DeliveredPart`."""
 
 
 def encode(row: MembershipRow) -> bytes:
@@ -143,6 +145,8 @@ def encode(row: MembershipRow) -> bytes:
         letters["n"] = row.moved_to
     if row.own_acts:
         letters["u"] = row.own_acts
+    if row.answered:
+        letters["r"] = row.answered
     return orjson.dumps(letters)
 
 
@@ -164,6 +168,7 @@ def decode(value: bytes) -> MembershipRow:
         None if moving_to is None else (moving_to[0], moving_to[1]),
         None if moved_to is None else (moved_to[0], moved_to[1]),
         read("u", {}),
+        {job: tuple(positions) for job, positions in read("r", {}).items()},
     )
 
 
@@ -190,6 +195,7 @@ def reset_positions(row: MembershipRow, source: int) -> None:
         return
     row.source = source
     row.pending.clear()
+    row.answered.clear()
     for entry in row.audiences.values():
         entry.position = -1
     for held in row.lists.values():

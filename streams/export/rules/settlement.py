@@ -21,7 +21,7 @@ import orjson
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
 from schemas.envelope import EpochMillis
-from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.desired import DesiredSubscriber, is_concerned
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
@@ -86,7 +86,7 @@ def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer
         for audience, entry in row.audiences.items():
             if entry.position <= answered or entry.position in also or not view.exports(audience):
                 continue
-            if not concerns_job(view, entry.since, inside=entry.inside):
+            if entry.position in row.answered.get(view.id, ()) or not concerns_job(row, view, entry.since):
                 continue
             known = pending.get((view.id, entry.position))
             enters = entry.inside or (known is not None and known.enters)
@@ -100,9 +100,9 @@ def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer
     return tuple(sorted(pending.values(), key=lambda answer: (answer.position, answer.job_id)))
 
 
-def concerns_job(view: JobView, at: EpochMillis, *, inside: bool) -> bool:
-    """Whether a change is one for the job: since it began, or an enter before that with existing users."""
-    return at >= view.started or (inside and view.job.existing_users)
+def concerns_job(row: MembershipRow, view: JobView, since: EpochMillis) -> bool:
+    """Whether a change in force is one for the job: since it began, or about a person that it exports anyway."""
+    return since >= view.started or is_concerned(row, view)
 
 
 def newest_position(row: MembershipRow) -> int:

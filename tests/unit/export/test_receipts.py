@@ -1,14 +1,20 @@
 """What receipts say: one for each change and job, no claim that is not known to be true, a sentence with a refusal."""
 
+import asyncio
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from streams.export.rules.immediate import FROM_BEFORE
 from streams.export.rules.settlement import NOT_KNOWN_AS_NEW
 from streams.export.sending.plan import PlannedWrite
 from streams.export.sending.queue import QueuedPerson
 from streams.export.sending.writer import was_added
-from tests.unit.export.export_world import World
+from tests.unit.export.export_world import DAY, SOURCE, FastLoop, World, with_world
 from tests.unit.export.rules.rows import held
 
 PEOPLE = [f"p{number}@example.com" for number in range(4)]
@@ -64,6 +70,108 @@ async def test_who_may_have_been_on_the_list_before_is_not_called_added(world: W
     in_one_call = [person for person in PEOPLE if _receipt(world, person).get("message") == NOT_KNOWN_AS_NEW]
     assert PEOPLE[0] in in_one_call or world.outcomes(PEOPLE[0]) == ["updated"]
     assert all(world.outcomes(person) == ["updated"] for person in in_one_call)
+
+
+# -- one for each change and job
+
+
+async def test_what_came_before_the_job_began_has_a_receipt_that_says_so(world: World) -> None:
+    began = DAY + timedelta(seconds=100)
+    world.job("new", started_at=began)
+    world.job("all", started_at=began, existing_users=True)
+    worker = await world.start()
+    world.change("ann@example.com", "enter", "vip", 1)
+    world.change("bob@example.com", "exit", "vip", 1)
+    world.change("cem@example.com", "enter", "vip", 101)
+    await worker.rest()
+    world.change("ann@example.com", "exit", "vip", 2)
+    world.change("cem@example.com", "exit", "vip", 50)
+    await worker.rest()
+    found = [(receipt["email"][:3], receipt["job_id"], receipt["outcome"]) for receipt in world.receipts()]
+    assert sorted(found) == [
+        ("ann", "all", "added"),
+        ("ann", "all", "removed"),
+        ("ann", "new", "not_exported"),
+        ("ann", "new", "removed"),
+        ("bob", "all", "not_exported"),
+        ("bob", "new", "not_exported"),
+        ("cem", "all", "added"),
+        ("cem", "all", "superseded"),
+        ("cem", "new", "added"),
+        ("cem", "new", "superseded"),
+    ]
+    early = [receipt["message"] for receipt in world.receipts() if receipt["outcome"] == "not_exported"]
+    assert early == [FROM_BEFORE] * 3
+
+
+CHANGES = st.tuples(
+    st.just("change"), st.sampled_from(PEOPLE[:2]), st.sampled_from(["enter", "exit"]), st.sampled_from(["vip", "eu"]),
+    st.integers(1, 200),
+)  # fmt: skip
+SNAPSHOTS = st.tuples(
+    st.just("snapshot"), st.sampled_from(PEOPLE[:2]), st.lists(st.sampled_from(["vip", "eu"]), min_size=1, unique=True),
+    st.integers(1, 200),
+)  # fmt: skip
+STEPS = st.lists(
+    CHANGES
+    | CHANGES
+    | SNAPSHOTS
+    | st.sampled_from([("rest",), ("restart",), ("crash",), ("all",), ("new",), ("leave",)]),
+    max_size=14,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.booleans(), st.sampled_from(["keep", "unsubscribe", "delete"]), STEPS)
+def test_every_change_has_one_receipt_for_each_job(update_only: bool, on_exit: str, steps: list[Any]) -> None:
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        runner.run(_play(update_only, on_exit, steps))
+
+
+async def _play(update_only: bool, on_exit: str, steps: list[Any]) -> None:
+    simulator, world = await with_world()
+    try:
+        began = DAY + timedelta(seconds=100)
+        options = {"on_last_exit": on_exit}
+        world.job("a", started_at=began, **options)
+        world.job("b", started_at=began, existing_users=True, update_only=update_only, **options)
+        worker = await world.start()
+        for step in steps:
+            match step:
+                case ("change", person, change, audience, at):
+                    world.change(person, change, audience, at)
+                case ("snapshot", person, audiences, at):
+                    world.snapshot(person, audiences, at)
+                case ("rest",):
+                    await worker.rest()
+                case ("restart",):
+                    await worker.stop()
+                    worker = await world.start()
+                case ("crash",):
+                    await worker.consume()
+                    await worker.crash()
+                    worker = await world.start()
+                case ("leave",):
+                    if world.subscriber(PEOPLE[0]) is not None:
+                        world.controls.unsubscribe(world.list_id, PEOPLE[0])
+                case _:
+                    world.job("a", started_at=began, existing_users=step == ("all",), **options)
+        await worker.rest()
+        found = Counter(
+            (receipt["job_id"], receipt["source"]["partition"], receipt["source"]["offset"])
+            for receipt in world.receipts()
+        )
+        wanted = {
+            (job_id, partition, record.offset)
+            for job_id in world.jobs
+            for partition in range(world.log.partitions)
+            for record in world.log.topics.get((SOURCE, partition), ())
+        }
+        assert found == Counter(wanted)
+        assert all(receipt.get("message") for receipt in world.receipts() if receipt["outcome"] == "refused")
+        await worker.crash()
+    finally:
+        await simulator.__aexit__(None, None, None)
 
 
 # -- refusals

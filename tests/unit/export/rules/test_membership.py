@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from schemas.audience_delivery import Outcome
-from streams.export.rules.membership import MAX_AUDIENCES, MAX_FIELDS, RowTooLargeError, fold, immediate_receipts
+from streams.export.rules.immediate import immediate_receipts
+from streams.export.rules.membership import MAX_AUDIENCES, MAX_FIELDS, RowTooLargeError, fold
 from streams.export.rules.row import (
     ENTER,
     EXIT,

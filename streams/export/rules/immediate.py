@@ -1,0 +1,155 @@
+"""Receipts that need no call, since the event itself determines them.
+
+An event that came too late is superseded, one
+that repeats what is known is unchanged, and a change that it replaces is superseded, unless a request includes that
+change right now: then its receipt is pending until the answer is there. Pure.
+
+A change from before a job began has its receipt here, too, unless the job exports the person anyway: then it follows
+the answer like any other. The row keeps the positions of such receipts while they are in force.
+"""
+
+from collections.abc import Callable, Iterable
+
+from schemas.audience_delivery import Outcome
+from streams.export.rules.jobs import Exports, JobView
+from streams.export.rules.membership import FoldResult, MembershipEvent, SupersededChange
+from streams.export.rules.row import DeliveredPart, Held, MembershipRow, PendingChange
+from streams.export.rules.settlement import Receipt, concerns_job
+
+HasRequest = Callable[[str], bool]
+"""True when a request with this person to the list (by id) is under way."""
+
+AlreadySent = Callable[[str, int], bool]
+"""True when a job's receipt for a position is in the topic already, from an attempt whose rows were lost."""
+
+FROM_BEFORE = "It is from before the job began, and the job does not export it: see Existing users"
+
+
+def _nothing_sent(_job_id: str, _position: int) -> bool:
+    return False
+
+
+def immediate_receipts(
+    row: MembershipRow,
+    event: MembershipEvent,
+    result: FoldResult,
+    exports: Exports,
+    has_request: HasRequest,
+    already_sent: AlreadySent = _nothing_sent,
+) -> list[Receipt]:
+    """Return the receipts that the event itself determines; one for each job and position at most.
+
+    Changes the row in place: pending receipts are recorded, and it is marked due when a list may have to be written.
+    """
+    receipts: dict[tuple[str, int], Receipt] = {}
+    for change in result.superseded:
+        _receipts_of_superseded(row, change, exports, has_request, already_sent, receipts)
+    for view in _jobs(result.changed, exports):
+        if already_sent(view.id, event.position):
+            _mark_answered(row, view, event.position)
+    answered = {view.id for audience in result.changed for view in exports.of(audience)}
+    early = _not_exported(row, result, exports, has_request)
+    for view in early:
+        _record_early(row, view, event.position)
+        receipts[view.id, event.position] = Receipt(
+            view.id, view.job.list_id, event.position, Outcome.NOT_EXPORTED, event.appended, message=FROM_BEFORE
+        )
+    for audiences, outcome in ((result.repeated, Outcome.UNCHANGED), (result.stale, Outcome.SUPERSEDED)):
+        for view in _jobs(audiences, exports):
+            if view.id in answered:
+                continue
+            answered.add(view.id)
+            if result.changed:
+                _mark_answered(row, view, event.position)
+            receipts[view.id, event.position] = Receipt(
+                view.id, view.job.list_id, event.position, outcome, event.appended
+            )
+    for view in _jobs(result.changed, exports):
+        if view in early:
+            continue
+        # From here on a request may be made: the row records it, for the next owner, which does not know of it.
+        row.lists.setdefault(view.job.list_id, Held())
+        row.due = True
+    if result.fields and any(exports.of(audience) for audience, entry in row.audiences.items() if entry.inside):
+        row.due = True
+    return list(receipts.values())
+
+
+def _receipts_of_superseded(
+    row: MembershipRow,
+    change: SupersededChange,
+    exports: Exports,
+    has_request: HasRequest,
+    already_sent: AlreadySent,
+    receipts: dict[tuple[str, int], Receipt],
+) -> None:
+    pending: set[str] = set()
+    for view in exports.of(change.audience):
+        list_id = view.job.list_id
+        if (
+            _is_answered(row, view, change.position)
+            or already_sent(view.id, change.position)
+            or not _was_counted(view, change)
+            or _snapshot_in_force(row, change.position, view)
+        ):
+            continue
+        if not has_request(list_id):
+            receipts[view.id, change.position] = Receipt(
+                view.id, list_id, change.position, Outcome.SUPERSEDED, change.appended
+            )
+            if any(entry.position == change.position for entry in row.audiences.values()):
+                _mark_answered(row, view, change.position)
+        elif list_id not in pending:
+            pending.add(list_id)
+            row.pending.append(PendingChange(list_id, change.audience, change.rank, change.position, change.appended))
+
+
+def _not_exported(row: MembershipRow, result: FoldResult, exports: Exports, has_request: HasRequest) -> list[JobView]:
+    """Return the jobs that do not export what changed, since all of it is from before they began."""
+    return [
+        view
+        for view in _jobs(result.changed, exports)
+        if not has_request(view.job.list_id)
+        and not any(
+            concerns_job(row, view, row.audiences[audience].since)
+            for audience in result.changed
+            if view.exports(audience)
+        )
+    ]
+
+
+def _record_early(row: MembershipRow, view: JobView, position: int) -> None:
+    in_force = {entry.position for entry in row.audiences.values()}
+    known = row.answered.get(view.id, ())
+    row.answered[view.id] = (*(answered for answered in known if answered in in_force), position)
+
+
+def _was_counted(view: JobView, change: SupersededChange) -> bool:
+    """Whether the job was there when the change was folded, or exports such changes from before it began."""
+    inside = not change.rank & 1
+    return max(change.since, change.appended) >= view.started or (inside and view.job.existing_users)
+
+
+def _is_answered(row: MembershipRow, view: JobView, position: int) -> bool:
+    """Whether a job's change has its receipt, or none is due: transferred changes have no position here."""
+    held = row.lists.get(view.job.list_id)
+    part = held.delivered.get(view.id) if held is not None else None
+    if position in row.answered.get(view.id, ()):
+        return True
+    return position < 0 or (part is not None and (position <= part.answered or position in part.also))
+
+
+def _mark_answered(row: MembershipRow, view: JobView, position: int) -> None:
+    """Record that a position has its receipt though some of it is still in force: the job may export that later."""
+    delivered = row.lists.setdefault(view.job.list_id, Held()).delivered
+    known = delivered.setdefault(view.id, DeliveredPart("", -1))
+    known.also = (*known.also, position)
+
+
+def _snapshot_in_force(row: MembershipRow, position: int, view: JobView) -> bool:
+    """Whether another audience of the same snapshot is still in force: its receipt covers the whole snapshot."""
+    return any(entry.position == position and view.exports(audience) for audience, entry in row.audiences.items())
+
+
+def _jobs(audiences: Iterable[str], exports: Exports) -> list[JobView]:
+    return list({view.id: view for audience in audiences for view in exports.of(audience)}.values())
