@@ -1,6 +1,7 @@
 """Topic `audience-delivery`: one receipt for each membership change and export job. Written by the export worker."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field
 
@@ -64,6 +65,9 @@ class DeliveryReceipt(Message):
     code: int | None = Field(default=None, description="Campaign Monitor's error code, where there was one.")
     message: str | None = Field(
         default=None, description="One sentence for a person to read; also names the values that were cut."
+    )
+    taken_off: Literal["unsubscribe", "delete"] | None = Field(
+        default=None, description="How the change took somebody active off the list; absent when it did not."
     )
     attempts: int = Field(default=0, ge=0, description="Calls that carried this change.")
     latency_ms: int | None = Field(

@@ -1,8 +1,9 @@
 """Is this event our own write coming back?
 
-What the exporter writes comes back as Subscribe and Update events. Its receipts on `audience-delivery` hold what was
-written, for which address and when. An event is an echo when it is about the same subscriber of the same list, at about
-the same time, and holds the audiences that were written. It is published all the same, marked, and moves no count.
+What the exporter writes comes back as Subscribe, Update and Deactivate events. Its receipts on `audience-delivery` hold
+what was written, for which address and when. An event is an echo when it is about the same subscriber of the same list,
+at about the same time, and holds the audiences that were written, or is how we took them off the list. It is published
+all the same, marked, and changes no field of a profile.
 """
 
 import asyncio
@@ -29,6 +30,8 @@ BEFORE = timedelta(minutes=6)
 """An event's date may be so much before the receipt: an import call takes minutes, dates are cut to minutes."""
 AFTER = timedelta(minutes=2)
 """And so much after it: clocks differ."""
+REMOVED = timedelta(minutes=2)
+"""A removal is one short call: its event may be so much before the receipt. Dates are cut to minutes, clocks differ."""
 KEEP = BEFORE + timedelta(minutes=9)
 """A receipt is of no use for longer, unless posts are late; then it is dropped only when there are too many."""
 MAX_SUBSCRIBERS = 500_000
@@ -46,6 +49,8 @@ class OwnWrite:
 
     at: datetime
     audiences: frozenset[str]
+    taken_off: str | None = None
+    """How it took somebody active off the list: unsubscribe or delete."""
 
 
 @dataclass(slots=True)
@@ -72,9 +77,9 @@ class OwnWrites:
         except ValidationError:
             log.warning("receipt unreadable")
             return
-        if receipt.outcome in WRITTEN:
+        if receipt.outcome in WRITTEN or receipt.taken_off is not None:
             address = normalise_email(receipt.address or receipt.email) or receipt.email
-            self.add(receipt.list_id, address, OwnWrite(receipt.at, frozenset(receipt.audiences)))
+            self.add(receipt.list_id, address, OwnWrite(receipt.at, frozenset(receipt.audiences), receipt.taken_off))
 
     def of(self, list_id: str, address: str) -> Iterable[OwnWrite]:
         """Return the remembered writes of a subscriber."""
@@ -84,11 +89,19 @@ class OwnWrites:
         return len(self._by_subscriber)
 
 
-def is_echo(kind: str, at: datetime, values: Iterable[tuple[str, str]], writes: Iterable[OwnWrite]) -> bool:
+def is_echo(
+    kind: str, status: str, at: datetime, values: Iterable[tuple[str, str]], writes: Iterable[OwnWrite]
+) -> bool:
     """Return whether an event repeats one of our writes (pure).
 
-    `kind`: subscribe, update and so on; `values`: the custom fields as (key, value), select-many ones repeated.
+    A deactivate does when we took the person off the list that way just then: only somebody active is taken off, so
+    who left by themselves before was not.
+
+    `kind`: subscribe, update and so on; `status`: of a deactivate; `values`: the custom fields as (key, value),
+    select-many ones repeated.
     """
+    if kind == "deactivate":
+        return any(write.taken_off == status and write.at - REMOVED <= at <= write.at + AFTER for write in writes)
     if kind not in ("subscribe", "update"):
         return False
     held: dict[str, set[str]] = {}

@@ -190,7 +190,7 @@ class Receiver:
         """Mark what repeats our own writes; where a receipt may still be on its way, wait for it a moment."""
         if not self._exported(list_id):
             return
-        open_records = [record for record in records if record.fields["event"] in ("subscribe", "update")]
+        open_records = [record for record in records if record.fields["event"] in ("subscribe", "update", "deactivate")]
         deadline = time.monotonic() + self._settings.echo_wait_seconds
         while True:
             open_records = [record for record in open_records if not self._is_echo(list_id, record)]
@@ -203,7 +203,9 @@ class Receiver:
         entries = fields["custom_fields"]
         values = [(entry["key"], entry["value"]) for entry in entries] if isinstance(entries, list) else []
         at = datetime.fromisoformat(str(fields["at"]))
-        echo = is_echo(str(fields["event"]), at, values, self._writes(list_id, record.key.decode()))
+        echo = is_echo(
+            str(fields["event"]), str(fields.get("status", "")), at, values, self._writes(list_id, record.key.decode())
+        )
         if echo:
             fields["echo"] = True
             ECHOES.inc()

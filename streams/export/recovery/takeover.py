@@ -95,7 +95,7 @@ def output(context: ReceiptContext, pending: PendingReceipt, now: EpochMillis) -
     }
     if receipt.address is not None and receipt.address != body["email"]:
         body["address"] = receipt.address
-    for name in ("reason", "code", "message"):
+    for name in ("reason", "code", "message", "taken_off"):
         value = getattr(receipt, name)
         if value is not None:
             body[name] = value

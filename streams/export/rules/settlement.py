@@ -14,14 +14,14 @@ What people change in other fields is theirs to change.
 import enum
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
 from schemas.envelope import EpochMillis
-from streams.export.rules.desired import DesiredSubscriber, is_concerned
+from streams.export.rules.desired import DesiredSubscriber, ExitPolicy, is_concerned
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
@@ -71,6 +71,7 @@ class Receipt:
     code: int | None = None
     message: str | None = None
     attempts: int = 0
+    taken_off: ExitPolicy | None = None
 
 
 def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer, ...]:
@@ -140,12 +141,13 @@ def record_delivered(
     held.digest = content_digest(desired) if address else ""
     entered = Outcome.ADDED if added else Outcome.UPDATED
     left = Outcome.REMOVED if had else Outcome.UNCHANGED
-    return [
+    receipts = [
         _receipt(written, answer, entered, held, message=message)
         if answer.enters
         else _receipt(written, answer, left, held)
         for answer in written.answers
     ]
+    return [replace(receipt, taken_off=desired.on_exit) for receipt in receipts] if removed else receipts
 
 
 def record_refused(

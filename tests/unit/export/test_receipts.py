@@ -174,6 +174,21 @@ async def _play(update_only: bool, on_exit: str, steps: list[Any]) -> None:
         await simulator.__aexit__(None, None, None)
 
 
+@pytest.mark.parametrize("on_exit", ["unsubscribe", "delete"])
+async def test_a_receipt_says_that_we_took_the_person_off(world: World, on_exit: str) -> None:
+    world.job(on_last_exit=on_exit)
+    worker = await world.start()
+    for person in PEOPLE[:2]:
+        world.change(person, "enter", "vip", 1)
+    await worker.rest()
+    world.controls.unsubscribe(world.list_id, PEOPLE[1])
+    for person in PEOPLE[:2]:
+        world.change(person, "exit", "vip", 2)
+    await worker.rest()
+    taken_off = {receipt["email"]: receipt.get("taken_off") for receipt in world.receipts()}
+    assert taken_off == {PEOPLE[0]: on_exit, PEOPLE[1]: None}
+
+
 # -- refusals
 
 

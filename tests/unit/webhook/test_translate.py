@@ -115,7 +115,25 @@ VIP = (("Audiences", "VIP"), ("Audiences", "EU"), ("City", "Ghent"))
     ],
 )
 def test_an_echo_is_our_write_for_the_same_person_at_the_same_time(kind, at, values, audiences, echo):
-    assert is_echo(kind, at, values, [OwnWrite(AT, frozenset(audiences))]) is echo
+    assert is_echo(kind, "unsubscribe", at, values, [OwnWrite(AT, frozenset(audiences))]) is echo
+
+
+@pytest.mark.parametrize(
+    ("taken_off", "status", "at", "echo"),
+    [
+        ("unsubscribe", "unsubscribe", AT, True),
+        ("delete", "delete", AT.replace(second=0), True),
+        # another way of leaving, another time, or no removal of ours
+        ("unsubscribe", "bounce", AT, False),
+        ("unsubscribe", "delete", AT, False),
+        ("unsubscribe", "unsubscribe", AT - timedelta(minutes=4), False),
+        ("unsubscribe", "unsubscribe", AT + timedelta(minutes=4), False),
+        (None, "unsubscribe", AT, False),
+    ],
+)
+def test_a_deactivate_is_ours_when_we_took_the_person_off(taken_off, status, at, echo):
+    writes = [OwnWrite(AT, frozenset(), taken_off)]
+    assert is_echo("deactivate", status, at, (), writes) is echo
 
 
 def test_writes_are_remembered_by_subscriber():
