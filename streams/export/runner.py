@@ -50,6 +50,10 @@ class ExportRunner:
         """Transfer the rows of people whose address changed, until cancelled."""
         await self._partitions.run_transfers()
 
+    async def rechecks(self) -> None:
+        """Compare people with their lists once calls without an answer are over, until cancelled."""
+        await self._partitions.run_rechecks(self._settings.late_call_seconds, self._settings.backfill_rows)
+
     async def run(self) -> None:
         """Keep a sender for each list with running jobs, until cancelled."""
         try:

@@ -41,6 +41,12 @@ class ExportSettings(BaseSettings):
     guard_minimum: int = Field(
         default=100, ge=0, description="Fewer removals than this in the window never stop a list."
     )
+    late_call_seconds: float = Field(
+        default=300,
+        gt=0,
+        description="How long after a call without an answer Campaign Monitor may still apply it; then its people are "
+        "compared with the list.",
+    )
     max_row_bytes: int = Field(
         default=262_144, ge=4_096, description="A person's row may grow to this; the event that exceeds it is refused."
     )

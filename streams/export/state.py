@@ -60,6 +60,12 @@ class OpenList:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """The sender looks again: a person was queued, a request ended, a wait is over."""
 
+    def recheck(self, partition: int, key: bytes, now: float) -> None:
+        """Calls of the person that got no answer are over; whoever waits for a request anyway is compared after it."""
+        if (partition, key) not in self.queue:
+            self.queue.touch((partition, key), now, live=False, recheck=True)
+            self.wake.set()
+
     def touch(
         self, partition: int, key: bytes, now: float, *, live: bool = True, outcome_unknown: bool = False
     ) -> None:

@@ -16,6 +16,9 @@ R = TypeVar("R")
 DUE = b"d"
 """Index key of the rows that a new owner has to look at."""
 
+LATE = b"l"
+"""Begins the index keys of rows with calls that may be applied late: the time when they are over follows."""
+
 CHECKPOINT_KEY = b"\x00checkpoint"
 """A row of the table that is no person: what its partition has done so far. No e-mail address begins like this."""
 
@@ -34,7 +37,14 @@ class RowCodec:
 
 def index(row: TableRow[MembershipRow]) -> Iterable[bytes]:
     """Return the index keys of a row."""
-    return (DUE,) if row.data.due else ()
+    over = [held.late.over_at for held in row.data.lists.values() if held.late is not None]
+    keys = [late_key(min(over))] if over else []
+    return [DUE, *keys] if row.data.due else keys
+
+
+def late_key(at: EpochMillis) -> bytes:
+    """Return the index key of late calls that are over at a time; keys are in the order of time."""
+    return LATE + at.to_bytes(8, "big")
 
 
 class RowStore(Protocol):

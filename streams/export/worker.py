@@ -68,7 +68,7 @@ class ExportWorker:
         self.state = ExportState(partitions=self.app.settings.partitions)
         self.shared = SharedState(names["cm_export-state"], self.app.producer, self.state)
         self.accounts = ExportAccounts(campaign_monitor, credential_of)
-        rows = PartitionRows(self.state, runtime)
+        rows = PartitionRows(self.state, runtime, export.late_call_seconds)
         context = SenderContext(
             self.state,
             runtime,
@@ -96,6 +96,7 @@ class ExportWorker:
             self.runner.run,
             self.runner.checkpoints,
             self.runner.transfers,
+            self.runner.rechecks,
             self.limits.run,
         ):
             self.app.service(service)

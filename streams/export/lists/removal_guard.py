@@ -22,6 +22,7 @@ import structlog
 from schemas.envelope import EpochMillis
 from streams.batches import Output
 from streams.export.rules.jobs import ListView
+from streams.export.rules.routing import RequestKind
 from streams.export.sending.plan import PlannedWrite
 from streams.export.sending.queue import RowKey
 from streams.export.settings import ExportSettings
@@ -221,6 +222,8 @@ def _removes(write: PlannedWrite) -> bool:
     state, held = write.state, write.held
     if write.done or state is None or state.desired.present or write.person.removal_counted:
         return False
+    if write.route is not None and write.route.kind is RequestKind.LOOK_AGAIN:
+        return False  # counted when it was made
     emptied = held is not None and held.address is not None and not held.audiences and state.desired.on_exit == "keep"
     return write.person.attempt.outcome_unknown or not emptied
 

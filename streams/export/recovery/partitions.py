@@ -10,13 +10,15 @@ from streams.export.recovery.takeover import ReceiptContext, ScanMark, read_chec
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import SendQueue
 from streams.export.state import ExportState, OpenList, OwnedPartition
-from streams.export.table import CHECKPOINT_KEY, DUE, ExportRuntime
+from streams.export.table import CHECKPOINT_KEY, DUE, LATE, ExportRuntime, late_key
 
 log = structlog.get_logger(__name__)
 
 # How long a revoked partition's requests may take to come back; the next owner treats the others as unknown outcomes.
 LAST_ANSWERS_SECONDS = 8.0
 POLL_SECONDS = 0.02
+# Some seconds more matter little after minutes; each look reads the index of every partition.
+MAX_RECHECK_SECONDS = 5.0
 
 
 class Partitions:
@@ -29,6 +31,7 @@ class Partitions:
         self._owner = runtime.owner
         self._receipts = runtime.receipts
         self._clock = runtime.clocks.monotonic
+        self._wall = runtime.clocks.wall
         self._rows = rows
 
     # -- taking over
@@ -64,6 +67,24 @@ class Partitions:
             for _, key in pairs:
                 for of_list in opened:
                     of_list.touch(owned.number, key, self._clock(), outcome_unknown=True)
+
+    async def run_rechecks(self, late_call_seconds: float, max_waiting: int) -> None:
+        """Queue people again whose calls without an answer are over, at most so many a partition, until cancelled."""
+        while True:
+            await asyncio.sleep(min(MAX_RECHECK_SECONDS, late_call_seconds / 4))
+            for owned in list(self._state.owned.values()):
+                try:
+                    await self._queue_rechecks(owned, max_waiting)
+                except Revoked:
+                    continue
+
+    async def _queue_rechecks(self, owned: OwnedPartition, max_waiting: int) -> None:
+        upto = late_key(self._wall() + 1)
+        async for pairs in self._table.due(owned.number, LATE, upto=upto):
+            for opened in list(self._state.open.values()):
+                if opened.queue.background_of(owned.number) < max_waiting:
+                    for _, key in pairs:
+                        opened.recheck(owned.number, key, self._clock())
 
     # -- scans
 

@@ -152,20 +152,22 @@ def compare(
     for email, row in rows:
         held = row.lists.get(listed.list_id)
         desired = desired_subscriber(row, email, listed, held, audience_names.name_of)
-        if held is not None and held.address:
-            ours.add(held.address)
-        if desired is None or held is None or held.address is None or held.code:
+        address = held.address if held is not None and held.address else desired.address if desired else None
+        if address is not None and (desired is None or desired.present or held is not None):
+            ours.add(address)
+        if desired is None or held is None or address is None or desired.refused is not None:
             continue
         if is_due(held, desired):
             report.waiting += 1
             continue
         report.compared += 1
-        there = on_list.get(held.address)
+        there = on_list.get(address)
         if there is None:
-            report.missing.append(held.address)
-            report.repairable.append(email)
-        elif there.state == "active" and _differs(desired, there, plain):
-            report.different.append(held.address)
+            if desired.present and not held.code:
+                report.missing.append(address)
+                report.repairable.append(email)
+        elif there.state == "active" and (_differs(desired, there, plain) or (desired.present and held.code > 0)):
+            report.different.append(address)
             report.repairable.append(email)
     names = {plain[view.job.custom_field_name] for view in listed.jobs if view.job.custom_field_name in plain}
     for address, there in on_list.items():

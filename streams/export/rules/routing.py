@@ -15,13 +15,16 @@ has entered an audience, and first reads when they left.
     refused, an entry may count               CHECK_CONSENT    compare it with when they left, resubscribe or refuse
     the same, where a PUT would not refuse    CHECK_CONSENT
     refused, but the list holds old options   CLEAR_AUDIENCES  PUT removes what is no longer true, and adds nothing
+    calls without an answer are over          IMPORT           again, without mails and without resubscribing
+    the same, left, refused or moved          LOOK_AGAIN       read every address, and take back what a call brought
 """
 
 import enum
 from dataclasses import dataclass
 
+from schemas.envelope import EpochMillis
 from streams.export.rules.desired import DesiredSubscriber
-from streams.export.rules.row import Held
+from streams.export.rules.row import Held, UnansweredCalls
 
 # Codes with which Campaign Monitor protects people who left: suppressed, deleted, unsubscribed, bounced, unconfirmed.
 INACTIVE = frozenset({204, 205, 206, 207, 208})
@@ -39,6 +42,7 @@ class RequestKind(enum.Enum):
     VERIFY = "verify"
     CHECK_CONSENT = "check consent"
     CLEAR_AUDIENCES = "clear audiences"
+    LOOK_AGAIN = "look again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,10 @@ class AttemptState:
     """Code of the refusal that an import gave for the desired state."""
     address_moved: bool = False
     """The former address is not on the list any more (203), or the new one is on it already (201)."""
+    unanswered: UnansweredCalls | None = None
+    """The calls that got no answer, as far as this worker made them."""
+    recheck: bool = False
+    """Calls without an answer are over: whatever the row believes, the list is brought to what it should hold."""
     not_applied: bool = False
     """The subscriber was read: what the request of unknown outcome should have written is not there."""
     removing: bool = False
@@ -87,10 +95,20 @@ def route_of(held: Held | None, desired: DesiredSubscriber, attempt: AttemptStat
     While the outcome of an earlier request is unknown, that nothing differs from the row proves nothing: it is sent.
     """
     if not is_due(held, desired) and not attempt.outcome_unknown:
-        return NO_CALL
+        return _recheck(held, desired, attempt) if attempt.recheck and held is not None else NO_CALL
     if desired.present:
         return _presence(held, desired, attempt)
     return _absence(held, desired, attempt)
+
+
+def _recheck(held: Held, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
+    """Write again what the list should hold, without mails, where that is all; else read before anything is written."""
+    if attempt.refused_code in INACTIVE:
+        return RequestRoute(RequestKind.CLEAR_AUDIENCES if stale_audiences(held, desired) else RequestKind.REFUSE)
+    addresses = {*(held.late.addresses if held.late is not None else ()), held.address, desired.address}
+    if desired.present and desired.refused is None and held.code == 0 and desired.may_add and len(addresses) == 1:
+        return RequestRoute(RequestKind.IMPORT)
+    return RequestRoute(RequestKind.LOOK_AGAIN)
 
 
 def _presence(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
@@ -145,3 +163,16 @@ def moves(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) 
 def stale_audiences(held: Held | None, desired: DesiredSubscriber) -> bool:
     """Whether the list's field still holds audiences that are no longer desired."""
     return held is not None and not set(held.audiences) <= set(desired.audiences)
+
+
+def record_late_calls(held: Held, attempt: AttemptState, desired: DesiredSubscriber, over_at: EpochMillis) -> None:
+    """Record the calls of a request that got no answer; or, once they were compared with the list, that they are over.
+
+    Of a predecessor's calls nothing is known: they may hold every address, and whatever flag is desired.
+    """
+    if attempt.outcome_unknown:
+        addresses = tuple(sorted({address for address in (held.address, desired.address) if address}))
+        unknown = attempt.unanswered or UnansweredCalls(0, desired.resubscribe, addresses)
+        held.late = UnansweredCalls(over_at).and_(unknown).and_(held.late)
+    elif attempt.recheck:
+        held.late = None

@@ -52,6 +52,25 @@ class DeliveredPart:
     """Later positions with a receipt: snapshots of which the job exported only what they did not change."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnansweredCalls:
+    """Calls without an answer, which Campaign Monitor may still apply, after newer ones of ours."""
+
+    over_at: EpochMillis
+    """When none of them can be applied any more: the person is compared with the list then."""
+    resubscribes: bool = False
+    """Whether one of them makes people active again."""
+    addresses: tuple[str, ...] = ()
+    """All addresses in them."""
+
+    def and_(self, other: "UnansweredCalls | None") -> "UnansweredCalls":
+        """Return these calls and others."""
+        if other is None:
+            return self
+        addresses = tuple(sorted({*self.addresses, *other.addresses}))
+        return UnansweredCalls(max(self.over_at, other.over_at), self.resubscribes or other.resubscribes, addresses)
+
+
 @dataclass(slots=True)
 class Held:
     """What one list is known to hold for the person."""
@@ -74,6 +93,8 @@ class Held:
     """Hash of what was written last."""
     repaired_digest: str = ""
     """The `digest` that was already written a second time, because a webhook showed other content on the list."""
+    late: UnansweredCalls | None = None
+    """Calls without an answer; None: there are none."""
 
 
 @dataclass(slots=True)
@@ -209,12 +230,16 @@ def encode_held(held: Held) -> list[Any]:
     delivered = {job: [part.digest, part.answered, *part.also] for job, part in held.delivered.items()}
     audiences = list(held.audiences)
     consent = held.code, held.used_entry, held.removed
-    return [delivered, held.address, audiences, *consent, held.seen, held.digest, held.repaired_digest]
+    encoded: list[Any] = [delivered, held.address, audiences, *consent, held.seen, held.digest, held.repaired_digest]
+    if held.late is not None:
+        encoded.append([held.late.over_at, held.late.resubscribes, *held.late.addresses])
+    return encoded
 
 
 def decode_held(held: list[Any]) -> Held:
     """Read what `encode_held` wrote."""
     parts, *rest = held
-    address, audiences, code, used_entry, removed, seen, digest, repaired_digest = rest
+    address, audiences, code, used_entry, removed, seen, digest, repaired_digest, *calls = rest
+    late = UnansweredCalls(calls[0][0], calls[0][1], tuple(calls[0][2:])) if calls else None
     delivered = {job: DeliveredPart(part[0], part[1], tuple(part[2:])) for job, part in parts.items()}
-    return Held(delivered, address, audiences, code, used_entry, removed, seen, digest, repaired_digest)
+    return Held(delivered, address, audiences, code, used_entry, removed, seen, digest, repaired_digest, late)

@@ -25,7 +25,7 @@ from streams.export.rules.desired import DesiredSubscriber, ExitPolicy, is_conce
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
-from streams.export.rules.row import NEVER, DeliveredPart, Held, MembershipRow
+from streams.export.rules.row import NEVER, DeliveredPart, Held, MembershipRow, UnansweredCalls
 from streams.export.rules.values import field_name, option_text
 
 NOT_KNOWN_AS_NEW = "On the list now; whether they were on it before is not known"
@@ -183,6 +183,8 @@ def mark_for_resend(row: MembershipRow, list_id: str) -> bool:
     for part in held.delivered.values():
         part.digest = ""
     held.digest = ""
+    if held.address is None or held.code:  # the list may hold them all the same: only a look shows that
+        held.late = UnansweredCalls(0).and_(held.late)
     row.due = True
     return True
 

@@ -25,6 +25,7 @@ from streams.export.rules.outcome import (
     SubscriberRejected,
 )
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute
+from streams.export.rules.row import UnansweredCalls
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.plan import FinalOutcome, PlannedWrite
 from streams.export.sending.queue import QueuedPerson, SendQueue
@@ -89,6 +90,10 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             return decision
         case RetryLater(after=after, outcome_unknown=outcome_unknown):
             attempt.outcome_unknown = attempt.outcome_unknown or outcome_unknown
+            if outcome_unknown:
+                known = write.held.address if write.held is not None else None
+                addresses = tuple(sorted({address for address in (known, state.desired.address) if address}))
+                attempt.unanswered = UnansweredCalls(0, write.route.resubscribe, addresses).and_(attempt.unanswered)
             attempt.not_applied = attempt.not_applied and not outcome_unknown
             queue.retry_at(person, now + after)
             return decision

@@ -19,7 +19,7 @@ from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import REFUSALS
-from streams.export.rules.routing import RequestKind, route_of
+from streams.export.rules.routing import RequestKind, record_late_calls, route_of
 from streams.export.rules.row import Held, MembershipRow, copy_of_held, encode
 from streams.export.rules.settlement import (
     Receipt,
@@ -45,7 +45,9 @@ class PartitionRows:
     Methods raise what reading, publishing and writing raise (`BatchError`).
     """
 
-    def __init__(self, state: ExportState, runtime: ExportRuntime) -> None:
+    def __init__(self, state: ExportState, runtime: ExportRuntime, late_call_seconds: float) -> None:
+        """`late_call_seconds`: for how long Campaign Monitor may apply a call that got no answer."""
+        self._late_call_ms = int(late_call_seconds * 1000)
         self._state = state
         self._rows = runtime.rows
         self._publisher = runtime.publisher
@@ -71,6 +73,7 @@ class PartitionRows:
             if receipts is not None:
                 write.done = True
                 self._mark_due(owned.number, row, listed.list_id)
+                self._mark_late(row.data, listed.list_id, write.person, write.state)
                 local.append((row, receipts))
         self._rows.give_back(owned.number, [rows[write.person.key[1]] for write in writes if not write.done])
         await self.write(owned, local, self._wall())
@@ -89,6 +92,8 @@ class PartitionRows:
             before = _is_held(row.data, list_id)
             if outcome.refusal is not None:
                 receipts = record_refused(row.data, outcome.state, outcome.refusal, outcome.code, outcome.message)
+            elif outcome.person.attempt.recheck and not outcome.state.desired.present and not outcome.removed:
+                receipts = record_unchanged(row.data, outcome.state)
             else:
                 receipts = record_delivered(
                     row.data,
@@ -100,6 +105,7 @@ class PartitionRows:
                 )
             more_people += _is_held(row.data, list_id) - before
             self._mark_due(owned.number, row, list_id)
+            self._mark_late(row.data, list_id, outcome.person, outcome.state)
             changed.append((row, receipts))
         await self.write(owned, changed, accepted)
         owned.receipts.people[list_id] += more_people
@@ -247,6 +253,16 @@ class PartitionRows:
         transferring = row.data.awaits_transfer is not None or row.data.moving_to is not None
         if transferring or self._due_when_started(row.data, list_id):
             row.data.due = True
+
+    def _mark_late(self, row: MembershipRow, list_id: str, person: QueuedPerson, state: WrittenState | None) -> None:
+        """Keep the mark of calls that may be applied late until they are over, and the list was looked at then."""
+        held = row.lists.get(list_id)
+        if held is None:
+            return
+        if state is not None:
+            record_late_calls(held, person.attempt, state.desired, self._wall() + self._late_call_ms)
+        elif person.attempt.recheck:
+            held.late = None  # no job wants anything of this person any more
 
     def _due_when_started(self, row: MembershipRow, list_id: str) -> bool:
         """Whether a list whose jobs are all stopped may have to be written when one starts again."""

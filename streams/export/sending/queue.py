@@ -95,11 +95,15 @@ class SendQueue:
             if of_live == live and route.kind is RequestKind.IMPORT
         )
 
-    def touch(self, key: RowKey, now: float, *, live: bool = True, outcome_unknown: bool = False) -> None:
+    def touch(
+        self, key: RowKey, now: float, *, live: bool = True, outcome_unknown: bool = False, recheck: bool = False
+    ) -> None:
         """A row may have something to send. With a request under way, the person is looked at again after that."""
         known = self._known.get(key)
         if known is None:
-            person = QueuedPerson(key, live, now, attempt=AttemptState(outcome_unknown=outcome_unknown))
+            person = QueuedPerson(
+                key, live, now, attempt=AttemptState(outcome_unknown=outcome_unknown, recheck=recheck)
+            )
             self._known[key] = person
             self._background[key[0]] += not live
             self._enqueue(person)

@@ -15,6 +15,7 @@ from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders, address_key
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Verdict, refusal
+from streams.export.recovery.late_calls import look_again
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.outcome import (
     AddressTaken,
@@ -137,6 +138,8 @@ class ListWriter:
                     return await self._clear_audiences(write, keys)
                 case RequestKind.VERIFY:
                     return await self._verify(write)
+                case RequestKind.LOOK_AGAIN:
+                    return await self._look_again(write, keys)
                 case _:
                     return await self._check_consent(route, write, keys)
         except CampaignMonitorError as error:
@@ -209,6 +212,13 @@ class ListWriter:
         if found is not None and found.state.casefold() == "active" and matches(found, desired):
             return WriteResult(write, Delivered(), address)
         return WriteResult(write, NotOnList(), not_applied=True)
+
+    async def _look_again(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
+        """Compare a subscriber with what should be there, now that calls without an answer are over."""
+        looked = await look_again(self._api.subscribers, self._list_id, write, keys)
+        if looked is None:
+            return (await self._import(RequestRoute(RequestKind.IMPORT), [write], keys))[0]
+        return WriteResult(write, looked.decision, looked.address, added=False, removed=looked.removed)
 
     async def _check_consent(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         """Make somebody active again who left before they entered; else the refusal remains, with its reason."""

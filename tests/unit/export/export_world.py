@@ -80,7 +80,7 @@ class Worker:
             names,
             Clocks(loop.time, world.wall),
         )
-        rows = PartitionRows(self.state, runtime)
+        rows = PartitionRows(self.state, runtime, world.settings.late_call_seconds)
         refused_records = RefusedRecords(SOURCE, self.process.source_of(SOURCE), self.process.keep)
         blocked = BlockedReports(self.state, world.report_blocked)
         context = SenderContext(self.state, runtime, rows, blocked, refused_records)
@@ -103,7 +103,7 @@ class Worker:
         self.shared.set_jobs(self.world.jobs.values())
         for partition in range(self.world.log.partitions):
             await self.runner.assigned(partition, 1)
-        services = (self.runner.run, self.runner.checkpoints, self.runner.transfers)
+        services = (self.runner.run, self.runner.checkpoints, self.runner.transfers, self.runner.rechecks)
         self._tasks = [asyncio.create_task(service()) for service in services]
 
     async def consume(self) -> None:
@@ -177,7 +177,8 @@ class World:
         """Keys by authorization that are not the simulator's."""
         self.missing: set[str] = set()
         """Authorizations that there are not."""
-        self.wall: Callable[[], int] = lambda: int(time.time() * 1000)
+        self.ahead_ms = 0
+        self.wall: Callable[[], int] = lambda: int(time.time() * 1000) + self.ahead_ms
         self.worker: Worker | None = None
 
     def at(self, seconds: float) -> None:
@@ -202,6 +203,10 @@ class World:
         self.worker = Worker(self)
         await self.worker.start()
         return self.worker
+
+    def pass_time(self, seconds: float) -> None:
+        """Put the wall clock forward."""
+        self.ahead_ms += int(seconds * 1000)
 
     def job(self, job_id: str = "job-1", **options: Any) -> ExportJob:
         """Create or change a job."""
@@ -231,7 +236,7 @@ class World:
 
     def confirm_removals(self, job_id: str = "job-1") -> None:
         """Confirm a job's removals, as the command does."""
-        self.change_job(job_id, removals_confirmed_at=datetime.now(UTC))
+        self.change_job(job_id, removals_confirmed_at=datetime.fromtimestamp(self.wall() / 1000, UTC))
 
     def change(self, email: str, change: str, audience: str, at: int, **more: Any) -> None:
         """Publish a membership event, `at` seconds after the day began."""

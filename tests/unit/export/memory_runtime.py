@@ -184,7 +184,7 @@ class Process:
             (entry, key)
             for key in sorted(self.log.rows.get(partition, {}))
             for entry in self._row(partition, key).index
-            if entry.startswith(prefix)
+            if entry.startswith(prefix) and (upto is None or entry < upto)
         ]
         await asyncio.sleep(0)
         if found:

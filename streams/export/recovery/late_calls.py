@@ -1,0 +1,114 @@
+"""Calls without an answer, once they are over: what they brought to the list is taken back, or brought up to date.
+
+A call may be applied minutes after its client has ended it, and then it overwrites newer ones: it adds somebody who was
+removed, makes somebody active who left, writes old values, or gives a subscriber an earlier address again. So every
+address of such calls is read after `EXPORT_LATE_CALL_SECONDS`. Somebody who simply should be on the list is not read,
+but imported again with a thousand others (`rules/routing.py`).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from connectors.campaign_monitor.client.entities import Subscriber
+from connectors.campaign_monitor.client.requests import SubscriberWrite
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.outcome import Delivered, NotOnList, SubscriberRejected, classify
+from streams.export.rules.routing import INACTIVE
+from streams.export.rules.row import Held, UnansweredCalls
+from streams.export.rules.values import field_name
+from streams.export.sending.plan import PlannedWrite, matches, subscriber_of, without_audiences
+
+CODES = {"deleted": 205, "unsubscribed": 206, "bounced": 207, "unconfirmed": 208}
+
+
+class SubscriberCalls(Protocol):
+    """The calls about single subscribers."""
+
+    async def get(self, list_id: str, email: str) -> Subscriber: ...
+    async def update(self, list_id: str, email: str, subscriber: SubscriberWrite) -> object: ...
+    async def delete(self, list_id: str, email: str) -> object: ...
+    async def unsubscribe(self, list_id: str, email: str) -> object: ...
+
+
+class Looked(NamedTuple):
+    """What the list holds now."""
+
+    decision: Delivered | SubscriberRejected
+    address: str | None = None
+    """The subscriber's address; None: not on the list."""
+    removed: bool = False
+    """Somebody active was taken off the list."""
+
+
+async def look_again(
+    calls: SubscriberCalls, list_id: str, write: PlannedWrite, keys: Mapping[str, str]
+) -> Looked | None:
+    """Read every address that a late call may have brought, and repair. None: the person has to be imported.
+
+    Nobody who left is made active. Raises CampaignMonitorError.
+    """
+    if write.state is None:
+        raise ValueError("a write without content cannot be compared")
+    desired, held = write.state.desired, write.held or Held()
+    late = held.late or UnansweredCalls(0)
+    wanted = desired.address if desired.present and desired.refused is None else None
+    addresses = dict.fromkeys((wanted, desired.address, held.address, *late.addresses))
+    found = {address: await _read(calls, list_id, address) for address in addresses if address}
+    ours = [address for address, there in found.items() if there is not None and _has_audiences(there, desired)]
+    if wanted is None:
+        for address in ours:
+            await _take_off(calls, list_id, address, desired, keys)
+        return Looked(Delivered(), held.address, removed=bool(ours) and desired.on_exit != "keep")
+    there = found[wanted]
+    if there is None and ours:  # a late PUT gave the subscriber an earlier address again
+        await calls.update(list_id, ours[0], subscriber_of(desired, wanted, keys))
+        return Looked(Delivered(), wanted)
+    for address in ours:
+        if address != wanted:
+            await _take_off(calls, list_id, address, desired, keys)
+    code = held.code
+    if there is None:
+        return Looked(SubscriberRejected(code or 203, "")) if code in INACTIVE or not desired.may_add else None
+    if left := CODES.get(there.state.casefold(), 0):
+        return Looked(SubscriberRejected(left, ""))
+    if code in INACTIVE and late.resubscribes:  # a late call made somebody active again who left after it
+        await calls.unsubscribe(list_id, wanted)
+        return Looked(SubscriberRejected(code, ""))
+    if not matches(there, desired):
+        await calls.update(list_id, wanted, subscriber_of(desired, wanted, keys))
+    return Looked(Delivered(), wanted)
+
+
+async def _take_off(
+    calls: SubscriberCalls, list_id: str, address: str, desired: DesiredSubscriber, keys: Mapping[str, str]
+) -> None:
+    """End a subscriber that a late call brought: by the jobs' exit rule, where nobody exports the person."""
+    await calls.update(list_id, address, without_audiences(desired, _kept(desired), address, keys))
+    if not desired.present and desired.on_exit == "delete":
+        await calls.delete(list_id, address)
+    elif not desired.present and desired.on_exit == "unsubscribe":
+        await calls.unsubscribe(list_id, address)
+
+
+def _has_audiences(there: Subscriber, desired: DesiredSubscriber) -> bool:
+    """Whether somebody is active, and has audiences that a person who left would not have."""
+    names = {field_name(name) for name, _ in desired.options}
+    texts = {text for name, text in there.custom_fields if field_name(name) in names}
+    return there.state.casefold() == "active" and bool(texts - _kept(desired))
+
+
+def _kept(desired: DesiredSubscriber) -> frozenset[str]:
+    """Options that stay when nobody exports the person: those of stopped jobs."""
+    if desired.present:
+        return frozenset()
+    return frozenset(text for _, options in desired.options for text in options)
+
+
+async def _read(calls: SubscriberCalls, list_id: str, address: str) -> Subscriber | None:
+    try:
+        return await calls.get(list_id, address)
+    except CampaignMonitorError as error:
+        if isinstance(classify(error.verdict, 1, 0.0), NotOnList):
+            return None
+        raise
