@@ -2,6 +2,9 @@
 
 Campaign Monitor gives its events no ids. An id here is a hash of what makes the event the one it is, so every source of
 one event gives it the same id: an unsubscribe has one id in a campaign report, in a journey's and in a webhook post.
+The instant counts, not the date as it is written: that changes for all rows when the client chooses another time zone.
+Where `at` is named below, it is the instant in UTC (RFC 3339), or the date as it came where it is none.
+
 Equal rows of a report are different events (two opens in one minute), so an ordinal counts them apart.
 """
 
@@ -23,22 +26,22 @@ def digest(base: str, ordinal: int = 0) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def report_row(kind: str, owner: str, list_id: str, email: str, date: str, url: str = "", ip: str = "") -> str:
-    """Return the base of a report's row. `owner`: the campaign's or journey e-mail's id; `date`: as it was written."""
-    return _SEPARATOR.join(("report", kind, owner, list_id, email, date, url, ip))
+def report_row(kind: str, owner: str, list_id: str, email: str, at: str, url: str = "", ip: str = "") -> str:
+    """Return the base of a report's row. `owner`: the campaign's or journey e-mail's id; `at` as above."""
+    return _SEPARATOR.join(("report", kind, owner, list_id, email, at, url, ip))
 
 
-def list_change(event: str, status: str, list_id: str, email: str, date: str) -> str:
+def list_change(event: str, status: str, list_id: str, email: str, at: str) -> str:
     """Return the base of a subscribe or a deactivate: one person, one list, one minute, from any source.
 
     Seconds are cut: reports write whole minutes where a webhook may write seconds.
     """
-    return _SEPARATOR.join(("list", event, status, list_id, email, date[:16]))
+    return _SEPARATOR.join(("list", event, status, list_id, email, at[:16]))
 
 
-def webhook_update(list_id: str, email: str, date: str, content: bytes) -> str:
+def webhook_update(list_id: str, email: str, at: str, content: bytes) -> str:
     """Return the base of an update: the same person may change twice in a minute, so the content decides."""
-    return _SEPARATOR.join(("update", list_id, email, date, digest(content.decode("utf-8", "replace")).hex()))
+    return _SEPARATOR.join(("update", list_id, email, at, digest(content.decode("utf-8", "replace")).hex()))
 
 
 def subscriber_state(owner: str, state: str) -> bytes:

@@ -147,7 +147,8 @@ class RowTranslator:
             return None
         address, date = row.get("EmailAddress") or "", row.get("Date") or ""
         key = event_key(address)
-        base = events.list_change(event, status or "", self._source.list_id or "", key, date)
+        instant = self._dates.utc_text_or_none(date) or date
+        base = events.list_change(event, status or "", self._source.list_id or "", key, instant)
         value = {
             "schema_version": 1,
             "event_id": events.digest(base).hex(),
@@ -175,7 +176,7 @@ class RowTranslator:
         numbered = source.report != "recipients" or source.resource != "report"
         texts = tuple((theirs, ours) for theirs, ours in _ACTIVITY_TEXTS if any(theirs in row for row in rows))
         ordinals: dict[str, int] = {}
-        last, at = "", self._undated
+        last, at, instant = "", self._undated, ""
         translated: list[TranslatedRow] = []
         for row in rows:
             get = row.get
@@ -183,10 +184,13 @@ class RowTranslator:
             key = event_key(address)
             date = get("Date") or get("SentDate") or sent
             list_id = get("ListID") or source.list_id or ""
+            if date != last or not date:
+                last, at = date, self._utc(date)
+                instant = date if at is self._undated else at
             if status is not None:
-                base = events.list_change(event, status, list_id, key, date)
+                base = events.list_change(event, status, list_id, key, instant)
             else:
-                base = events.report_row(event, owner, list_id, key, date, get("URL") or "", get("IPAddress") or "")
+                base = events.report_row(event, owner, list_id, key, instant, get("URL") or "", get("IPAddress") or "")
             ordinal = 0
             if numbered:
                 if date[:16] != minute:
@@ -197,8 +201,6 @@ class RowTranslator:
                 ordinal += 1
                 event_id = events.digest(base, ordinal)
             ordinals[base] = ordinal
-            if date != last or not date:
-                last, at = date, self._utc(date)
             value = {
                 "schema_version": 1,
                 "event_id": event_id.hex(),

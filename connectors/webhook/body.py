@@ -14,6 +14,7 @@ import hmac
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import SecretStr
 
@@ -102,6 +103,7 @@ class RejectedPost:
     reason: str
 
 
+@lru_cache(maxsize=1_024)
 def token_of(secret: SecretStr, list_id: str) -> str:
     """Return the list's token: 32 characters of HMAC-SHA256, 192 bits."""
     mac = hmac.new(secret.get_secret_value().encode(), b"webhook:" + list_id.encode(), hashlib.sha256)

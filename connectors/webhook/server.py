@@ -169,8 +169,7 @@ class Receiver:
         except UnreadableBodyError as reason:
             return await self._quarantine(list_id, body, str(reason), received)
         await self._mark_echoes(list_id, records.values())
-        encoded, unusable = encode(records, self._max_record_bytes)
-        out = [OutgoingRecord(self._topic, key, value) for key, value in encoded]
+        out, unusable = encode(records, self._topic, self._max_record_bytes)
         refused = unreadable + unusable
         if refused:
             raw = raw_events(text)

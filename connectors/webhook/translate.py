@@ -9,9 +9,10 @@ import orjson
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.events import custom_fields, event_key
+from connectors.kafka.records import OutgoingRecord
 from connectors.webhook.envelope import HookEvent, UnparsedEvent
 from schemas.cm_activity import CmActivity
-from schemas.dead_letter import Stage, wire_bytes
+from schemas.dead_letter import RECORD_OVERHEAD, Stage
 from schemas.identity import normalise_email
 
 STATUS_OF = {"unsubscribed": "unsubscribe", "bounced": "bounce", "deleted": "delete"}
@@ -31,53 +32,74 @@ class HookedList:
 
 
 class ActivityRecord(NamedTuple):
-    """An event as it will be published to `cm_activity`; `fields["echo"]` may still be set."""
+    """An event as it will be published to `cm_activity`; `fields["echo"]` may still be set.
+
+    `tail`: what all records of a list have in common, as the end of a JSON object.
+    """
 
     key: bytes
     fields: dict[str, object]
+    tail: bytes
 
     def value(self) -> bytes:
-        """Return the record's value."""
-        return orjson.dumps(self.fields)
+        """Return the record's value. Raises TypeError for text that has no UTF-8 bytes."""
+        return orjson.dumps(self.fields)[:-1] + self.tail
 
 
-def to_activity(event: HookEvent, hooked: HookedList, received_at: str) -> ActivityRecord:
+def to_activity(event: HookEvent, hooked: HookedList, received_at: str, tail: bytes | None = None) -> ActivityRecord:
     """Return an event as a `cm_activity` record. `received_at` (RFC 3339) is the time of one without a date.
 
-    Nothing is refused: an unknown type or state is kept as data, and what has no usable address is kept as a dead
-    letter by the profile aggregator.
+    An unknown type or state is kept as data, and what has no usable address is kept as a dead letter by the profile
+    aggregator. `tail`: `tail_of(hooked)`, where it is known. Raises anything for what is no event at all.
     """
-    kind = _text(event, "Type").lower()
-    date = _text(event, "Date")
-    address = _text(event, "EmailAddress")
+    get = event.get
+    kind = _text(get("Type")).lower()
+    date = _text(get("Date"))
+    address = _text(get("EmailAddress"))
     email = event_key(address)
-    state = _text(event, "State").lower()
-    status = STATUS_OF.get(state, state) if kind == "deactivate" else state
+    status = _text(get("State")).lower()
+    if kind == "deactivate":
+        status = STATUS_OF.get(status, status)
+    at = hooked.dates.utc_text_or_none(date)
+    if kind in ("subscribe", "deactivate"):
+        state = status if kind == "deactivate" else ""
+        base = events.list_change(kind, state, hooked.list_id, email, at or date)
+    else:
+        content = {name: value for name, value in event.items() if name != "Date"}
+        base = events.webhook_update(
+            hooked.list_id, email, at or date, orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        )
     fields: dict[str, object] = {
         "schema_version": 1,
-        "event_id": events.digest(_base(event, kind, status, hooked.list_id, email, date)).hex(),
-        "at": hooked.dates.utc_text_or_none(date) or received_at,
+        "event_id": events.digest(base).hex(),
+        "at": at or received_at,
         "event": kind or "unknown",
         "email": address,
         "source": "webhook",
         "echo": False,
-        "list_id": hooked.list_id,
-        "client_id": hooked.client_id,
-        "job_id": hooked.job_id,
         "custom_fields": custom_fields(event),
     }
-    fields |= {"list_name": hooked.list_name} if hooked.list_name else {}
-    fields |= {"client_name": hooked.client_name} if hooked.client_name else {}
-    fields |= {"raw_date": date} if date else {}
-    fields |= {"status": status} if status else {}
-    fields |= {"name": _text(event, "Name")} if event.get("Name") else {}
-    before = _text(event, "OldEmailAddress")
-    if before and normalise_email(before) != email:
+    if date:
+        fields["raw_date"] = date
+    if status:
+        fields["status"] = status
+    if name := get("Name"):
+        fields["name"] = _text(name)
+    before = _text(get("OldEmailAddress"))
+    if before and before != address and normalise_email(before) != email:
         fields["old_email"] = before
-    signup = _text(event, "SignupIPAddress")
+    signup = _text(get("SignupIPAddress"))
     if signup[:1].isdigit() or ":" in signup:  # else a marker such as TypeManual
         fields["ip"] = signup
-    return ActivityRecord(email.encode("utf-8", "surrogatepass"), fields)
+    return ActivityRecord(email.encode("utf-8", "surrogatepass"), fields, tail or tail_of(hooked))
+
+
+def tail_of(hooked: HookedList) -> bytes:
+    """Return what the records of a list have in common, as the end of a JSON object."""
+    tail = {"list_id": hooked.list_id, "client_id": hooked.client_id, "job_id": hooked.job_id}
+    tail |= {"list_name": hooked.list_name} if hooked.list_name else {}
+    tail |= {"client_name": hooked.client_name} if hooked.client_name else {}
+    return b"," + orjson.dumps(tail)[1:]
 
 
 class UnusableEvent(NamedTuple):
@@ -95,31 +117,36 @@ def to_activities(
     """Return the records of a post by the index of their event, and the events that none can be made of."""
     records: dict[int, ActivityRecord] = {}
     refused: list[UnusableEvent] = []
+    tail = tail_of(hooked)
     for index, event in enumerate(found):
         if isinstance(event, UnparsedEvent):
             refused.append(UnusableEvent(index, None, f"event {index}: {event.reason}", Stage.DECODE))
             continue
         try:
-            records[index] = to_activity(event, hooked, received_at)
+            records[index] = to_activity(event, hooked, received_at, tail)
         except Exception as error:  # whatever it is, the events beside it are good
             reason = f"event {index} cannot be translated: {type(error).__name__}"
             refused.append(UnusableEvent(index, None, reason, Stage.SCHEMA))
     return records, refused
 
 
-def encode(records: dict[int, ActivityRecord], max_bytes: int) -> tuple[list[tuple[bytes, bytes]], list[UnusableEvent]]:
-    """Return keys and values of the records that take at most `max_bytes` of a topic's limit, and the others."""
-    encoded: list[tuple[bytes, bytes]] = []
+def encode(
+    records: dict[int, ActivityRecord], topic: str, max_bytes: int
+) -> tuple[list[OutgoingRecord], list[UnusableEvent]]:
+    """Return the records that take at most `max_bytes` of the topic's limit, and the events of the others."""
+    encoded: list[OutgoingRecord] = []
     refused: list[UnusableEvent] = []
-    for index, (key, fields) in records.items():
+    room = max_bytes - RECORD_OVERHEAD
+    for index, record in records.items():
+        key = record.key
         try:
-            value = orjson.dumps(fields)
+            value = record.value()
         except TypeError as error:
             reason = f"event {index} cannot be encoded: {type(error).__name__}"
             refused.append(UnusableEvent(index, key, reason, Stage.SCHEMA))
             continue
-        if (length := wire_bytes(key, value, ())) <= max_bytes:
-            encoded.append((key, value))
+        if (length := len(key) + len(value)) <= room:
+            encoded.append(OutgoingRecord(topic, key, value))
         else:
             reason = f"event {index} would be a record of {length} bytes, more than KAFKA_MAX_MESSAGE_BYTES allows"
             refused.append(UnusableEvent(index, key, reason, Stage.DELIVERY))
@@ -131,12 +158,5 @@ def as_model(record: ActivityRecord) -> CmActivity:
     return CmActivity.from_bytes(record.value())
 
 
-def _base(event: HookEvent, kind: str, status: str, list_id: str, email: str, date: str) -> str:
-    if kind in ("subscribe", "deactivate"):
-        return events.list_change(kind, status if kind == "deactivate" else "", list_id, email, date)
-    return events.webhook_update(list_id, email, date, orjson.dumps(event, option=orjson.OPT_SORT_KEYS))
-
-
-def _text(event: HookEvent, name: str) -> str:
-    value = event.get(name)
-    return "" if value is None else str(value)
+def _text(value: object) -> str:
+    return value if type(value) is str else "" if value is None else str(value)

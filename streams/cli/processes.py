@@ -85,7 +85,7 @@ def webhooks() -> None:
     kafka = KafkaSettings()
     with refused_with_a_sentence():
         wait_for_topics(kafka)
-        asyncio.run(
+        uvloop.run(
             run(
                 kafka,
                 CampaignMonitorSettings(),

