@@ -151,10 +151,11 @@ class Partitions:
                 await self._until(lambda queue: not queue.has_request_of(partition))
         except TimeoutError:
             log.info("outcomes abandoned", partition=partition)
-        await self._checkpoint(owned)
+        # First, so that nobody is picked any more: a call that started now would be answered for the next owner.
         self._state.owned.pop(partition, None)
         for opened in self._state.open.values():
             opened.queue.forget_partition(partition)
+        await self._checkpoint(owned)
 
     async def checkpoints(self, every_seconds: float) -> None:
         """Store from time to time how far each partition got, until cancelled."""

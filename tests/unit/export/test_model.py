@@ -53,6 +53,23 @@ def test_at_rest_the_list_is_what_it_should_be(share: int) -> None:
     play_stories(share, EXAMPLES)
 
 
+GIVEN_BACK = [
+    Step("begin", {"update_only": True, "audiences": ["vip"]}),
+    Step("edit_job", {"audiences": []}),
+    Step("rename", {"name": "Silver", "audience": "new"}),
+    Step("crash", {"effects": 11}),
+    Step("edit_job", {"update_only": False}),
+    Step("stop_and_start", {}),
+    Step("hand_over", {"partition": 0}),
+]
+
+
+def test_no_call_starts_while_a_partition_is_given_back() -> None:
+    """Its answer was recorded by the next owner, who had made the call too. It depends on the clock: often."""
+    for _ in range(25):
+        play(GIVEN_BACK)
+
+
 COMES_BACK = [
     Step("begin", {}),
     Step("change", {"person": "ann", "audience": "vip", "enters": True}),
