@@ -40,7 +40,7 @@ from streams.export.recovery.reconcile import (
     subscribers,
 )
 from streams.export.rules.jobs import ListView
-from streams.export.rules.values import field_name, option_text
+from streams.export.rules.values import field_name
 from streams.export.state import ExportState
 
 CANNOT_PREVIEW = 3
@@ -130,10 +130,10 @@ async def _plan(job_id: str) -> Preview:
             names = [view.job.custom_field_name, *(mapping.custom_field for mapping in view.job.field_mappings)]
             found.fields_missing += [name for name in names if field_name(name) not in fields]
         plans = planned(export.listed, export.state.names)
-        found.segments_missing = sorted(plans.keys() - titles)
+        found.segments_missing = sorted({plan.title for plan in plans.values()} - titles)
         for made in plans.values():
             known = fields.get(field_name(made.field))
-            found.options_missing += known is not None and option_text(made.option) not in known.options
+            found.options_missing += known is not None and made.option not in known.options
         return found
 
 

@@ -70,7 +70,7 @@ class ExportRunner:
                     async with asyncio.timeout(self._settings.fields_check_seconds):
                         await self.state.changed.wait()
                 except TimeoutError:
-                    self.senders.check_segments()
+                    self.senders.check_lists()
         finally:
             await self.senders.close()
 
@@ -98,6 +98,7 @@ class ExportRunner:
     def idle(self) -> bool:
         """Whether nothing waits anywhere: for tests and summaries."""
         busy = any(owned.busy for owned in self.state.owned.values())
+        busy = busy or self.senders.checking
         return not busy and all(sender.idle for sender in self.senders.all())
 
     def summary(self) -> Mapping[str, Mapping[str, object]]:

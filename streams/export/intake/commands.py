@@ -162,7 +162,7 @@ class RowChanges:
             if listed is None:
                 return False
             fields = {view.job.custom_field_name for view in listed.jobs}
-            drift = record_activity(row, activity, fields, self._state.names.name_of)
+            drift = record_activity(row, activity, fields, self._state.names.option_of)
             if drift is Drift.NONE:
                 return False
             if drift is Drift.CHANGED:

@@ -1,13 +1,14 @@
 """The custom fields of one list: created before values use them, and watched afterwards.
 
 Campaign Monitor silently drops values of unknown fields and options. So before a request goes out its fields and
-options exist, read from the list and not assumed; the list is read again while it is in use; and when a field or
-option that existed is missing, everybody's values were deleted with it: that is published, and they are sent again.
+options exist, read from the list and not assumed. The list is read at start and again while it is in use: when a field
+or option was deleted, everybody's values were deleted with it (`rules/field_history.py`); that is published, and they
+are sent again.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,8 +19,9 @@ from connectors.campaign_monitor.errors.exceptions import FieldRejected
 from schemas.control import DataType
 from streams.export.lists.shared_state import SharedState
 from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.field_history import FieldMark, NeededOptions, losses, marks_of
 from streams.export.rules.jobs import AudienceNames, ListView
-from streams.export.rules.values import field_name, option_text
+from streams.export.rules.values import field_name
 
 log = structlog.get_logger(__name__)
 
@@ -69,9 +71,20 @@ def audience_fields(listed: ListView, names: AudienceNames) -> dict[str, FieldNe
         name = view.job.custom_field_name
         need = fields.setdefault(field_name(name), FieldNeed(name, "MultiSelectMany"))
         for audience in names if view.audiences is None else view.audiences:
-            if (entry := names.get(audience)) is not None:
-                need.options.add(option_text(entry.name))
+            if names.get(audience) is not None:
+                need.options.add(names.option_of(audience))
     return fields
+
+
+def used_fields(listed: ListView, audiences: Mapping[str, FieldNeed]) -> dict[str, Collection[str] | None]:
+    """Return the fields that a list's running jobs write, by plain name, and which of their options are in use.
+
+    `audiences`: see `audience_fields`. None: any option may be in use, people's values are not known here.
+    """
+    mapped = (mapping.custom_field for view in listed.running for mapping in view.job.field_mappings)
+    used: dict[str, Collection[str] | None] = dict.fromkeys(map(field_name, mapped))
+    used.update({plain: need.options for plain, need in audiences.items()})
+    return used
 
 
 class ListFields:
@@ -91,13 +104,13 @@ class ListFields:
         self._shared = shared
         self._check_seconds = check_seconds
         self._clock = clock
+        self._found: list[CustomField] = []
         self._fields: dict[str, CustomField] = {}
-        self._options: dict[str, frozenset[str]] = {}
-        self._known = set(shared.field_history(list_id).made)
         self.confirmed_opt_in = False
         """Whether who is added has to confirm it first, as last read."""
         self.honours_suppression = True
         """Whether the client's suppression list counts, as last read."""
+        self._not_taken: set[tuple[str, str]] = set()
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
 
@@ -110,93 +123,109 @@ class ListFields:
         known = self._fields.get(field_name(name))
         return None if known is None else known.key
 
-    def options_of(self, name: str) -> frozenset[str]:
+    def options_of(self, name: str) -> Collection[str]:
         """Return the options of a field, as last read."""
-        return self._options.get(field_name(name), frozenset())
+        known = self._fields.get(field_name(name))
+        return () if known is None else known.options
 
-    async def ensure(self, needs: Mapping[str, FieldNeed]) -> dict[str, str]:
+    async def check(self, used: NeededOptions) -> None:
+        """Read the list, and compare its fields with what they were; a loss is published, by every worker's rows.
+
+        Raises what the calls and publishing raise (`CampaignMonitorError`, `BatchError`).
+        """
+        async with self._lock:
+            await self._check(used)
+
+    async def ensure(self, needs: Mapping[str, FieldNeed], used: NeededOptions) -> dict[str, str]:
         """Return plain name -> key, once every field and option exists.
 
-        Raises FieldTypeError, and what the calls raise (`CampaignMonitorError`).
+        Raises FieldTypeError, and what the calls and publishing raise (`CampaignMonitorError`, `BatchError`).
         """
-        if not self._sufficient(needs):
+        if not self._fresh() or self._missing(needs):
             async with self._lock:
                 if not self._fresh():
+                    await self._check(used)
+                if missing := self._missing(needs):
+                    for plain in missing:
+                        await self._provide(plain, needs[plain])
                     await self._read()
-                for plain, need in needs.items():
-                    await self._provide(plain, need)
+                    await self._shared.fields_seen(self._list_id, self._marks(used))
+                    self._note_not_taken(needs)
         return {plain: self._fields[plain].key for plain in needs}
-
-    async def publish_created(self) -> None:
-        """Publish which fields have existed, so that every worker notices when one of them is deleted."""
-        await self._shared.fields_created(self._list_id, self._known)
 
     def _fresh(self) -> bool:
         return self._clock() - self._read_at < self._check_seconds
 
-    def _sufficient(self, needs: Mapping[str, FieldNeed]) -> bool:
-        if not self._fresh():
-            return False
+    def _missing(self, needs: Mapping[str, FieldNeed]) -> list[str]:
+        """Return the plain names of fields that do not exist, have another type, or lack an option."""
+        missing: list[str] = []
         for plain, need in needs.items():
             known = self._fields.get(plain)
-            if known is None or known.data_type != need.data_type:
-                return False
-            if need.data_type in SELECTS and not need.options <= self._options[plain]:
-                return False
-        return True
+            if known is None or known.data_type != need.data_type or self._lacking(plain, need):
+                missing.append(plain)
+        return missing
+
+    def _lacking(self, plain: str, need: FieldNeed) -> set[str]:
+        if need.data_type not in SELECTS:
+            return set()
+        lacking = need.options.difference(self.options_of(plain))
+        return {option for option in lacking if (plain, option) not in self._not_taken}
+
+    def _note_not_taken(self, needs: Mapping[str, FieldNeed]) -> None:
+        """Remember, until the next check, which options the list does not show: no use in adding them each time."""
+        for plain, need in needs.items():
+            if plain not in self._fields:
+                raise FieldTypeError(f"the custom field {need.name!r} cannot be created: another one has the same key")
+            if lacking := self._lacking(plain, need):
+                log.error("options not taken", list_id=self._list_id, field=need.name, options=len(lacking))
+                self._not_taken |= {(plain, option) for option in lacking}
+
+    def _marks(self, used: NeededOptions) -> dict[str, FieldMark]:
+        return marks_of(self._found, used.keys())
 
     async def _read(self) -> None:
         now = self._clock()
         details = await self._api.lists.details(self._list_id)
         self.confirmed_opt_in, self.honours_suppression = details.confirmed_opt_in, details.honours_suppression
-        found = await self._api.lists.custom_fields(self._list_id)
-        before = self._options
-        self._fields = {field_name(custom.name): custom for custom in found}
-        self._options = {plain: frozenset(custom.options) for plain, custom in self._fields.items()}
-        missing = sorted(self._known - self._fields.keys())
-        dropped = {
-            plain: sorted(options - self._options.get(plain, frozenset()))
-            for plain, options in before.items()
-            if plain in self._known and plain in self._fields and not options <= self._options[plain]
-        }
+        self._found = await self._api.lists.custom_fields(self._list_id)
+        self._fields = {field_name(custom.name): custom for custom in self._found}
         self._read_at = now
-        if missing or dropped:
-            self._known -= set(missing)
-            log.warning("values lost", list_id=self._list_id, fields=missing, options=dropped)
-            await self._shared.values_lost(self._list_id, self._known)
+
+    async def _check(self, used: NeededOptions) -> None:
+        self._not_taken.clear()
+        await self._read()
+        lost = losses(self._shared.field_history(self._list_id).fields, self._marks(used), used)
+        if lost:  # by a read that began after the history was known: another worker may just have created it
+            await self._read()
+            lost = losses(self._shared.field_history(self._list_id).fields, self._marks(used), used)
+        if lost:
+            log.warning("values lost", list_id=self._list_id, fields=lost)
+            await self._shared.values_lost(self._list_id, self._marks(used))
+        else:
+            await self._shared.fields_seen(self._list_id, self._marks(used))
 
     async def _provide(self, plain: str, need: FieldNeed) -> None:
         known = self._fields.get(plain)
         if known is None:
-            await self._create(plain, need)
-            known = self._fields[plain]
+            await self._create(need)
+            return
         if known.data_type != need.data_type:
             raise FieldTypeError(
                 f"the list's custom field {known.name!r} is {known.data_type}, the job needs {need.data_type}: "
                 "name another field in the job, or change the field at Campaign Monitor"
             )
-        missing = need.options - self._options[plain]
-        if need.data_type in SELECTS and missing:
-            await self._api.lists.update_custom_field_options(
-                self._list_id, known.key, sorted(missing), keep_existing=True
-            )
-            self._options[plain] |= missing
-            log.info("options added", list_id=self._list_id, field=known.name, options=len(missing))
-        self._known.add(plain)
+        lacking = sorted(self._lacking(plain, need))
+        await self._api.lists.update_custom_field_options(self._list_id, known.key, lacking, keep_existing=True)
+        log.info("options added", list_id=self._list_id, field=known.name, options=len(lacking))
 
-    async def _create(self, plain: str, need: FieldNeed) -> None:
+    async def _create(self, need: FieldNeed) -> None:
         options = sorted(need.options) if need.data_type in SELECTS else []
         if need.data_type in SELECTS and not options:
             options = [PLACEHOLDER]  # a select field cannot be created without options (257)
         try:
-            key = await self._api.lists.create_custom_field(self._list_id, need.name, need.data_type, options)
+            await self._api.lists.create_custom_field(self._list_id, need.name, need.data_type, options)
         except FieldRejected as refused:
-            if refused.code != 255:
+            if refused.code != 255:  # another worker was quicker, or two names give the same key
                 raise
-            await self._read()  # another worker was quicker, or two names give the same key
-            if plain not in self._fields:
-                raise
-            return
-        self._fields[plain] = CustomField(need.name, key, need.data_type, tuple(options))
-        self._options[plain] = frozenset(options)
-        log.info("custom field created", list_id=self._list_id, field=need.name, data_type=need.data_type)
+        else:
+            log.info("custom field created", list_id=self._list_id, field=need.name, data_type=need.data_type)

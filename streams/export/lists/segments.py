@@ -1,20 +1,28 @@
 """One segment for each exported audience, whose rule matches exactly that audience's option.
 
-`EQUALS` on a select-many field compares whole options, so "vip" never matches "vip-eu". A renamed audience's segment
-is renamed with it, found by the title from the audience's former name.
+`EQUALS` on a select-many field compares whole options, so "vip" never matches "vip-eu". Which segments are ours is
+stored (`SharedState.segments`): those are renamed with their audience, repaired when somebody edits them, and created
+again when somebody deletes them. A segment that is not known as ours is never changed, and taken for ours only when its
+title and rule are exactly what we would have made; otherwise ours gets a number behind its title.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 
 import structlog
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.entities import SegmentRef
+from connectors.campaign_monitor.client.list_endpoints import RuleGroups
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, SegmentRejected
+from connectors.campaign_monitor.segments import rules_for_option, same_rules
+from streams.batches import BatchError
 from streams.export.lists.fields import ListFields
+from streams.export.lists.shared_state import SharedState
 from streams.export.rules.jobs import AudienceNames, ListView
-from streams.export.rules.values import option_text
+from streams.export.rules.values import cut, distinct_texts, field_name, fold_text, option_text
 
 log = structlog.get_logger(__name__)
 
@@ -24,43 +32,57 @@ TITLE_LIMIT = 250
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
-    """A segment as it should be: its title, titles it may have had, and the option that its rule names."""
+    """A segment as it should be."""
 
+    key: str
+    """What it is for: audience, field and pattern. It stays when the audience is renamed."""
     title: str
-    former: tuple[str, ...]
     field: str
     option: str
+    """The option that its rule names."""
+    former: tuple[tuple[str, str], ...] = ()
+    """(title, option) that it may have had, latest first."""
 
 
 def planned(listed: ListView, names: AudienceNames) -> dict[str, SegmentPlan]:
-    """Return the segments that the list's running jobs need, by title."""
+    """Return the segments that the list's running jobs need, by key. No two titles differ in case only."""
     plans: dict[str, SegmentPlan] = {}
     for view in listed.running:
+        pattern, field = view.job.segment_name, view.job.custom_field_name
         for audience in sorted(names if view.audiences is None else view.audiences):
             entry = names.get(audience)
             if entry is None:
                 continue
-            pattern = view.job.segment_name
-            former = tuple(segment_title(pattern, name) for name in entry.former)
-            plan = SegmentPlan(
-                segment_title(pattern, entry.name), former, view.job.custom_field_name, option_text(entry.name)
-            )
-            plans.setdefault(plan.title, plan)
-    return plans
+            key = "/".join((audience, field_name(field), pattern))
+            option = names.option_of(audience)
+            former = tuple((segment_title(pattern, name), option_text(name)) for name in entry.former)
+            plans.setdefault(key, SegmentPlan(key, segment_title(pattern, option), field, option, former))
+    titles = distinct_texts({key: plan.title for key, plan in plans.items()})
+    return {
+        key: plan if titles[key] == plan.title else SegmentPlan(key, titles[key], plan.field, plan.option, plan.former)
+        for key, plan in plans.items()
+    }
 
 
 def segment_title(pattern: str, audience: str) -> str:
     """Return the title for an audience's name; a pattern without `{audience}` is put before the name."""
     text = pattern.replace("{audience}", audience) if "{audience}" in pattern else f"{pattern} {audience}"
-    return " ".join(text.split())[:TITLE_LIMIT]
+    return cut(" ".join(text.split()), TITLE_LIMIT)
+
+
+def free_title(title: str, taken: Collection[str]) -> str:
+    """Return the title, with the first number behind it that makes it free. `taken`: titles, folded."""
+    numbered = (f"{cut(title, TITLE_LIMIT - 8)} ({number})" for number in count(2))
+    return next(text for text in chain([title], numbered) if fold_text(text) not in taken)
 
 
 class ListSegments:
     """The segments of one list, as last read; created and repaired beside the sending."""
 
-    def __init__(self, api: CampaignMonitor, list_id: str) -> None:
+    def __init__(self, api: CampaignMonitor, list_id: str, shared: SharedState) -> None:
         self._api = api
         self._list_id = list_id
+        self._shared = shared
         self._checked: dict[str, SegmentPlan] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -81,10 +103,15 @@ class ListSegments:
         if listed is None or self.busy:
             return
         plans = planned(listed, names)
-        ready = {plan.title: plan for plan in plans.values() if plan.option in fields.options_of(plan.field)}
-        keys = {plan.field: key for plan in ready.values() if (key := fields.key_of(plan.field)) is not None}
-        if any(self._checked.get(title) != plan for title, plan in ready.items()):
-            self._task = asyncio.create_task(self._refresh(ready, keys), name=f"segments-{self._list_id}")
+        options = {plan.field: frozenset(fields.options_of(plan.field)) for plan in plans.values()}
+        keys = {plan.field: key for plan in plans.values() if (key := fields.key_of(plan.field)) is not None}
+        todo = [
+            plan
+            for plan in plans.values()
+            if plan.option in options[plan.field] and plan.field in keys and self._checked.get(plan.key) != plan
+        ]
+        if todo:
+            self._task = asyncio.create_task(self._refresh(todo, keys), name=f"segments-{self._list_id}")
 
     def expire(self) -> None:
         """Check all segments again: people delete and edit them by hand."""
@@ -96,43 +123,51 @@ class ListSegments:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _refresh(self, plans: Mapping[str, SegmentPlan], keys: Mapping[str, str]) -> None:
+    async def _refresh(self, plans: Sequence[SegmentPlan], keys: Mapping[str, str]) -> None:
+        """Create, rename or repair segments; one that is refused does not stop the others."""
         try:
-            await self._write(plans, keys)
-        except CampaignMonitorError as error:
+            existing = {ref.segment_id: ref for ref in await self._api.lists.segments(self._list_id)}
+            for plan in plans:
+                try:
+                    await self._write(plan, keys[plan.field], existing)
+                except SegmentRejected as refused:
+                    log.error("segment refused", list_id=self._list_id, segment=plan.title, error=str(refused))
+                self._checked[plan.key] = plan
+        except (CampaignMonitorError, BatchError) as error:
             log.warning("segments could not be written", list_id=self._list_id, error=str(error))
             self.expire()
         except Exception:
             log.exception("segments could not be written", list_id=self._list_id)
             self.expire()
 
-    async def _write(self, plans: Mapping[str, SegmentPlan], keys: Mapping[str, str]) -> None:
-        """Create, rename or repair segments. `keys`: custom field's name -> key. Raises what the calls raise."""
-        todo = [plan for title, plan in plans.items() if self._checked.get(title) != plan and plan.field in keys]
-        if not todo:
-            return
-        existing = {ref.title: ref.segment_id for ref in await self._api.lists.segments(self._list_id)}
-        for plan in todo:
-            rules = [[(keys[plan.field], f"EQUALS {plan.option}")]]
-            known = existing.get(plan.title)
-            former = next((title for title in plan.former if title in existing and title not in plans), None)
-            if known is not None:
-                found = await self._api.segments.details(known)
-                if [list(group) for group in found.rule_groups] != rules:
-                    await self._api.segments.update(known, plan.title, rules)
-                    log.info("segment repaired", list_id=self._list_id, segment=plan.title)
-            elif former is not None:
-                await self._api.segments.update(existing.pop(former), plan.title, rules)
-                log.info("segment renamed", list_id=self._list_id, segment=plan.title, former=former)
-            else:
-                await self._create(plan, rules)
-            self._checked[plan.title] = plan
-
-    async def _create(self, plan: SegmentPlan, rules: list[list[tuple[str, str]]]) -> None:
-        try:
-            await self._api.segments.create(self._list_id, plan.title, rules)
-        except SegmentRejected as refused:
-            if refused.code != 275:  # 275: another worker was quicker
-                raise
+    async def _write(self, plan: SegmentPlan, field_key: str, existing: dict[str, SegmentRef]) -> None:
+        """Bring one segment about. `existing`: by id, kept up to date. Raises what the calls and publishing raise."""
+        known = self._shared.segments(self._list_id).get(plan.key)
+        if known not in existing:
+            known = await self._adoptable(plan, field_key, existing)
+        taken = {fold_text(ref.title) for ref in existing.values() if ref.segment_id != known}
+        title, rules = free_title(plan.title, taken), rules_for_option(field_key, plan.option)
+        if known is None:
+            known = await self._api.segments.create(self._list_id, title, rules)
+            log.info("segment created", list_id=self._list_id, segment=title)
         else:
-            log.info("segment created", list_id=self._list_id, segment=plan.title)
+            found = await self._api.segments.details(known)
+            if found.title != title or not same_rules(found.rule_groups, rules):
+                await self._api.segments.update(known, title, rules)
+                log.info("segment repaired", list_id=self._list_id, segment=title, former=found.title)
+        existing[known] = SegmentRef(self._list_id, known, title)
+        if self._shared.segments(self._list_id).get(plan.key) != known:
+            await self._shared.segment_made(self._list_id, plan.key, known)
+
+    async def _adoptable(self, plan: SegmentPlan, field_key: str, existing: Mapping[str, SegmentRef]) -> str | None:
+        """Return a segment that has exactly the title and rule of ours, now or before a rename, and is no other's."""
+        others = frozenset(self._shared.segments(self._list_id).values())
+        for title, option in ((plan.title, plan.option), *plan.former):
+            for ref in existing.values():
+                if ref.title != title or ref.segment_id in others:
+                    continue
+                rules: RuleGroups = (await self._api.segments.details(ref.segment_id)).rule_groups
+                if same_rules(rules, rules_for_option(field_key, option)):
+                    log.info("segment adopted", list_id=self._list_id, segment=title)
+                    return ref.segment_id
+        return None

@@ -13,11 +13,12 @@ from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.errors.exceptions import OAuthRefused
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, OAuthRefused
 from connectors.campaign_monitor.errors.verdicts import Unauthorised
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 from schemas.control import ExportJob
-from streams.export.lists.fields import ListFields
+from streams.batches import BatchError
+from streams.export.lists.fields import ListFields, audience_fields, used_fields
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import SharedState
@@ -139,17 +140,20 @@ class ExportAccounts:
         await self._transport.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Running:
     """A sender at work."""
 
     sender: ListSender
     task: asyncio.Task[None]
+    check: asyncio.Task[None]
+    """The comparison of fields and segments with what they were."""
 
     async def close(self) -> None:
         """End the sender; requests that are in flight are cancelled."""
         self.task.cancel()
-        await asyncio.gather(self.task, return_exceptions=True)
+        self.check.cancel()
+        await asyncio.gather(self.task, self.check, return_exceptions=True)
         await self.sender.segments.close()
         await self.sender.cancel_requests()
 
@@ -216,14 +220,30 @@ class ListSenders:
             await self._context.blocked.report(list_id, None, job.authorization_id)
         return access
 
-    def check_segments(self) -> None:
-        """Check all segments again: people delete and edit them by hand."""
-        for sender in self.all():
-            sender.segments.expire()
-            sender.segments.use(sender.connections.working.api)
-            sender.segments.refresh(
-                self._state.listed(sender.list_id), self._state.names, sender.connections.working.fields
-            )
+    def check_lists(self) -> None:
+        """Compare fields and segments of all lists with what they were: people delete and edit them by hand."""
+        for running in self._running.values():
+            if running.check.done():
+                running.check = asyncio.create_task(self._check(running.sender))
+
+    @property
+    def checking(self) -> bool:
+        """Whether a list is being compared just now."""
+        return any(not running.check.done() for running in self._running.values())
+
+    async def _check(self, sender: ListSender) -> None:
+        listed, names = self._state.listed(sender.list_id), self._state.names
+        if listed is None:
+            return
+        connection = sender.connections.working
+        try:
+            await connection.fields.check(used_fields(listed, audience_fields(listed, names)))
+        except (CampaignMonitorError, BatchError) as error:
+            log.info("list could not be checked", list_id=sender.list_id, error=str(error))
+            return
+        sender.segments.expire()
+        sender.segments.use(connection.api)
+        sender.segments.refresh(listed, names, connection.fields)
 
     async def close(self) -> None:
         """End all senders; requests that are in flight are cancelled."""
@@ -240,17 +260,17 @@ class ListSenders:
             CircuitBreaker(probe_seconds),
             BlockedAuthorizations(probe_seconds),
         )
-        segments = ListSegments(next(iter(connections.values())).api, list_id)
+        segments = ListSegments(next(iter(connections.values())).api, list_id, self._shared)
         guard = RemovalGuard(list_id, self._state, self._shared.guards, self._settings, self._context.runtime.clocks)
         connected = ListConnections(opened, self._state, self._context.blocked, connections)
         sender = ListSender(opened, self._context, segments, guard, connected, self._accounts.max_requests)
         task = asyncio.create_task(sender.run(), name=f"sender-{list_id}")
-        self._running[list_id] = _Running(sender, task)
+        self._running[list_id] = _Running(sender, task, asyncio.create_task(self._check(sender)))
         self._state.open[list_id] = opened
         return sender
 
     def _connection(self, list_id: str, access: AccountAccess, client_id: str) -> ListConnection:
-        name_of = self._state.names.name_of
+        option_of = self._state.names.option_of
         fields = ListFields(
             access.apis["live"],
             list_id,
@@ -264,5 +284,5 @@ class ListSenders:
             lambda: fields.honours_suppression,
             access.suppressions(client_id, self._context.runtime.clocks.monotonic).find,
         )
-        writers = {priority: ListWriter(api, list_id, name_of, facts) for priority, api in access.apis.items()}
+        writers = {priority: ListWriter(api, list_id, option_of, facts) for priority, api in access.apis.items()}
         return ListConnection(client_id, access.apis["background"], writers, access.limiter, fields)

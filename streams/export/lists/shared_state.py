@@ -13,7 +13,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -25,24 +25,17 @@ from schemas.control import ExportJob
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError, Output
 from streams.export.lists.removal_guard import GUARD, GuardRecords
+from streams.export.rules.field_history import FieldHistory, FieldMarks, merged
 from streams.export.rules.jobs import AudienceName, compile_exports
 from streams.export.state import ExportState
 from streams.export.table import RecordPublisher
 
 log = structlog.get_logger(__name__)
 
-AUDIENCE, LIST = b"audience/", b"list/"
+AUDIENCE, LIST, SEGMENT = b"audience/", b"list/", b"segment/"
 
 ReportBlocked = Callable[[str, str | None], Awaitable[None]]
 """Called with (job id, what a person has to do) whenever that changes; None: it is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldHistory:
-    """What is stored about a list: how often values were lost, and which fields are known to have existed."""
-
-    epoch: int = 0
-    made: tuple[str, ...] = ()
 
 
 class SharedState:
@@ -55,6 +48,7 @@ class SharedState:
         self._jobs: dict[str, ExportJob] = {}
         self._lists: dict[str, FieldHistory] = {}
         self.guards = GuardRecords(topic, publisher, uuid.uuid4().hex[:12])
+        self._segments: dict[str, dict[str, str]] = {}
 
     def set_jobs(self, jobs: Iterable[ExportJob]) -> None:
         """Replace all export jobs."""
@@ -65,6 +59,10 @@ class SharedState:
         """Return what is stored about a list."""
         return self._lists.get(list_id, FieldHistory())
 
+    def segments(self, list_id: str) -> Mapping[str, str]:
+        """Return the ids of the list's segments that an exporter made, by what they are for (`SegmentPlan.key`)."""
+        return self._segments.get(list_id, {})
+
     def merge(self, key: bytes, value: bytes | None) -> bool:
         """Merge one record of the shared topic. True when it changed what is exported: `compile` is due."""
         if value is None:
@@ -74,13 +72,13 @@ class SharedState:
             entry = AudienceName(body["name"], body["at"], tuple(body.get("former", ())))
             return self._state.names.merge(key.removeprefix(AUDIENCE).decode(), entry)
         if key.startswith(LIST):
-            list_id = key.removeprefix(LIST).decode()
+            list_id = key.removeprefix(LIST).decode().partition("/")[0]
             known = self.field_history(list_id)
-            made = tuple(sorted({*known.made, *body.get("made", ())})) if body["epoch"] == known.epoch else body["made"]
-            if body["epoch"] < known.epoch:
-                return False
-            self._lists[list_id] = FieldHistory(body["epoch"], tuple(made))
-            return bool(body["epoch"] != known.epoch)
+            self._lists[list_id] = merged(known, FieldHistory.from_json(body))
+            return self._lists[list_id].epoch != known.epoch
+        if key.startswith(SEGMENT):
+            list_id, _, made_for = key.removeprefix(SEGMENT).decode().partition("/")
+            self._segments.setdefault(list_id, {})[made_for] = body["id"]
         if key.startswith(GUARD):
             self.guards.merge(key, value)
         return False
@@ -105,22 +103,28 @@ class SharedState:
             self._state.names.merge(audience, entry)
         self.compile()
 
-    async def fields_created(self, list_id: str, made: Iterable[str]) -> None:
-        """Store that these fields (plain names) have existed."""
-        known = self.field_history(list_id)
-        names = tuple(sorted({*known.made, *made}))
-        if names != known.made:
-            await self._put_list(list_id, FieldHistory(known.epoch, names))
+    async def fields_seen(self, list_id: str, fields: FieldMarks) -> None:
+        """Store what the list's fields are, so that every worker, and a later one, notices what is lost of them."""
+        await self._put_list(list_id, FieldHistory(self.field_history(list_id).epoch, fields))
 
-    async def values_lost(self, list_id: str, still_there: Iterable[str]) -> None:
+    async def values_lost(self, list_id: str, fields: FieldMarks) -> None:
         """Values that had been written were deleted: everybody's are to be sent again, by every worker."""
-        known = self.field_history(list_id)
-        await self._put_list(list_id, FieldHistory(known.epoch + 1, tuple(sorted(still_there))))
+        await self._put_list(list_id, FieldHistory(self.field_history(list_id).epoch + 1, fields))
         self.compile()
 
+    async def segment_made(self, list_id: str, made_for: str, segment_id: str) -> None:
+        """Store that a segment is one of ours."""
+        value = orjson.dumps({"id": segment_id})
+        key = SEGMENT + f"{list_id}/{made_for}".encode()
+        await self._publisher.publish_all([Output(self._topic, key, value)])
+        self._segments.setdefault(list_id, {})[made_for] = segment_id
+
     async def _put_list(self, list_id: str, stored: FieldHistory) -> None:
-        value = orjson.dumps({"epoch": stored.epoch, "made": list(stored.made)})
-        await self._publisher.publish_all([Output(self._topic, LIST + list_id.encode(), value)])
+        if stored == self.field_history(list_id):
+            return
+        # A key for each epoch: a worker that is behind must not overwrite what a newer epoch has recorded.
+        key = LIST + f"{list_id}/{stored.epoch}".encode()
+        await self._publisher.publish_all([Output(self._topic, key, orjson.dumps(stored.to_json()))])
         self._lists[list_id] = stored
 
 

@@ -39,7 +39,7 @@ class Partitions:
     async def assigned(self, partition: int, generation: int) -> OwnedPartition:
         """Take a partition over: receipts that are ahead of the rows first, then the people who are due."""
         topic, source = self._names["audience-delivery"], self._names["audience-membership"]
-        context = ReceiptContext(topic, partition, source, self._state.names.name_of)
+        context = ReceiptContext(topic, partition, source, self._state.names.option_of)
         owned = OwnedPartition(partition, generation, context)
         self._state.owned[partition] = owned
         await self._owner.run_as_owner(partition, generation, lambda: self._begin(owned))

@@ -81,7 +81,7 @@ def preview(
     found = Preview()
     for email, row in rows:
         held = row.lists.get(listed.list_id)
-        desired = desired_subscriber(row, email, listed, held, audience_names.name_of)
+        desired = desired_subscriber(row, email, listed, held, audience_names.option_of)
         if desired is None:
             continue
         if not is_due(held, desired):
@@ -151,7 +151,7 @@ def compare(
     ours: set[str] = set()
     for email, row in rows:
         held = row.lists.get(listed.list_id)
-        desired = desired_subscriber(row, email, listed, held, audience_names.name_of)
+        desired = desired_subscriber(row, email, listed, held, audience_names.option_of)
         address = held.address if held is not None and held.address else desired.address if desired else None
         if address is not None and (desired is None or desired.present or held is not None):
             ours.add(address)

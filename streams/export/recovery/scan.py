@@ -34,7 +34,7 @@ POLL_SECONDS = 0.05
 def is_due_by_state(row: MembershipRow, email: str, listed: ListView, names: AudienceNames) -> bool:
     """Whether a list has to be written for the person, or a receipt is pending."""
     held = row.lists.get(listed.list_id)
-    desired = desired_subscriber(row, email, listed, held, names.name_of)
+    desired = desired_subscriber(row, email, listed, held, names.option_of)
     if desired is None:
         return False
     if not desired.present and held is None:
@@ -137,7 +137,7 @@ class _Scan:
         key = row.key.decode()
         if self._unanswered is not None and self._unanswered.includes(key):
             held = row.data.lists.get(self._listed.list_id)
-            desired = desired_subscriber(row.data, key, self._listed, held, names.name_of)
+            desired = desired_subscriber(row.data, key, self._listed, held, names.option_of)
             return True if desired is not None else None
         return row.data.due if is_due_by_state(row.data, key, self._listed, names) else None
 

@@ -43,7 +43,7 @@ class ReceiptContext:
     topic: str
     partition: int
     source_topic: str
-    name_of: Callable[[str], str]
+    option_of: Callable[[str], str]
 
     def event_id(self, job_id: str, position: int, source: int) -> str:
         """Return a receipt's id: the same change and job give the same id, whichever worker writes it."""
@@ -87,7 +87,7 @@ def output(context: ReceiptContext, pending: PendingReceipt, now: EpochMillis) -
         "job_id": receipt.job_id,
         "list_id": receipt.list_id,
         "email": pending.key.decode(),
-        "audiences": [context.name_of(audience) for audience in receipt.audiences],
+        "audiences": [context.option_of(audience) for audience in receipt.audiences],
         "outcome": receipt.outcome.value,
         "attempts": receipt.attempts,
         "latency_ms": max(0, now - receipt.appended),

@@ -21,9 +21,10 @@ from schemas.identity import normalise_email
 from streams.export.rules.entries import consented_at, newest_entry
 from streams.export.rules.jobs import JobView, ListView, calling
 from streams.export.rules.row import NEVER, Held, MembershipRow
-from streams.export.rules.values import option_text, texts
+from streams.export.rules.values import texts
 
-NameOf = Callable[[str], str]
+OptionOf = Callable[[str], str]
+"""The option of an audience, by its id."""
 Parts = Sequence["JobPart"]
 ExitPolicy = Literal["keep", "unsubscribe", "delete"]
 
@@ -100,7 +101,7 @@ class DesiredSubscriber:
 
 
 def part_of(
-    row: MembershipRow, email: str, view: JobView, name_of: NameOf, epoch: int = 0, held: Held | None = None
+    row: MembershipRow, email: str, view: JobView, option_of: OptionOf, epoch: int = 0, held: Held | None = None
 ) -> JobPart:
     """Return a job's part. The digest is empty when the job does not concern the person.
 
@@ -123,7 +124,7 @@ def part_of(
         address,
         name,
         job.custom_field_name,
-        [option_text(name_of(audience)) for audience in audiences],
+        [option_of(audience) for audience in audiences],
         [(value.field, value.data_type, value.texts) for value in values],
         job.consent_to_track,
         epoch,
@@ -177,7 +178,12 @@ def address_of(row: MembershipRow, email: str, view: JobView) -> tuple[str | Non
 
 
 def desired_subscriber(
-    row: MembershipRow, email: str, listed: ListView, held: Held | None, name_of: NameOf, blocked: Container[str] = ()
+    row: MembershipRow,
+    email: str,
+    listed: ListView,
+    held: Held | None,
+    option_of: OptionOf,
+    blocked: Container[str] = (),
 ) -> DesiredSubscriber | None:
     """Return what the list should hold for the person, or None when no running job concerns them.
 
@@ -186,15 +192,15 @@ def desired_subscriber(
     Whether to resubscribe: only when every job that exports the person allows it, and only for an entry that was not
     used yet; a changed field never makes anyone active again.
     """
-    parts = [part_of(row, email, view, name_of, listed.epoch, held) for view in listed.jobs]
+    parts = [part_of(row, email, view, option_of, listed.epoch, held) for view in listed.jobs]
     running = [part for part in parts if part.view.running and part.digest]
     if not running:
         return None
     digests = {part.view.id: part.digest for part in running}
     present = [part for part in parts if part.membership is Membership.PRESENT]
     if not any(part.view.running for part in present):
-        return _absent(running, present, digests, name_of, blocked)
-    return _present(row, listed, present, held, digests, name_of, blocked)
+        return _absent(running, present, digests, option_of, blocked)
+    return _present(row, listed, present, held, digests, option_of, blocked)
 
 
 def _present(
@@ -203,7 +209,7 @@ def _present(
     parts: Sequence[JobPart],
     held: Held | None,
     digests: dict[str, str],
-    name_of: NameOf,
+    option_of: OptionOf,
     blocked: Container[str],
 ) -> DesiredSubscriber:
     first = parts[0]
@@ -220,7 +226,7 @@ def _present(
         present=True,
         name=next((part.name for part in parts if part.name is not None), None),
         audiences=tuple(sorted({audience for part in parts for audience in part.audiences})),
-        options=_options(parts, name_of),
+        options=_options(parts, option_of),
         values=tuple(values.values()),
         consent=first.view.job.consent_to_track,
         resubscribe=entered > 0 and all(job.resubscribe_users for job in jobs),
@@ -238,7 +244,7 @@ def _present(
 
 
 def _absent(
-    running: Parts, present: Parts, digests: dict[str, str], name_of: NameOf, blocked: Container[str]
+    running: Parts, present: Parts, digests: dict[str, str], option_of: OptionOf, blocked: Container[str]
 ) -> DesiredSubscriber:
     """No running job exports the person any more. What a stopped job exports stays in the field, and on the list."""
     policies = [part.view.job.on_last_exit for part in running]
@@ -253,17 +259,17 @@ def _absent(
         present=False,
         on_exit=on_exit,
         audiences=tuple(sorted({audience for part in present for audience in part.audiences})),
-        options=_options(fields, name_of),
+        options=_options(fields, option_of),
         authorization=calling([part.view for part in running], blocked, known=True),
         digests=digests,
     )
 
 
-def _options(parts: Sequence[JobPart], name_of: NameOf) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _options(parts: Sequence[JobPart], option_of: OptionOf) -> tuple[tuple[str, tuple[str, ...]], ...]:
     by_field: dict[str, set[str]] = {}
     for part in parts:
         options = by_field.setdefault(part.view.job.custom_field_name, set())
-        options.update(option_text(name_of(audience)) for audience in part.audiences)
+        options.update(option_of(audience) for audience in part.audiences)
     return tuple((name, tuple(sorted(options))) for name, options in by_field.items())
 
 

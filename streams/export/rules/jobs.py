@@ -13,7 +13,7 @@ import orjson
 
 from schemas.control import ExportJob
 from schemas.envelope import EpochMillis
-from streams.export.rules.values import option_text
+from streams.export.rules.values import distinct_texts, option_text
 
 # Enough to find a segment under the name that it had when it was created; more would only be history.
 FORMER_NAMES = 8
@@ -46,6 +46,7 @@ class AudienceNames:
 
     def __init__(self, entries: Mapping[str, AudienceName] | None = None) -> None:
         self._entries = dict(entries or {})
+        self._options: dict[str, str] | None = None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -57,10 +58,12 @@ class AudienceNames:
         """Return an audience's entry, or None."""
         return self._entries.get(audience)
 
-    def name_of(self, audience: str) -> str:
-        """Return the audience's name; its id while no event has named it."""
-        known = self._entries.get(audience)
-        return audience if known is None else known.name
+    def option_of(self, audience: str) -> str:
+        """Return the audience's option, which no other audience has; of its id while no event has named it."""
+        if self._options is None:
+            self._options = distinct_texts({known: entry.name for known, entry in self._entries.items()})
+        known = self._options.get(audience)
+        return option_text(audience) if known is None else known
 
     def merge(self, audience: str, entry: AudienceName) -> bool:
         """Keep an entry, unless ours is newer. True when anything changed."""
@@ -68,6 +71,7 @@ class AudienceNames:
         if known is not None and (known.at, known.name) >= (entry.at, entry.name):
             return False
         self._entries[audience] = entry
+        self._options = None
         return True
 
     def changes(self, names: Iterable[tuple[str, str, EpochMillis]]) -> dict[str, AudienceName]:
@@ -214,7 +218,7 @@ _CONTENT_FIELDS = (
 
 
 def _revision(views: Iterable[JobView], names: AudienceNames, epoch: int) -> str:
-    """Hash what the version depends on; of names only renames count, not that an audience became known."""
+    """Hash what the version depends on; of names only changed options count, not that an audience became known."""
     content = [
         [view.id, view.job.model_dump(mode="json", include=set(_CONTENT_FIELDS)), _renamed_among(view, names)]
         for view in views
@@ -227,6 +231,6 @@ def _renamed_among(view: JobView, names: AudienceNames) -> list[list[str]]:
     renamed_audiences = []
     for audience in sorted(names if view.audiences is None else view.audiences):
         entry = names.get(audience)
-        if entry is not None and entry.former:
-            renamed_audiences.append([audience, option_text(entry.name)])
+        if entry is not None and (entry.former or names.option_of(audience) != option_text(entry.name)):
+            renamed_audiences.append([audience, names.option_of(audience)])
     return renamed_audiences

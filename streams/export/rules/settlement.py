@@ -26,7 +26,7 @@ from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
 from streams.export.rules.row import NEVER, DeliveredPart, Held, MembershipRow, UnansweredCalls
-from streams.export.rules.values import field_name, option_text
+from streams.export.rules.values import field_name
 
 NOT_KNOWN_AS_NEW = "On the list now; whether they were on it before is not known"
 
@@ -256,7 +256,7 @@ _CODES = {"unsubscribe": 206, "unsubscribed": 206, "bounce": 207, "bounced": 207
 
 
 def record_activity(
-    row: MembershipRow, activity: CmActivity, fields: Iterable[str], name_of: Callable[[str], str]
+    row: MembershipRow, activity: CmActivity, fields: Iterable[str], option_of: Callable[[str], str]
 ) -> Drift:
     """Apply a webhook event to the row, in place, and return what it meant. `fields`: names of the audiences fields."""
     held_list = activity.list_id or ""
@@ -281,7 +281,7 @@ def record_activity(
     active = activity.event == "subscribe" or activity.status in (None, "", "active")
     came_back = held.code > 0 and active
     repaired = held.repaired_digest == held.digest
-    if not came_back and (not active or is_echo(held, activity, fields, name_of) or repaired):
+    if not came_back and (not active or is_echo(held, activity, fields, option_of) or repaired):
         return Drift.NONE
     held.code = 0
     held.repaired_digest = held.digest
@@ -291,8 +291,8 @@ def record_activity(
     return Drift.CHANGED
 
 
-def is_echo(held: Held, activity: CmActivity, fields: Iterable[str], name_of: Callable[[str], str]) -> bool:
+def is_echo(held: Held, activity: CmActivity, fields: Iterable[str], option_of: Callable[[str], str]) -> bool:
     """Whether the event holds exactly the audiences that were written last."""
     ours = {field_name(name) for name in fields}
     reported = {entry.value for entry in activity.custom_fields if field_name(entry.key) in ours}
-    return reported == {option_text(name_of(audience)) for audience in held.audiences}
+    return reported == {option_of(audience) for audience in held.audiences}

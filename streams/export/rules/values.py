@@ -5,12 +5,14 @@ its own, more than 250 characters. So a value that would be lost is translated o
 it and the reason; the person is sent all the same. Pure.
 """
 
+import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 import orjson
@@ -73,6 +75,44 @@ def option_text(name: str) -> str:
     while SEPARATOR in text:
         text = text.replace(SEPARATOR, "| |")
     return cut(text, VALUE_LIMIT)
+
+
+def distinct_texts(names: Mapping[str, str]) -> dict[str, str]:
+    """Return an option for each name, by id; no two of them differ in case, accents' spelling or white space only.
+
+    Of equal names the one with the smallest id keeps it; the others have their id behind it. Which ids they are is all
+    that matters: every worker gets the same ones, after any restart and in any order. A blank name is the id.
+    """
+    options: dict[str, str] = {}
+    used: set[str] = set()
+    repeated: list[tuple[str, str]] = []
+    for key in sorted(names):
+        text = option_text(names[key])
+        folded = fold_text(text)
+        if not folded or folded in used:
+            repeated.append((key, text))
+        else:
+            used.add(folded)
+            options[key] = text
+    for key, text in repeated:
+        candidates = (_suffixed(text, suffix) for suffix in chain([key], (f"{key} {n}" for n in count(2))))
+        options[key] = next(text for text in candidates if (folded := fold_text(text)) and folded not in used)
+        used.add(fold_text(options[key]))
+    return options
+
+
+def fold_text(text: str) -> str:
+    """Return a name in the form in which names are compared, where Campaign Monitor may take them for the same."""
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
+
+
+def _suffixed(text: str, suffix: str) -> str:
+    end = option_text(suffix)
+    if units_of(end) > VALUE_LIMIT // 2:  # too long to be seen behind a name: two of them would be equal when cut
+        end = hashlib.blake2b(suffix.encode(), digest_size=8).hexdigest()
+    if not text:
+        return end
+    return f"{cut(text, VALUE_LIMIT - units_of(end) - 3)} ({end})"
 
 
 def field_name(text: str) -> str:

@@ -219,7 +219,7 @@ class PartitionRows:
         if row.awaits_transfer is None and row.moving_to is None:
             opened = self._state.open.get(listed.list_id)
             blocked = opened.blocked if opened is not None else ()
-            desired = desired_subscriber(row, key.decode(), listed, held, self._state.names.name_of, blocked)
+            desired = desired_subscriber(row, key.decode(), listed, held, self._state.names.option_of, blocked)
         if desired is None:
             return PlannedWrite(person)
         answers, seen = pending_answers(row, listed), newest_position(row)

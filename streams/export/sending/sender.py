@@ -23,7 +23,7 @@ from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Priority
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError
-from streams.export.lists.fields import FieldTypeError, audience_fields, needs_of
+from streams.export.lists.fields import FieldTypeError, audience_fields, needs_of, used_fields
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.rules.jobs import ListView
@@ -207,15 +207,15 @@ class ListSender:
 
     async def _keys(self, writes: Sequence[PlannedWrite], connection: ListConnection) -> dict[str, str]:
         needs = needs_of(write.state.desired for write in writes if write.state is not None)
-        listed = self._state.listed(self.list_id)
-        if listed is not None:
-            for plain, need in audience_fields(listed, self._state.names).items():
-                if plain in needs:
-                    needs[plain].options |= need.options
-        keys = await connection.fields.ensure(needs)
-        await connection.fields.publish_created()
+        listed, names = self._state.listed(self.list_id), self._state.names
+        if listed is None:
+            return {}
+        audiences = audience_fields(listed, names)
+        for plain in needs.keys() & audiences.keys():
+            needs[plain].options |= audiences[plain].options
+        keys = await connection.fields.ensure(needs, used_fields(listed, audiences))
         self.segments.use(connection.api)
-        self.segments.refresh(self._state.listed(self.list_id), self._state.names, connection.fields)
+        self.segments.refresh(listed, names, connection.fields)
         return keys
 
     # -- answers

@@ -27,7 +27,6 @@ from streams.export.rules.outcome import (
     classify,
 )
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, moves, stale_audiences
-from streams.export.rules.values import option_text
 from streams.export.sending.consent import ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, ListFacts, code_of, why_refused
 from streams.export.sending.plan import PlannedWrite, effects_of, matches, subscriber_of, without_audiences
 
@@ -61,12 +60,12 @@ class ListWriter:
         self,
         api: CampaignMonitor,
         list_id: str,
-        name_of: Callable[[str], str],
+        option_of: Callable[[str], str],
         facts: ListFacts,
     ) -> None:
         self._api = api
         self._list_id = list_id
-        self._name_of = name_of
+        self._option_of = option_of
         self._facts = facts
 
     async def write(
@@ -195,7 +194,7 @@ class ListWriter:
         desired, held = _desired(write), write.held
         address = (held.address if held is not None else None) or _address(write)
         still = [audience for audience in (held.audiences if held is not None else ()) if audience in desired.audiences]
-        kept = [option_text(self._name_of(audience)) for audience in still]
+        kept = [self._option_of(audience) for audience in still]
         code = write.person.attempt.refused_code
         try:
             await self._api.subscribers.update(self._list_id, address, without_audiences(desired, kept, address, keys))
