@@ -23,8 +23,8 @@ from streams.batches import Batch, Output
 from streams.batches import Row as TableRow
 from streams.export.intake.agent import IntakeContext
 from streams.export.recovery.takeover import PendingReceipt
-from streams.export.rules.row import MembershipRow, decode
-from streams.export.rules.settlement import Drift, Receipt, mark_for_resend, pending_answers, record_activity
+from streams.export.rules.row import MembershipRow, decode, mark_for_resend
+from streams.export.rules.settlement import Drift, Receipt, pending_answers, record_activity
 from streams.export.rules.transfers import begin_transfer, erase, receive_transfer
 
 log = structlog.get_logger(__name__)

@@ -56,9 +56,9 @@ class FieldHistory:
 def marks_of(fields: Iterable[CustomField], used: Collection[str]) -> dict[str, FieldMark]:
     """Return the marks of those of a list's fields whose plain names are `used`."""
     return {
-        plain: FieldMark(one.name, one.data_type, one.visible, tuple(map(hash_of, one.options)))
-        for one in fields
-        if (plain := field_name(one.name)) in used
+        plain: FieldMark(custom.name, custom.data_type, custom.visible, tuple(map(hash_of, custom.options)))
+        for custom in fields
+        if (plain := field_name(custom.name)) in used
     }
 
 

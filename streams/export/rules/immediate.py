@@ -15,9 +15,7 @@ from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.membership import FoldResult, MembershipEvent, SupersededChange
 from streams.export.rules.row import DeliveredPart, Held, MembershipRow, PendingChange
 from streams.export.rules.settlement import Receipt, concerns_job
-
-HasRequest = Callable[[str], bool]
-"""True when a request with this person to the list (by id) is under way."""
+from streams.export.rules.unentered import HasRequest, await_call, is_answered, rank_of_pending
 
 AlreadySent = Callable[[str, int], bool]
 """True when a job's receipt for a position is in the topic already, from an attempt whose rows were lost."""
@@ -59,6 +57,12 @@ def immediate_receipts(
             if view.id in answered:
                 continue
             answered.add(view.id)
+            rank = rank_of_pending(row, view, outcome, fields=result.fields)
+            if rank is not None and not already_sent(view.id, event.position):
+                audience = next(audience for audience in audiences if view.exports(audience))
+                waiting = PendingChange(view.job.list_id, audience, rank, event.position, event.appended)
+                await_call(row, waiting, exports, has_request, receipts)
+                continue
             if result.changed:
                 _mark_answered(row, view, event.position)
             receipts[view.id, event.position] = Receipt(
@@ -87,7 +91,7 @@ def _receipts_of_superseded(
     for view in exports.of(change.audience):
         list_id = view.job.list_id
         if (
-            _is_answered(row, view, change.position)
+            is_answered(row, view, change.position)
             or already_sent(view.id, change.position)
             or not _was_counted(view, change)
             or _snapshot_in_force(row, change.position, view)
@@ -128,15 +132,6 @@ def _was_counted(view: JobView, change: SupersededChange) -> bool:
     """Whether the job was there when the change was folded, or exports such changes from before it began."""
     inside = not change.rank & 1
     return max(change.since, change.appended) >= view.started or (inside and view.job.existing_users)
-
-
-def _is_answered(row: MembershipRow, view: JobView, position: int) -> bool:
-    """Whether a job's change has its receipt, or none is due: transferred changes have no position here."""
-    held = row.lists.get(view.job.list_id)
-    part = held.delivered.get(view.id) if held is not None else None
-    if position in row.answered.get(view.id, ()):
-        return True
-    return position < 0 or (part is not None and (position <= part.answered or position in part.also))
 
 
 def _mark_answered(row: MembershipRow, view: JobView, position: int) -> None:

@@ -14,6 +14,9 @@ from schemas.envelope import EpochMillis
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
 """Kinds of statement about an audience, weakest first: at one instant a change beats a snapshot, an exit an enter."""
 
+FIELDS_CHANGED, REPEATED = 4, 5
+"""Kinds of pending change that enter and leave nothing: new fields of somebody, or what is not delivered yet, again."""
+
 NEVER = -(2**62)
 """A time before every event."""
 
@@ -99,7 +102,10 @@ class Held:
 
 @dataclass(slots=True)
 class PendingChange:
-    """A change that was superseded while a request to one list included it: its receipt is still to be written."""
+    """A change that is in no audience's entry, and whose receipt is still to be written.
+
+    It was superseded while a request to the list included it; or it enters and leaves nothing (see `FIELDS_CHANGED`).
+    """
 
     list_id: str
     audience: str
@@ -208,6 +214,26 @@ def copy_of_held(held: Held) -> Held:
     """Return what a list holds, to be kept while the row goes on changing."""
     delivered = {job: DeliveredPart(part.digest, part.answered, part.also) for job, part in held.delivered.items()}
     return replace(held, delivered=delivered, audiences=list(held.audiences))
+
+
+def newest_position(row: MembershipRow) -> int:
+    """Return the highest position among the person's changes; -1: there is none."""
+    newest = max((entry.position for entry in row.audiences.values()), default=-1)
+    return max(newest, max((change.position for change in row.pending), default=-1))
+
+
+def mark_for_resend(row: MembershipRow, list_id: str) -> bool:
+    """Drop what is recorded about a list's content for the person, so that it is sent again. False: nothing was."""
+    held = row.lists.get(list_id)
+    if held is None:
+        return False
+    for part in held.delivered.values():
+        part.digest = ""
+    held.digest = ""
+    if held.address is None or held.code:  # the list may hold them all the same: only a look shows that
+        held.late = UnansweredCalls(0).and_(held.late)
+    row.due = True
+    return True
 
 
 def reset_positions(row: MembershipRow, source: int) -> None:

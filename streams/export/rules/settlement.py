@@ -25,10 +25,18 @@ from streams.export.rules.desired import DesiredSubscriber, ExitPolicy, is_conce
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
-from streams.export.rules.row import NEVER, DeliveredPart, Held, MembershipRow, UnansweredCalls
+from streams.export.rules.row import (
+    FIELDS_CHANGED,
+    NEVER,
+    REPEATED,
+    DeliveredPart,
+    Held,
+    MembershipRow,
+)
 from streams.export.rules.values import field_name
 
 NOT_KNOWN_AS_NEW = "On the list now; whether they were on it before is not known"
+_OTHERWISE = {FIELDS_CHANGED: Outcome.UPDATED, REPEATED: Outcome.UNCHANGED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,8 @@ class PendingAnswer:
     appended: EpochMillis
     enters: bool
     superseded: bool = False
+    otherwise: Outcome | None = None
+    """Of a change that enters and leaves nothing: its outcome when the list accepted what was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +104,16 @@ def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer
             pending[view.id, entry.position] = PendingAnswer(view.id, entry.position, entry.appended, enters)
         for change in row.pending:
             if change.list_id == listed.list_id and change.position > answered and view.exports(change.audience):
-                pending.setdefault(
-                    (view.id, change.position),
-                    PendingAnswer(view.id, change.position, change.appended, not change.rank & 1, superseded=True),
-                )
+                other = _OTHERWISE.get(change.rank)
+                enters = other is None and not change.rank & 1
+                answer = PendingAnswer(view.id, change.position, change.appended, enters, other is None, other)
+                pending.setdefault((view.id, change.position), answer)
     return tuple(sorted(pending.values(), key=lambda answer: (answer.position, answer.job_id)))
 
 
 def concerns_job(row: MembershipRow, view: JobView, since: EpochMillis) -> bool:
     """Whether a change in force is one for the job: since it began, or about a person that it exports anyway."""
     return since >= view.started or is_concerned(row, view)
-
-
-def newest_position(row: MembershipRow) -> int:
-    """Return the highest position among the person's changes; -1: there is none."""
-    newest = max((entry.position for entry in row.audiences.values()), default=-1)
-    return max(newest, max((change.position for change in row.pending), default=-1))
 
 
 def record_delivered(
@@ -144,7 +148,7 @@ def record_delivered(
     receipts = [
         _receipt(written, answer, entered, held, message=message)
         if answer.enters
-        else _receipt(written, answer, left, held)
+        else _receipt(written, answer, answer.otherwise or left, held)
         for answer in written.answers
     ]
     return [replace(receipt, taken_off=desired.on_exit) for receipt in receipts] if removed else receipts
@@ -173,20 +177,6 @@ def record_unchanged(row: MembershipRow, written: WrittenState) -> list[Receipt]
     held = row.lists.setdefault(written.list_id, Held())
     _record_parts(row, held, written)
     return [_receipt(written, answer, Outcome.UNCHANGED, held) for answer in written.answers]
-
-
-def mark_for_resend(row: MembershipRow, list_id: str) -> bool:
-    """Drop what is recorded about a list's content for the person, so that it is sent again. False: nothing was."""
-    held = row.lists.get(list_id)
-    if held is None:
-        return False
-    for part in held.delivered.values():
-        part.digest = ""
-    held.digest = ""
-    if held.address is None or held.code:  # the list may hold them all the same: only a look shows that
-        held.late = UnansweredCalls(0).and_(held.late)
-    row.due = True
-    return True
 
 
 def content_digest(desired: DesiredSubscriber) -> str:

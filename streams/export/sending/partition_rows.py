@@ -20,11 +20,10 @@ from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import REFUSALS
 from streams.export.rules.routing import RequestKind, record_late_calls, route_of
-from streams.export.rules.row import Held, MembershipRow, copy_of_held, encode
+from streams.export.rules.row import Held, MembershipRow, copy_of_held, encode, newest_position
 from streams.export.rules.settlement import (
     Receipt,
     WrittenState,
-    newest_position,
     pending_answers,
     record_delivered,
     record_refused,

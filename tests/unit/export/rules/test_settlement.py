@@ -16,6 +16,8 @@ from streams.export.rules.row import (
     Held,
     MembershipRow,
     PendingChange,
+    mark_for_resend,
+    newest_position,
 )
 from streams.export.rules.settlement import (
     NOT_KNOWN_AS_NEW,
@@ -23,8 +25,6 @@ from streams.export.rules.settlement import (
     PendingAnswer,
     WrittenState,
     content_digest,
-    mark_for_resend,
-    newest_position,
     pending_answers,
     record_activity,
     record_delivered,
