@@ -16,6 +16,15 @@ State = Literal["active", "unconfirmed", "unsubscribed", "bounced", "deleted"]
 Report = Literal["recipients", "opens", "clicks", "unsubscribes", "spam", "bounces"]
 
 
+class Published(Contract):
+    """What an earlier, narrower read of a report has published: it is not published again."""
+
+    lists: list[str] = Field(default_factory=list, description="Rows of these lists; none = all.")
+    since: str | None = Field(default=None, description="Rows from this local date on.")
+    before: str | None = Field(default=None, description="All rows before this local date.")
+    known: str = Field(default="", description="Packed ids of the rows after it.")
+
+
 class Source(Contract):
     """What a chain reads, and what its rows do not hold themselves."""
 
@@ -39,6 +48,7 @@ class Source(Contract):
     email_id: str | None = None
     email_name: str | None = None
     since: str | None = Field(default=None, description="Rows before this local date are left out.")
+    published: Published | None = Field(default=None, description="The job asks for more than it did.")
     gap: bool = Field(default=False, description="users: fills the gap of a webhook, so it writes activity as well.")
 
 
@@ -168,6 +178,9 @@ class Mark(Contract):
     counts: dict[str, int] = Field(default_factory=dict, description="The summary that was seen before reading.")
     list_names: dict[str, str] = Field(default_factory=dict, description="campaign: the lists it was sent to.")
     checked_at: Instant | None = None
+    lists: list[str] = Field(default_factory=list, description="It was read for these lists; none = all.")
+    since: str | None = Field(default=None, description="It was read from this local date on.")
+    activities: list[str] = Field(default_factory=list, description="campaign, journey: what was looked for.")
 
 
 class Claim(Contract):

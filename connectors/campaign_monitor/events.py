@@ -8,7 +8,8 @@ Where `at` is named below, it is the instant in UTC (RFC 3339), or the date as i
 Equal rows of a report are different events (two opens in one minute), so an ordinal counts them apart.
 """
 
-from collections.abc import Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -24,6 +25,20 @@ def digest(base: str, ordinal: int = 0) -> bytes:
     """Return the 16 bytes behind an event id: the n-th event (from 0) among those that `base` describes equally."""
     text = f"{base}{_SEPARATOR}{ordinal}" if ordinal else base
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def pack(shorts: Iterable[bytes]) -> str:
+    """Return ids (six bytes each) as text."""
+    joined = b"".join(shorts)
+    return b64encode(joined).decode() if joined else ""
+
+
+def unpack(text: str) -> set[bytes]:
+    """Return the ids of a packed text."""
+    if not text:
+        return set()
+    joined = b64decode(text)
+    return {joined[start : start + SHORT_BYTES] for start in range(0, len(joined), SHORT_BYTES)}
 
 
 def report_row(kind: str, owner: str, list_id: str, email: str, at: str, url: str = "", ip: str = "") -> str:

@@ -17,7 +17,7 @@ from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.events import custom_fields, event_key
-from schemas.import_task import Source
+from schemas.import_task import Published, Source
 
 EVENTS: dict[str, tuple[str, str | None]] = {
     "recipients": ("sent", None),
@@ -55,6 +55,10 @@ class TranslatedRow(NamedTuple):
     """None: a listing's row that implies no activity, in the read of a gap."""
     in_scope: bool = True
     """False: the row belongs to a list that the job does not name, or is too old. It counts, but is not published."""
+    was_read: bool = False
+    """An earlier, narrower read has counted the row."""
+    was_published: bool = False
+    """And has published it."""
 
 
 Translate = Callable[[Sequence[JsonObject], str | None, AbstractSet[bytes]], list[TranslatedRow]]
@@ -175,6 +179,7 @@ class RowTranslator:
         sent, chosen, since = source.sent_date or "", frozenset(source.lists), source.since or ""
         numbered = source.report != "recipients" or source.resource != "report"
         texts = tuple((theirs, ours) for theirs, ours in _ACTIVITY_TEXTS if any(theirs in row for row in rows))
+        earlier = EarlierRead(source, source.published) if source.published is not None else None
         ordinals: dict[str, int] = {}
         last, at, instant = "", self._undated, ""
         translated: list[TranslatedRow] = []
@@ -226,8 +231,32 @@ class RowTranslator:
                     value[ours] = number
             record = ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + tail)
             in_scope = (not chosen or list_id in chosen) and date >= since
-            translated.append(TranslatedRow(event_id, date, record, in_scope))
+            if earlier is None:
+                translated.append(TranslatedRow(event_id, date, record, in_scope))
+            else:
+                was_read, was_published = earlier.has(event_id[: events.SHORT_BYTES], date, list_id)
+                translated.append(TranslatedRow(event_id, date, record, in_scope, was_read, was_published))
         return translated
+
+
+class EarlierRead:
+    """Which rows an earlier, narrower read has counted, and which it has published."""
+
+    def __init__(self, source: Source, published: Published) -> None:
+        self._lists = frozenset(published.lists)
+        self._since = published.since or ""
+        self._before = published.before or ""
+        self._known = events.unpack(published.known)
+        # Recipients have no dates. Of too many none is remembered: then all that were in its scope were published.
+        self._all = source.report == "recipients" and source.resource == "report" and not self._known
+        # It asked for the same dates, so its count of rows can be compared.
+        self._counted = published.since == source.since
+
+    def has(self, short: bytes, date: str, list_id: str) -> tuple[bool, bool]:
+        """Return whether a row was read, and whether it was published."""
+        was_read = self._all or date < self._before or short in self._known
+        was_published = was_read and (not self._lists or list_id in self._lists) and date >= self._since
+        return was_read and self._counted, was_published
 
 
 def _tail(source: Source, job_id: str) -> bytes:

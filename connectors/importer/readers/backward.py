@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
+from connectors.campaign_monitor.events import pack, unpack
 from connectors.importer.readers.reader import (
     OVERLAP,
     UNKNOWN_PAGES,
@@ -21,9 +22,7 @@ from connectors.importer.readers.reader import (
     PageRead,
     chain_borders,
     local_date,
-    pack,
     text_of,
-    unpack,
 )
 from connectors.importer.translate import Translate
 from schemas.import_task import Border, Cursor, Mark, Source

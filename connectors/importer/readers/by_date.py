@@ -12,6 +12,7 @@ from itertools import dropwhile
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
+from connectors.campaign_monitor.events import pack, unpack
 from connectors.importer.readers.reader import (
     MAX_REMEMBERED,
     PROBE_SIZE,
@@ -22,8 +23,6 @@ from connectors.importer.readers.reader import (
     PageRead,
     forward_pages_left,
     minute_before,
-    pack,
-    unpack,
 )
 from connectors.importer.translate import Translate
 from schemas.import_task import Cursor, Mark, Source
@@ -100,18 +99,24 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
     if cursor.minute is None and cursor.known_from is not None:
         start = cursor.known_from
         rows = list(dropwhile(lambda row: row.date < start, rows))
+    widened = 0  # rows that an earlier read has counted and left out
     for row in rows:
         short = row.event_id[: events.SHORT_BYTES]
         if near_end:
             newest.add(row.date, short)
         if short in known:
             read.repeats += 1
-        elif row.in_scope:
+        elif row.in_scope and not row.was_published:
             read.new_rows.append(row)
+            widened += row.was_read
+        elif row.was_read:
+            read.repeats += 1
         else:
             read.left_out += 1
     if rows and not near_end:
         newest.skip(rows[-1].date)
+    if widened:
+        cursor = cursor.model_copy(update={"accounted": cursor.accounted - widened})
     if page.last:
         return _end(since, cursor, read, newest, fresh)
     minute = rows[-1].date[:16] if rows else cursor.minute

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
+from connectors.campaign_monitor.events import pack, unpack
 from connectors.importer.readers.reader import (
     MAX_REMEMBERED,
     PROBE_SIZE,
@@ -18,8 +19,6 @@ from connectors.importer.readers.reader import (
     PageQuery,
     PageRead,
     forward_pages_left,
-    pack,
-    unpack,
 )
 from connectors.importer.translate import Translate
 from schemas.import_task import Cursor, Mark
@@ -91,7 +90,7 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
             read.repeats += 1
             continue
         previous.add(short)
-        if short in known:
+        if short in known or row.was_published:
             read.repeats += 1
             met += 1
         elif row.in_scope:
@@ -99,7 +98,7 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
         else:
             read.left_out += 1
     held = (unpack(cursor.newest) | set(here)) if cursor.newest_cut is None else set[bytes]()
-    seen = cursor.accounted + met
+    seen = (0 if cursor.phase == "first" else cursor.accounted) + met
     if page.last:
         # Seen: every row of this pass, once. The next probe compares its total with it, and reads again if it differs.
         read.known_rows = KnownRows(None, pack(held) if len(held) <= MAX_REMEMBERED else "")

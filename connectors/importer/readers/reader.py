@@ -4,14 +4,14 @@ Tasks and marks carry sets of event ids as short text, so that known rows are re
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Page
-from connectors.campaign_monitor.events import SHORT_BYTES
+from connectors.campaign_monitor.events import SHORT_BYTES, pack
 from connectors.importer.translate import Translate, TranslatedRow
 from schemas.import_task import Cursor, Mark
 
@@ -25,20 +25,6 @@ and a clock that differs from Campaign Monitor's."""
 
 _MINUTE_BYTES = 5
 _ENTRY = _MINUTE_BYTES + SHORT_BYTES
-
-
-def pack(shorts: Iterable[bytes]) -> str:
-    """Return ids (six bytes each) as text."""
-    joined = b"".join(shorts)
-    return b64encode(joined).decode() if joined else ""
-
-
-def unpack(text: str) -> set[bytes]:
-    """Return the ids of a packed text."""
-    if not text:
-        return set()
-    joined = b64decode(text)
-    return {joined[start : start + SHORT_BYTES] for start in range(0, len(joined), SHORT_BYTES)}
 
 
 class KnownRows(NamedTuple):

@@ -24,6 +24,7 @@ from connectors.importer.readers.reader import UNKNOWN_PAGES, PageQuery
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.slots import SlotCaller, Slots
 from connectors.importer.tasks import expand, sources
+from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.page import TaskResult, process_page, progress_of
 from connectors.importer.translate import RowTranslator
 from schemas.control import ImportJob
@@ -200,8 +201,8 @@ class TaskExecutor:
             known = self._dates[label] = ClientDates.of(label, self.zone_overrides)
         return known
 
-    def _context(self, job: ImportJob, task: ImportTask) -> expand.ExpansionContext:
-        return expand.ExpansionContext(job, task, self.view.table, self.settings, datetime.now(UTC))
+    def _context(self, job: ImportJob, task: ImportTask) -> ExpansionContext:
+        return ExpansionContext(job, task, self.view.table, self.settings, datetime.now(UTC))
 
     def _parked(self, task: ImportTask, problem: str | None, seconds: float | None) -> TaskResult:
         """Put the task aside, with its reason for people to see. Without a time it waits for the job's start."""

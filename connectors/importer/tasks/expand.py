@@ -1,16 +1,13 @@
 """From a client to what there is to read: lists, campaigns and journeys become chains (pure)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import count
 
 from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyRef, JsonObject, ListRef, Page
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.importer.progress import ProgressTable
 from connectors.importer.readers import reader_for
-from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import plan, sources
+from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
 from schemas.import_task import ImportTask, Mark, Source, Tally
@@ -24,92 +21,6 @@ SUMMARY_OF = {
     "spam": "SpamComplaints",
 }
 """Activity -> the campaign summary's counter."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExpansionContext:
-    """What an expansion depends on: the job, the task, what is known already, and the time."""
-
-    job: ImportJob
-    task: ImportTask
-    table: ProgressTable
-    settings: ImporterSettings
-    now: datetime
-
-    def done(self, result: TaskResult) -> TaskResult:
-        """End the chain of the task."""
-        tally = self.task.tally.model_copy(update={"pages": self.task.tally.pages + 1})
-        result.progress.append(progress_of(self.task, {"state": "done", "tally": tally, "updated_at": self.now}))
-        return result
-
-    def read(self, result: TaskResult, chain: str, source: Source) -> None:
-        """Begin to read a source, with what is known of it."""
-        mark = None if self.task.full else self.table.mark(self.job.id, chain)
-        left = self._left_by_failure(chain, source, mark)
-        begun = left
-        if begun is None:
-            cursor = reader_for(source).first_cursor(mark, self.table.accounted(self.job.id, chain))
-            begun = ImportTask(
-                job_id=self.job.id,
-                run=self.task.run,
-                chain=chain,
-                kind="read",
-                page_size=self.settings.page_size,
-                label=sources.label(source),
-                group=sources.group(source),
-                source=source,
-                cursor=cursor,
-                started_at=self.now,
-            )
-        result.begin(begun, full=mark is None)
-        if mark is not None or left is not None:
-            self._read_failed_parts(result, chain, source, mark)
-
-    def _read_failed_parts(self, result: TaskResult, chain: str, source: Source, mark: Mark | None) -> None:
-        """Read again the parts of a divided listing that failed, from where they failed: others were read."""
-        chains = self.table.chains(self.job.id)
-        for number in count(1):
-            name = sources.part_name(chain, number)
-            if name not in chains:
-                return
-            left = self._left_by_failure(name, source, mark)
-            if left is not None:
-                result.begin(left)
-
-    def _left_by_failure(self, chain: str, source: Source, mark: Mark | None) -> ImportTask | None:
-        """Return where a chain that failed in the last run goes on, None when it did not fail or reads other rows."""
-        failed = self.table.chains(self.job.id).get(chain)
-        if self.task.full or failed is None or failed.state != "failed" or failed.task is None:
-            return None
-        if mark is not None and failed.run < mark.run:
-            return None
-        task = failed.task
-        if task.source is None or task.cursor is None:
-            return None
-        if (task.source.lists, task.source.since) != (source.lists, source.since):
-            return None
-        accounted = task.cursor.accounted + failed.tally.rows + failed.tally.left_out
-        change = {"run": self.task.run, "step": 0, "attempt": 0, "tally": Tally(), "started_at": self.now}
-        cursor = task.cursor.model_copy(update={"accounted": accounted})
-        return task.model_copy(update={**change, "source": source, "cursor": cursor})
-
-    def look(self, result: TaskResult, chain: str, kind: str, source: Source) -> None:
-        """Begin to look at a campaign or journey."""
-        result.begin(
-            ImportTask.model_validate(
-                {
-                    "job_id": self.job.id,
-                    "run": self.task.run,
-                    "chain": chain,
-                    "kind": kind,
-                    "label": "what is new",
-                    "group": sources.group(source),
-                    "full": self.task.full,
-                    "source": source,
-                    "started_at": self.now,
-                }
-            )
-        )
 
 
 def discover(
@@ -177,6 +88,8 @@ def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> b
     mark = context.table.mark(job.id, f"campaign/{campaign_id}")
     if context.task.full or _has_failed(context, campaign_id):
         return True
+    if mark is not None and not _was_asked(job, mark, sources.since_text(job, dates)):
+        return True
     return plan.campaign_is_due(
         sent,
         mark.checked_at if mark else None,
@@ -185,6 +98,11 @@ def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> b
         warm=timedelta(days=settings.warm_days),
         interval=timedelta(seconds=job.interval_seconds),
     )
+
+
+def _was_asked(job: ImportJob, mark: Mark, since: str | None) -> bool:
+    """Return whether a campaign or journey was looked at for all that the job asks for."""
+    return sources.covers(mark, job.lists, since) and set(job.activities) <= set(mark.activities)
 
 
 def _has_failed(context: ExpansionContext, campaign_id: str) -> bool:
@@ -205,7 +123,8 @@ def campaign(
     counts: dict[str, int] = {kind: _number(summary.get(SUMMARY_OF[kind])) for kind in job.activities}
     in_scope = not job.lists or not list_names or bool(set(job.lists) & set(list_names))
     if in_scope:
-        known = {} if task.full or mark is None else mark.counts
+        asked = mark is not None and _was_asked(job, mark, source.since)
+        known = mark.counts if mark is not None and asked and not task.full else {}
         retry = _has_failed(context, source.campaign_id or "")
         source = source.model_copy(update={"list_names": list_names})
         for activity, (chain, report) in zip(job.activities, sources.campaign_reports(job, source), strict=True):
@@ -221,6 +140,9 @@ def campaign(
             counts=counts,
             list_names=list_names,
             checked_at=context.now,
+            lists=job.lists,
+            since=source.since,
+            activities=list(job.activities),
         )
     )
     return context.done(result)
@@ -246,6 +168,8 @@ def journey(context: ExpansionContext, details: Journey) -> TaskResult:
     result = TaskResult()
     source = task.source or Source(resource="journey_report", client_id=job.client_id, time_zone="")
     mark = context.table.mark(job.id, task.chain)
+    if mark is not None and not _was_asked(job, mark, source.since):
+        mark = None
     counts: dict[str, int] = {}
     for email in details.emails:
         seen = {f"{email.email_id}:{name}": value for name, value in email.counts.items()}
@@ -256,7 +180,18 @@ def journey(context: ExpansionContext, details: Journey) -> TaskResult:
             continue
         for chain, report in sources.journey_reports(job, source, email):
             context.read(result, chain, report)
-    result.progress.append(Mark(job_id=job.id, run=task.run, chain=task.chain, counts=counts, checked_at=context.now))
+    result.progress.append(
+        Mark(
+            job_id=job.id,
+            run=task.run,
+            chain=task.chain,
+            counts=counts,
+            checked_at=context.now,
+            lists=job.lists,
+            since=source.since,
+            activities=list(job.activities),
+        )
+    )
     return context.done(result)
 
 

@@ -96,6 +96,8 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
                 newest_date=read.newest_date,
                 accounted=read.accounted_before + tally.rows + tally.left_out,
                 checked_at=now,
+                lists=source.lists,
+                since=source.since,
             )
         )
     full = cursor.known_from is None and cursor.expected is None

@@ -12,7 +12,7 @@ from connectors.campaign_monitor.client.entities import (
 )
 from connectors.campaign_monitor.dates import ClientDates
 from schemas.control import ImportJob
-from schemas.import_task import Report, Source, State
+from schemas.import_task import Mark, Published, Report, Source, State
 
 LIST_STATES: tuple[State, ...] = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
 REPORT_OF: dict[str, Report] = {
@@ -117,6 +117,18 @@ def journey_reports(job: ImportJob, of: Source, email: JourneyEmail) -> Iterator
 def since_text(job: ImportJob, dates: ClientDates) -> str | None:
     """Return how far back the job reads, as the client's local date."""
     return dates.minute_filter(job.since) if job.since is not None else None
+
+
+def covers(mark: Mark, lists: list[str], since: str | None) -> bool:
+    """Return whether what a mark was read for holds all that is asked for now."""
+    of_lists = not mark.lists or (bool(lists) and set(lists) <= set(mark.lists))
+    return of_lists and (mark.since is None or (since is not None and since >= mark.since))
+
+
+def widened(source: Source, mark: Mark) -> Source:
+    """Return the source of a report whose job asks for more than its mark was read for: the rest is read."""
+    published = Published(lists=mark.lists, since=mark.since, before=mark.known_from, known=mark.known)
+    return source.model_copy(update={"published": published})
 
 
 def label(source: Source) -> str:

@@ -91,7 +91,7 @@ async def test_killed_at_random(bootstrap_servers, namespace, tmp_path, started)
     kafka = settings(bootstrap_servers, namespace)
     # Many kills need a long import: who is killed has work again after a session timeout at most, some six seconds.
     many = KILLS >= 10
-    async with Simulator(SimulatorSettings(latency_ms=200 if many else 20)) as simulator:
+    async with Simulator(SimulatorSettings(latency_ms=200)) as simulator:
         client = seed(simulator, 600 + (200 if many else 80) * KILLS)
         for kind, change in (("status", {"status": 500, "body": "html"}), ("reset", {}), ("truncate", {})):
             simulator.controls.inject(kind=kind, probability=0.01, count=None, seed=SEED, **change)

@@ -92,12 +92,17 @@ class ReadLoop:
     accounted: int = 0
     pages: int = 0
 
-    def run(self, between: Callable[[int], None] = lambda page: None, *, full: bool = False) -> list[str]:
+    def run(
+        self, between: Callable[[int], None] = lambda page: None, *, full: bool = False, widen: bool = False
+    ) -> list[str]:
         """Return the ids that this run published."""
         translator = RowTranslator(self.source, "job", ClientDates(ZoneInfo("UTC")), "2026-01-01T00:00:00.000Z")
         order = random.Random(self.seed)
         reader = reader_for(self.source)
-        chains = [ReadChain(reader.first_cursor(None if full else self.mark, self.accounted))]
+        first = reader.first_cursor(None if full else self.mark, self.accounted)
+        if widen:
+            first = first.model_copy(update={"accounted": self.accounted})
+        chains = [ReadChain(first)]
         fresh_ids: list[str] = []
         fresh_all = before = 0
         known_rows = None

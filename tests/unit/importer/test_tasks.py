@@ -13,6 +13,7 @@ from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured
 from connectors.importer.progress import ProgressTable
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import execute, expand
+from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.execute import TaskExecutor
 from connectors.importer.tasks.page import TaskResult, process_page, progress_of
 from connectors.importer.translate import RowTranslator
@@ -98,9 +99,9 @@ def test_an_empty_listing_is_not_read_from_its_beginning_again():
     assert begun.task.cursor.anchor == "2026-05-30"
 
 
-def context(job: ImportJob = JOB, table: ProgressTable | None = None, **change: object) -> expand.ExpansionContext:
+def context(job: ImportJob = JOB, table: ProgressTable | None = None, **change: object) -> ExpansionContext:
     discover = task(None, chain="discover", kind="discover", **change)
-    return expand.ExpansionContext(job, discover, table or ProgressTable(), ImporterSettings(), NOW)
+    return ExpansionContext(job, discover, table or ProgressTable(), ImporterSettings(), NOW)
 
 
 def campaign_row(campaign_id: str, sent: datetime) -> dict:
@@ -136,17 +137,40 @@ def test_campaigns_are_looked_at_when_they_are_due(age, checked, full, due):
     other = {"job_id": "j", "run": 1, "chain": "report/other/opens", "state": "failed"}
     table.put(ChainProgress(**other, started_at=NOW, updated_at=NOW))
     if checked is not None:
-        table.put(Mark(job_id="j", run=1, chain="campaign/k", checked_at=NOW - checked))
+        asked = list(JOB.activities)
+        table.put(Mark(job_id="j", run=1, chain="campaign/k", checked_at=NOW - checked, activities=asked))
     sent = page([campaign_row("k", NOW - age)], pages=3)
     result = expand.discover(context(table=table, full=full, page=2), CLIENT, DATES, [], sent, [])
     assert [begun.chain for begun in result.tasks] == (["campaign/k"] if due else []) + ["discover"]
     assert result.tasks[-1].page == 3
 
 
+@pytest.mark.parametrize(
+    ("read_for", "asked", "due"),
+    [
+        ({"lists": ["l"]}, {"lists": ["l", "m"]}, True),
+        ({"lists": ["l"]}, {"lists": []}, True),
+        ({"lists": ["l", "m"]}, {"lists": ["l"]}, False),
+        ({"since": "2026-02-01 00:00"}, {"since": None}, True),
+        ({"activities": ["open"]}, {}, True),
+        ({}, {}, False),
+    ],
+)
+def test_a_job_that_asks_for_more_looks_at_campaigns_again_however_old_they_are(read_for, asked, due):
+    table = ProgressTable()
+    values = {"activities": list(JOB.activities), **read_for}
+    table.put(Mark(job_id="j", run=1, chain="campaign/k", checked_at=NOW, **values))
+    sent = page([campaign_row("k", NOW - timedelta(days=90))])
+    found = context(JOB.model_copy(update=asked), table, run=2)
+    result = expand.discover(found, CLIENT, DATES, [], sent, [])
+    assert ("campaign/k" in [begun.chain for begun in result.tasks]) is due
+
+
 @pytest.mark.parametrize("chain", ["campaign/k", "report/k/clicks"])
 def test_a_campaign_of_which_something_failed_is_due_however_old_it_is(chain):
     table = ProgressTable()
-    table.put(Mark(job_id="j", run=1, chain="campaign/k", checked_at=NOW))
+    asked = list(JOB.activities)
+    table.put(Mark(job_id="j", run=1, chain="campaign/k", checked_at=NOW, activities=asked))
     failed = {"job_id": "j", "run": 1, "chain": chain, "state": "failed"}
     table.put(ChainProgress(**failed, started_at=NOW, updated_at=NOW))
     sent = page([campaign_row("k", NOW - timedelta(days=90))])
@@ -159,13 +183,15 @@ def test_a_campaign_of_which_something_failed_is_due_however_old_it_is(chain):
 )
 def test_reports_are_read_again_when_their_counters_changed_or_the_last_read_failed(clicks, failed, read):
     table = ProgressTable()
-    table.put(Mark(job_id="j", run=1, chain="campaign/k", counts={"open": 1, "click": 7}, checked_at=NOW))
+    asked = ["open", "click"]
+    counts = {"open": 1, "click": 7}
+    table.put(Mark(job_id="j", run=1, chain="campaign/k", counts=counts, checked_at=NOW, activities=asked))
     if failed:
         record = {"job_id": "j", "run": 1, "chain": "report/k/clicks", "state": "failed"}
         table.put(ChainProgress(**record, started_at=NOW, updated_at=NOW))
     job = JOB.model_copy(update={"activities": ["open", "click"]})
     looked = task(CLICKS.model_copy(update={"report": None}), chain="campaign/k", kind="campaign", run=2)
-    found = expand.ExpansionContext(job, looked, table, ImporterSettings(), NOW)
+    found = ExpansionContext(job, looked, table, ImporterSettings(), NOW)
     result = expand.campaign(found, {"TotalOpened": 2, "Clicks": clicks}, {}, DATES)
     assert [begun.chain for begun in result.tasks] == (read or ["report/k/opens", "report/k/clicks"])
     assert result.progress[-2].counts == {"open": 2, "click": clicks}

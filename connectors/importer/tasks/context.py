@@ -1,0 +1,107 @@
+"""What an expansion depends on, and how it begins to read a source: with what is known of it (pure)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+
+from connectors.importer.progress import ProgressTable
+from connectors.importer.readers import reader_for
+from connectors.importer.settings import ImporterSettings
+from connectors.importer.tasks import sources
+from connectors.importer.tasks.page import TaskResult, progress_of
+from schemas.control import ImportJob
+from schemas.import_task import ImportTask, Mark, Source, Tally
+
+
+@dataclass(frozen=True, slots=True)
+class ExpansionContext:
+    """What an expansion depends on: the job, the task, what is known already, and the time."""
+
+    job: ImportJob
+    task: ImportTask
+    table: ProgressTable
+    settings: ImporterSettings
+    now: datetime
+
+    def done(self, result: TaskResult) -> TaskResult:
+        """End the chain of the task."""
+        tally = self.task.tally.model_copy(update={"pages": self.task.tally.pages + 1})
+        result.progress.append(progress_of(self.task, {"state": "done", "tally": tally, "updated_at": self.now}))
+        return result
+
+    def read(self, result: TaskResult, chain: str, source: Source) -> None:
+        """Begin to read a source, with what is known of it."""
+        mark = None if self.task.full else self.table.mark(self.job.id, chain)
+        left = self._left_by_failure(chain, source, mark)
+        begun = left
+        if begun is None:
+            accounted = self.table.accounted(self.job.id, chain)
+            if mark is None or sources.covers(mark, source.lists, source.since):
+                cursor = reader_for(source).first_cursor(mark, accounted)
+            else:
+                source = sources.widened(source, mark)
+                cursor = reader_for(source).first_cursor(None)
+                if source.since == mark.since:  # else it counted other rows
+                    cursor = cursor.model_copy(update={"accounted": accounted})
+            begun = ImportTask(
+                job_id=self.job.id,
+                run=self.task.run,
+                chain=chain,
+                kind="read",
+                page_size=self.settings.page_size,
+                label=sources.label(source),
+                group=sources.group(source),
+                source=source,
+                cursor=cursor,
+                started_at=self.now,
+            )
+        result.begin(begun, full=mark is None)
+        if mark is not None or left is not None:
+            self._read_failed_parts(result, chain, source, mark)
+
+    def _read_failed_parts(self, result: TaskResult, chain: str, source: Source, mark: Mark | None) -> None:
+        """Read again the parts of a divided listing that failed, from where they failed: others were read."""
+        chains = self.table.chains(self.job.id)
+        for number in count(1):
+            name = sources.part_name(chain, number)
+            if name not in chains:
+                return
+            left = self._left_by_failure(name, source, mark)
+            if left is not None:
+                result.begin(left)
+
+    def _left_by_failure(self, chain: str, source: Source, mark: Mark | None) -> ImportTask | None:
+        """Return where a chain that failed in the last run goes on, None when it did not fail or reads other rows."""
+        failed = self.table.chains(self.job.id).get(chain)
+        if self.task.full or failed is None or failed.state != "failed" or failed.task is None:
+            return None
+        if mark is not None and failed.run < mark.run:
+            return None
+        task = failed.task
+        if task.source is None or task.cursor is None:
+            return None
+        if (task.source.lists, task.source.since) != (source.lists, source.since):
+            return None
+        accounted = task.cursor.accounted + failed.tally.rows + failed.tally.left_out
+        change = {"run": self.task.run, "step": 0, "attempt": 0, "tally": Tally(), "started_at": self.now}
+        cursor = task.cursor.model_copy(update={"accounted": accounted})
+        source = source.model_copy(update={"published": task.source.published})
+        return task.model_copy(update={**change, "source": source, "cursor": cursor})
+
+    def look(self, result: TaskResult, chain: str, kind: str, source: Source) -> None:
+        """Begin to look at a campaign or journey."""
+        result.begin(
+            ImportTask.model_validate(
+                {
+                    "job_id": self.job.id,
+                    "run": self.task.run,
+                    "chain": chain,
+                    "kind": kind,
+                    "label": "what is new",
+                    "group": sources.group(source),
+                    "full": self.task.full,
+                    "source": source,
+                    "started_at": self.now,
+                }
+            )
+        )
