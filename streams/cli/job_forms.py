@@ -118,7 +118,7 @@ def create_import(
     ] = None,
     keep_updated: Annotated[
         bool,
-        _flag("keep-updated", "Run again and again, and keep a webhook on each list."),
+        _flag("keep-updated", "Run again and again."),
     ] = False,
     interval: Annotated[int, typer.Option(min=60, help="Seconds between the starts of two runs.")] = 3600,
     activities: Annotated[
