@@ -1,14 +1,28 @@
-"""Who a message is about: an e-mail address, normalised in one place.
+"""Who a message is about: an e-mail address, normalised in one place. Every key of every topic comes from here.
 
-`normalise_email` is the mapping language's `email(x)` for one text; every key of every topic comes from it. It reads
-one RFC 5322 mailbox, with or without a display name, as strictly as Go's `net/mail.ParseAddress`, except that a group
-(`name: a@b;`) is refused and an encoded display name may be in any charset: the name is not used.
+Two rules share one parser, which reads one RFC 5322 mailbox, with or without a display name, as strictly as Go's
+`net/mail.ParseAddress`, except that a group (`name: a@b;`) is refused and an encoded display name may be in any
+charset: the name is not used.
+
+`normalise_email`, the identity, takes off what only copying and pasting adds, before it parses:
+
+    invisible characters   (Unicode's Cf: zero-width space and joiners, byte order mark, soft hyphen) are removed
+    blanks of every kind   (no-break, narrow, ideographic space, tab, line break) count as a space; around the address
+                           they are dropped, inside of it there is no address
+    `mailto:`              in front is dropped, and what follows a `?` behind it; so are angle brackets
+
+It lower-cases a letter only where its capital is that same letter again, so a look-alike stays another person: U+212A
+(Kelvin sign) does not become k, nor U+0130 i. No form of Unicode normalisation is applied.
+
+`email_of` is the mapping language's function `email(x)` for one text: it takes nothing off but spaces and tabs, and
+lower-cases every letter by the simple mapping.
 """
 
 import hashlib
 import ipaddress
 import re
 import sys
+import unicodedata
 
 MAX_KEY_BYTES = 256
 """Longer keys belong to no profile (Lytics platform limits)."""
@@ -19,14 +33,29 @@ _PHRASE_ATOM = re.compile(rf"(?:{_ATEXT}|\.)+")
 _QUOTED = re.compile(r'"((?:[^\x00-\x08\x0a-\x1f\x7f"\\]|\\[^\x00-\x08\x0a-\x1f\x7f])*)"')
 _ESCAPE = re.compile(r"\\(.)")
 _LITERAL = re.compile(r"\[([^\x00-\x20\x7f\[\]\\]*)\]")
+_MAILTO = re.compile(r"<? *mailto:([^<>?]*)(?:\?[^<>]*)?>?", re.IGNORECASE)
 _PLAIN = re.compile(r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 
 
 def normalise_email(text: str) -> str | None:
-    """Return the bare address of an RFC 5322 mailbox in lower case, or None when there is none.
+    """Return the identity in an RFC 5322 mailbox, or None when there is none.
 
     Plus tags, dots and the form of an international domain are kept. Nothing is checked against the DNS.
     """
+    if _PLAIN.fullmatch(text):
+        return text
+    if "@" not in text or not _encodable(text):
+        return None
+    cleaned = _cleaned(text)
+    found = _MAILTO.fullmatch(cleaned)
+    if found is not None:
+        cleaned = found[1]
+    address = _mailbox(cleaned)
+    return None if address is None else "".join(map(_small, address))
+
+
+def email_of(text: str) -> str | None:
+    """Return the bare address of an RFC 5322 mailbox as the mapping function `email` does, or None."""
     if _PLAIN.fullmatch(text):
         return text
     if "@" not in text or not _encodable(text):
@@ -53,6 +82,18 @@ def digest_of(email: str) -> str:
 def lower(text: str) -> str:
     """Lower-case by the simple mapping, one code point to one: no final sigma, U+0130 becomes a plain i."""
     return text.lower() if text.isascii() else "".join(character.lower()[0] for character in text)
+
+
+def _cleaned(text: str) -> str:
+    """Return the text without invisible characters, with plain spaces for all blanks and none around it."""
+    kept = text if text.isascii() else "".join(char for char in text if unicodedata.category(char) != "Cf")
+    spaced = "".join(" " if char.isspace() else char for char in kept).strip()
+    return f"{spaced[:-1].rstrip()}>" if spaced.endswith(">") else spaced
+
+
+def _small(letter: str) -> str:
+    small = letter.lower()
+    return small if small.upper() == letter else letter
 
 
 def _encodable(text: str) -> bool:

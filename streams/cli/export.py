@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
+from schemas.identity import normalise_email
 from schemas.membership_command import Resend, command_bytes
 from streams.cli.control import FAILED, control, refusals, refuse
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
@@ -207,7 +208,8 @@ def validate(
 ) -> None:
     """Check audience-membership events from standard input, one JSON a line; also CloudEvents and Lytics triggers.
 
-    Prints `line N: where: what` for each fault, and a summary. Ends with 1 when a line is faulty.
+    Prints `line N: where: what` for each fault, a line for each address that is read as another text than it is
+    written, and a summary. Ends with 1 when a line is faulty.
     """
     lines = faults = 0
     now = int(time.time() * 1000)
@@ -219,7 +221,10 @@ def validate(
         if isinstance(event, UnreadableEvent):
             faults += 1
             _show(number, event.stage, event.reason, as_json)
-        elif event.at >= now + FUTURE_TOLERANCE_MS:
+            continue
+        for reading in readings(orjson.loads(line)):
+            _show(number, "identity", reading, as_json, kind="note")
+        if event.at >= now + FUTURE_TOLERANCE_MS:
             faults += 1
             _show(number, "schema", "at: lies in the future, and would be cut", as_json)
     if not as_json:
@@ -228,8 +233,20 @@ def validate(
         raise typer.Exit(FAILED)
 
 
-def _show(number: int, stage: str, reason: str, as_json: bool) -> None:
+def readings(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what an event's addresses are read as, where that is not how they are written, apart from capitals."""
+    data = body.get("data")
+    for name in ("email", "previous_email"):
+        text = (data if isinstance(data, dict) else body).get(name)
+        if not isinstance(text, str):
+            continue
+        identity = normalise_email(text)
+        if identity is not None and identity != text.lower():
+            yield f"{name}: is read as {identity}"
+
+
+def _show(number: int, stage: str, reason: str, as_json: bool, *, kind: str = "reason") -> None:
     if as_json:
-        typer.echo(orjson.dumps({"line": number, "stage": str(stage), "reason": reason}))
+        typer.echo(orjson.dumps({"line": number, "stage": str(stage), kind: reason}))
     else:
         typer.echo(f"line {number}: {reason}")

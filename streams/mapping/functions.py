@@ -14,7 +14,7 @@ from typing import Any
 from siphash24 import siphash24
 
 from schemas.envelope import EpochMillis
-from schemas.identity import domain_of, normalise_email
+from schemas.identity import domain_of, email_of
 from streams.mapping.conditions import first, has_value
 from streams.mapping.dates import hour_of_day, hour_of_week, year_and_month
 from streams.mapping.kinds import to_int, to_number, to_text
@@ -126,7 +126,7 @@ class Function:
 def email(value: Any) -> str | None:
     """Return the bare, lower-case address of one RFC 5322 mailbox."""
     value = first(value)
-    return normalise_email(value) if isinstance(value, str) else None
+    return email_of(value) if isinstance(value, str) else None
 
 
 def email_domain(value: Any) -> str | None:

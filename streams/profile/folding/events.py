@@ -16,7 +16,7 @@ from schemas.cm_user import FieldValue
 from schemas.dead_letter import Stage
 from schemas.envelope import EpochMillis
 from schemas.envelope import Message as Contract
-from schemas.identity import MAX_KEY_BYTES
+from schemas.identity import MAX_KEY_BYTES, normalise_email
 from streams.batches import MOVED_FROM, Record
 from streams.mapping.catalog import CONTRACTS
 from streams.mapping.compile.compiler import CompiledStream, StreamMessage, YieldOne, compile_value, look_up
@@ -58,9 +58,10 @@ class Reader:
         self._check = quick_check(contract) if contract else None
         self._tolerance = future_tolerance_ms
         self._keys: dict[str, bytes] = {}
-        argument = stream.mapping.key.arguments[0] if isinstance(stream.mapping.key, FunctionCall) else None
+        key = stream.mapping.key
+        argument = key.arguments[0] if isinstance(key, FunctionCall) else key
         self._field = argument.name if isinstance(argument, Field) else ""
-        self._address: YieldOne = compile_value(stream.mapping.key, attributes=stream.attributes)
+        self._given: YieldOne = compile_value(argument, attributes=stream.attributes)
         self._spelt = self._get_spelt(attributes=stream.attributes)
 
     def read(self, record: Record) -> tuple[bytes, ProfileEvent]:
@@ -142,7 +143,8 @@ class Reader:
         return True
 
     def _key_of(self, message: StreamMessage, ms: EpochMillis) -> bytes:
-        address, spelt = self._address(message, ms), self._spelt(message)
+        given, spelt = self._given(message, ms), self._spelt(message)
+        address = normalise_email(given) if isinstance(given, str) else None
         if address is None:
             problem = "there is none" if spelt is None else "it is not one address"
             raise UnusableRecord(Stage.IDENTITY, f"{self._field or 'the key'}: no valid e-mail address, {problem}")

@@ -27,3 +27,9 @@ def test_every_verb_explains_itself(verb):
 
 def test_an_unknown_verb_is_refused():
     assert run("nonsense").returncode == 2
+
+
+def test_validate_prints_what_an_address_is_read_as():
+    line = '{"email":"\\u00a0Ann@x.com","change":"enter","at":"2026-01-01T00:00:00Z","audience":{"id":"a","name":"A"}}'
+    done = subprocess.run([sys.executable, "-m", "streams.cli", "validate"], input=line, capture_output=True, text=True)
+    assert done.stdout == "line 1: email: is read as ann@x.com\n1 lines, all good\n"

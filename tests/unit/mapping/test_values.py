@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.identity import lower, normalise_email
+from schemas.identity import email_of, lower
 from streams.mapping import conditions, kinds
 from streams.mapping.dates import (
     FIRST,
@@ -21,11 +21,11 @@ from streams.mapping.functions import host_and_path, text_bytes
 
 @given(st.text() | st.from_regex(r"[ -~]{0,20}@[ -~]{0,20}"))
 def test_an_address_is_found_once_or_not_at_all(text):
-    found = normalise_email(text)
+    found = email_of(text)
     if found is not None:
         assert "@" in found
         assert found == lower(found)
-        assert normalise_email(f"Name <{text}>") in (found, None)
+        assert email_of(f"Name <{text}>") in (found, None)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_an_address_is_found_once_or_not_at_all(text):
     ],
 )
 def test_addresses(text, address):
-    assert normalise_email(text) == address
+    assert email_of(text) == address
 
 
 @given(st.text())
