@@ -8,7 +8,7 @@ has entered an audience, and first reads when they left.
     desired, may be added                     IMPORT           up to 1,000 people a call, who share the same flags
     desired, on the list under another one    UPDATE           PUT with the old address, so nobody is added twice
     desired, must not be added                UPDATE           PUT never adds (203)
-    left the last audience                    IMPORT           the field is cleared; or PUT when the list may differ
+    left the last audience                    UPDATE           the field is cleared; leaving never adds, imports may
     left, and the job removes such people     REMOVE           the field is cleared, then unsubscribe or delete
     outcome unknown, mails might go twice     VERIFY           read the subscriber before anything is repeated
     refused, waits for their confirmation     UPDATE           PUT keeps the values up to date, and confirms nothing
@@ -143,10 +143,7 @@ def _absence(held: Held | None, desired: DesiredSubscriber, attempt: AttemptStat
         return NO_CALL
     if desired.on_exit != "keep":
         return RequestRoute(RequestKind.REMOVE)
-    as_recorded = (
-        known and held is not None and held.code == 0 and not attempt.outcome_unknown and not attempt.refused_code
-    )
-    return RequestRoute(RequestKind.IMPORT) if as_recorded else RequestRoute(RequestKind.UPDATE)
+    return RequestRoute(RequestKind.UPDATE)
 
 
 def moves(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> bool:

@@ -65,7 +65,7 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             code in INACTIVE and write.route.kind is RequestKind.IMPORT and not attempt.refused_code
         ):
             attempt.refused_code = code  # what the list still holds, or the jobs' rule, comes first
-            queue.requeue(person, RequestRoute(RequestKind.REFUSE if state.desired.present else RequestKind.UPDATE))
+            queue.requeue(person, RequestRoute(RequestKind.REFUSE))
             return None
         case SubscriberRejected(code=code):
             refusal = REFUSALS.get(code, Refusal.INVALID)

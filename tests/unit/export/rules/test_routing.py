@@ -71,7 +71,7 @@ def refused(code: int) -> AttemptState:
         (None, desired(present=False), FIRST, RequestRoute(K.NO_CALL)),
         (held(address=None), desired(present=False), FIRST, RequestRoute(K.NO_CALL)),
         (None, desired(present=False, address=None), UNKNOWN, RequestRoute(K.NO_CALL)),
-        (held(), desired(present=False), FIRST, RequestRoute(K.IMPORT)),
+        (held(), desired(present=False), FIRST, RequestRoute(K.UPDATE)),
         (held(), desired(present=False), UNKNOWN, RequestRoute(K.UPDATE)),
         (None, desired(present=False), UNKNOWN, RequestRoute(K.UPDATE)),
         (held(code=206), desired(present=False), FIRST, RequestRoute(K.UPDATE)),

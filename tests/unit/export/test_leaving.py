@@ -1,0 +1,42 @@
+"""Leaving an audience never puts anybody on a list."""
+
+from typing import Any
+
+import pytest
+
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.requests import SubscriberWrite
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
+from connectors.campaign_monitor.limits.limiter import Limiter
+from tests.unit.export.export_world import World
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+
+
+async def readdress(world: World, address: str, to: str) -> None:
+    """Change a subscriber's address as a person does: the former one is not on the list any more."""
+    settings = CampaignMonitorSettings(base_url=world.simulator.base_url, oauth_url=world.simulator.oauth_url)
+    async with CampaignMonitor.open(await world.credential(""), settings, Limiter.of(settings)) as api:
+        await api.subscribers.update(world.list_id, address, SubscriberWrite(email=to))
+
+
+@pytest.mark.parametrize("policy", ["keep", "unsubscribe", "delete"])
+@pytest.mark.parametrize("update_only", [False, True])
+async def test_who_is_not_on_the_list_any_more_is_not_added_by_leaving(
+    world: World, policy: str, update_only: bool
+) -> None:
+    options: dict[str, Any] = {"on_last_exit": policy}
+    world.job(**options)
+    for person in (ANN, BOB):
+        world.change(person, "enter", "vip", 1)
+    worker = await world.start()
+    await worker.rest()
+    await readdress(world, ANN, "elsewhere@example.com")
+    world.job(**options, update_only=update_only)
+    await worker.rest()
+    for person in (ANN, BOB):
+        world.change(person, "exit", "vip", 2)
+    await worker.rest()
+    assert world.subscriber(ANN) is None
+    assert world.options(BOB) == []
+    assert len(world.receipts()) == 4
