@@ -1,10 +1,14 @@
 """What a membership event does to a person's row: the last by event time wins, whatever the order of arrival.
 
 Per person and audience the statement with the latest event time is in force. At the same instant a change beats a
-snapshot and an exit an enter, so that every order of the same events gives the same row (except for which record's
-receipt has the outcome "superseded"). A field keeps its latest value; at the same instant the greater by its JSON text,
-and clearing is the smallest. Event times are cut at append plus a tolerance before they get here (`intake/decode.py`),
-so that an event from a clock that is ahead blocks true later ones for no longer than that. Pure.
+snapshot, and of two changes, or two snapshots, the later record of the topic is in force: leaving does not win over an
+entering that upstream published after it. Statements of different instants give the same row in every order. A field
+keeps its latest value; at the same instant the greater by its JSON text, and clearing is the smallest.
+
+The first snapshot of a person says what they were in before, not when they entered: an audience of it that the row did
+not know counts as entered before every job. Later snapshots enter and leave at their own time. Event times are cut at
+append plus a tolerance before they get here (`intake/decode.py`), so that an event from a clock that is ahead blocks
+true later ones for no longer than that. Pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +21,12 @@ from schemas.envelope import EpochMillis
 from streams.export.rules.row import (
     ENTER,
     EXIT,
+    NEVER,
     SNAPSHOT_IN,
     SNAPSHOT_OUT,
     AudienceEntry,
     MembershipRow,
+    kind_of,
 )
 
 # A person in thousands of audiences is a fault upstream, and the row is written for every change.
@@ -95,11 +101,15 @@ def fold(row: MembershipRow, event: MembershipEvent) -> FoldResult:
     """
     result = FoldResult()
     _check_size(row, event)
+    first = row.snapshot_at == NEVER
     for change in event.changes:
         _apply_change(row, change, event, result)
     if event.snapshot is not None:
         for audience in sorted(event.snapshot):
+            known = audience in row.audiences
             _apply_change(row, RankedChange(audience, SNAPSHOT_IN, event.at), event, result)
+            if first and not known:
+                row.audiences[audience].since = NEVER
         for audience in sorted(row.audiences.keys() - event.snapshot):
             _apply_change(row, RankedChange(audience, SNAPSHOT_OUT, event.at), event, result)
         row.snapshot_at = max(row.snapshot_at, event.at)
@@ -111,19 +121,19 @@ def fold(row: MembershipRow, event: MembershipEvent) -> FoldResult:
 def _apply_change(row: MembershipRow, change: RankedChange, event: MembershipEvent, result: FoldResult) -> None:
     audience, rank, at = change
     known = row.audiences.get(audience)
-    new = (at, rank)
-    in_force = (row.snapshot_at, SNAPSHOT_OUT) if known is None else (known.at, known.rank)
+    known_at, known_rank = (row.snapshot_at, SNAPSHOT_OUT) if known is None else (known.at, known.rank)
+    earlier = (at, kind_of(rank)) < (known_at, kind_of(known_rank))
     if known is None:
-        if new < in_force:
+        if earlier:
             result.stale.append(audience)
         else:
             entered = at if rank == ENTER else in_force[0]
             row.audiences[audience] = AudienceEntry(rank, at, event.position, event.appended, at, entered)
             result.changed.append(audience)
-    elif new < in_force:
+    elif earlier:
         if rank != SNAPSHOT_OUT:
             result.stale.append(audience)
-    elif new == in_force:
+    elif (at, rank) == (known_at, known_rank):
         result.repeated.append(audience)
     elif rank in (SNAPSHOT_IN, SNAPSHOT_OUT) and known.inside == (rank == SNAPSHOT_IN):
         known.rank, known.at = rank, at

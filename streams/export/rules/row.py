@@ -12,7 +12,13 @@ import orjson
 from schemas.envelope import EpochMillis
 
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
-"""Kinds of statement about an audience, weakest first: at one instant a change beats a snapshot, an exit an enter."""
+"""Statements about an audience. At one instant a change beats a snapshot; else the later record is in force."""
+
+
+def kind_of(rank: int) -> int:
+    """Return 0 for a snapshot's statement, 1 for a change's: the greater is in force at one instant."""
+    return rank >> 1
+
 
 FIELDS_CHANGED, REPEATED = 4, 5
 """Kinds of pending change that enter and leave nothing: new fields of somebody, or what is not delivered yet, again."""
@@ -34,7 +40,8 @@ class AudienceEntry:
     appended: EpochMillis
     """When that record was appended to its topic."""
     since: EpochMillis
-    """Event time of the last change: a snapshot that only confirms does not move it."""
+    """Event time of the last change: a snapshot that only confirms does not move it. `NEVER`: before the person's
+    first snapshot."""
     entered: EpochMillis = NEVER
     """The earliest time at which the person may have entered. A snapshot says who is inside, not since when: somebody
     entered after the statement before it, and at any time where there is none."""

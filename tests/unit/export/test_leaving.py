@@ -40,3 +40,27 @@ async def test_who_is_not_on_the_list_any_more_is_not_added_by_leaving(
     assert world.subscriber(ANN) is None
     assert world.options(BOB) == []
     assert len(world.receipts()) == 4
+
+
+async def test_an_entry_of_the_same_instant_that_comes_after_leaving_is_in_force(world: World) -> None:
+    world.job()
+    worker = await world.start()
+    world.change(ANN, "exit", "vip", 1)
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    assert world.options(ANN) == ["VIP"]
+    world.change(ANN, "exit", "vip", 1)
+    await worker.rest()
+    assert world.options(ANN) == []
+
+
+async def test_a_first_snapshot_exports_nobody_without_existing_users(world: World) -> None:
+    world.job(existing_users=False)
+    worker = await world.start()
+    world.snapshot(ANN, ["vip"], 5)
+    world.snapshot(ANN, ["vip"], 6)
+    await worker.rest()
+    assert world.subscriber(ANN) is None
+    world.snapshot(ANN, ["vip", "eu"], 7)
+    await worker.rest()
+    assert world.options(ANN) == ["EU", "VIP"]

@@ -36,9 +36,9 @@ from tests.unit.export.rules.rows import LIST, entry, event, exports, held, job,
         # exactly what is known
         ((ENTER, 3_000), (ENTER, 3_000), "repeated", (ENTER, 3_000)),
         ((EXIT, 3_000), (EXIT, 3_000), "repeated", (EXIT, 3_000)),
-        # at the same instant an exit beats an enter, and a change a snapshot
+        # at the same instant the later record is in force, and a change beats a snapshot
         ((ENTER, 3_000), (EXIT, 3_000), "changed", (EXIT, 3_000)),
-        ((EXIT, 3_000), (ENTER, 3_000), "stale", (EXIT, 3_000)),
+        ((EXIT, 3_000), (ENTER, 3_000), "changed", (ENTER, 3_000)),
         ((SNAPSHOT_IN, 3_000), (ENTER, 3_000), "changed", (ENTER, 3_000)),
         ((SNAPSHOT_OUT, 3_000), (ENTER, 3_000), "changed", (ENTER, 3_000)),
         ((SNAPSHOT_IN, 3_000), (EXIT, 3_000), "changed", (EXIT, 3_000)),
@@ -73,7 +73,9 @@ def test_one_change(
         ((EXIT, 4_000), {"vip"}, {"stale": ["vip"]}, (EXIT, 4_000, 5)),
         # the same snapshot again
         ((SNAPSHOT_IN, 3_000), {"vip"}, {"repeated": ["vip"]}, (SNAPSHOT_IN, 3_000, 5)),
-        ((SNAPSHOT_OUT, 3_000), {"vip"}, {"stale": ["vip"]}, (SNAPSHOT_OUT, 3_000, 5)),
+        # another one of the same instant: the later record is in force
+        ((SNAPSHOT_OUT, 3_000), {"vip"}, {"changed": ["vip"]}, (SNAPSHOT_IN, 3_000, 9)),
+        ((SNAPSHOT_IN, 3_000), set(), {"changed": ["vip"]}, (SNAPSHOT_OUT, 3_000, 9)),
     ],
 )
 def test_a_snapshot(
@@ -86,6 +88,16 @@ def test_a_snapshot(
     found = {name: getattr(result, name) for name in ("changed", "stale", "repeated")}
     assert found == {"changed": [], "stale": [], "repeated": [], **what}
     assert person.snapshot_at == 3_000
+
+
+def test_a_first_snapshot_does_not_say_when_its_audiences_were_entered() -> None:
+    person = row({"eu": entry(ENTER, 2_000)})
+    fold(person, event(snapshot={"eu", "vip"}, at=3_000))
+    assert {name: kept.since for name, kept in person.audiences.items()} == {"eu": 2_000, "vip": NEVER}
+    fold(person, event(snapshot={"eu", "vip", "new"}, at=4_000))
+    assert (person.audiences["vip"].since, person.audiences["new"].since) == (NEVER, 4_000)
+    fold(person, event(snapshot={"eu"}, at=5_000))
+    assert person.audiences["vip"].since == 5_000
 
 
 def test_an_audience_that_a_snapshot_did_not_name_counts_as_left_then() -> None:
@@ -199,10 +211,10 @@ def test_a_receipt_from_a_lost_attempt_is_not_given_again() -> None:
 def test_a_snapshot_has_one_receipt_while_some_of_it_is_in_force() -> None:
     person: MembershipRow = row(snapshot_at=NEVER)
     both = event(snapshot={"vip", "eu"}, at=2_000, position=5)
-    assert immediate_receipts(person, both, fold(person, both), exports(), lambda _list: False) == []
+    assert immediate_receipts(person, both, fold(person, both), exports(EXISTING), lambda _list: False) == []
     for audience, position, receipts in (("vip", 6, []), ("eu", 7, [(5, SUPERSEDED)])):
         exit_ = event((audience, EXIT, 3_000), position=position)
-        found = immediate_receipts(person, exit_, fold(person, exit_), exports(), lambda _list: False)
+        found = immediate_receipts(person, exit_, fold(person, exit_), exports(EXISTING), lambda _list: False)
         assert [(receipt.position, receipt.outcome) for receipt in found] == receipts
 
 
