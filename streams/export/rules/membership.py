@@ -127,7 +127,7 @@ def _apply_change(row: MembershipRow, change: RankedChange, event: MembershipEve
         if earlier:
             result.stale.append(audience)
         else:
-            entered = at if rank == ENTER else in_force[0]
+            entered = at if rank == ENTER else known_at
             row.audiences[audience] = AudienceEntry(rank, at, event.position, event.appended, at, entered)
             result.changed.append(audience)
     elif earlier:
@@ -142,7 +142,7 @@ def _apply_change(row: MembershipRow, change: RankedChange, event: MembershipEve
     else:
         replaced = SupersededChange(audience, known.rank, known.position, known.appended, known.since)
         result.superseded.append(replaced)
-        entered = at if rank == ENTER else in_force[0]
+        entered = at if rank == ENTER else known_at
         row.audiences[audience] = AudienceEntry(rank, at, event.position, event.appended, at, entered)
         result.changed.append(audience)
 
