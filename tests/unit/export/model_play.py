@@ -55,7 +55,9 @@ class Person:
         """The audiences that the person is in: the latest statement is in force."""
         last: dict[str, tuple[float, int]] = {}
         for at, rank, audience in self.statements:
-            last[audience] = max(last.get(audience, (float("-inf"), SNAP_OUT)), (at, rank))
+            before = last.get(audience, (float("-inf"), SNAP_OUT))
+            if (at, rank in (ENTER, EXIT)) >= (before[0], before[1] in (ENTER, EXIT)):
+                last[audience] = (at, rank)  # of one instant the later record
         return {audience for audience, (_, rank) in last.items() if rank in (ENTER, SNAP_IN)}
 
 
