@@ -9,10 +9,12 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.entities import ClientDetails, ListRef, Webhook
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.errors.verdicts import Misconfigured, Transient
+from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, Transient, Verdict
+from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.body import path_of
 from connectors.webhook.registration import manager
 from connectors.webhook.registration.manager import HookManager
+from connectors.webhook.registration.registrations import Registrations
 from connectors.webhook.settings import WebhookSettings
 from schemas.control import ImportJob, WebhookRegistration
 from schemas.import_task import ImportTask
@@ -61,7 +63,8 @@ class FakeAccount:
         self.failing_test = False
         self.failing_lists = False
         self.list_ids = ["l1"]
-        self.failing_deletes = False
+        self.failing_deletes: Verdict | None = None
+        self.failing_once = False
         self.calls = 0
         self.at_once = self.max_at_once = 0
         self._number = 0
@@ -103,13 +106,16 @@ class FakeAccount:
 
     async def test(self, _list_id: str, name: str) -> None:
         self.tested.append(self.hooks[name])
+        if self.failing_once:
+            self.failing_once = False
+            raise CampaignMonitorError("busy", Transient(503))
         if self.failing_test:
             raise BROKEN
 
     async def delete(self, _list_id: str, name: str) -> None:
         await self._call()
         if self.failing_deletes:
-            raise CampaignMonitorError("busy", Transient(503))
+            raise CampaignMonitorError("no", self.failing_deletes)
         del self.hooks[name]
 
 
@@ -204,9 +210,9 @@ async def test_a_job_whose_lists_cannot_be_read_keeps_no_other_jobs_webhooks(set
 async def test_a_webhook_that_could_not_be_removed_is_removed_by_the_next_check(setting):
     await setting.manager.check()
     setting.jobs.clear()
-    setting.account.failing_deletes = True
+    setting.account.failing_deletes = Transient(503)
     assert not await setting.manager.check()
-    setting.account.failing_deletes = False
+    setting.account.failing_deletes = None
     assert await setting.manager.check()
     assert (setting.account.hooks, setting.registrations.models) == ({}, {})
 
@@ -281,3 +287,45 @@ async def test_without_a_public_url_the_job_shows_it_and_nothing_is_registered(s
     await setting.manager_at("").check()
     assert "WEBHOOK_PUBLIC_URL" in setting.attention["j"]
     assert setting.account.hooks == {}
+
+
+@pytest.mark.parametrize("verdict", [NotFound(101, "list"), Forbidden(403, "denied")])
+async def test_where_nothing_can_be_removed_any_more_the_registration_ends(setting, verdict):
+    await setting.manager.check()
+    setting.jobs.clear()
+    setting.account.failing_deletes = verdict
+    assert await setting.manager.check()
+    assert setting.registrations.models == {}
+
+
+async def test_only_a_trial_that_names_our_address_fails_for_all_lists(setting):
+    setting.account.list_ids = ["l1", "l2", "l3"]
+    setting.account.failing_once = True
+    assert not await setting.manager.check()
+    states = [registration.state for registration in setting.registrations.models.values()]
+    assert sorted(states) == ["active", "active", "failed"]
+    assert await setting.manager.check()
+    setting.account.hooks.clear()
+    setting.account.failing_test = True
+    tested = len(setting.account.tested)
+    assert not await setting.manager.check()
+    assert len(setting.account.tested) == tested + 1
+    assert {registration.state for registration in setting.registrations.models.values()} == {"failed"}
+
+
+def test_events_of_a_list_whose_webhook_was_removed_are_not_accepted():
+    registrations = Registrations(KafkaSettings(_env_file=None, bootstrap_servers="nowhere:1"), None, {})
+    known = WebhookRegistration(
+        list_id="l1",
+        client_id="c",
+        time_zone="(GMT) Coordinated Universal Time",
+        job_ids=["j"],
+        authorization_id="a",
+        state="active",
+        updated_at=NOW,
+    )
+    registrations._models["l1"] = known
+    assert registrations.hooked_list("l1").job_id == "j"
+    registrations._models["l1"] = known.model_copy(update={"state": "removed"})
+    assert registrations.hooked_list("l1") is None
+    assert registrations.hooked_list("l2") is None
