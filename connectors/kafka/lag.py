@@ -6,6 +6,7 @@ lies behind an open transaction cannot be read yet. So a committed offset is com
 where only little lies between the two, it is looked at.
 """
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -24,6 +25,8 @@ from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition
 from connectors.kafka.settings import KafkaSettings
 
 REQUEST_SECONDS = 15.0
+AGAIN_SECONDS = 0.2
+"""Before partitions whose leader changes are asked for again."""
 LOOK_WITHIN = 1_000
 """A difference up to this is counted exactly, by reading it. Above, markers hardly matter, and reading is dear."""
 
@@ -143,20 +146,31 @@ class LagReader:
         return places
 
     def _offsets(self, parts: Sequence[tuple[str, int]], which: OffsetSpec) -> dict[tuple[str, int], int]:
-        if not parts:
-            return {}
-        asked = self._admin.list_offsets(
-            {TopicPartition(topic, partition): which for topic, partition in parts},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=REQUEST_SECONDS,
-        )
-        found = {}
-        for part, future in asked.items():
-            try:
-                found[part.topic, part.partition] = future.result(REQUEST_SECONDS).offset
-            except Exception as failure:
-                if not _unknown_topic(failure):
-                    raise
+        """Return offsets by partition; those of topics that are gone are left out.
+
+        The client does not repeat what was asked of a broker that leads a partition no more, or not yet.
+        """
+        found: dict[tuple[str, int], int] = {}
+        deadline = time.monotonic() + REQUEST_SECONDS
+        asked = list(parts)
+        while asked:
+            answers = self._admin.list_offsets(
+                {TopicPartition(topic, partition): which for topic, partition in asked},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=REQUEST_SECONDS,
+            )
+            asked = []
+            for part, future in answers.items():
+                try:
+                    found[part.topic, part.partition] = future.result(REQUEST_SECONDS).offset
+                except Exception as failure:
+                    code = _code_of(failure)
+                    if code in _LEADER_CHANGES and time.monotonic() < deadline:
+                        asked.append((part.topic, part.partition))
+                    elif code != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise
+            if asked:
+                time.sleep(AGAIN_SECONDS)
         return found
 
     def _counted(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
@@ -187,6 +201,9 @@ class LagReader:
             self._consumer.unassign()
 
 
-def _unknown_topic(failure: Exception) -> bool:
+_LEADER_CHANGES = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+
+
+def _code_of(failure: Exception) -> int | None:
     error = failure.args[0] if failure.args else None
-    return isinstance(error, KafkaError) and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+    return error.code() if isinstance(error, KafkaError) else None

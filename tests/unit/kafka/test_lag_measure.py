@@ -1,8 +1,15 @@
 """Lag by offsets alone."""
 
-import pytest
+from concurrent.futures import Future
+from typing import Any
 
-from connectors.kafka.lag import measure
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
+
+from connectors.kafka import lag
+from connectors.kafka.lag import LagReader, measure
+from connectors.kafka.settings import KafkaSettings
 
 
 @pytest.mark.parametrize(
@@ -22,3 +29,51 @@ from connectors.kafka.lag import measure
 def test_measure(committed: int | None, start: int, end: int, lag: int, exact: bool, lost: int, beyond: bool) -> None:
     found = measure("g", "t", 0, committed, start, end)
     assert (found.lag, found.exact, found.lost, found.beyond) == (lag, exact, lost, beyond)
+
+
+class _Admin:
+    """Answers for one partition: the codes first, then its offset."""
+
+    def __init__(self, codes: list[int]) -> None:
+        self.codes = codes
+
+    def list_offsets(self, parts: dict[TopicPartition, OffsetSpec], **_: Any) -> dict[TopicPartition, Future[Any]]:
+        """Answer as the client does: an error at the partition that it concerns."""
+        answers: dict[TopicPartition, Future[Any]] = {}
+        for part in parts:
+            answers[part] = Future()
+            if part.partition == 1 and self.codes:
+                answers[part].set_exception(KafkaException(KafkaError(self.codes.pop(0))))
+            else:
+                answers[part].set_result(ListOffsetsResultInfo(7, 0, 0))
+        return answers
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(lag, "AGAIN_SECONDS", 0.0)
+    with LagReader(KafkaSettings(bootstrap_servers="127.0.0.1:1")) as reader:
+        yield reader
+
+
+def _ends(reader: Any, codes: list[int]) -> dict[tuple[str, int], int]:
+    reader._admin = _Admin(codes)
+    found: dict[tuple[str, int], int] = reader._offsets([("t", 0), ("t", 1)], OffsetSpec.latest())
+    return found
+
+
+def test_a_leader_that_changes_is_asked_for_again(reader: Any) -> None:
+    codes = [KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE]
+    assert _ends(reader, codes) == {("t", 0): 7, ("t", 1): 7}
+
+
+def test_a_topic_that_is_gone_is_left_out(reader: Any) -> None:
+    assert _ends(reader, [KafkaError.UNKNOWN_TOPIC_OR_PART]) == {("t", 0): 7}
+
+
+def test_another_error_is_raised(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KafkaException):
+        _ends(reader, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
+    monkeypatch.setattr(lag, "REQUEST_SECONDS", -1.0)
+    with pytest.raises(KafkaException):
+        _ends(reader, [KafkaError.NOT_LEADER_FOR_PARTITION])
