@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from tests.unit.export.model_play import ENTER, SNAP_IN, Act, Person, Play
+from tests.unit.export.model_people import ENTER, SNAP_IN, Act, Person
+from tests.unit.export.model_play import Play
 
 SECOND = 1.0  # Campaign Monitor's dates have seconds
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -11,10 +10,12 @@ from structlog.testing import capture_logs
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from streams.batches import Output, Revoked, partition_of
 from tests.unit.export.export_world import DAY, SOURCE, World
+from tests.unit.export.model_people import ENTER, EXIT, SNAP_IN, SNAP_OUT, Act, Person
 from tests.unit.export.model_stories import AUDIENCES, OPTIONS, PEOPLE, Step
 
-ENTER, EXIT, SNAP_IN, SNAP_OUT = 2, 3, 0, 1
 STEP_SECONDS = 10
+# Longer than any story between two rests, so that no call is applied after it.
+LATE_CALL_SECONDS = 1_000
 STATUS = {
     "unsubscribe": "unsubscribe",
     "delete_subscriber": "delete",
@@ -24,54 +25,18 @@ STATUS = {
 }
 
 
-@dataclass
-class Act:
-    """Something that a person did: when (seconds of the day), and how many writes there had been."""
-
-    how: str
-    at: float
-    seq: int
-
-
-@dataclass
-class Person:
-    """What the model knows about somebody."""
-
-    addresses: list[str]
-    statements: list[tuple[float, int, str]] = field(default_factory=list)
-    cities: dict[float, str] = field(default_factory=dict)
-    acts: list[Act] = field(default_factory=list)
-    unseen: bool = False
-    """The last act of their own was not reported."""
-    exits_only: bool = False
-    """Since they were deleted permanently nothing came but exits."""
-
-    @property
-    def email(self) -> str:
-        """The address now."""
-        return self.addresses[-1]
-
-    def inside(self) -> set[str]:
-        """The audiences that the person is in: the latest statement is in force."""
-        last: dict[str, tuple[float, int]] = {}
-        for at, rank, audience in self.statements:
-            before = last.get(audience, (float("-inf"), SNAP_OUT))
-            if (at, rank in (ENTER, EXIT)) >= (before[0], before[1] in (ENTER, EXIT)):
-                last[audience] = (at, rank)  # of one instant the later record
-        return {audience for audience, (_, rank) in last.items() if rank in (ENTER, SNAP_IN)}
-
-
 class Play:
     """One story in one world. Time is the story's: each step is at least ten seconds after the one before."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
-        self.world = World(simulator)
+        self.world = World(simulator, late_call_seconds=LATE_CALL_SECONDS)
         self.world.timeout_seconds = 3.0
         self.controls = simulator.controls
         self.loop = asyncio.get_running_loop()
         self.began = self.loop.time()
         self.steps = 0
+        self.passed = 0.0
         self.world.wall = lambda: int((DAY.timestamp() + self.seconds()) * 1000)
         self.people = {name: Person([f"{name}@example.com"]) for name in PEOPLE}
         self.names = {audience: (0.0, audience.upper()) for audience in AUDIENCES}
@@ -85,7 +50,7 @@ class Play:
 
     def seconds(self) -> float:
         """The story's time, in seconds of the day."""
-        return 3_600 + self.steps * STEP_SECONDS + self.loop.time() - self.began
+        return 3_600 + self.steps * STEP_SECONDS + self.passed + self.loop.time() - self.began
 
     def option(self, name: str) -> Any:
         """The value of a job option now."""
@@ -100,7 +65,7 @@ class Play:
         with capture_logs() as logs:
             for step in story:
                 self.steps += 1
-                self.controls.clock(at=DAY.timestamp() + self.seconds())
+                self._set_clock()
                 self.rested &= step.action in ("rest", "own_act")
                 await getattr(self, step.action)(**step.values)
             self.controls.clear_faults()
@@ -268,9 +233,26 @@ class Play:
         await asyncio.sleep(seconds)
 
     async def rest(self) -> None:
-        self.controls.release_calls()
+        """Let all come to an end, then calls without an answer, and the time when none can be applied any more."""
         await self.worker.rest()
+        self.controls.release_calls()
+        for _ in range(5):
+            if not (over := self._late_calls()):
+                break
+            self.passed += max(0.0, max(over) / 1_000 - DAY.timestamp() - self.seconds() + 1)
+            self._set_clock()
+            for owned in list(self.worker.state.owned.values()):  # at once, without waiting for the next look
+                await self.worker.runner._partitions._queue_rechecks(owned, 1_000)
+            await self.worker.rest()
+        assert not self._late_calls(), "somebody waits for calls that are over"
         self.rested = True
+
+    def _late_calls(self) -> list[int]:
+        rows = [self.worker.process._row(number, key) for number, rows in self.world.log.rows.items() for key in rows]
+        return [held.late.over_at for row in rows for held in row.data.lists.values() if held.late is not None]
+
+    def _set_clock(self) -> None:
+        self.controls.clock(at=DAY.timestamp() + self.seconds())
 
 
 def _text(at: float) -> str:
