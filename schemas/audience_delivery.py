@@ -54,7 +54,7 @@ class DeliveryReceipt(Message):
         default=None, description="The address written to the list, where the job's e-mail field differs."
     )
     audiences: list[str] = Field(
-        default_factory=list, description="Names of the audiences that the list now holds for the person."
+        default_factory=list, description="Options of the audiences that the list now holds for the person."
     )
     outcome: Outcome = Field(
         description="added (new on the list), updated (on the list; a message says so when it is not known whether "
@@ -64,7 +64,7 @@ class DeliveryReceipt(Message):
     reason: Refusal | None = Field(default=None, description="Why it was refused.")
     code: int | None = Field(default=None, description="Campaign Monitor's error code, where there was one.")
     message: str | None = Field(
-        default=None, description="One sentence for a person to read; also names the values that were cut."
+        default=None, description="One sentence for a person to read; also names the values that were left out."
     )
     taken_off: Literal["unsubscribe", "delete"] | None = Field(
         default=None, description="How the change took somebody active off the list; absent when it did not."
