@@ -7,7 +7,7 @@ has entered an audience, and first reads when they left.
     no usable address                         REFUSE           no call either
     desired, may be added                     IMPORT           up to 1,000 people a call, who share the same flags
     desired, on the list under another one    UPDATE           PUT with the old address, so nobody is added twice
-    desired, must not be added                UPDATE           PUT never adds (203)
+    desired, must not be added                UPDATE           PUT never adds (203), and refuses nobody: read before
     left the last audience                    UPDATE           the field is cleared; leaving never adds, imports may
     left, and the job removes such people     REMOVE           the field is cleared, then unsubscribe or delete
     outcome unknown, mails might go twice     VERIFY           read the subscriber before anything is repeated

@@ -155,9 +155,17 @@ def record_delivered(
 
 
 def record_refused(
-    row: MembershipRow, written: WrittenState, reason: Refusal, code: int | None, message: str | None = None
+    row: MembershipRow,
+    written: WrittenState,
+    reason: Refusal,
+    code: int | None,
+    message: str | None = None,
+    address: str | None = None,
 ) -> list[Receipt]:
-    """Record that the list, or a rule of ours, does not accept the person: final until the desired state changes."""
+    """Record that the list, or a rule of ours, does not accept the person: final until the desired state changes.
+
+    `address`: under which the subscriber was written all the same; None: not at all.
+    """
     held, desired = row.lists.setdefault(written.list_id, Held()), written.desired
     _record_parts(row, held, written)
     if code in INACTIVE and desired.present:
@@ -165,6 +173,7 @@ def record_refused(
         if desired.resubscribe and not desired.consent_rules:
             held.used_entry = desired.entered
     held.code = code or -1
+    held.address = address or held.address
     if code in INACTIVE and held.address is None:
         held.address = desired.address
     held.audiences = [audience for audience in held.audiences if audience in desired.audiences]

@@ -69,7 +69,7 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             return None
         case SubscriberRejected(code=code):
             refusal = REFUSALS.get(code, Refusal.INVALID)
-            return FinalOutcome(state, person, refusal=refusal, code=code, message=result.message)
+            return FinalOutcome(state, person, result.address, refusal=refusal, code=code, message=result.message)
         case NotOnList():
             attempt.not_applied = attempt.not_applied or result.not_applied
             attempt.address_moved = attempt.address_moved or not result.not_applied

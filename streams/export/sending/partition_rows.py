@@ -90,7 +90,9 @@ class PartitionRows:
             row = rows[outcome.person.key[1]]
             before = _is_held(row.data, list_id)
             if outcome.refusal is not None:
-                receipts = record_refused(row.data, outcome.state, outcome.refusal, outcome.code, outcome.message)
+                receipts = record_refused(
+                    row.data, outcome.state, outcome.refusal, outcome.code, outcome.message, outcome.address
+                )
             elif outcome.person.attempt.recheck and not outcome.state.desired.present and not outcome.removed:
                 receipts = record_unchanged(row.data, outcome.state)
             else:

@@ -6,7 +6,7 @@ becomes of the row, in `sending/outcomes.py`.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -127,7 +127,7 @@ class ListWriter:
     async def _one(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         try:
             match route.kind:
-                case RequestKind.UPDATE:
+                case RequestKind.UPDATE if _is_written_blindly(write):
                     return await self._update(
                         write, keys, effects_of(route, repeated=write.person.attempt.outcome_unknown)
                     )
@@ -190,19 +190,20 @@ class ListWriter:
         return WriteResult(write, Delivered(), removed=attempt.removing and ours)
 
     async def _clear_audiences(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
-        """Remove what is no longer true from a subscriber that the list refuses."""
+        """Remove what is no longer true from a subscriber that the list refuses; a changed address is changed."""
         desired, held = _desired(write), write.held
         address = (held.address if held is not None else None) or _address(write)
+        to = _address(write) if moves(held, desired, write.person.attempt) else address
         still = [audience for audience in (held.audiences if held is not None else ()) if audience in desired.audiences]
         kept = [self._option_of(audience) for audience in still]
-        code = write.person.attempt.refused_code
+        refused = SubscriberRejected(write.person.attempt.refused_code, "")
         try:
-            await self._api.subscribers.update(self._list_id, address, without_audiences(desired, kept, address, keys))
+            await self._api.subscribers.update(self._list_id, address, without_audiences(desired, kept, to, keys))
         except CampaignMonitorError as error:
             decision = _classified(error.verdict, write)
-            if not isinstance(decision, NotOnList | SubscriberRejected):
-                return WriteResult(write, decision)
-        return WriteResult(write, SubscriberRejected(code, ""))
+            unmoved = isinstance(decision, NotOnList | SubscriberRejected | AddressTaken)
+            return WriteResult(write, refused if unmoved else decision)
+        return WriteResult(write, refused, to)
 
     async def _verify(self, write: PlannedWrite) -> WriteResult:
         """Read the subscriber: was the request applied whose answer got lost?"""
@@ -220,7 +221,10 @@ class ListWriter:
         return WriteResult(write, looked.decision, looked.address, added=False, removed=looked.removed)
 
     async def _check_consent(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
-        """Make somebody active again who left before they entered; else the refusal remains, with its reason."""
+        """Write to somebody who is active, or make them active again who left before they entered; else refuse them.
+
+        An update answers 200 for whoever is on the list, whatever their state: so it is read first.
+        """
         desired, attempt = _desired(write), write.person.attempt
         moving = moves(write.held, desired, attempt)
         address = (write.held.address if moving and write.held is not None else None) or _address(write)
@@ -232,9 +236,10 @@ class ListWriter:
             reason = await why_refused(found, code, address, desired, write.held, self._facts)
             if reason is not None:
                 refused = WriteResult(write, SubscriberRejected(code, ""), message=reason)
-                stale = stale_audiences(write.held, desired) or attempt.outcome_unknown
+                stale = moving or stale_audiences(write.held, desired) or attempt.outcome_unknown
                 cleared = await self._clear_audiences(write, keys) if stale else refused
-                return refused if isinstance(cleared.decision, SubscriberRejected) else cleared
+                is_refused = isinstance(cleared.decision, SubscriberRejected)
+                return replace(refused, address=cleared.address) if is_refused else cleared
             flags = effects_of(route, repeated=attempt.outcome_unknown)
         if moving or not desired.may_add or code == UNCONFIRMED:
             return await self._update(write, keys, flags)
@@ -258,6 +263,11 @@ def was_added(write: PlannedWrite, new: int, unknown: int) -> bool | None:
     if new == 0 or not _is_unknown(write):
         return False
     return True if new == unknown else None
+
+
+def _is_written_blindly(write: PlannedWrite) -> bool:
+    """Whether the state does not matter: somebody who left is cleared, or the refusal lets values through."""
+    return not _desired(write).present or write.person.attempt.refused_code == UNCONFIRMED
 
 
 def _is_unknown(write: PlannedWrite) -> bool:

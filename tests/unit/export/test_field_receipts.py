@@ -9,7 +9,7 @@ MAPPINGS = [{"user_field": "city", "custom_field": "City"}]
 async def test_a_changed_field_alone_has_a_receipt_after_its_call(world: World) -> None:
     world.job(field_mappings=MAPPINGS)
     worker = await world.start()
-    world.snapshot(ANN, ["vip"], 1, user={"city": "Ghent"})
+    world.change(ANN, "enter", "vip", 1, user={"city": "Ghent"})
     await worker.rest()
     world.snapshot(ANN, ["vip"], 2, user={"city": "Oslo"})
     world.snapshot(ANN, ["vip"], 3, user={"city": "x" * 251})
@@ -31,7 +31,7 @@ async def test_a_repetition_is_not_unchanged_before_the_call(world: World) -> No
     world.job()
     worker = await world.start()
     number = world.controls.inject(kind="status", status=500, count=None, path="/subscribers/*")
-    world.snapshot(ANN, ["vip"], 1)
+    world.change(ANN, "enter", "vip", 1)
     world.snapshot(ANN, ["vip"], 2)
     await worker.consume()
     assert world.outcomes() == []
@@ -43,7 +43,7 @@ async def test_a_repetition_is_not_unchanged_before_the_call(world: World) -> No
 async def test_a_repetition_is_refused_while_the_person_is(world: World) -> None:
     world.job(field_mappings=MAPPINGS)
     worker = await world.start()
-    world.snapshot(ANN, ["vip"], 1, user={"city": "Ghent"})
+    world.change(ANN, "enter", "vip", 1, user={"city": "Ghent"})
     await worker.rest()
     world.controls.unsubscribe(world.list_id, ANN)
     world.snapshot(ANN, ["vip"], 2, user={"city": "Oslo"})
