@@ -5,7 +5,7 @@ The rule is `EQUALS option` on the field's key: `vip` never matches `vip-eu`, as
 
 from connectors.campaign_monitor.client.list_endpoints import RuleGroups
 from connectors.campaign_monitor.errors.codes import CODES
-from connectors.campaign_monitor.errors.exceptions import SegmentRejected
+from connectors.campaign_monitor.errors.exceptions import RequestRejected
 
 
 def rules_for_option(field_key: str, option: str) -> RuleGroups:
@@ -31,7 +31,7 @@ def _rule(kind: str, clause: str) -> tuple[str, str, str]:
     return "".join(kind.strip("[] ").split()).casefold(), verb.upper(), operand.strip()
 
 
-def broken_rules(rejected: SegmentRejected) -> list[int]:
+def broken_rules(rejected: RequestRejected) -> list[int]:
     """Return the codes of the rules that were refused with 277; empty when the answer did not list them."""
     details = rejected.result_data if isinstance(rejected.result_data, list) else []
     entries = [entry for entry in details if isinstance(entry, dict)]
@@ -39,7 +39,7 @@ def broken_rules(rejected: SegmentRejected) -> list[int]:
     return [code for entry in (*entries, *clauses) if isinstance(code := entry.get("Code"), int)]
 
 
-def refused_because(rejected: SegmentRejected) -> str:
+def refused_because(rejected: RequestRejected) -> str:
     """Return why a segment was refused, in the words of Campaign Monitor's reference, with its codes."""
     codes = [code for code in (rejected.code, *broken_rules(rejected)) if code is not None]
     reasons = (f"{CODES[code].title} ({code})" if code in CODES else f"code {code}" for code in codes)

@@ -21,6 +21,7 @@ import structlog
 
 from schemas.envelope import EpochMillis
 from streams.batches import Output
+from streams.export.lists.attention import reason_on
 from streams.export.rules.jobs import ListView
 from streams.export.rules.routing import RequestKind
 from streams.export.sending.plan import PlannedWrite
@@ -144,7 +145,7 @@ class RemovalGuard:
         """Whether no job lacks the attention that the guard asks for, or keeps one that was confirmed."""
         listed, trip = self._state.listed(self._list_id), self._records.trip_of(self._list_id)
         outdated = None if self.attention is not None or trip is None else trip.why
-        return listed is None or trip is None or all(view.job.attention != outdated for view in listed.running)
+        return listed is None or trip is None or all(reason_on(view.job) != outdated for view in listed.running)
 
     async def held_back(self, writes: Sequence[PlannedWrite]) -> frozenset[RowKey]:
         """Return whose removal has to wait. The others' are counted when this returns. Raises NotDelivered."""

@@ -8,7 +8,7 @@ title and rule are exactly what we would have made; otherwise ours gets a number
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 
 import structlog
@@ -16,9 +16,15 @@ import structlog
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import SegmentRef
 from connectors.campaign_monitor.client.list_endpoints import RuleGroups
-from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, SegmentRejected
-from connectors.campaign_monitor.segments import rules_for_option, same_rules
+from connectors.campaign_monitor.errors.exceptions import (
+    CampaignMonitorError,
+    RequestRejected,
+    ResourceMissing,
+    SegmentBusy,
+)
+from connectors.campaign_monitor.segments import refused_because, rules_for_option, same_rules
 from streams.batches import BatchError
+from streams.export.lists.attention import SEGMENTS, BlockedReports, note
 from streams.export.lists.fields import ListFields
 from streams.export.lists.shared_state import SharedState
 from streams.export.rules.jobs import AudienceNames, ListView
@@ -28,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 # The API documents no limit on titles; longer ones would not be readable, and 250 is what every other text may have.
 TITLE_LIMIT = 250
+REMEDY = "Their people are exported all the same: rename the audience, or change the job's segment name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,8 @@ class SegmentPlan:
     """The option that its rule names."""
     former: tuple[tuple[str, str], ...] = ()
     """(title, option) that it may have had, latest first."""
+    jobs: tuple[str, ...] = ()
+    """Ids of the jobs that need it."""
 
 
 def planned(listed: ListView, names: AudienceNames) -> dict[str, SegmentPlan]:
@@ -54,14 +63,14 @@ def planned(listed: ListView, names: AudienceNames) -> dict[str, SegmentPlan]:
             if entry is None:
                 continue
             key = "/".join((audience, field_name(field), pattern))
+            if key in plans:
+                plans[key] = replace(plans[key], jobs=(*plans[key].jobs, view.id))
+                continue
             option = names.option_of(audience)
             former = tuple((segment_title(pattern, name), option_text(name)) for name in entry.former)
-            plans.setdefault(key, SegmentPlan(key, segment_title(pattern, option), field, option, former))
+            plans[key] = SegmentPlan(key, segment_title(pattern, option), field, option, former, (view.id,))
     titles = distinct_texts({key: plan.title for key, plan in plans.items()})
-    return {
-        key: plan if titles[key] == plan.title else SegmentPlan(key, titles[key], plan.field, plan.option, plan.former)
-        for key, plan in plans.items()
-    }
+    return {key: plan if titles[key] == plan.title else replace(plan, title=titles[key]) for key, plan in plans.items()}
 
 
 def segment_title(pattern: str, audience: str) -> str:
@@ -79,10 +88,14 @@ def free_title(title: str, taken: Collection[str]) -> str:
 class ListSegments:
     """The segments of one list, as last read; created and repaired beside the sending."""
 
-    def __init__(self, api: CampaignMonitor, list_id: str, shared: SharedState) -> None:
+    def __init__(self, api: CampaignMonitor, list_id: str, shared: SharedState, reports: BlockedReports) -> None:
         self._api = api
         self._list_id = list_id
         self._shared = shared
+        self._reports = reports
+        self._refused: dict[str, str] = {}
+        """By plan: why Campaign Monitor refuses the segment."""
+        self._reported = False
         self._checked: dict[str, SegmentPlan] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -110,8 +123,8 @@ class ListSegments:
             for plan in plans.values()
             if plan.option in options[plan.field] and plan.field in keys and self._checked.get(plan.key) != plan
         ]
-        if todo:
-            self._task = asyncio.create_task(self._refresh(todo, keys), name=f"segments-{self._list_id}")
+        if todo or not self._reported or not self._refused.keys() <= plans.keys():
+            self._task = asyncio.create_task(self._refresh(plans, todo, keys), name=f"segments-{self._list_id}")
 
     def expire(self) -> None:
         """Check all segments again: people delete and edit them by hand."""
@@ -123,22 +136,40 @@ class ListSegments:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _refresh(self, plans: Sequence[SegmentPlan], keys: Mapping[str, str]) -> None:
-        """Create, rename or repair segments; one that is refused does not stop the others."""
+    async def _refresh(
+        self, plans: Mapping[str, SegmentPlan], todo: Sequence[SegmentPlan], keys: Mapping[str, str]
+    ) -> None:
+        """Create, rename or repair segments; one that cannot be made now, or ever, does not stop the others."""
         try:
-            existing = {ref.segment_id: ref for ref in await self._api.lists.segments(self._list_id)}
-            for plan in plans:
+            if todo:
+                existing = {ref.segment_id: ref for ref in await self._api.lists.segments(self._list_id)}
+            for plan in todo:
+                self._refused.pop(plan.key, None)
                 try:
                     await self._write(plan, keys[plan.field], existing)
-                except SegmentRejected as refused:
+                except RequestRejected as refused:
                     log.error("segment refused", list_id=self._list_id, segment=plan.title, error=str(refused))
+                    self._refused[plan.key] = refused_because(refused)
+                except (SegmentBusy, ResourceMissing) as error:
+                    log.info("segment not written yet", list_id=self._list_id, segment=plan.title, error=str(error))
                 self._checked[plan.key] = plan
+            await self._show_refused(plans)
         except (CampaignMonitorError, BatchError) as error:
             log.warning("segments could not be written", list_id=self._list_id, error=str(error))
             self.expire()
         except Exception:
             log.exception("segments could not be written", list_id=self._list_id)
             self.expire()
+
+    async def _show_refused(self, plans: Mapping[str, SegmentPlan]) -> None:
+        self._refused = {key: why for key, why in self._refused.items() if key in plans}
+        by_job: dict[str, dict[str, str]] = {}
+        for key, why in self._refused.items():
+            for job in plans[key].jobs:
+                by_job.setdefault(job, {})[plans[key].title] = why
+        notes = {job: note(SEGMENTS, named, REMEDY) for job, named in by_job.items()}
+        await self._reports.note(self._list_id, SEGMENTS, notes)
+        self._reported = True
 
     async def _write(self, plan: SegmentPlan, field_key: str, existing: dict[str, SegmentRef]) -> None:
         """Bring one segment about. `existing`: by id, kept up to date. Raises what the calls and publishing raise."""

@@ -260,7 +260,7 @@ class ListSenders:
             CircuitBreaker(probe_seconds),
             BlockedAuthorizations(probe_seconds),
         )
-        segments = ListSegments(next(iter(connections.values())).api, list_id, self._shared)
+        segments = ListSegments(next(iter(connections.values())).api, list_id, self._shared, self._context.blocked)
         guard = RemovalGuard(list_id, self._state, self._shared.guards, self._settings, self._context.runtime.clocks)
         connected = ListConnections(opened, self._state, self._context.blocked, connections)
         sender = ListSender(opened, self._context, segments, guard, connected, self._accounts.max_requests)

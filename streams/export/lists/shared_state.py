@@ -12,7 +12,7 @@ limited; the others merge it, and the stricter report counts. Reports age, so a 
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,9 +33,6 @@ from streams.export.table import RecordPublisher
 log = structlog.get_logger(__name__)
 
 AUDIENCE, LIST, SEGMENT = b"audience/", b"list/", b"segment/"
-
-ReportBlocked = Callable[[str, str | None], Awaitable[None]]
-"""Called with (job id, what a person has to do) whenever that changes; None: it is done."""
 
 
 class SharedState:
@@ -133,28 +130,6 @@ def _name_bytes(entry: AudienceName) -> bytes:
     if entry.former:
         body["former"] = list(entry.former)
     return orjson.dumps(body)
-
-
-class BlockedReports:
-    """Publishes on the jobs of a list what a person has to do before they can go on."""
-
-    def __init__(self, state: ExportState, report_blocked: ReportBlocked) -> None:
-        self._state = state
-        self._report_blocked = report_blocked
-
-    async def report(self, list_id: str, why: str | None, authorization: str | None = None) -> None:
-        """Report it for each running job of the list; None when it is done. A failure is logged, never raised.
-
-        `authorization`: only for the jobs that have it.
-        """
-        listed = self._state.listed(list_id)
-        for view in listed.running if listed is not None else ():
-            if authorization is not None and view.job.authorization_id != authorization:
-                continue
-            try:
-                await self._report_blocked(view.id, why)
-            except Exception as error:
-                log.warning("blocked list not reported on the job", job_id=view.id, error=repr(error))
 
 
 LIMITS = b"limits/"

@@ -13,8 +13,8 @@ import structlog
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
+from streams.export.lists.attention import BlockedReports, reason_on
 from streams.export.lists.fields import ListFields
-from streams.export.lists.shared_state import BlockedReports
 from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.outcome import Blocked
 from streams.export.sending.partition_rows import PartitionRows
@@ -121,4 +121,4 @@ class ListConnections:
     def _with_attention(self) -> set[str]:
         listed = self._state.listed(self._list_id)
         running = listed.running if listed is not None else ()
-        return {view.job.authorization_id for view in running if view.job.attention}
+        return {view.job.authorization_id for view in running if reason_on(view.job)}

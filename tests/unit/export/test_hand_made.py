@@ -7,6 +7,7 @@ import pytest
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.devkit.simulator import Simulator
+from streams.export.lists.attention import SEGMENTS
 from tests.unit.export.export_world import World
 
 ANN, BOB = "ann@example.com", "bob@example.com"
@@ -223,7 +224,9 @@ async def test_two_names_that_look_alike_are_two_options_and_two_segments(world:
 
 
 async def test_one_refused_segment_does_not_stop_the_others(world: World) -> None:
-    world.job(segment_name="{audience}")
+    world.job(segment_name="{audience}", audiences=["eu", "vip"])
+    world.job("other", audiences=["eu"])
+    world.change_job("other", attention=f"{SEGMENTS}left from an earlier run")
     simulator: Simulator = world.simulator
     simulator.state.settings.max_segments = 1
     worker = await world.start()
@@ -231,8 +234,14 @@ async def test_one_refused_segment_does_not_stop_the_others(world: World) -> Non
         world.change(ANN, "enter", audience, 1)
     await worker.rest()
     assert world.options(ANN) == ["EU", "VIP"]
-    assert len(await rules(world)) == 1
+    assert (await rules(world)).keys() == {"EU"}
+    shown = {job_id: job.attention or "" for job_id, job in world.jobs.items()}
+    assert f'{SEGMENTS}"VIP", Segment Limits Reached (283). Their people' in shown["job-1"]
+    assert shown["other"] == ""
+    await worker.runner.senders._context.blocked.report(world.list_id, "look at this")
+    assert (world.jobs["job-1"].attention or "").startswith(f"look at this {SEGMENTS}")
     simulator.state.settings.max_segments = None
     worker.runner.senders.check_lists()
     await worker.rest()
-    assert len(await rules(world)) == 2
+    assert (await rules(world)).keys() == {"EU", "VIP"}
+    assert {job.attention for job in world.jobs.values()} == {"look at this"}
