@@ -1,4 +1,7 @@
-"""Topic `cm_activity`: what a person did, or what happened to them. Written by the importer and the receiver."""
+"""Topic `cm_activity`: what a person did, or what happened to them.
+
+Written by the importer and the receiver. The export adds who it takes off a list, before it does, as an echo.
+"""
 
 from typing import Literal
 
@@ -21,7 +24,9 @@ class CmActivity(Message):
     status: str | None = Field(
         default=None, description="deactivate: unsubscribe, bounce or delete; update: the state, lower case."
     )
-    source: Literal["campaign", "journey", "webhook"] = Field(description="Where Campaign Monitor reported it.")
+    source: Literal["campaign", "journey", "webhook", "export"] = Field(
+        description="Where Campaign Monitor reported it; export: an export job takes them off the list next."
+    )
     echo: bool = Field(
         default=False, description="Our own write coming back as a webhook; it changes no profile field."
     )

@@ -74,7 +74,7 @@ def _table() -> Iterator[Topic]:
             role="cm_activity",
             key="email",
             model=CmActivity,
-            writer="import connector, webhook receiver",
+            writer="import connector, webhook receiver, export worker",
             doc="Sends, opens, clicks, unsubscribes, bounces, complaints; subscribes, updates and deactivations.",
             retention_ms=FOREVER,
             dead_letters=True,

@@ -23,9 +23,11 @@ from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import SharedState
 from streams.export.lists.suppression import SuppressionList
+from streams.export.rules.desired import ExitPolicy
 from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
 from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.consent import ListFacts
+from streams.export.sending.plan import removal_record
 from streams.export.sending.queue import SendQueue
 from streams.export.sending.sender import ListSender
 from streams.export.sending.writer import ListWriter
@@ -283,6 +285,12 @@ class ListSenders:
             lambda: fields.confirmed_opt_in,
             lambda: fields.honours_suppression,
             access.suppressions(client_id, self._context.runtime.clocks.monotonic).find,
+            lambda address, how: self._announce_removal(list_id, address, how),
         )
         writers = {priority: ListWriter(api, list_id, option_of, facts) for priority, api in access.apis.items()}
         return ListConnection(client_id, access.apis["background"], writers, access.limiter, fields)
+
+    async def _announce_removal(self, list_id: str, address: str, how: ExitPolicy) -> None:
+        runtime = self._context.runtime
+        record = removal_record(runtime.names["cm_activity"], list_id, address, how, runtime.clocks.wall())
+        await runtime.publisher.publish_all([record])

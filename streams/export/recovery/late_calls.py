@@ -6,13 +6,13 @@ address of such calls is read after `EXPORT_LATE_CALL_SECONDS`. Somebody who sim
 but imported again with a thousand others (`rules/routing.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import SubscriberWrite
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.outcome import Delivered, NotOnList, SubscriberRejected, classify
 from streams.export.rules.routing import INACTIVE
 from streams.export.rules.row import Held, UnansweredCalls
@@ -27,8 +27,10 @@ class SubscriberCalls(Protocol):
 
     async def get(self, list_id: str, email: str) -> Subscriber: ...
     async def update(self, list_id: str, email: str, subscriber: SubscriberWrite) -> object: ...
-    async def delete(self, list_id: str, email: str) -> object: ...
-    async def unsubscribe(self, list_id: str, email: str) -> object: ...
+
+
+TakeOff = Callable[[str, ExitPolicy], Awaitable[None]]
+"""Takes an address off the list: unsubscribe or delete."""
 
 
 class Looked(NamedTuple):
@@ -42,7 +44,7 @@ class Looked(NamedTuple):
 
 
 async def look_again(
-    calls: SubscriberCalls, list_id: str, write: PlannedWrite, keys: Mapping[str, str]
+    calls: SubscriberCalls, take_off: TakeOff, list_id: str, write: PlannedWrite, keys: Mapping[str, str]
 ) -> Looked | None:
     """Read every address that a late call may have brought, and repair. None: the person has to be imported.
 
@@ -58,7 +60,7 @@ async def look_again(
     ours = [address for address, there in found.items() if there is not None and _has_audiences(there, desired)]
     if wanted is None:
         for address in ours:
-            await _take_off(calls, list_id, address, desired, keys)
+            await _end(calls, take_off, list_id, address, desired, keys)
         return Looked(Delivered(), held.address, removed=bool(ours) and desired.on_exit != "keep")
     there = found[wanted]
     if there is None and ours:  # a late PUT gave the subscriber an earlier address again
@@ -66,29 +68,32 @@ async def look_again(
         return Looked(Delivered(), wanted)
     for address in ours:
         if address != wanted:
-            await _take_off(calls, list_id, address, desired, keys)
+            await _end(calls, take_off, list_id, address, desired, keys)
     code = held.code
     if there is None:
         return Looked(SubscriberRejected(code or 203, "")) if code in INACTIVE or not desired.may_add else None
     if left := CODES.get(there.state.casefold(), 0):
         return Looked(SubscriberRejected(left, ""))
     if code in INACTIVE and late.resubscribes:  # a late call made somebody active again who left after it
-        await calls.unsubscribe(list_id, wanted)
+        await take_off(wanted, "unsubscribe")
         return Looked(SubscriberRejected(code, ""))
     if not matches(there, desired):
         await calls.update(list_id, wanted, subscriber_of(desired, wanted, keys))
     return Looked(Delivered(), wanted)
 
 
-async def _take_off(
-    calls: SubscriberCalls, list_id: str, address: str, desired: DesiredSubscriber, keys: Mapping[str, str]
+async def _end(
+    calls: SubscriberCalls,
+    take_off: TakeOff,
+    list_id: str,
+    address: str,
+    desired: DesiredSubscriber,
+    keys: Mapping[str, str],
 ) -> None:
     """End a subscriber that a late call brought: by the jobs' exit rule, where nobody exports the person."""
     await calls.update(list_id, address, without_audiences(desired, _kept(desired), address, keys))
-    if not desired.present and desired.on_exit == "delete":
-        await calls.delete(list_id, address)
-    elif not desired.present and desired.on_exit == "unsubscribe":
-        await calls.unsubscribe(list_id, address)
+    if not desired.present and desired.on_exit != "keep":
+        await take_off(address, desired.on_exit)
 
 
 def _has_audiences(there: Subscriber, desired: DesiredSubscriber) -> bool:

@@ -97,6 +97,8 @@ class Held:
     """Time of the newest entry that was delivered, or compared with when the person left: only a later one counts."""
     removed: EpochMillis = 0
     """When a job took the person, active until then, off the list: no refusal of theirs. 0: no job did."""
+    last_removed: EpochMillis = 0
+    """The same, and kept when they come back: what is reported late about it is still no act of theirs."""
     seen: int = -1
     """Offset of the last change that a request included: an enter after that is a new one."""
     digest: str = ""
@@ -262,7 +264,7 @@ def encode_held(held: Held) -> list[Any]:
     """Return what a list holds, as JSON."""
     delivered = {job: [part.digest, part.answered, *part.also] for job, part in held.delivered.items()}
     audiences = list(held.audiences)
-    consent = held.code, held.used_entry, held.removed
+    consent = held.code, held.used_entry, held.removed, held.last_removed
     encoded: list[Any] = [delivered, held.address, audiences, *consent, held.seen, held.digest, held.repaired_digest]
     if held.late is not None:
         encoded.append([held.late.over_at, held.late.resubscribes, *held.late.addresses])
@@ -272,7 +274,9 @@ def encode_held(held: Held) -> list[Any]:
 def decode_held(held: list[Any]) -> Held:
     """Read what `encode_held` wrote."""
     parts, *rest = held
-    address, audiences, code, used_entry, removed, seen, digest, repaired_digest, *calls = rest
+    address, audiences, code, used_entry, removed, last_removed, seen, digest, repaired_digest, *calls = rest
     late = UnansweredCalls(calls[0][0], calls[0][1], tuple(calls[0][2:])) if calls else None
     delivered = {job: DeliveredPart(part[0], part[1], tuple(part[2:])) for job, part in parts.items()}
-    return Held(delivered, address, audiences, code, used_entry, removed, seen, digest, repaired_digest, late)
+    return Held(
+        delivered, address, audiences, code, used_entry, removed, last_removed, seen, digest, repaired_digest, late
+    )

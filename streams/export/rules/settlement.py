@@ -136,7 +136,7 @@ def record_delivered(
     if added is None and held.address is None and address and desired.present:
         message = message or NOT_KNOWN_AS_NEW
     _record_parts(row, held, written)
-    held.code, held.removed = 0, removed
+    held.code, held.removed, held.last_removed = 0, removed, removed or held.last_removed
     held.used_entry = max(held.used_entry, desired.entered)
     if removed and row.own_acts.get(written.list_id, NEVER) >= removed - CLOCKS_MS:
         del row.own_acts[written.list_id]  # the webhook of our removal came before its answer
@@ -263,7 +263,7 @@ def record_activity(
     if held is None or activity.echo:
         return Drift.NONE
     left_at = int(activity.at.timestamp() * 1000)
-    if held.removed and left_at <= held.removed + CLOCKS_MS:
+    if held.last_removed and left_at <= held.last_removed + CLOCKS_MS:
         return Drift.NONE  # our own removal, or older
     if held.address is None and not (held.removed and activity.event == "deactivate"):
         return Drift.NONE

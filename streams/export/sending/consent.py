@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from connectors.campaign_monitor.client.entities import Subscriber
 from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
-from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.entries import MINUTE_MS, end_of
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.row import NEVER, Held
@@ -53,6 +53,8 @@ class ListFacts:
     """Whether the client's suppression list counts."""
     suppression: Callable[[str, EpochMillis], Awaitable[Suppression | None]]
     """An address's row on the suppression list, from a time on."""
+    announce_removal: Callable[[str, ExitPolicy], Awaitable[None]]
+    """Publishes that an address is about to be taken off the list, and how. Raises NotDelivered."""
 
 
 UNREADABLE = 2**62

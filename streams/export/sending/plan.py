@@ -5,13 +5,18 @@ Pure translation, by the keys that the list's fields have.
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
+
+import orjson
 
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import Autoresponders, FieldWrite, SubscriberWrite, address_key
+from connectors.campaign_monitor.events import digest, event_key
 from schemas.audience_delivery import Refusal
-from schemas.envelope import EpochMillis
-from streams.export.rules.desired import DesiredSubscriber
+from schemas.envelope import EpochMillis, rfc3339
+from streams.batches import Output
+from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held
 from streams.export.rules.settlement import WrittenState
@@ -137,6 +142,23 @@ def effects_of(route: RequestRoute, *, repeated: bool) -> Autoresponders:
     return Autoresponders(
         resubscribe=route.resubscribe, queue=route.queue and not repeated, restart=route.restart and not repeated
     )
+
+
+def removal_record(topic: str, list_id: str, address: str, how: ExitPolicy, at: EpochMillis) -> Output:
+    """Return the record for `cm_activity` that announces a removal: it has the key and the kind of its deactivate."""
+    text = rfc3339(datetime.fromtimestamp(at / 1000, UTC))
+    announced = {
+        "schema_version": 1,
+        "event_id": digest(f"removal\x1f{how}\x1f{list_id}\x1f{address}\x1f{text}").hex(),
+        "at": text,
+        "event": "deactivate",
+        "email": address,
+        "status": how,
+        "source": "export",
+        "echo": True,
+        "list_id": list_id,
+    }
+    return Output(topic, event_key(address).encode(), orjson.dumps(announced))
 
 
 def matches(subscriber: Subscriber, desired: DesiredSubscriber) -> bool:

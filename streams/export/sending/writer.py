@@ -15,8 +15,9 @@ from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders, address_key
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Verdict, refusal
+from streams.batches import BatchError
 from streams.export.recovery.late_calls import look_again
-from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.outcome import (
     AddressTaken,
     Delivered,
@@ -73,12 +74,15 @@ class ListWriter:
     ) -> list[WriteResult]:
         """Make the request, and return what came back for each of its subscribers.
 
-        Never raises: an error that nobody expected is some person's, and splits the request until that one is alone.
+        An error that nobody expected is some person's, and splits the request until that one is alone. Raises only
+        BatchError, when a removal cannot be published.
         """
         try:
             if route.kind is RequestKind.IMPORT:
                 return await self._import(route, writes, keys)
             return [await self._one(route, write, keys) for write in writes]
+        except BatchError:
+            raise
         except Exception:
             log.exception("unexpected error in a request", list_id=self._list_id, people=len(writes))
             for write in writes:
@@ -176,10 +180,7 @@ class ListWriter:
             attempt.removing = attempt.removing or code == ACTIVE
             await self._api.subscribers.update(self._list_id, address, subscriber_of(desired, address, keys))
             if code in (ACTIVE, UNCONFIRMED):
-                if desired.on_exit == "delete":
-                    await self._api.subscribers.delete(self._list_id, address)
-                else:
-                    await self._api.subscribers.unsubscribe(self._list_id, address)
+                await self._take_off(address, desired.on_exit)
         except CampaignMonitorError as error:
             decision = _classified(error.verdict, write)
             inactive = isinstance(decision, SubscriberRejected) and decision.code in INACTIVE
@@ -188,6 +189,14 @@ class ListWriter:
             return WriteResult(write, decision)
         ours = code in (ACTIVE, DELETED if desired.on_exit == "delete" else UNSUBSCRIBED)
         return WriteResult(write, Delivered(), removed=attempt.removing and ours)
+
+    async def _take_off(self, address: str, how: ExitPolicy) -> None:
+        """Unsubscribe or delete. Published before, so that whatever reports it, and whenever, is known to be ours."""
+        await self._facts.announce_removal(address, how)
+        if how == "delete":
+            await self._api.subscribers.delete(self._list_id, address)
+        else:
+            await self._api.subscribers.unsubscribe(self._list_id, address)
 
     async def _clear_audiences(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         """Remove what is no longer true from a subscriber that the list refuses; a changed address is changed."""
@@ -215,7 +224,7 @@ class ListWriter:
 
     async def _look_again(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         """Compare a subscriber with what should be there, now that calls without an answer are over."""
-        looked = await look_again(self._api.subscribers, self._list_id, write, keys)
+        looked = await look_again(self._api.subscribers, self._take_off, self._list_id, write, keys)
         if looked is None:
             return (await self._import(RequestRoute(RequestKind.IMPORT), [write], keys))[0]
         return WriteResult(write, looked.decision, looked.address, added=False, removed=looked.removed)

@@ -181,7 +181,7 @@ _DEGREES = msgspec.Meta(ge=-1_000_000, le=1_000_000)
 _TYPES: dict[str, Any] = {
     "schema_version": Annotated[int, msgspec.Meta(ge=1)],
     "event_id": Annotated[str, msgspec.Meta(max_length=128)] | None,
-    "source": Literal["campaign", "journey", "webhook"],
+    "source": Literal["campaign", "journey", "webhook", "export"],
     "echo": bool,
     # A whole number stays one: as text it has no point.
     "latitude": Annotated[int, _DEGREES] | Annotated[float, _DEGREES] | None,

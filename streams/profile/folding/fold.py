@@ -2,7 +2,8 @@
 
 An event that was counted before is folded again without counting: sets, maps and times do not change by it, and when
 the same unsubscribe is reported by webhook and by report, the profile keeps what either of them has. An echo, our own
-write coming back, says nothing about what the person did: it changes no field.
+write coming back, says nothing about what the person did: it changes no field. It is marked, or is a removal that the
+export published before (`removals`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from streams.mapping.compile.compiler import FoldMessage
 from streams.mapping.dates import rfc3339
 from streams.profile.folding.events import ProfileEvent, Reader
 from streams.profile.folding.moves import Move, move_output
+from streams.profile.folding.removals import is_removal, removal_of, with_removals
 from streams.profile.folding.row import (
     DEFAULT_CAP,
     ENTRY_BYTES,
@@ -123,7 +125,9 @@ class ProfileFold:
             message, ms, event_id, record = event.message, event.ms, event.event_id, event.record
             mark = None
             if event.echo:
-                self._request_transfer(address, stream, event, effects)
+                changed_any |= self._echo(profile, address, stream, event, effects)
+                continue
+            if profile.removals and is_removal(profile.removals, stream.name, event):
                 continue
             if event_id is not None:
                 mark = fingerprint(event_id)
@@ -142,6 +146,17 @@ class ProfileFold:
             profile.ids, early = remember(ids, b"".join(fresh.values()), self.id_cap)
             effects.forgotten_early += early
         return changed_any
+
+    def _echo(
+        self, profile: Profile, address: str, stream: StreamFold, event: ProfileEvent, effects: BatchEffects
+    ) -> bool:
+        """Keep a removal, or what the echo reports of an address that we changed; True when the row must be written."""
+        self._request_transfer(address, stream, event, effects)
+        removal = removal_of(stream.name, event)
+        if removal is None or removal in profile.removals:
+            return False
+        profile.removals = with_removals(profile.removals, (removal,))
+        return True
 
     def _recall_erasure(self, profile: Profile, address: str) -> None:
         """An address without a profile may be an erased person's, whose tombstone has been compacted away."""
@@ -192,7 +207,8 @@ class ProfileFold:
     ) -> bool:
         """Fold one event, and publish the changes where a topic for them is set; True when the row must be written."""
         if event.echo:
-            self._request_transfer(address, stream, event, effects)
+            return self._echo(profile, address, stream, event, effects)
+        if profile.removals and is_removal(profile.removals, stream.name, event):
             return False
         before = profile.fields.public() if self.topics.changes else {}
         mark = None if event_id is None else fingerprint(event_id)

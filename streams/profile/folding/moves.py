@@ -22,6 +22,7 @@ import orjson
 from schemas.envelope import EpochMillis
 from schemas.identity import key_of
 from streams.batches import Output
+from streams.profile.folding.removals import Removals, read_removals, stored_removals
 from streams.profile.folding.row import ENTRY_BYTES, Profile
 
 MoveKind = Literal["leave", "seal", "arrive", "follow", "erase"]
@@ -65,6 +66,7 @@ class PackedProfile(NamedTuple):
     hidden: Any
     ids: bytes
     came_from: list[str]
+    removals: Removals
 
 
 def move_output(topic: str, move: Move) -> Output:
@@ -98,7 +100,8 @@ def profile_to_json(profile: Profile, address: str) -> dict[str, Any]:
     """Return the profile that was under this address as JSON can carry it."""
     came_from = [*(profile.history.came_from if profile.history else ()), address]
     ids = base64.b64encode(profile.ids).decode()
-    return {"public": profile.fields.public(), "hidden": profile.fields.hidden(), "ids": ids, "came_from": came_from}
+    packed = {"public": profile.fields.public(), "hidden": profile.fields.hidden(), "ids": ids, "came_from": came_from}
+    return {**packed, "removals": stored_removals(profile.removals)} if profile.removals else packed
 
 
 def profile_from_json(packed: Any) -> PackedProfile:
@@ -107,5 +110,5 @@ def profile_from_json(packed: Any) -> PackedProfile:
         case {"public": public, "hidden": hidden, "ids": str(text), "came_from": list(came_from)}:
             ids = base64.b64decode(text, validate=True)
             if len(ids) % ENTRY_BYTES == 0 and all(isinstance(address, str) for address in came_from):
-                return PackedProfile(public, hidden, ids, came_from)
+                return PackedProfile(public, hidden, ids, came_from, read_removals(packed.get("removals", [])))
     raise ValueError("not a profile that another address had")

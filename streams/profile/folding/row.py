@@ -21,6 +21,7 @@ from schemas.envelope import EpochMillis
 from streams.batches import ExitCode, FatalError
 from streams.mapping.fields import Fields, Shape
 from streams.mapping.fields.layout import Layout
+from streams.profile.folding.removals import Removals, read_removals, stored_removals
 
 _HEAD = struct.Struct(">8sI")  # mapping version, length of the JSON part
 
@@ -70,6 +71,8 @@ class Profile:
     fields: Fields
     ids: bytes = b""
     history: AddressHistory | None = None
+    removals: Removals = ()
+    """How the export took the person off lists: deactivates of that are no acts of theirs."""
 
 
 class ProfileCodec:
@@ -100,22 +103,25 @@ class ProfileCodec:
         if end > len(state) or (len(state) - end) % ENTRY_BYTES:
             raise ValueError("the hidden state is cut short")
         parts = orjson.loads(state[_HEAD.size : end])
-        if type(parts) is not list or len(parts) != 2:
+        if type(parts) is not list or len(parts) not in (2, 3):
             raise ValueError("the hidden state is not one of a profile")
-        hidden, history = parts
+        hidden, history, *removals = parts
         public = None
         if value is not None:
             public = orjson.loads(value)
             if not public:
                 raise ValueError("the value is not a profile's")
         fields = Fields(self._shape, public, hidden)
-        return Profile(fields, state[end:], None if history is None else _read_history(history))
+        known = read_removals(removals[0]) if removals else ()
+        return Profile(fields, state[end:], None if history is None else _read_history(history), known)
 
     def encode(self, data: Profile) -> tuple[bytes | None, bytes]:
         """Return the public value, fields in order, and the hidden state."""
         public = data.fields.public_json()
         hidden = b"null" if public is None else data.fields.hidden_json()
         history = b"null" if data.history is None else orjson.dumps(_history_parts(data.history))
+        if data.removals:  # few profiles have any
+            history += b"," + orjson.dumps(stored_removals(data.removals))
         head = _HEAD.pack(self._version, len(hidden) + len(history) + 3)
         return public, b"".join((head, b"[", hidden, b",", history, b"]", data.ids))
 

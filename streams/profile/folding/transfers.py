@@ -18,6 +18,7 @@ from streams.profile.folding.moves import (
     profile_from_json,
     profile_to_json,
 )
+from streams.profile.folding.removals import with_removals
 from streams.profile.folding.row import (
     AddressHistory,
     OutgoingTransfer,
@@ -122,11 +123,12 @@ class Transfers:
         if move.mapping not in ("", running):
             raise ForeignMappingError(move.mapping, running)
         # No version: an older release wrote it. `merge_stored` refuses it unless all its parts are this layout's.
-        public, hidden, ids, came_from = profile_from_json(move.profile)
+        public, hidden, ids, came_from, removals = profile_from_json(move.profile)
         merge_stored(self._layout, profile.fields, public, hidden, move.email)
         joined, early = both(profile.ids, ids, self._cap)
         profile.ids, early_too = remember(joined, entry(mark, now_ms // MINUTE_MS), self._cap)
         effects.forgotten_early += early + early_too
+        profile.removals = with_removals(profile.removals, removals)
         profile.history = profile.history or AddressHistory()
         known = dict.fromkeys([*profile.history.came_from, *came_from])
         known.pop(move.email, None)
@@ -196,7 +198,7 @@ class Transfers:
         return True
 
     def _forget(self, profile: Profile) -> None:
-        profile.fields, profile.ids = self._fold.codec.empty().fields, b""
+        profile.fields, profile.ids, profile.removals = self._fold.codec.empty().fields, b"", ()
 
 
 def _add_move(history: AddressHistory, at: EpochMillis, to: str) -> None:

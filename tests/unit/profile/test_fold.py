@@ -213,6 +213,21 @@ def test_the_echo_of_an_address_that_we_changed_moves_the_profile():
     assert ADDRESS not in world.profiles()
 
 
+def test_removals_move_with_the_profile():
+    world = InMemoryOwners()
+    removal = {"source": "export", "echo": True, "status": "unsubscribe", "list_id": "l1"}
+    world.send(activity(ADDRESS, 1, "open"))
+    world.send(activity(ADDRESS, 60, "deactivate", **removal))
+    world.send(activity("b@x.com", 120, "update", old_email=ADDRESS))
+    world.drain()
+    world.send(activity(ADDRESS, 61, "deactivate", status="unsubscribe", list_id="l1"))
+    world.drain()
+    assert "cm_unsub_ts" not in world.profiles()["b@x.com"]
+    world.send(activity(ADDRESS, 62, "deactivate", status="unsubscribe", list_id="l2"))
+    world.drain()
+    assert "cm_unsub_ts" in world.profiles()["b@x.com"]
+
+
 def test_a_future_time_counts_as_its_arrival():
     world = InMemoryOwners()
     world.send(activity(ADDRESS, 1, cc="NL") | {"at": "2099-01-01T00:00:00Z"})
