@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Mapping
 
 from streams.batches import Revoked
-from streams.export.lists.senders import ExportAccounts, ListSenders
+from streams.export.lists.accounts import ExportAccounts
+from streams.export.lists.senders import ListSenders
 from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.scan import BackfillScans

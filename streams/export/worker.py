@@ -22,8 +22,8 @@ from schemas.control import Authorization, ExportJob
 from streams.batches import BatchApp, BatchSettings
 from streams.export.intake.agent import AudienceAgent, IntakeContext
 from streams.export.intake.commands import RowChanges
+from streams.export.lists.accounts import CredentialOf, ExportAccounts, NoCredentialError
 from streams.export.lists.attention import BlockedReports, ReportBlocked
-from streams.export.lists.senders import CredentialOf, ExportAccounts, NoCredentialError
 from streams.export.lists.shared_state import SharedLimits, SharedState
 from streams.export.recovery.read_back import PartitionReader, ReceiptsReader, RefusedRecords
 from streams.export.runner import ExportRunner

@@ -144,6 +144,21 @@ def effects_of(route: RequestRoute, *, repeated: bool) -> Autoresponders:
     )
 
 
+def was_added(write: PlannedWrite, new: int, unknown: int) -> bool | None:
+    """Whether an accepted import added this person to the list; None: that does not follow from its count.
+
+    `new`: how many it reports as new; `unknown`: how many of the accepted people were not known to be on the list.
+    """
+    if new == 0 or not is_unknown(write):
+        return False
+    return True if new == unknown else None
+
+
+def is_unknown(write: PlannedWrite) -> bool:
+    """Whether the person is not known to be on the list."""
+    return write.held is None or write.held.address is None
+
+
 def removal_record(topic: str, list_id: str, address: str, how: ExitPolicy, at: EpochMillis) -> Output:
     """Return the record for `cm_activity` that announces a removal: it has the key and the kind of its deactivate."""
     text = rfc3339(datetime.fromtimestamp(at / 1000, UTC))

@@ -29,7 +29,15 @@ from streams.export.rules.outcome import (
 )
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, moves, stale_audiences
 from streams.export.sending.consent import ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, ListFacts, code_of, why_refused
-from streams.export.sending.plan import PlannedWrite, effects_of, matches, subscriber_of, without_audiences
+from streams.export.sending.plan import (
+    PlannedWrite,
+    effects_of,
+    is_unknown,
+    matches,
+    subscriber_of,
+    was_added,
+    without_audiences,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +120,7 @@ class ListWriter:
             failures = {address_key(addressed[0][1]): result.failures[0].code}
         matched = failures.keys() <= {address_key(address) for _, address in addressed}
         taken = [write for write, address in addressed if address_key(address) not in failures]
-        unknown = sum(_is_unknown(write) for write in taken)
+        unknown = sum(is_unknown(write) for write in taken)
         everybody = result.new >= len(taken)
         results: list[WriteResult] = []
         for write, address in addressed:
@@ -264,23 +272,9 @@ class ListWriter:
             raise
 
 
-def was_added(write: PlannedWrite, new: int, unknown: int) -> bool | None:
-    """Whether an accepted import added this person to the list; None: that does not follow from its count.
-
-    `new`: how many it reports as new; `unknown`: how many of the accepted people were not known to be on the list.
-    """
-    if new == 0 or not _is_unknown(write):
-        return False
-    return True if new == unknown else None
-
-
 def _is_written_blindly(write: PlannedWrite) -> bool:
     """Whether the state does not matter: somebody who left is cleared, or the refusal lets values through."""
     return not _desired(write).present or write.person.attempt.refused_code == UNCONFIRMED
-
-
-def _is_unknown(write: PlannedWrite) -> bool:
-    return write.held is None or write.held.address is None
 
 
 def _classified(verdict: Verdict, write: PlannedWrite) -> SendDecision:

@@ -17,8 +17,8 @@ from schemas.topics import TopicNames
 from streams.batches import Output
 from streams.export.intake.agent import AudienceAgent, IntakeContext
 from streams.export.intake.commands import RowChanges
+from streams.export.lists.accounts import ExportAccounts, NoCredentialError
 from streams.export.lists.attention import BlockedReports
-from streams.export.lists.senders import ExportAccounts, NoCredentialError
 from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.read_back import RefusedRecords
 from streams.export.runner import ExportRunner

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from streams.export.rules.immediate import FROM_BEFORE
 from streams.export.rules.settlement import NOT_KNOWN_AS_NEW
-from streams.export.sending.plan import PlannedWrite
+from streams.export.sending.plan import PlannedWrite, was_added
 from streams.export.sending.queue import QueuedPerson
-from streams.export.sending.writer import was_added
 from tests.unit.export.export_world import DAY, SOURCE, FastLoop, World, with_world
 from tests.unit.export.rules.rows import held
 
