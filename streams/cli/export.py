@@ -40,8 +40,9 @@ from streams.export.recovery.reconcile import (
     snapshot_rows,
     subscribers,
 )
-from streams.export.rules.jobs import ListView
+from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.values import field_name
+from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
 
 CANNOT_PREVIEW = 3
@@ -176,7 +177,7 @@ async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Expo
 
 
 def _state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> ExportState:
-    state = ExportState()
+    state = ExportState(names=AudienceNames(units=ExportSettings().value_units))
     shared = SharedState(kafka.names()["cm_export-state"], _NoPublisher(), state)
     for part in newest(kafka, kafka.names()["cm_export-state"]):
         for key, value in part.items():

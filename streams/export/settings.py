@@ -3,6 +3,8 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from streams.export.rules.values import Units
+
 
 class ExportSettings(BaseSettings):
     """How the export worker reads audience events and brings lists up to date."""
@@ -46,6 +48,11 @@ class ExportSettings(BaseSettings):
         gt=0,
         description="How long after a call without an answer Campaign Monitor may still apply it; then its people are "
         "compared with the list.",
+    )
+    value_units: Units = Field(
+        default="utf-16",
+        description="What Campaign Monitor's limit of 250 for values and options counts: `utf-16` units, or "
+        "`characters`, of which an emoji is one and not two.",
     )
     max_row_bytes: int = Field(
         default=262_144, ge=4_096, description="A person's row may grow to this; the event that exceeds it is refused."

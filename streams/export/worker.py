@@ -26,6 +26,7 @@ from streams.export.lists.accounts import CredentialOf, ExportAccounts, NoCreden
 from streams.export.lists.attention import BlockedReports, ReportBlocked
 from streams.export.lists.shared_state import SharedLimits, SharedState
 from streams.export.recovery.read_back import PartitionReader, ReceiptsReader, RefusedRecords
+from streams.export.rules.jobs import AudienceNames
 from streams.export.runner import ExportRunner
 from streams.export.sending.connections import SenderContext
 from streams.export.sending.partition_rows import PartitionRows
@@ -66,7 +67,7 @@ class ExportWorker:
         self.receipts = ReceiptsReader(config, names["audience-delivery"])
         self.source = PartitionReader(config, source)
         runtime = ExportRuntime(self.table, self.app, self.app.producer, self.receipts, names)
-        self.state = ExportState(partitions=self.app.settings.partitions)
+        self.state = ExportState(names=AudienceNames(units=export.value_units), partitions=self.app.settings.partitions)
         self.shared = SharedState(names["cm_export-state"], self.app.producer, self.state)
         self.accounts = ExportAccounts(campaign_monitor, credential_of)
         rows = PartitionRows(self.state, runtime, export.late_call_seconds)

@@ -67,7 +67,7 @@ def planned(listed: ListView, names: AudienceNames) -> dict[str, SegmentPlan]:
                 plans[key] = replace(plans[key], jobs=(*plans[key].jobs, view.id))
                 continue
             option = names.option_of(audience)
-            former = tuple((segment_title(pattern, name), option_text(name)) for name in entry.former)
+            former = tuple((segment_title(pattern, name), option_text(name, names.units)) for name in entry.former)
             plans[key] = SegmentPlan(key, segment_title(pattern, option), field, option, former, (view.id,))
     titles = distinct_texts({key: plan.title for key, plan in plans.items()})
     return {key: plan if titles[key] == plan.title else replace(plan, title=titles[key]) for key, plan in plans.items()}

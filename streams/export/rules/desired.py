@@ -280,7 +280,7 @@ def _values(row: MembershipRow, view: JobView) -> tuple[tuple[DesiredValue, ...]
         known = row.fields.get(mapping.user_field)
         if known is None:
             continue
-        written, left_out = texts(known[0], mapping.data_type)
+        written, left_out = texts(known[0], mapping.data_type, view.units)
         notes += [f"{mapping.user_field} was left out: {reason}" for reason in left_out]
         if written is not None:
             values.append(DesiredValue(mapping.custom_field, mapping.data_type, written))

@@ -13,7 +13,7 @@ import orjson
 
 from schemas.control import ExportJob
 from schemas.envelope import EpochMillis
-from streams.export.rules.values import distinct_texts, option_text
+from streams.export.rules.values import Units, distinct_texts, option_text
 
 # Enough to find a segment under the name that it had when it was created; more would only be history.
 FORMER_NAMES = 8
@@ -44,7 +44,9 @@ def renamed(known: AudienceName | None, name: str, at: EpochMillis) -> AudienceN
 class AudienceNames:
     """The names of all audiences known so far, by id."""
 
-    def __init__(self, entries: Mapping[str, AudienceName] | None = None) -> None:
+    def __init__(self, entries: Mapping[str, AudienceName] | None = None, units: Units = "utf-16") -> None:
+        self.units: Units = units
+        """What the length of options and values counts."""
         self._entries = dict(entries or {})
         self._options: dict[str, str] | None = None
 
@@ -61,9 +63,9 @@ class AudienceNames:
     def option_of(self, audience: str) -> str:
         """Return the audience's option, which no other audience has; of its id while no event has named it."""
         if self._options is None:
-            self._options = distinct_texts({known: entry.name for known, entry in self._entries.items()})
+            self._options = distinct_texts({known: entry.name for known, entry in self._entries.items()}, self.units)
         known = self._options.get(audience)
-        return option_text(audience) if known is None else known
+        return option_text(audience, self.units) if known is None else known
 
     def merge(self, audience: str, entry: AudienceName) -> bool:
         """Keep an entry, unless ours is newer. True when anything changed."""
@@ -106,6 +108,8 @@ class JobView:
     audiences: frozenset[str] | None
     """None: all audiences."""
     started: EpochMillis
+    units: Units = "utf-16"
+    """What the length of a value counts."""
 
     @property
     def id(self) -> str:
@@ -193,7 +197,7 @@ def compile_exports(jobs: Iterable[ExportJob], names: AudienceNames, epochs: Map
     views: dict[str, list[JobView]] = {}
     for job in sorted(jobs, key=lambda job: (job.created_at, job.id)):
         audiences = names.matching(job.audiences) if job.audiences else None
-        view = JobView(job, audiences, int(job.started_at.timestamp() * 1000))
+        view = JobView(job, audiences, int(job.started_at.timestamp() * 1000), names.units)
         views.setdefault(job.list_id, []).append(view)
     by_audience: dict[str, tuple[JobView, ...]] = {}
     everything: list[JobView] = []
@@ -223,7 +227,7 @@ def _revision(views: Iterable[JobView], names: AudienceNames, epoch: int) -> str
         [view.id, view.job.model_dump(mode="json", include=set(_CONTENT_FIELDS)), _renamed_among(view, names)]
         for view in views
     ]
-    text = orjson.dumps([content, epoch], option=orjson.OPT_SORT_KEYS)
+    text = orjson.dumps([content, epoch, names.units], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
@@ -231,6 +235,6 @@ def _renamed_among(view: JobView, names: AudienceNames) -> list[list[str]]:
     renamed_audiences = []
     for audience in sorted(names if view.audiences is None else view.audiences):
         entry = names.get(audience)
-        if entry is not None and (entry.former or names.option_of(audience) != option_text(entry.name)):
+        if entry is not None and (entry.former or names.option_of(audience) != option_text(entry.name, names.units)):
             renamed_audiences.append([audience, names.option_of(audience)])
     return renamed_audiences

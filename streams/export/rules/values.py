@@ -13,15 +13,17 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import chain, count
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from schemas.control import DataType
 from streams.export.rules.places import country_name, state_name
 
+Units = Literal["utf-16", "characters"]
+"""What a text's length counts. Campaign Monitor does not say which it is; UTF-16 units allow less."""
 VALUE_LIMIT = 250
-"""UTF-16 units. Campaign Monitor documents 250 characters; of all ways to count them this one allows the least."""
+"""Campaign Monitor documents 250 characters."""
 SEPARATOR = "||"
 """Campaign Monitor writes it between the options of a field."""
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2076, 6, 6)
@@ -46,17 +48,17 @@ class FieldTexts(NamedTuple):
     """Why the value, or some of its options, are left out."""
 
 
-def texts(value: Any, data_type: DataType) -> FieldTexts:
+def texts(value: Any, data_type: DataType, units: Units = "utf-16") -> FieldTexts:
     """Return the texts to write, and the reasons for what is left out because Campaign Monitor would lose it."""
     values = [item for item in (value if isinstance(value, list) else [value]) if item is not None and item != ""]
     if not values:
         return FieldTexts(())
     try:
         if data_type == "Text":
-            return FieldTexts((_within_limit(_plain(value)),))
+            return FieldTexts((_within_limit(_plain(value), units),))
         if data_type == "MultiSelectMany":
-            return _options(values)
-        found = dict.fromkeys(_single(item, data_type) for item in values)
+            return _options(values, units)
+        found = dict.fromkeys(_single(item, data_type, units) for item in values)
         if len(found) > 1:
             raise UnusableError(f"{len(found)} values; the field holds one")
         return FieldTexts(tuple(text for text in found if text))
@@ -69,15 +71,15 @@ def kept(data_type: DataType, written: Iterable[str], found: Iterable[str]) -> b
     return {_comparable(text, data_type) for text in written} == {_comparable(text, data_type) for text in found}
 
 
-def option_text(name: str) -> str:
+def option_text(name: str, units: Units = "utf-16") -> str:
     """Return an audience's name as an option: one line, without the double pipe that separates options in places."""
     text = " ".join(name.split())
     while SEPARATOR in text:
         text = text.replace(SEPARATOR, "| |")
-    return cut(text, VALUE_LIMIT)
+    return cut(text, VALUE_LIMIT, units)
 
 
-def distinct_texts(names: Mapping[str, str]) -> dict[str, str]:
+def distinct_texts(names: Mapping[str, str], units: Units = "utf-16") -> dict[str, str]:
     """Return an option for each name, by id; no two of them differ in case, accents' spelling or white space only.
 
     Of equal names the one with the smallest id keeps it; the others have their id behind it. Which ids they are is all
@@ -87,7 +89,7 @@ def distinct_texts(names: Mapping[str, str]) -> dict[str, str]:
     used: set[str] = set()
     repeated: list[tuple[str, str]] = []
     for key in sorted(names):
-        text = option_text(names[key])
+        text = option_text(names[key], units)
         folded = fold_text(text)
         if not folded or folded in used:
             repeated.append((key, text))
@@ -95,7 +97,7 @@ def distinct_texts(names: Mapping[str, str]) -> dict[str, str]:
             used.add(folded)
             options[key] = text
     for key, text in repeated:
-        candidates = (_suffixed(text, suffix) for suffix in chain([key], (f"{key} {n}" for n in count(2))))
+        candidates = (_suffixed(text, suffix, units) for suffix in chain([key], (f"{key} {n}" for n in count(2))))
         options[key] = next(text for text in candidates if (folded := fold_text(text)) and folded not in used)
         used.add(fold_text(options[key]))
     return options
@@ -106,13 +108,13 @@ def fold_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).split())
 
 
-def _suffixed(text: str, suffix: str) -> str:
-    end = option_text(suffix)
-    if units_of(end) > VALUE_LIMIT // 2:  # too long to be seen behind a name: two of them would be equal when cut
+def _suffixed(text: str, suffix: str, units: Units) -> str:
+    end = option_text(suffix, units)
+    if units_of(end, units) > VALUE_LIMIT // 2:  # too long to be seen behind a name: cut, two might be equal
         end = hashlib.blake2b(suffix.encode(), digest_size=8).hexdigest()
     if not text:
         return end
-    return f"{cut(text, VALUE_LIMIT - units_of(end) - 3)} ({end})"
+    return f"{cut(text, VALUE_LIMIT - units_of(end, units) - 3, units)} ({end})"
 
 
 def field_name(text: str) -> str:
@@ -151,22 +153,22 @@ def _plain(value: Any) -> str:
             return orjson.dumps(value).decode()
 
 
-def _options(values: Iterable[Any]) -> FieldTexts:
+def _options(values: Iterable[Any], units: Units) -> FieldTexts:
     options: dict[str, None] = {}
     left_out: dict[str, None] = {}
     for item in values:
         try:
-            options[_option(item)] = None
+            options[_option(item, units)] = None
         except UnusableError as reason:
             left_out[f"an option, {reason}"] = None
     written = tuple(option for option in options if option)
     return FieldTexts(None if left_out and not written else written, tuple(left_out))
 
 
-def _single(value: Any, data_type: DataType) -> str:
+def _single(value: Any, data_type: DataType, units: Units) -> str:
     match data_type:
         case "Number":
-            return _within_limit(_number(value))
+            return _within_limit(_number(value), units)
         case "Date":
             return _date(value)
         case "Country":
@@ -174,14 +176,14 @@ def _single(value: Any, data_type: DataType) -> str:
         case "USState":
             return _place(state_name(_plain(value)), value, "a state of the USA")
         case _:
-            return _option(value)
+            return _option(value, units)
 
 
-def _option(value: Any) -> str:
+def _option(value: Any, units: Units) -> str:
     text = " ".join(_plain(value).split())
     if SEPARATOR in text:
         raise UnusableError(f"it contains {SEPARATOR}, which separates options")
-    return _within_limit(text)
+    return _within_limit(text, units)
 
 
 def _place(name: str | None, value: Any, what: str) -> str:
@@ -190,23 +192,25 @@ def _place(name: str | None, value: Any, what: str) -> str:
     return name or ""
 
 
-def _within_limit(text: str) -> str:
-    units = units_of(text)
-    if units > VALUE_LIMIT:
-        raise UnusableError(f"{units} characters; the limit is {VALUE_LIMIT}")
+def _within_limit(text: str, units: Units) -> str:
+    length = units_of(text, units)
+    if length > VALUE_LIMIT:
+        raise UnusableError(f"{length} characters; the limit is {VALUE_LIMIT}")
     return text
 
 
-def units_of(text: str) -> int:
-    """Return the length of a text in UTF-16 units."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+def units_of(text: str, units: Units = "utf-16") -> int:
+    """Return the length of a text."""
+    return len(text) + (units == "utf-16" and not text.isascii() and sum(letter > "\uffff" for letter in text))
 
 
-def cut(text: str, units: int) -> str:
-    """Return the text, cut to so many UTF-16 units; a character that does not fit as a whole is left out."""
-    if units_of(text) <= units:
+def cut(text: str, length: int, units: Units = "utf-16") -> str:
+    """Return the text, cut to a length; a character that does not fit as a whole is left out."""
+    if units_of(text, units) <= length:
         return text
-    return text.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "ignore").rstrip()
+    if units == "characters":
+        return text[:length].rstrip()
+    return text.encode("utf-16-le", "surrogatepass")[: 2 * length].decode("utf-16-le", "ignore").rstrip()
 
 
 def _number(value: Any) -> str:

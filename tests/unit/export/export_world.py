@@ -21,6 +21,7 @@ from streams.export.lists.accounts import ExportAccounts, NoCredentialError
 from streams.export.lists.attention import BlockedReports
 from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.read_back import RefusedRecords
+from streams.export.rules.jobs import AudienceNames
 from streams.export.runner import ExportRunner
 from streams.export.sending.connections import SenderContext
 from streams.export.sending.partition_rows import PartitionRows
@@ -64,7 +65,7 @@ class Worker:
         self.process = Process(world.log, world.wall)
         loop = asyncio.get_running_loop()
         names = TopicNames()
-        self.state = ExportState(partitions=world.log.partitions)
+        self.state = ExportState(names=AudienceNames(units=world.settings.value_units), partitions=world.log.partitions)
         self.shared = SharedState(names["cm_export-state"], self.process, self.state)
         settings = CampaignMonitorSettings(
             base_url=world.simulator.base_url,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from connectors.devkit.simulator import Simulator, SimulatorSettings
 from streams.export.recovery.reconcile import DriftReport, compare, subscribers
 from streams.export.rules.values import field_name
 from streams.export.table import CHECKPOINT_KEY
@@ -79,3 +80,18 @@ async def test_a_number_that_was_changed_by_hand_is_found(world: World) -> None:
     await worker.rest()
     world.controls.edit_profile(world.list_id, ANN, fields={"Points": "8"})
     assert (await drift(world)).different == [ANN]
+
+
+@pytest.mark.parametrize(("units", "held"), [("utf-16", []), ("characters", ["\U0001f600" * 250])])
+async def test_what_the_limit_counts_is_a_setting(units: Any, held: list[str]) -> None:
+    async with Simulator(SimulatorSettings(value_units=units)) as simulator:
+        world = World(simulator, value_units=units)
+        world.job(field_mappings=MAPPINGS)
+        worker = await world.start()
+        world.change(ANN, "enter", "vip", 1, user={"bio": "\U0001f600" * 250}, name="\U0001f600" * 250)
+        await worker.rest()
+        assert world.options(ANN, "Bio") == held
+        assert world.options(ANN) == ["\U0001f600" * (250 if held else 125)]
+        assert ("message" in world.receipts()[0]) is not bool(held)
+        assert (await drift(world)).drifted == 0
+        await worker.crash()

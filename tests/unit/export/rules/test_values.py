@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connectors.devkit.simulator.data.fields import COUNTRIES, US_STATES, SimulatedField
 from schemas.control import DataType
 from streams.export.rules.places import country_name, state_name
-from streams.export.rules.values import VALUE_LIMIT, cut, kept, option_text, texts, units_of
+from streams.export.rules.values import VALUE_LIMIT, Units, cut, kept, option_text, texts, units_of
 
 NOT_A_COUNTRY = "not a country that Campaign Monitor knows"
 NOT_A_STATE = "not a state of the USA that Campaign Monitor knows"
@@ -137,12 +137,18 @@ def test_what_counts_as_kept(data_type: DataType, written: list[str], found: lis
     assert kept(data_type, written, found) is same
 
 
-@given(st.text(), st.integers(1, 20))
-def test_a_cut_text_is_a_prefix_that_fits(text: str, units: int) -> None:
-    short = cut(text, units)
+@given(st.text(), st.integers(1, 20), st.sampled_from(["utf-16", "characters"]))
+def test_a_cut_text_is_a_prefix_that_fits(text: str, length: int, units: Units) -> None:
+    short = cut(text, length, units)
     assert text.startswith(short)
-    assert units_of(short) <= units
-    assert units_of(text) > units or short == text
+    assert units_of(short, units) <= length
+    assert units_of(text, units) > length or short == text
+
+
+@given(st.text())
+def test_units_are_those_of_the_encoding(text: str) -> None:
+    assert units_of(text) == len(text.encode("utf-16-le", "surrogatepass")) // 2
+    assert units_of(text, "characters") == len(text)
 
 
 @given(st.text(max_size=300))
