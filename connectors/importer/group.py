@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from connectors.importer.tasks.page import ProgressRecord, TaskResult
-from connectors.importer.translate import ImportedRecord
+from connectors.importer.translated import ImportedRecord
 from connectors.kafka.records import OutgoingRecord
 from schemas.import_task import key_of
 from schemas.topics import TopicNames

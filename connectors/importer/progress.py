@@ -69,13 +69,6 @@ class ProgressTable:
         mark = self.mark(job_id, chain)
         return 0 if mark is None else mark.accounted
 
-    def failed(self, job_id: str, prefix: str, run: int) -> bool:
-        """Return whether a chain whose name begins so could not be read in that run."""
-        chains = self.chains(job_id)
-        return any(
-            name.startswith(prefix) and chain.run == run and chain.state == "failed" for name, chain in chains.items()
-        )
-
     def jobs(self) -> set[str]:
         """Return the jobs of which anything is kept."""
         kept = {job_id for table in (self._chains, self._marks) for job_id, records in table.items() if records}

@@ -5,19 +5,19 @@ proves that what comes out is what the models would write. No row is refused her
 is published as it is, and the profile aggregator keeps it as a dead letter.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
-from hashlib import blake2b
-from typing import Literal, NamedTuple
 
 from orjson import dumps
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.campaign_monitor.events import custom_fields, event_key
-from schemas.import_task import Published, Source
+from connectors.campaign_monitor.events import event_key
+from connectors.importer.subscriber_rows import SubscriberRows
+from connectors.importer.translated import EarlierRead, ImportedRecord, TranslatedRow
+from schemas.import_task import Source
 
 EVENTS: dict[str, tuple[str, str | None]] = {
     "recipients": ("sent", None),
@@ -28,41 +28,6 @@ EVENTS: dict[str, tuple[str, str | None]] = {
     "bounces": ("bounce", None),
 }
 """Report -> (event, status) in the mappings' vocabulary."""
-
-CHANGES: dict[str, tuple[str, str | None]] = {
-    "active": ("subscribe", None),
-    "unsubscribed": ("deactivate", "unsubscribe"),
-    "bounced": ("deactivate", "bounce"),
-    "deleted": ("deactivate", "delete"),
-}
-"""Listing -> the webhook event that brought a person there; unconfirmed people cause none."""
-
-
-class ImportedRecord(NamedTuple):
-    """A record to publish."""
-
-    topic: Literal["cm_user", "cm_activity"]
-    key: bytes
-    value: bytes
-
-
-class TranslatedRow(NamedTuple):
-    """A row: the 16 bytes of its event id, its local date, and its record."""
-
-    event_id: bytes
-    date: str
-    record: ImportedRecord | None
-    """None: a listing's row that implies no activity, in the read of a gap."""
-    in_scope: bool = True
-    """False: the row belongs to a list that the job does not name, or is too old. It counts, but is not published."""
-    was_read: bool = False
-    """An earlier, narrower read has counted the row."""
-    was_published: bool = False
-    """And has published it."""
-
-
-Translate = Callable[[Sequence[JsonObject], str | None, AbstractSet[bytes]], list[TranslatedRow]]
-"""`RowTranslator.translate`."""
 
 
 class RowTranslator:
@@ -84,7 +49,8 @@ class RowTranslator:
         rows are counted on.
         """
         if self._source.resource in ("users", "suppression"):
-            return self._changes(rows) if self._source.gap else self._users(rows)
+            people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail)
+            return people.changes(rows) if self._source.gap else people.users(rows)
         return self._activity(rows, minute, held)
 
     def local_minute(self, instant: datetime) -> str:
@@ -97,77 +63,6 @@ class RowTranslator:
             self.odd_dates += 1
             return self._undated
         return instant
-
-    @property
-    def _owner(self) -> bytes:
-        source = self._source
-        return events.subscriber_state(source.list_id or source.client_id, source.state or "suppressed")
-
-    def _users(self, rows: Sequence[JsonObject]) -> list[TranslatedRow]:
-        utc, tail, owner = self._utc, self._tail, self._owner
-        state = (self._source.state or "suppressed").capitalize()
-        translated: list[TranslatedRow] = []
-        for row in rows:
-            event_id = blake2b(owner + dumps(row), digest_size=16).digest()
-            address, date = row.get("EmailAddress") or "", row.get("Date") or ""
-            value = {
-                "schema_version": 1,
-                "event_id": event_id.hex(),
-                "at": utc(date),
-                "email": address,
-                "status": row.get("State") or state,
-                "custom_fields": custom_fields(row),
-            }
-            if date:
-                value["raw_date"] = date
-            joined = row.get("ListJoinedDate")
-            if joined:
-                value["joined_at"] = utc(joined)
-            for theirs, ours in _USER_TEXTS:
-                text = row.get(theirs)
-                if text is not None:
-                    value[ours] = text
-            record = ImportedRecord("cm_user", event_key(address).encode(), dumps(value)[:-1] + tail)
-            translated.append(TranslatedRow(event_id, date, record))
-        return translated
-
-    def _changes(self, rows: Sequence[JsonObject]) -> list[TranslatedRow]:
-        """Return the activity that a listing's rows imply, which a webhook may have missed.
-
-        The subscribers themselves come with the next run. A row's record has the id that the webhook's event would
-        have had, so published twice it counts once.
-        """
-        owner = self._owner
-        return [
-            TranslatedRow(
-                blake2b(owner + dumps(row), digest_size=16).digest(), row.get("Date") or "", self._change(row)
-            )
-            for row in rows
-        ]
-
-    def _change(self, row: JsonObject) -> ImportedRecord | None:
-        event, status = CHANGES.get(self._source.state or "", (None, None))
-        if event is None:
-            return None
-        address, date = row.get("EmailAddress") or "", row.get("Date") or ""
-        key = event_key(address)
-        instant = self._dates.utc_text_or_none(date) or date
-        base = events.list_change(event, status or "", self._source.list_id or "", key, instant)
-        value = {
-            "schema_version": 1,
-            "event_id": events.digest(base).hex(),
-            "at": self._utc(date),
-            "event": event,
-            "email": address,
-            "source": "webhook",
-            "raw_date": date,
-            "custom_fields": custom_fields(row),
-        }
-        if status:
-            value["status"] = status
-        if row.get("Name"):
-            value["name"] = row["Name"]
-        return ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + self._tail)
 
     def _activity(
         self, rows: Sequence[JsonObject], minute: str | None, held: AbstractSet[bytes]
@@ -239,26 +134,6 @@ class RowTranslator:
         return translated
 
 
-class EarlierRead:
-    """Which rows an earlier, narrower read has counted, and which it has published."""
-
-    def __init__(self, source: Source, published: Published) -> None:
-        self._lists = frozenset(published.lists)
-        self._since = published.since or ""
-        self._before = published.before or ""
-        self._known = events.unpack(published.known)
-        # Recipients have no dates. Of too many none is remembered: then all that were in its scope were published.
-        self._all = source.report == "recipients" and source.resource == "report" and not self._known
-        # It asked for the same dates, so its count of rows can be compared.
-        self._counted = published.since == source.since
-
-    def has(self, short: bytes, date: str, list_id: str) -> tuple[bool, bool]:
-        """Return whether a row was read, and whether it was published."""
-        was_read = self._all or date < self._before or short in self._known
-        was_published = was_read and (not self._lists or list_id in self._lists) and date >= self._since
-        return was_read and self._counted, was_published
-
-
 def _tail(source: Source, job_id: str) -> bytes:
     """Return what all rows of a source have in common, as the end of a JSON object."""
     tail = {"client_id": source.client_id, "client_name": source.client_name or None, "job_id": job_id}
@@ -273,14 +148,6 @@ def _tail(source: Source, job_id: str) -> bytes:
     return b"," + dumps({name: value for name, value in tail.items() if value is not None})[1:]
 
 
-_USER_TEXTS = (
-    ("Name", "name"),
-    ("ConsentToTrack", "consent_to_track"),
-    ("ConsentToSendSms", "consent_to_send_sms"),
-    ("MobileNumber", "mobile_number"),
-    ("ReadsEmailWith", "reads_email_with"),
-    ("SuppressionReason", "suppression_reason"),
-)
 _ACTIVITY_TEXTS = (
     ("URL", "url"),
     ("IPAddress", "ip"),

@@ -24,7 +24,7 @@ from connectors.importer.readers.reader import (
     local_date,
     text_of,
 )
-from connectors.importer.translate import Translate
+from connectors.importer.translated import Translate
 from schemas.import_task import Border, Cursor, Mark, Source
 
 

@@ -24,7 +24,7 @@ from connectors.importer.readers.reader import (
     forward_pages_left,
     minute_before,
 )
-from connectors.importer.translate import Translate
+from connectors.importer.translated import Translate
 from schemas.import_task import Cursor, Mark, Source
 
 

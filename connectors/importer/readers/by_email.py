@@ -20,7 +20,7 @@ from connectors.importer.readers.reader import (
     PageRead,
     forward_pages_left,
 )
-from connectors.importer.translate import Translate
+from connectors.importer.translated import Translate
 from schemas.import_task import Cursor, Mark
 
 TOO_MANY = "too many"

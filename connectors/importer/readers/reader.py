@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.events import SHORT_BYTES, pack
-from connectors.importer.translate import Translate, TranslatedRow
+from connectors.importer.translated import Translate, TranslatedRow
 from schemas.import_task import Cursor, Mark
 
 MAX_REMEMBERED = 5_000

@@ -107,9 +107,13 @@ def _was_asked(job: ImportJob, mark: Mark, since: str | None) -> bool:
 
 def _has_failed(context: ExpansionContext, campaign_id: str) -> bool:
     """Return whether the last look at a campaign, or the last read of one of its reports, failed."""
-    chains = context.table.chains(context.job.id)
     names = (f"report/{campaign_id}/{report}" for report in sources.REPORT_OF.values())
-    return any(name in chains and chains[name].state == "failed" for name in (f"campaign/{campaign_id}", *names))
+    return _any_failed(context, (f"campaign/{campaign_id}", *names))
+
+
+def _any_failed(context: ExpansionContext, names: Iterable[str]) -> bool:
+    chains = context.table.chains(context.job.id)
+    return any(name in chains and chains[name].state == "failed" for name in names)
 
 
 def campaign(
@@ -175,10 +179,10 @@ def journey(context: ExpansionContext, details: Journey) -> TaskResult:
         seen = {f"{email.email_id}:{name}": value for name, value in email.counts.items()}
         counts |= seen
         known = mark is not None and not task.full and all(mark.counts.get(name) == seen[name] for name in seen)
-        failed = mark is not None and context.table.failed(job.id, f"journey-report/{email.email_id}/", mark.run)
-        if seen and known and not failed:
+        reports = dict(sources.journey_reports(job, source, email))
+        if seen and known and not _any_failed(context, reports):
             continue
-        for chain, report in sources.journey_reports(job, source, email):
+        for chain, report in reports.items():
             context.read(result, chain, report)
     result.progress.append(
         Mark(

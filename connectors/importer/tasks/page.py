@@ -12,7 +12,8 @@ from connectors.campaign_monitor.client.entities import Page
 from connectors.importer.readers import reader_for
 from connectors.importer.readers.reader import OVERLAP, PageRead
 from connectors.importer.tasks.sources import part_name, undivided
-from connectors.importer.translate import ImportedRecord, RowTranslator
+from connectors.importer.translate import RowTranslator
+from connectors.importer.translated import ImportedRecord
 from schemas.import_task import ChainProgress, Claim, Cursor, ImportTask, Mark, RunProgress, Source, Tally
 
 ProgressRecord = RunProgress | ChainProgress | Mark | Claim

@@ -8,7 +8,7 @@ import pytest
 from connectors.importer.chains import RunningChains
 from connectors.importer.group import CommitGroup
 from connectors.importer.tasks.page import TaskResult, progress_of
-from connectors.importer.translate import ImportedRecord
+from connectors.importer.translated import ImportedRecord
 from schemas.control import ImportJob
 from schemas.import_task import ImportTask, key_of
 from schemas.topics import TopicNames

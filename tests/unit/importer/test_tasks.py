@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from connectors.campaign_monitor.client.entities import ClientDetails, JourneyRef, ListRef, Page
+from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyEmail, JourneyRef, ListRef, Page
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, Transient, Unauthorised
@@ -195,6 +195,22 @@ def test_reports_are_read_again_when_their_counters_changed_or_the_last_read_fai
     result = expand.campaign(found, {"TotalOpened": 2, "Clicks": clicks}, {}, DATES)
     assert [begun.chain for begun in result.tasks] == (read or ["report/k/opens", "report/k/clicks"])
     assert result.progress[-2].counts == {"open": 2, "click": clicks}
+
+
+@pytest.mark.parametrize(("state", "read"), [("done", False), ("failed", True)])
+def test_a_journey_whose_counters_are_known_is_read_again_when_its_last_read_failed(state, read):
+    table = ProgressTable()
+    asked = list(JOB.activities)
+    table.put(Mark(job_id="j", run=1, chain="journey/w", counts={"e:Opened": 3}, checked_at=NOW, activities=asked))
+    record = {"job_id": "j", "run": 1, "chain": "journey-report/e/opens", "state": state}
+    table.put(ChainProgress(**record, started_at=NOW, updated_at=NOW))
+    source = Source(resource="journey_report", client_id="c", time_zone=UTC_ZONE, journey_id="w")
+    looked = ExpansionContext(
+        JOB, task(source, chain="journey/w", kind="journey", run=2), table, ImporterSettings(), NOW
+    )
+    details = Journey("w", "Welcome", "On Subscription", "Active", (JourneyEmail("e", "Hello", {"Opened": 3}),))
+    begun = [begun.chain for begun in expand.journey(looked, details).tasks]
+    assert ("journey-report/e/opens" in begun) is read
 
 
 def failed_part(run: int, **change: object) -> ChainProgress:

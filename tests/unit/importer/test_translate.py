@@ -44,7 +44,7 @@ JOURNEY = Source(
 PUBLISHED_IDS = [
     "36bfc06ae429035564f55364223ef37b",
     "76996d6023dea6336bb23d25e2e9df19",
-    "67a2527f872cfd2032d5b7ee6a62e017",
+    "19310b511dafb7137a82df25f185a79e",
 ]
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
@@ -176,6 +176,21 @@ def test_a_changed_client_zone_gives_no_event_a_second_id(report):
     before = RowTranslator(source, "job", DATES, UNDATED).translate([berlin, berlin])
     after = RowTranslator(source, "job", utc, UNDATED).translate([moved, moved])
     assert [row.event_id for row in before] == [row.event_id for row in after]
+
+
+def test_a_changed_client_zone_gives_no_subscriber_a_second_id():
+    berlin = {
+        "EmailAddress": "ann@b.example",
+        "Date": "2026-03-06 00:30:00",
+        "ListJoinedDate": "2026-03-01 00:10:00",
+        "State": "Active",
+    }
+    moved = {**berlin, "Date": "2026-03-05 23:30:00", "ListJoinedDate": "2026-02-28 23:10:00"}
+    utc = ClientDates.of("(GMT) Coordinated Universal Time")
+    (before,) = RowTranslator(USERS, "job", DATES, UNDATED).translate([berlin])
+    (after,) = RowTranslator(USERS, "job", utc, UNDATED).translate([moved])
+    (edited,) = RowTranslator(USERS, "job", utc, UNDATED).translate([{**moved, "Name": "Ann"}])
+    assert before.event_id == after.event_id != edited.event_id
 
 
 def test_the_id_of_a_row_without_a_date_does_not_depend_on_when_it_was_read():

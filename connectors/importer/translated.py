@@ -1,0 +1,56 @@
+"""What a row becomes: an id, a date and a record; and what an earlier, narrower read had of it already (pure)."""
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Literal, NamedTuple
+
+from connectors.campaign_monitor import events
+from connectors.campaign_monitor.client.entities import JsonObject
+from schemas.import_task import Published, Source
+
+
+class ImportedRecord(NamedTuple):
+    """A record to publish."""
+
+    topic: Literal["cm_user", "cm_activity"]
+    key: bytes
+    value: bytes
+
+
+class TranslatedRow(NamedTuple):
+    """A row: the 16 bytes of its event id, its local date, and its record."""
+
+    event_id: bytes
+    date: str
+    record: ImportedRecord | None
+    """None: a listing's row that implies no activity, in the read of a gap."""
+    in_scope: bool = True
+    """False: the row belongs to a list that the job does not name, or is too old. It counts, but is not published."""
+    was_read: bool = False
+    """An earlier, narrower read has counted the row."""
+    was_published: bool = False
+    """And has published it."""
+
+
+Translate = Callable[[Sequence[JsonObject], str | None, AbstractSet[bytes]], list[TranslatedRow]]
+"""`RowTranslator.translate`."""
+
+
+class EarlierRead:
+    """Which rows an earlier, narrower read has counted, and which it has published."""
+
+    def __init__(self, source: Source, published: Published) -> None:
+        self._lists = frozenset(published.lists)
+        self._since = published.since or ""
+        self._before = published.before or ""
+        self._known = events.unpack(published.known)
+        # Recipients have no dates. Of too many none is remembered: then all that were in its scope were published.
+        self._all = source.report == "recipients" and source.resource == "report" and not self._known
+        # It asked for the same dates, so its count of rows can be compared.
+        self._counted = published.since == source.since
+
+    def has(self, short: bytes, date: str, list_id: str) -> tuple[bool, bool]:
+        """Return whether a row was read, and whether it was published."""
+        was_read = self._all or date < self._before or short in self._known
+        was_published = was_read and (not self._lists or list_id in self._lists) and date >= self._since
+        return was_read and self._counted, was_published
