@@ -104,8 +104,8 @@ def _has_audiences(there: Subscriber, desired: DesiredSubscriber) -> bool:
 
 
 def _kept(desired: DesiredSubscriber) -> frozenset[str]:
-    """Options that stay when nobody exports the person: those of stopped jobs."""
-    if desired.present:
+    """Options that stay: those of stopped jobs when nobody else exports the person; all of who has no address now."""
+    if desired.present and desired.refused is None:
         return frozenset()
     return frozenset(text for _, options in desired.options for text in options)
 

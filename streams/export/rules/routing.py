@@ -4,7 +4,7 @@ Only CHECK_CONSENT makes anybody active again who left, and is refused for that 
 has entered an audience, and first reads when they left.
 
     nothing differs                           NO_CALL
-    no usable address                         REFUSE           no call either
+    no usable address                         REFUSE           no call either; or CLEAR_AUDIENCES under the former one
     desired, may be added                     IMPORT           up to 1,000 people a call, who share the same flags
     desired, on the list under another one    UPDATE           PUT with the old address, so nobody is added twice
     desired, must not be added                UPDATE           PUT never adds (203), and refuses nobody: read before
@@ -113,7 +113,9 @@ def _recheck(held: Held, desired: DesiredSubscriber, attempt: AttemptState) -> R
 
 def _presence(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
     if desired.refused is not None:
-        return RequestRoute(RequestKind.REFUSE)
+        known = held is not None and held.address is not None
+        clear = known and (stale_audiences(held, desired) or attempt.outcome_unknown)
+        return RequestRoute(RequestKind.CLEAR_AUDIENCES if clear else RequestKind.REFUSE)
     check = RequestRoute(RequestKind.CHECK_CONSENT, True, desired.queue, desired.restart)
     if attempt.refused_code == UNCONFIRMED:
         return RequestRoute(RequestKind.UPDATE)
@@ -151,7 +153,7 @@ def moves(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) 
     return (
         held is not None
         and held.address is not None
-        and held.address != desired.address
+        and desired.address not in (None, held.address)
         and desired.present
         and not attempt.address_moved
     )

@@ -68,8 +68,9 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             queue.requeue(person, RequestRoute(RequestKind.REFUSE))
             return None
         case SubscriberRejected(code=code):
-            refusal = REFUSALS.get(code, Refusal.INVALID)
-            return FinalOutcome(state, person, result.address, refusal=refusal, code=code, message=result.message)
+            refusal = state.desired.refused or REFUSALS.get(code, Refusal.INVALID)
+            address, message = result.address, result.message
+            return FinalOutcome(state, person, address, refusal=refusal, code=code or None, message=message)
         case NotOnList():
             attempt.not_applied = attempt.not_applied or result.not_applied
             attempt.address_moved = attempt.address_moved or not result.not_applied
@@ -149,7 +150,9 @@ class ListRows:
         if owned is None:
             self._queue.forget_partition(partition)
             return
-        refused = [outcome for outcome in group if outcome.refusal is Refusal.INVALID]
+        refused = [
+            outcome for outcome in group if outcome.refusal is Refusal.INVALID and outcome.state.desired.refused is None
+        ]
         while True:
             try:
                 if refused:

@@ -30,12 +30,14 @@ class Log:
 
     def append(self, output: Output, at: int) -> int:
         """Append a record; its offset."""
-        partition = output.partition
-        if partition is None:
-            partition = partition_of(output.key or b"", self.partitions)
+        partition = self.partition_of(output)
         records = self.topics.setdefault((output.topic, partition), [])
         records.append(StoredRecord(len(records), output.key, output.value, at, tuple(output.headers)))
         return len(records) - 1
+
+    def partition_of(self, output: Output) -> int:
+        """Where a record goes."""
+        return partition_of(output.key or b"", self.partitions) if output.partition is None else output.partition
 
     def read(self, topic: str) -> list[StoredRecord]:
         """All records of a topic."""

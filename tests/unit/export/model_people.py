@@ -1,6 +1,8 @@
 """What the model knows about people: statements about them in order, and what they did themselves."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 ENTER, EXIT, SNAP_IN, SNAP_OUT = 2, 3, 0, 1
 
@@ -12,6 +14,24 @@ class Act:
     how: str
     at: float
     seq: int
+    webhook: bool = True
+    """Whether it was reported."""
+
+
+@dataclass
+class Statement:
+    """What upstream stated about a person and an audience."""
+
+    at: float
+    rank: int
+    audience: str
+    first: bool = False
+    """It is of the first snapshot of somebody who was not known before."""
+
+    @property
+    def enters(self) -> bool:
+        """Whether the person is inside by it."""
+        return self.rank in (ENTER, SNAP_IN)
 
 
 @dataclass
@@ -19,11 +39,10 @@ class Person:
     """What the model knows about somebody."""
 
     addresses: list[str]
-    statements: list[tuple[float, int, str]] = field(default_factory=list)
-    cities: dict[float, str] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    fields: dict[str, dict[float, Any]] = field(default_factory=dict)
+    """Values of upstream's fields by their time."""
     acts: list[Act] = field(default_factory=list)
-    unseen: bool = False
-    """The last act of their own was not reported."""
     exits_only: bool = False
     """Since they were deleted permanently nothing came but exits."""
 
@@ -32,11 +51,42 @@ class Person:
         """The address now."""
         return self.addresses[-1]
 
-    def inside(self) -> set[str]:
-        """The audiences that the person is in: the latest statement is in force."""
-        last: dict[str, tuple[float, int]] = {}
-        for at, rank, audience in self.statements:
-            before = last.get(audience, (float("-inf"), SNAP_OUT))
-            if (at, rank in (ENTER, EXIT)) >= (before[0], before[1] in (ENTER, EXIT)):
-                last[audience] = (at, rank)  # of one instant the later record
-        return {audience for audience, (_, rank) in last.items() if rank in (ENTER, SNAP_IN)}
+    @property
+    def unseen(self) -> bool:
+        """Whether the last act of their own was not reported."""
+        return bool(self.acts) and not self.acts[-1].webhook
+
+    def value(self, name: str) -> Any:
+        """The latest value of a field; None: there is none, or it was cleared."""
+        values = self.fields.get(name)
+        return values[max(values)] if values else None
+
+    def everywhere(self) -> list[str]:
+        """All addresses that the list may have of the person."""
+        return [*self.addresses, *dict.fromkeys(work for work in self.fields.get("work", {}).values() if work)]
+
+    def address(self, email_field: str) -> str | None:
+        """The address that the list should have."""
+        return self.email if email_field == "email" else self.value(email_field)
+
+    def last(self) -> dict[str, Statement]:
+        """The statement in force by audience: the latest one; of one instant a change, then the later record."""
+        last: dict[str, Statement] = {}
+        for new in self.statements:
+            known = last.get(new.audience)
+            if known is None or (new.at, new.rank in (ENTER, EXIT)) >= (known.at, known.rank in (ENTER, EXIT)):
+                last[new.audience] = new
+        return last
+
+    def inside(self, audiences: Iterable[str]) -> set[str]:
+        """Those of the audiences that the person is in."""
+        last = self.last()
+        return {audience for audience in audiences if audience in last and last[audience].enters}
+
+    def counts(self, audiences: Iterable[str], started: float) -> bool | None:
+        """Whether a job without existing users exports the person; None: the model does not know."""
+        last = self.last()
+        if any(last[name].at >= started and last[name].rank in (ENTER, EXIT) for name in audiences if name in last):
+            return True
+        later = [new for new in self.statements if new.audience in audiences and new.at >= started and not new.first]
+        return None if later else False

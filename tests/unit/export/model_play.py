@@ -1,134 +1,91 @@
-"""Plays stories to the real agent, sender and client over HTTP, and knows what the list must hold at the end."""
+"""Plays stories to the real agent, sender and client over HTTP: a method for each kind of step."""
 
 import asyncio
 import contextlib
 from typing import Any
 
-import orjson
 from structlog.testing import capture_logs
 
 from connectors.devkit.simulator import Simulator, SimulatorSettings
+from schemas.membership_command import Resend, command_bytes
 from streams.batches import Output, Revoked, partition_of
-from tests.unit.export.export_world import DAY, SOURCE, World
-from tests.unit.export.model_people import ENTER, EXIT, SNAP_IN, SNAP_OUT, Act, Person
-from tests.unit.export.model_stories import AUDIENCES, OPTIONS, PEOPLE, Step
-
-STEP_SECONDS = 10
-# Longer than any story between two rests, so that no call is applied after it.
-LATE_CALL_SECONDS = 1_000
-STATUS = {
-    "unsubscribe": "unsubscribe",
-    "delete_subscriber": "delete",
-    "hard_bounce": "bounce",
-    "complain": "unsubscribe",
-    "delete_permanently": "delete",
-}
+from tests.unit.export.model_people import ENTER, EXIT, SNAP_IN, SNAP_OUT
+from tests.unit.export.model_stage import Stage, text_of
+from tests.unit.export.model_stories import AUDIENCES, Step
 
 
-class Play:
-    """One story in one world. Time is the story's: each step is at least ten seconds after the one before."""
-
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator = simulator
-        self.world = World(simulator, late_call_seconds=LATE_CALL_SECONDS)
-        self.world.timeout_seconds = 3.0
-        self.controls = simulator.controls
-        self.loop = asyncio.get_running_loop()
-        self.began = self.loop.time()
-        self.steps = 0
-        self.passed = 0.0
-        self.world.wall = lambda: int((DAY.timestamp() + self.seconds()) * 1000)
-        self.people = {name: Person([f"{name}@example.com"]) for name in PEOPLE}
-        self.names = {audience: (0.0, audience.upper()) for audience in AUDIENCES}
-        # Else somebody whose first event is a snapshot was there before the job, and is not exported.
-        self.options: dict[str, Any] = {"existing_users": True}
-        self.had: dict[str, set[str]] = {}
-        self.published: list[tuple[str, bytes]] = []
-        self.misplaced_events = False
-        self.rested = False
-        self.hand_made: dict[str, tuple[str, Any]] = {}
-
-    def seconds(self) -> float:
-        """The story's time, in seconds of the day."""
-        return 3_600 + self.steps * STEP_SECONDS + self.passed + self.loop.time() - self.began
-
-    def option(self, name: str) -> Any:
-        """The value of a job option now."""
-        return getattr(self.world.jobs["job-1"], name)
-
-    def ever(self, name: str) -> set[str]:
-        """All values that an option had."""
-        return self.had.get(name, set())
+class Play(Stage):
+    """One story in one world."""
 
     async def play(self, story: list[Step]) -> None:
-        """Play a story, then let everything come to rest, and check. Raises AssertionError."""
+        """Play a story, then let everything come to rest. Raises AssertionError."""
         with capture_logs() as logs:
             for step in story:
                 self.steps += 1
-                self._set_clock()
+                self.set_clock()
                 self.rested &= step.action in ("rest", "own_act")
                 await getattr(self, step.action)(**step.values)
             self.controls.clear_faults()
             await self.rest()
+            lost = self.lost
             await self.restart()
             await self.rest()
+            self.lost = lost
+            self.drift = await self.reconciled()
         self.logged = logs
 
-    def _set_job(self, **more: Any) -> None:
-        self.world.job(**{**self.options, **more})
-        for name in OPTIONS:
-            self.had.setdefault(name, set()).add(str(self.option(name)))
-
-    def _time(self, steps_late: int) -> float:
-        return self.seconds() - steps_late * STEP_SECONDS + self.steps / 1_000
-
-    async def begin(self, **options: Any) -> None:
+    async def begin(self, *, confirmed: bool = False, begins_now: bool = False, **options: Any) -> None:
+        self.controls.list(self.world.list_id).confirmed_opt_in = confirmed
+        self.started = self.seconds() if begins_now else 0.0
         await self.edit_job(**options)
         self.worker = await self.world.start()
 
     # -- upstream
 
     async def change(
-        self, person: str, audience: str, enters: bool, steps_late: int = 0, city: str | None = None, **more: Any
+        self,
+        person: str,
+        audience: str,
+        enters: bool,
+        steps_late: int = 0,
+        fields: dict[str, Any] | None = None,
+        **more: Any,
     ) -> None:
-        at, known = self._time(steps_late), self.people[person]
-        known.statements.append((at, ENTER if enters else EXIT, audience))
-        known.exits_only &= not enters
-        user = {} if city is None else {"city": city}
-        if city is not None:
-            known.cities[at] = city
+        at, known = self.time(steps_late), self.people[person]
+        self.state(known, at, ENTER if enters else EXIT, audience)
+        user = {name: self._value(person, name, value) for name, value in (fields or {}).items()}
+        for name, value in user.items():
+            known.fields.setdefault(name, {})[at] = value
         body = {
-            "email": known.email, "change": "enter" if enters else "exit", "at": _text(at), "user": user,
+            "email": known.email, "change": "enter" if enters else "exit", "at": text_of(at), "user": user,
             "audience": {"id": audience, "name": self.names[audience][1]}, **more,
         }  # fmt: skip
-        self._publish(known.email, body)
+        self.publish(known.email, body, {audience})
 
-    def _publish(self, email: str, body: dict[str, Any], partition: int | None = None) -> None:
-        value = orjson.dumps(body)
-        self.world.log.append(Output(SOURCE, email.encode(), value, (), partition), self.world.wall())
-        self.published.append((email, value))
+    def _value(self, person: str, name: str, value: Any) -> Any:
+        if name == "work" and value is not None:
+            return f"{person}.{value}@work.example.com"
+        return text_of(self.seconds()) if value == "now" else value
 
     async def snapshot(self, person: str, audiences: list[str], steps_late: int) -> None:
-        at, known = self._time(steps_late), self.people[person]
+        at, known = self.time(steps_late), self.people[person]
+        first = not known.statements
         for audience in AUDIENCES:
-            known.statements.append((at, SNAP_IN if audience in audiences else SNAP_OUT, audience))
-        known.exits_only &= not audiences
+            self.state(known, at, SNAP_IN if audience in audiences else SNAP_OUT, audience, first=first)
         named = [{"id": audience, "name": self.names[audience][1]} for audience in audiences]
-        self._publish(known.email, {"email": known.email, "change": "snapshot", "at": _text(at), "audiences": named})
+        body = {"email": known.email, "change": "snapshot", "at": text_of(at), "audiences": named}
+        self.publish(known.email, body, set(audiences))
 
     async def repeat(self, which: int) -> None:
-        if self.published:
-            email, value = self.published[which % len(self.published)]
-            self.world.log.append(Output(SOURCE, email.encode(), value), self.world.wall())
+        self.repeat_record(which)
 
     async def misplaced(self, person: str, audience: str, enters: bool) -> None:
-        self.misplaced_events = True
-        at, known = self._time(0), self.people[person]
-        known.statements.append((at, ENTER if enters else EXIT, audience))
-        known.exits_only &= not enters
+        at, known = self.time(0), self.people[person]
+        self.state(known, at, ENTER if enters else EXIT, audience)
         named = {"id": audience, "name": self.names[audience][1]}
-        body = {"email": known.email, "change": "enter" if enters else "exit", "at": _text(at), "audience": named}
-        self._publish(known.email, body, 1 - partition_of(known.email.encode(), self.world.log.partitions))
+        body = {"email": known.email, "change": "enter" if enters else "exit", "at": text_of(at), "audience": named}
+        wrong = 1 - partition_of(known.email.encode(), self.world.log.partitions)
+        self.publish(known.email, body, {audience}, wrong)
 
     async def new_address(self, person: str, audience: str) -> None:
         known = self.people[person]
@@ -137,7 +94,7 @@ class Play:
         await self.change(person, audience, True, previous_email=former)
 
     async def rename(self, audience: str, name: str) -> None:
-        at = self._time(0)
+        at = self.time(0)
         self.names[audience] = (at, name if all(name != other for _, other in self.names.values()) else audience)
         await self.change("cem", audience, True)
 
@@ -145,37 +102,31 @@ class Play:
 
     async def own_act(self, person: str, how: str, webhook: bool) -> None:
         known = self.people[person]
-        found = self.world.subscriber(known.email)
-        active = found is not None and found["State"] == "Active"
-        if active == (how == "sign_up"):
+        found = self.on_list(known)
+        if found is None:
             return
-        if how == "sign_up" and found is None:
+        possible = {
+            "sign_up": found["State"] not in ("Active", "Unconfirmed"),
+            "confirm": found["State"] == "Unconfirmed",
+        }
+        if not possible.get(how, found["State"] == "Active"):
             return
-        getattr(self.controls, how)(self.world.list_id, known.email)
-        known.acts.append(Act(how, self.seconds(), self.controls.summary()["writes"]))
-        known.unseen = not webhook
-        known.exits_only = how == "delete_permanently" and self.rested
+        getattr(self.controls, how)(self.world.list_id, found["EmailAddress"])
+        # A webhook finds the row by its key, which is not the address where the job reads that from a field.
+        self.remember(known, how, webhook=webhook and found["EmailAddress"] == known.email)
         if webhook:
-            self._report(known, how)
-
-    def _report(self, known: Person, how: str) -> None:
-        body = {
-            "at": _text(self.seconds()), "event": "subscribe" if how == "sign_up" else "deactivate",
-            "email": known.email, "source": "webhook", "list_id": self.world.list_id, "custom_fields": [],
-            **({} if how == "sign_up" else {"status": STATUS[how]}),
-        }  # fmt: skip
-        self.world.log.append(Output("cm_activity", known.email.encode(), orjson.dumps(body)), self.world.wall())
+            self.report(found["EmailAddress"], how)
 
     async def edit_job(self, **options: Any) -> None:
         self.options |= options
         for known in self.people.values():
             known.exits_only = False
-        self._set_job()
+        self.set_job()
 
     async def stop_and_start(self) -> None:
-        self._set_job(state="stopped")
+        self.set_job(state="stopped")
         await self.worker.consume()
-        self._set_job()
+        self.set_job()
 
     async def field_by_hand(self, how: str) -> None:
         fields = self.controls.list(self.world.list_id).fields
@@ -188,7 +139,7 @@ class Play:
             self.controls.delete_field(self.world.list_id, ours[0].key)
         elif how == "rename":
             self.controls.rename_field(self.world.list_id, ours[0].key, f"Former {self.steps}")
-        else:
+        elif len(ours[0].options) > 1:  # that the last one is removed is not noticed
             self.controls.set_options(self.world.list_id, ours[0].key, ours[0].options[1:])
 
     async def segment_by_hand(self, audience: str, how: str) -> None:
@@ -204,6 +155,14 @@ class Play:
             elif segment.segment_id not in self.hand_made and how == "edit":
                 segment.groups = [[{"RuleType": "Name", "Clause": "PROVIDED"}]]
 
+    async def repair(self) -> None:
+        self.controls.clear_faults()
+        await self.worker.consume()
+        with contextlib.suppress(KeyError):  # before the list was opened
+            for key in (await self.reconciled()).repairable:
+                value = command_bytes(Resend(self.world.list_id))
+                self.world.log.append(Output("cm_membership-commands", key.encode(), value), self.world.wall())
+
     # -- bad luck
 
     async def fault(self, fault: dict[str, Any], times: int) -> None:
@@ -213,6 +172,7 @@ class Play:
         self.controls.release_calls()
 
     async def crash(self, effects: int) -> None:
+        self.lost = True
         process = self.worker.process
         process.kill_at = process.effects + effects
         with contextlib.suppress(Revoked):
@@ -222,10 +182,12 @@ class Play:
         self.worker = await self.world.start()
 
     async def restart(self) -> None:
+        self.lost = True
         await self.worker.stop()
         self.worker = await self.world.start()
 
     async def hand_over(self, partition: int) -> None:
+        self.lost = True
         await self.worker.hand_over(partition)
 
     async def work(self, seconds: int) -> None:
@@ -234,30 +196,18 @@ class Play:
 
     async def rest(self) -> None:
         """Let all come to an end, then calls without an answer, and the time when none can be applied any more."""
-        await self.worker.rest()
+        await self.settle()
         self.controls.release_calls()
         for _ in range(5):
-            if not (over := self._late_calls()):
+            if not (over := self.late_calls()):
                 break
-            self.passed += max(0.0, max(over) / 1_000 - DAY.timestamp() - self.seconds() + 1)
-            self._set_clock()
+            self.passed += max(0.0, max(over) / 1_000 - self.world.wall() / 1_000 + 1)
+            self.set_clock()
             for owned in list(self.worker.state.owned.values()):  # at once, without waiting for the next look
                 await self.worker.runner._partitions._queue_rechecks(owned, 1_000)
-            await self.worker.rest()
-        assert not self._late_calls(), "somebody waits for calls that are over"
+            await self.settle()
+        assert not self.late_calls(), "somebody waits for calls that are over"
         self.rested = True
-
-    def _late_calls(self) -> list[int]:
-        rows = [self.worker.process._row(number, key) for number, rows in self.world.log.rows.items() for key in rows]
-        return [held.late.over_at for row in rows for held in row.data.lists.values() if held.late is not None]
-
-    def _set_clock(self) -> None:
-        self.controls.clock(at=DAY.timestamp() + self.seconds())
-
-
-def _text(at: float) -> str:
-    moment = DAY.timestamp() + at
-    return f"{DAY.fromtimestamp(moment, DAY.tzinfo).isoformat(timespec='milliseconds')}"
 
 
 async def played(story: list[Step]) -> Play:

@@ -27,7 +27,15 @@ def refused(code: int) -> AttemptState:
         (held(), desired(digests=DELIVERED), UNKNOWN, RequestRoute(K.IMPORT)),
         # no usable address
         (None, desired(address=None, refused=Refusal.NO_ADDRESS), FIRST, RequestRoute(K.REFUSE)),
-        (held(), desired(address=None, refused=Refusal.INVALID), UNKNOWN, RequestRoute(K.REFUSE)),
+        (held(), desired(address=None, refused=Refusal.INVALID), FIRST, RequestRoute(K.REFUSE)),
+        (held(), desired(address=None, refused=Refusal.INVALID), UNKNOWN, RequestRoute(K.CLEAR_AUDIENCES)),
+        (held(address=None), desired(address=None, refused=Refusal.INVALID), UNKNOWN, RequestRoute(K.REFUSE)),
+        (
+            held(audiences=["vip", "eu"]),
+            desired(address=None, refused=Refusal.NO_ADDRESS),
+            FIRST,
+            RequestRoute(K.CLEAR_AUDIENCES),
+        ),
         # desired, may be added
         (None, desired(), FIRST, RequestRoute(K.IMPORT)),
         (held(), desired(), FIRST, RequestRoute(K.IMPORT)),
