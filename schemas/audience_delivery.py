@@ -31,6 +31,7 @@ class Refusal(StrEnum):
     INVALID = "invalid"
     NOT_A_SUBSCRIBER = "not_a_subscriber"
     NO_ADDRESS = "no_address"
+    ADDRESS_IN_USE = "address_in_use"
 
 
 class SourcePosition(Contract):

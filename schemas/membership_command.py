@@ -4,6 +4,8 @@
 {"do": "arrive", "from": "old@...", "at": ms, "row": {...}}   key: the new address
 {"do": "resend", "list": "..."}                             key: a person; what the list holds is not trusted
 {"do": "erase", "at": ms}                                   key: a person, who is forgotten
+{"do": "claim", "list": "...", "by": "...", "number": n, ...}  key: an address that the person `by` is to have on a list
+{"do": "answer", "list": "...", "address": "...", "number": n, "state": n}  key: the person who claimed it
 
 Records may come twice; each command may be repeated. The transferred row is opaque here: only the export reads it.
 """
@@ -44,7 +46,34 @@ class Erase:
     at: int
 
 
-MembershipCommand = BeginTransfer | ReceiveTransfer | Resend | Erase
+@dataclass(frozen=True, slots=True)
+class ClaimAddress:
+    """A person under another key is to have this address on a list, or is not any more."""
+
+    list_id: str
+    by: str
+    number: int
+    """Greater with each change of what the person wants; the answer repeats it."""
+    wants: bool = True
+    successor: str | None = None
+    """The key that the person has now: it takes the claim over."""
+    removed: int = 0
+    """When a job took the address, active until then, off the list (milliseconds); 0: no job did."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerClaim:
+    """What became of a person's claim to an address: a state of `streams/export/rules/row.py`."""
+
+    list_id: str
+    address: str
+    number: int
+    state: int
+    removed: int = 0
+    """As in the claim of whoever had the address before."""
+
+
+MembershipCommand = BeginTransfer | ReceiveTransfer | Resend | Erase | ClaimAddress | AnswerClaim
 
 
 def read_command(value: bytes | None) -> MembershipCommand:
@@ -60,6 +89,14 @@ def read_command(value: bytes | None) -> MembershipCommand:
                 return Resend(str(body["list"]))
             case "erase":
                 return Erase(int(body["at"]))
+            case "claim":
+                successor = body.get("to")
+                claim = str(body["list"]), str(body["by"]), int(body["number"]), bool(body["wants"])
+                removed = int(body.get("removed", 0))
+                return ClaimAddress(*claim, None if successor is None else str(successor), removed)
+            case "answer":
+                answer = str(body["list"]), str(body["address"]), int(body["number"]), int(body["state"])
+                return AnswerClaim(*answer, int(body.get("removed", 0)))
             case other:
                 raise ValueError(f"do: no command is called {str(other)[:20]!r}")
     except (KeyError, TypeError) as fault:
@@ -77,3 +114,9 @@ def command_bytes(command: MembershipCommand) -> bytes:
             return orjson.dumps({"do": "resend", "list": list_id})
         case Erase(at=at):
             return orjson.dumps({"do": "erase", "at": at})
+        case ClaimAddress(list_id=list_id, by=by, number=number, wants=wants, successor=to, removed=removed):
+            claim = {"do": "claim", "list": list_id, "by": by, "number": number, "wants": wants}
+            return orjson.dumps(claim | ({} if to is None else {"to": to}) | ({"removed": removed} if removed else {}))
+        case AnswerClaim(list_id=list_id, address=address, number=number, state=state, removed=removed):
+            answer = {"do": "answer", "list": list_id, "address": address, "number": number, "state": state}
+            return orjson.dumps(answer | ({"removed": removed} if removed else {}))

@@ -142,6 +142,6 @@ class ExportState:
 
 
 def _may_concern(row: MembershipRow, listed: ListView) -> bool:
-    if listed.list_id in row.lists:
+    if listed.list_id in row.lists or listed.list_id in row.claimants:
         return True
     return any(view.exports(audience) for view in listed.jobs for audience in row.audiences)

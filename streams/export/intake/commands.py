@@ -12,7 +12,9 @@ from schemas.audience_delivery import Outcome
 from schemas.cm_activity import CmActivity
 from schemas.identity import normalise_email
 from schemas.membership_command import (
+    AnswerClaim,
     BeginTransfer,
+    ClaimAddress,
     Erase,
     MembershipCommand,
     ReceiveTransfer,
@@ -23,6 +25,7 @@ from streams.batches import Batch, Output
 from streams.batches import Row as TableRow
 from streams.export.intake.agent import IntakeContext
 from streams.export.recovery.takeover import PendingReceipt
+from streams.export.rules.claims import Exchanged, end_claims, receive_answer, receive_claim
 from streams.export.rules.row import MembershipRow, decode, mark_for_resend
 from streams.export.rules.settlement import Drift, Receipt, pending_answers, record_activity
 from streams.export.rules.transfers import begin_transfer, erase, receive_transfer
@@ -128,6 +131,14 @@ class RowChanges:
                 return receive
             case Resend(list_id=list_id):
                 return lambda row: mark_for_resend(row, list_id)
+            case ClaimAddress():
+                return lambda row: self._answered(receive_claim(row, key.decode(), command), effects)
+            case AnswerClaim():
+                return lambda row: self._answered(receive_answer(row, key.decode(), command), effects)
+
+    def _answered(self, result: Exchanged, effects: ChangeEffects) -> bool:
+        effects.outputs += [self._context.command(message.key, message.command) for message in result.messages]
+        return result.changed
 
     def _erased(self, partition: int, key: bytes, command: Erase, effects: ChangeEffects) -> ChangeMembership:
         """Forget a person, once no request includes them: its answer would be recorded in the row."""
@@ -151,7 +162,11 @@ class RowChanges:
                         message="erased",
                     )
                     effects.receipts.append(PendingReceipt(key, receipt, source, None))
+            ended = end_claims(row, key.decode(), self._clocks.wall())
+            claimants = row.claimants
             effects.outputs += [self._context.command(other, command) for other in erase(row, command.at)]
+            effects.outputs += [self._context.command(message.key, message.command) for message in ended]
+            row.claimants, row.due = claimants, bool(claimants)  # those of other people
             return True
 
         return change

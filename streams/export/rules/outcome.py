@@ -153,6 +153,8 @@ _SENTENCES = {
     Refusal.INVALID: "It is no valid e-mail address: correct it upstream",
     Refusal.NO_ADDRESS: "The field that the job reads the address from is empty: send it upstream, or choose another "
     "field",
+    Refusal.ADDRESS_IN_USE: "The address in the job's e-mail field is another person's on this list: they get it when "
+    "that person does not use it any more; correct the field upstream if it is wrong",
 }
 
 

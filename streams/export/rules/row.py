@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from schemas.envelope import EpochMillis
+from streams.export.rules.address_claims import AddressClaims, decode_claims, encode_claims
 
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
 """Statements about an audience. At one instant a change beats a snapshot; else the later record is in force."""
@@ -150,6 +151,10 @@ class MembershipRow:
     """By list: when the person left it last by an act of their own, as a webhook reported."""
     answered: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """By job: positions in force whose receipt says that the job does not export them. Else see `DeliveredPart`."""
+    claims: AddressClaims = field(default_factory=dict)
+    """By list and address: the person's claims to addresses that are other people's keys (see `rules/claims.py`)."""
+    claimants: AddressClaims = field(default_factory=dict)
+    """By list and key: who claims the address that is this row's key; the first of them waits longest."""
 
 
 def encode(row: MembershipRow) -> bytes:
@@ -183,6 +188,10 @@ def encode(row: MembershipRow) -> bytes:
         letters["u"] = row.own_acts
     if row.answered:
         letters["r"] = row.answered
+    if row.claims:
+        letters["k"] = encode_claims(row.claims)
+    if row.claimants:
+        letters["h"] = encode_claims(row.claimants)
     return orjson.dumps(letters)
 
 
@@ -205,6 +214,8 @@ def decode(value: bytes) -> MembershipRow:
         None if moved_to is None else (moved_to[0], moved_to[1]),
         read("u", {}),
         {job: tuple(positions) for job, positions in read("r", {}).items()},
+        decode_claims(read("k", {})),
+        decode_claims(read("h", {})),
     )
 
 

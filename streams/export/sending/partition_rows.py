@@ -16,6 +16,7 @@ from schemas.membership_command import ReceiveTransfer, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
+from streams.export.rules.claims import allowed, end_claims, has_claims, is_open
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import REFUSALS
@@ -30,6 +31,7 @@ from streams.export.rules.settlement import (
     record_unchanged,
 )
 from streams.export.rules.transfers import transfer_out
+from streams.export.sending.claims import ClaimExchange, is_held
 from streams.export.sending.plan import FinalOutcome, PlannedWrite
 from streams.export.sending.queue import QueuedPerson
 from streams.export.state import ExportState, OwnedPartition
@@ -53,6 +55,7 @@ class PartitionRows:
         self._stored_receipts = runtime.receipts
         self._commands_topic = runtime.names["cm_membership-commands"]
         self._wall = runtime.clocks.wall
+        self._claims = ClaimExchange(state, runtime, self._late_call_ms)
 
     def owned(self, partition: int) -> OwnedPartition | None:
         """Return a partition that this worker owns; None when it does not."""
@@ -65,14 +68,24 @@ class PartitionRows:
         await self.resync(owned)
         rows = await self._rows.read(owned.number, [person.key[1] for person in people])
         writes = [self._planned(owned, listed, person, rows[person.key[1]].data) for person in people]
+        if claiming := [write.person for write in writes if write.has_claims and listed.running]:
+            changed = await self._claims.settle(owned, listed, claiming, rows)
+            rows |= changed
+            writes = [
+                self._planned(owned, listed, write.person, rows[write.person.key[1]].data)
+                if write.has_claims
+                else write
+                for write in writes
+            ]
         local: list[tuple[TableRow[MembershipRow], list[Receipt]]] = []
         for write in writes:
             row = rows[write.person.key[1]]
             receipts = self._without_call(row.data, write) if listed.running else None
             if receipts is not None:
                 write.done = True
-                self._mark_due(owned.number, row, listed.list_id)
                 self._mark_late(row.data, listed.list_id, write.person, write.state)
+                self._claims.look_again(owned.number, row, listed)
+                self._mark_due(owned.number, row, listed.list_id)
                 local.append((row, receipts))
         self._rows.give_back(owned.number, [rows[write.person.key[1]] for write in writes if not write.done])
         await self.write(owned, local, self._wall())
@@ -85,10 +98,10 @@ class PartitionRows:
         await self.resync(owned)
         rows = await self._rows.read(owned.number, [outcome.person.key[1] for outcome in outcomes])
         changed: list[tuple[TableRow[MembershipRow], list[Receipt]]] = []
-        more_people = 0
+        more_people, listed = 0, self._state.listed(list_id)
         for outcome in outcomes:
             row = rows[outcome.person.key[1]]
-            before = _is_held(row.data, list_id)
+            before = is_held(row.data, list_id)
             if outcome.refusal is not None:
                 receipts = record_refused(
                     row.data, outcome.state, outcome.refusal, outcome.code, outcome.message, outcome.address
@@ -104,9 +117,10 @@ class PartitionRows:
                     removed=accepted if outcome.removed else 0,
                     message=outcome.message,
                 )
-            more_people += _is_held(row.data, list_id) - before
-            self._mark_due(owned.number, row, list_id)
+            more_people += is_held(row.data, list_id) - before
             self._mark_late(row.data, list_id, outcome.person, outcome.state)
+            self._claims.look_again(owned.number, row, listed)
+            self._mark_due(owned.number, row, list_id)
             changed.append((row, receipts))
         await self.write(owned, changed, accepted)
         owned.receipts.people[list_id] += more_people
@@ -179,7 +193,8 @@ class PartitionRows:
         pending = [PendingReceipt(row.key, receipt, source, None) for receipt in receipts]
         await self.publish_receipts(owned, pending, self._wall())
         command = ReceiveTransfer(row.key.decode(), at, encode(transfer_out(row.data)))
-        await self._publisher.publish_all([Output(self._commands_topic, to.encode(), command_bytes(command))])
+        claims = self._claims.outputs(end_claims(row.data, row.key.decode(), self._wall(), to))
+        await self._publisher.publish_all([*claims, Output(self._commands_topic, to.encode(), command_bytes(command))])
         await self._rows.write_rows(owned.number, owned.generation, [row])
         owned.receipts.unwritten.clear()
 
@@ -217,23 +232,28 @@ class PartitionRows:
         desired = None
         if row.moving_to is not None:
             self._state.freeze(owned.number, key)
-        if row.awaits_transfer is None and row.moving_to is None:
+        waits = row.awaits_transfer is not None or row.moving_to is not None
+        claims = False
+        if not waits:
             opened = self._state.open.get(listed.list_id)
             blocked = opened.blocked if opened is not None else ()
             desired = desired_subscriber(row, key.decode(), listed, held, self._state.names.option_of, blocked)
+            email = key.decode()
+            if claims := has_claims(row, email, listed.list_id, desired):
+                permitted = allowed(row, email, listed.list_id, desired)
+                waits, desired = desired is not None and permitted is None, permitted
         if desired is None:
-            return PlannedWrite(person)
+            return PlannedWrite(person, waits=waits, has_claims=claims)
         answers, seen = pending_answers(row, listed), newest_position(row)
         state = WrittenState(key, owned.number, listed.list_id, desired, answers, seen, person.attempts + 1)
         appended = max((entry.appended for entry in row.audiences.values()), default=0)
-        return PlannedWrite(
-            person, state, route_of(held, desired, person.attempt), held and copy_of_held(held), appended
-        )
+        route = route_of(held, desired, person.attempt)
+        return PlannedWrite(person, state, route, held and copy_of_held(held), appended, has_claims=claims)
 
     def _without_call(self, row: MembershipRow, write: PlannedWrite) -> list[Receipt] | None:
         """Record the outcome of a person who needs no call, and return the receipts; None: a call is needed."""
         if write.state is None or write.route is None:
-            return None if row.awaits_transfer is not None or row.moving_to is not None else []
+            return None if write.waits else []
         if write.route.kind not in (RequestKind.NO_CALL, RequestKind.REFUSE):
             return None
         desired, held = write.state.desired, row.lists.get(write.state.list_id)
@@ -252,7 +272,7 @@ class PartitionRows:
             for opened in self._state.open.values()
         )
         transferring = row.data.awaits_transfer is not None or row.data.moving_to is not None
-        if transferring or self._due_when_started(row.data, list_id):
+        if transferring or is_open(row.data) or self._due_when_started(row.data, list_id):
             row.data.due = True
 
     def _mark_late(self, row: MembershipRow, list_id: str, person: QueuedPerson, state: WrittenState | None) -> None:
@@ -271,9 +291,3 @@ class PartitionRows:
             listed.list_id != list_id and not listed.running and listed.list_id in row.lists
             for listed in self._state.exports.lists.values()
         )
-
-
-def _is_held(row: MembershipRow, list_id: str) -> bool:
-    """Whether a list holds audiences of the person."""
-    held = row.lists.get(list_id)
-    return held is not None and bool(held.audiences)

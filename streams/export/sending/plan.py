@@ -44,6 +44,10 @@ class PlannedWrite:
     """When the last change of the person's audiences was appended to its topic."""
     done: bool = False
     """No call was needed, and the row records that already."""
+    waits: bool = False
+    """Nothing is sent before another row's owner has answered: the row stays due."""
+    has_claims: bool = False
+    """The list may hold the person under somebody else's address, or somebody else under theirs."""
 
 
 @dataclass(frozen=True, slots=True)

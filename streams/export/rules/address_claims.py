@@ -1,0 +1,43 @@
+"""Claims of people to addresses that are other people's keys, as rows keep them; rules: `rules/claims.py`. Pure.
+
+The person's row keeps them by the address, the address's row by the person: in the order in which they came.
+"""
+
+from typing import Any, NamedTuple
+
+from schemas.envelope import EpochMillis
+
+ASKED, REFUSED, GRANTED, REVOKED, LEFT = range(5)
+"""States of a claim. At one number they only grow, so what comes twice, or late, changes nothing."""
+
+
+class AddressClaim(NamedTuple):
+    """A person's claim to an address on a list."""
+
+    number: int
+    """Of the claim's newest message: milliseconds at first, greater with each change of what the person wants."""
+    state: int
+    """ASKED, REFUSED (waits for the address), GRANTED, REVOKED (to be given back), LEFT (to be reported)."""
+    removed: EpochMillis = 0
+    """In the address's row: when a job took the one before off the list: no refusal of the address. 0: no job did."""
+
+
+AddressClaims = dict[str, dict[str, AddressClaim]]
+"""By list, then by address or by claimant."""
+
+
+def encode_claims(claims: AddressClaims) -> dict[str, Any]:
+    """Return claims as JSON."""
+    return {list_id: {name: [*claim] for name, claim in named.items()} for list_id, named in claims.items()}
+
+
+def decode_claims(claims: dict[str, Any]) -> AddressClaims:
+    """Read what `encode_claims` wrote."""
+    return {list_id: {name: AddressClaim(*claim) for name, claim in named.items()} for list_id, named in claims.items()}
+
+
+def remove_claim(claims: AddressClaims, list_id: str, name: str) -> None:
+    """Drop a claim, in place."""
+    del claims[list_id][name]
+    if not claims[list_id]:
+        del claims[list_id]
