@@ -88,18 +88,16 @@ def used_fields(listed: ListView, audiences: Mapping[str, FieldNeed]) -> dict[st
 
 
 class ListFields:
-    """Custom fields of one list, as last read."""
+    """Custom fields of one list, as last read, whichever authorization reads them: a loss is found once."""
 
     def __init__(
         self,
-        api: CampaignMonitor,
         list_id: str,
         shared: SharedState,
         *,
         check_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._api = api
         self._list_id = list_id
         self._shared = shared
         self._check_seconds = check_seconds
@@ -128,15 +126,15 @@ class ListFields:
         known = self._fields.get(field_name(name))
         return () if known is None else known.options
 
-    async def check(self, used: NeededOptions) -> None:
+    async def check(self, api: CampaignMonitor, used: NeededOptions) -> None:
         """Read the list, and compare its fields with what they were; a loss is published, by every worker's rows.
 
         Raises what the calls and publishing raise (`CampaignMonitorError`, `BatchError`).
         """
         async with self._lock:
-            await self._check(used)
+            await self._check(api, used)
 
-    async def ensure(self, needs: Mapping[str, FieldNeed], used: NeededOptions) -> dict[str, str]:
+    async def ensure(self, api: CampaignMonitor, needs: Mapping[str, FieldNeed], used: NeededOptions) -> dict[str, str]:
         """Return plain name -> key, once every field and option exists.
 
         Raises FieldTypeError, and what the calls and publishing raise (`CampaignMonitorError`, `BatchError`).
@@ -144,11 +142,11 @@ class ListFields:
         if not self._fresh() or self._missing(needs):
             async with self._lock:
                 if not self._fresh():
-                    await self._check(used)
+                    await self._check(api, used)
                 if missing := self._missing(needs):
                     for plain in missing:
-                        await self._provide(plain, needs[plain])
-                    await self._read()
+                        await self._provide(api, plain, needs[plain])
+                    await self._read(api)
                     await self._shared.fields_seen(self._list_id, self._marks(used))
                     self._note_not_taken(needs)
         return {plain: self._fields[plain].key for plain in needs}
@@ -183,20 +181,20 @@ class ListFields:
     def _marks(self, used: NeededOptions) -> dict[str, FieldMark]:
         return marks_of(self._found, used.keys())
 
-    async def _read(self) -> None:
+    async def _read(self, api: CampaignMonitor) -> None:
         now = self._clock()
-        details = await self._api.lists.details(self._list_id)
+        details = await api.lists.details(self._list_id)
         self.confirmed_opt_in, self.honours_suppression = details.confirmed_opt_in, details.honours_suppression
-        self._found = await self._api.lists.custom_fields(self._list_id)
+        self._found = await api.lists.custom_fields(self._list_id)
         self._fields = {field_name(custom.name): custom for custom in self._found}
         self._read_at = now
 
-    async def _check(self, used: NeededOptions) -> None:
+    async def _check(self, api: CampaignMonitor, used: NeededOptions) -> None:
         self._not_taken.clear()
-        await self._read()
+        await self._read(api)
         lost = losses(self._shared.field_history(self._list_id).fields, self._marks(used), used)
         if lost:  # by a read that began after the history was known: another worker may just have created it
-            await self._read()
+            await self._read(api)
             lost = losses(self._shared.field_history(self._list_id).fields, self._marks(used), used)
         if lost:
             log.warning("values lost", list_id=self._list_id, fields=lost)
@@ -204,10 +202,10 @@ class ListFields:
         else:
             await self._shared.fields_seen(self._list_id, self._marks(used))
 
-    async def _provide(self, plain: str, need: FieldNeed) -> None:
+    async def _provide(self, api: CampaignMonitor, plain: str, need: FieldNeed) -> None:
         known = self._fields.get(plain)
         if known is None:
-            await self._create(need)
+            await self._create(api, need)
             return
         if known.data_type != need.data_type:
             raise FieldTypeError(
@@ -215,15 +213,15 @@ class ListFields:
                 "name another field in the job, or change the field at Campaign Monitor"
             )
         lacking = sorted(self._lacking(plain, need))
-        await self._api.lists.update_custom_field_options(self._list_id, known.key, lacking, keep_existing=True)
+        await api.lists.update_custom_field_options(self._list_id, known.key, lacking, keep_existing=True)
         log.info("options added", list_id=self._list_id, field=known.name, options=len(lacking))
 
-    async def _create(self, need: FieldNeed) -> None:
+    async def _create(self, api: CampaignMonitor, need: FieldNeed) -> None:
         options = sorted(need.options) if need.data_type in SELECTS else []
         if need.data_type in SELECTS and not options:
             options = [PLACEHOLDER]  # a select field cannot be created without options (257)
         try:
-            await self._api.lists.create_custom_field(self._list_id, need.name, need.data_type, options)
+            await api.lists.create_custom_field(self._list_id, need.name, need.data_type, options)
         except FieldRejected as refused:
             if refused.code != 255:  # another worker was quicker, or two names give the same key
                 raise

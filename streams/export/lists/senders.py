@@ -58,6 +58,7 @@ class ListSenders:
         self._shared = shared
         self._accounts = accounts
         self._running: dict[str, _Running] = {}
+        self._fields: dict[str, ListFields] = {}
         self._without_credential: set[tuple[str, str]] = set()
         """(list, authorization)"""
 
@@ -123,15 +124,15 @@ class ListSenders:
         listed, names = self._state.listed(sender.list_id), self._state.names
         if listed is None:
             return
-        connection = sender.connections.working
+        connection, fields = sender.connections.working, sender.connections.fields
         try:
-            await connection.fields.check(used_fields(listed, audience_fields(listed, names)))
+            await fields.check(connection.apis["live"], used_fields(listed, audience_fields(listed, names)))
         except (CampaignMonitorError, BatchError) as error:
             log.info("list could not be checked", list_id=sender.list_id, error=str(error))
             return
         sender.segments.expire()
-        sender.segments.use(connection.api)
-        sender.segments.refresh(listed, names, connection.fields)
+        sender.segments.use(connection.apis["background"])
+        sender.segments.refresh(listed, names, fields)
 
     async def close(self) -> None:
         """End all senders; requests that are in flight are cancelled."""
@@ -148,9 +149,11 @@ class ListSenders:
             CircuitBreaker(probe_seconds),
             BlockedAuthorizations(probe_seconds),
         )
-        segments = ListSegments(next(iter(connections.values())).api, list_id, self._shared, self._context.blocked)
+        api = next(iter(connections.values())).apis["background"]
+        segments = ListSegments(api, list_id, self._shared, self._context.blocked)
         guard = RemovalGuard(list_id, self._state, self._shared.guards, self._settings, self._context.runtime.clocks)
-        connected = ListConnections(opened, self._state, self._context.blocked, connections)
+        fields = self._fields_of(list_id)
+        connected = ListConnections(opened, self._state, self._context.blocked, fields, connections)
         sender = ListSender(opened, self._context, segments, guard, connected, self._accounts.max_requests)
         task = asyncio.create_task(sender.run(), name=f"sender-{list_id}")
         self._running[list_id] = _Running(sender, task, asyncio.create_task(self._check(sender)))
@@ -159,13 +162,7 @@ class ListSenders:
 
     def _connection(self, list_id: str, access: AccountAccess, client_id: str) -> ListConnection:
         option_of = self._state.names.option_of
-        fields = ListFields(
-            access.apis["live"],
-            list_id,
-            self._shared,
-            check_seconds=self._settings.fields_check_seconds,
-            clock=self._context.runtime.clocks.monotonic,
-        )
+        fields = self._fields_of(list_id)
         facts = ListFacts(
             lambda text: access.to_utc(client_id, text),
             lambda: fields.confirmed_opt_in,
@@ -174,7 +171,15 @@ class ListSenders:
             lambda address, how: self._announce_removal(list_id, address, how),
         )
         writers = {priority: ListWriter(api, list_id, option_of, facts) for priority, api in access.apis.items()}
-        return ListConnection(client_id, access.apis["background"], writers, access.limiter, fields)
+        return ListConnection(client_id, access.apis, writers, access.limiter)
+
+    def _fields_of(self, list_id: str) -> ListFields:
+        known = self._fields.get(list_id)
+        if known is None:
+            clock = self._context.runtime.clocks.monotonic
+            seconds = self._settings.fields_check_seconds
+            known = self._fields[list_id] = ListFields(list_id, self._shared, check_seconds=seconds, clock=clock)
+        return known
 
     async def _announce_removal(self, list_id: str, address: str, how: ExitPolicy) -> None:
         runtime = self._context.runtime

@@ -16,7 +16,7 @@ from connectors.campaign_monitor.limits.limiter import Limiter, Priority
 from streams.export.lists.attention import BlockedReports, reason_on
 from streams.export.lists.fields import ListFields
 from streams.export.recovery.read_back import RefusedRecords
-from streams.export.rules.outcome import Blocked
+from streams.export.rules.outcome import Blocked, RetryLater
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.writer import ListWriter
 from streams.export.state import ExportState, OpenList
@@ -41,19 +41,23 @@ class ListConnection:
     """What a sender needs of an authorization: calls are made with that of a job which wants them."""
 
     client_id: str
-    api: CampaignMonitor
-    """For what can wait."""
+    apis: Mapping[Priority, CampaignMonitor]
     writers: Mapping[Priority, ListWriter]
     limiter: Limiter
-    fields: ListFields
 
 
 class ListConnections:
     """One list's connections by authorization; at least one."""
 
     def __init__(
-        self, opened: OpenList, state: ExportState, reports: BlockedReports, connections: dict[str, ListConnection]
+        self,
+        opened: OpenList,
+        state: ExportState,
+        reports: BlockedReports,
+        fields: ListFields,
+        connections: dict[str, ListConnection],
     ) -> None:
+        self.fields = fields
         self._list_id = opened.list_id
         self._breaker = opened.breaker
         self._blocked = opened.blocked
@@ -73,6 +77,38 @@ class ListConnections:
         """Return the connection of an authorization; None while it has no credential."""
         return self._connections.get(authorization)
 
+    def wait_until(self, authorization: str, now: float) -> float | None:
+        """Return until when an authorization's people wait; None: a request may be made.
+
+        While its account has to pause, others of the list take the slots. A single one waits at its limiter.
+        """
+        connection = self._connections.get(authorization)
+        if connection is not None and self._others_work(authorization):
+            pause = connection.limiter.pause_left()
+            if pause > 0:
+                return now + pause
+        return self._blocked.wait_until(authorization, now)
+
+    def fail(self, retry: RetryLater, authorization: str, now: float) -> None:
+        """A request failed for a reason that concerns more than its subscribers; a rate limit, only its account."""
+        if retry.scope != "account" or not self._others_work(authorization):
+            self._breaker.record_failure(retry, now)
+
+    # -- as one limiter: a request may be made while an authorization may be used
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their turn, with each authorization."""
+        return min(connection.limiter.waiting for connection in self._connections.values())
+
+    def free(self, list_id: str) -> int:
+        """Return how many calls could start at once now."""
+        return max(connection.limiter.free(list_id) for connection in self._connections.values())
+
+    def pause_left(self) -> float:
+        """Return the seconds until one of them may be used again."""
+        return min(connection.limiter.pause_left() for connection in self._connections.values())
+
     def connect(self, authorization: str, connection: ListConnection) -> None:
         """Make calls with another authorization, too, or for another client."""
         self._connections[authorization] = connection
@@ -84,8 +120,7 @@ class ListConnections:
 
     def expire_fields(self) -> None:
         """Read the list's fields again before the next request."""
-        for connection in self._connections.values():
-            connection.fields.expire()
+        self.fields.expire()
 
     async def block(self, blocked: Blocked, authorization: str | None, now: float) -> None:
         """Wait for a person. None: the reason concerns the list, whoever calls."""

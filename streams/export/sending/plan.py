@@ -3,7 +3,7 @@
 Pure translation, by the keys that the list's fields have.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -21,7 +21,6 @@ from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held
 from streams.export.rules.settlement import WrittenState
 from streams.export.rules.values import field_name, kept
-from streams.export.sending.breaker import BlockedAuthorizations
 from streams.export.sending.queue import QueuedPerson, RowKey, SendQueue
 
 # How often a removal that is held back is tried again; a confirmed job is looked at once anyway.
@@ -77,14 +76,14 @@ def group_by_route(
     writes: Sequence[PlannedWrite],
     queue: SendQueue,
     held_back: Container[RowKey],
-    blocked: BlockedAuthorizations,
+    wait_until: Callable[[str, float], float | None],
     now: float,
 ) -> GroupedWrites:
     """Return the next request; people who need no call are removed from the queue, the others are queued again.
 
     The first write that needs a call determines the route; writes with the same one join it, but no address twice: an
     import that holds one twice is refused as a whole, and which of two would win is not known. All have one
-    authorization. Who is held back waits, and people whose authorization does not work.
+    authorization. Who is held back waits, and people whose authorization cannot be used now (`wait_until`).
     """
     group: list[PlannedWrite] = []
     addresses: set[str] = set()
@@ -99,7 +98,7 @@ def group_by_route(
             queue.retry_at(person, now + HELD_BACK_SECONDS)
             continue
         authorization = state.desired.authorization
-        if not group and (until := blocked.wait_until(authorization, now)) is not None:
+        if not group and (until := wait_until(authorization, now)) is not None:
             queue.retry_at(person, until)
             continue
         own = {

@@ -75,8 +75,7 @@ class ListSender:
         self._rows = ListRows(opened, context.rows, context.runtime, context.refused_records)
         self._guard = guard
         self._slots = RequestSlots(max_requests)
-        self._limiter = connections.working.limiter
-        self._picker = BatchPicker(opened, self._slots, self._limiter)
+        self._picker = BatchPicker(opened, self._slots, connections)
         self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
         self._read_back = False
 
@@ -133,7 +132,7 @@ class ListSender:
         if (at := self.queue.next_time()) is not None:
             times.append(max(at, retry_at))
         if self.queue.ready(True) or self.queue.ready(False):
-            pause = self._limiter.pause_left()
+            pause = self.connections.pause_left()
             times.append(max(now + pause, now + POLL_SECONDS, retry_at))
         timeout = max(0.0, min(times) - now) if times else None
         with contextlib.suppress(TimeoutError):  # not wait_for: in Python 3.11 it may swallow a cancellation
@@ -148,7 +147,7 @@ class ListSender:
             listed = self._state.listed(self.list_id)
             writes = await self._rows.prepare(people, listed)  # 1
             held_back = await self._guard.held_back(writes)
-            group, route = group_by_route(writes, self.queue, held_back, self.opened.blocked, self._now())
+            group, route = group_by_route(writes, self.queue, held_back, self.connections.wait_until, self._now())
             if held_back:
                 await self.report_guard()
             if not group or route is None:
@@ -213,9 +212,10 @@ class ListSender:
         audiences = audience_fields(listed, names)
         for plain in needs.keys() & audiences.keys():
             needs[plain].options |= audiences[plain].options
-        keys = await connection.fields.ensure(needs, used_fields(listed, audiences))
-        self.segments.use(connection.api)
-        self.segments.refresh(listed, names, connection.fields)
+        fields = self.connections.fields
+        keys = await fields.ensure(connection.apis["live"], needs, used_fields(listed, audiences))
+        self.segments.use(connection.apis["background"])
+        self.segments.refresh(listed, names, fields)
         return keys
 
     # -- answers
@@ -237,7 +237,7 @@ class ListSender:
             waiting = [result.write.person for result in results if isinstance(result.decision, Blocked)]
             await self._block(worst, waiting, authorization)
         elif worst is not None and worst.scope != "person":
-            self._breaker.record_failure(worst, now)
+            self.connections.fail(worst, authorization, now)
         elif results:
             await self.connections.resumed(authorization, self._guard.attention)
         await self._rows.record(outcomes, accepted)
@@ -259,7 +259,7 @@ class ListSender:
             case Blocked() as blocked:
                 await self._block(blocked, people, authorization)
             case RetryLater() as retry:
-                self._breaker.record_failure(retry, self._now())
+                self.connections.fail(retry, authorization, self._now())
                 self._retry(people, retry.after)
             case RefreshSchema():
                 self.connections.expire_fields()

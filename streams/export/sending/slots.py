@@ -9,8 +9,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
-from connectors.campaign_monitor.limits.limiter import Limiter
 from streams.export.sending.queue import QueuedBatch
 from streams.export.state import OpenList
 
@@ -86,10 +86,19 @@ class RequestSlots:
                 granted.set_result(None)
 
 
+class CallLimits(Protocol):
+    """What bounds the calls of one list, for each of its authorizations; see `limits.limiter.Limiter`."""
+
+    @property
+    def waiting(self) -> int: ...
+    def free(self, list_id: str) -> int: ...
+    def pause_left(self) -> float: ...
+
+
 class BatchPicker:
     """When another request of a list gets ready: as many as there are slots, and one more where people fill it."""
 
-    def __init__(self, opened: OpenList, slots: RequestSlots, limiter: Limiter) -> None:
+    def __init__(self, opened: OpenList, slots: RequestSlots, limiter: CallLimits) -> None:
         self._list_id = opened.list_id
         self._queue = opened.queue
         self._breaker = opened.breaker

@@ -1,10 +1,13 @@
 """Jobs of several authorizations on one list: whose key makes a call, and what a wrong one stops."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
 
+from connectors.campaign_monitor.limits.allowance import RateLimitReport
+from connectors.campaign_monitor.limits.limiter import Limiter
 from streams.export.rules.desired import desired_subscriber
 from streams.export.sending.breaker import BlockedAuthorizations
 from tests.unit.export.export_world import Worker, World
@@ -136,3 +139,68 @@ async def test_what_an_earlier_run_left_is_removed_when_delivery_goes_on(world: 
     world.change(ANN, "enter", "vip", 1)
     await worker.rest()
     assert world.attention == {"a": None}
+
+
+async def _both_connected(world: World) -> Worker:
+    world.job("a", **FIRST)
+    world.job("b", **SECOND)
+    worker = await world.start()
+    await worker.rest()
+    return worker
+
+
+def _limiter(worker: Worker, authorization: str) -> Limiter:
+    return dict(worker.accounts.limiters())[authorization]
+
+
+async def test_a_rate_limit_of_one_authorization_delays_no_other(world: World) -> None:
+    worker = await _both_connected(world)
+    pause = RateLimitReport(time.time(), None, None, None, pause=5.0, interval=0.0)
+    _limiter(worker, "first").merge_report(pause)
+    for number in range(8):  # more than there are slots
+        world.change(f"p{number}@example.com", "enter", "vip", 1)
+    await worker.consume()
+    await asyncio.sleep(1.0)
+    world.change(BOB, "enter", "eu", 1)
+    await _until(worker, lambda: bool(world.outcomes(BOB)))
+    assert not world.outcomes("p0@example.com")
+    await worker.rest()
+    assert all(world.outcomes(f"p{number}@example.com") == ["added"] for number in range(8))
+
+
+async def test_a_429_of_one_authorization_leaves_the_list_open(world: World) -> None:
+    worker = await _both_connected(world)
+    world.controls.inject(kind="status", status=429, path="/subscribers/*/import.json")
+    world.change(ANN, "enter", "vip", 1)
+    await worker.consume()
+    breaker = worker.state.open[world.list_id].breaker
+    seen = [False]
+
+    def answered() -> bool:
+        seen[0] = seen[0] or breaker.probing
+        return bool(world.outcomes(ANN))
+
+    await _until(worker, answered)
+    assert not seen[0], "the list waited for one account"
+
+
+async def test_a_list_is_read_once_for_all_authorizations(world: World) -> None:
+    """Fields that were lost by hand are found once, too: each look that finds them has all values written again."""
+    world.settings = world.settings.model_copy(update={"fields_check_seconds": 100_000.0})
+    worker = await _both_connected(world)
+    world.change(ANN, "enter", "vip", 1)
+    world.change(BOB, "enter", "eu", 1)
+    await worker.rest()
+    world.controls.delete_field(world.list_id, "[LyticsAudiences]")
+    calls = world.simulator.state.request_log.calls
+    before = calls["GET /lists/{listid}/customfields"]
+    sender = worker.runner.senders.get(world.list_id)
+    assert sender is not None
+    sender.connections.expire_fields()
+    world.change(CEM, "enter", "vip", 2)
+    world.change("dan@example.com", "enter", "eu", 2)
+    await worker.rest()
+    assert worker.shared.field_history(world.list_id).epoch == 1
+    assert (world.options(ANN), world.options(BOB)) == (["VIP"], ["EU"])
+    # the check, again because something is missing, and after the field was created
+    assert calls["GET /lists/{listid}/customfields"] - before == 3
