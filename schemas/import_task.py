@@ -61,6 +61,19 @@ class Border(Contract):
     page: int
 
 
+class LateRows(Contract):
+    """The search for rows of a report that came later than the overlap reaches back: the report is read twice."""
+
+    phase: Literal["compare", "publish"] = "compare"
+    until: str | None = Field(default=None, description="From this local date on all rows are known.")
+    known: str = Field(default="", description="Packed ids of these.")
+    newest_date: str | None = None
+    seen: str = Field(default="", description="Sketch of the ids that the report holds.")
+    rows: int = Field(default=0, description="Their number.")
+    missing: str = Field(default="", description="publish: packed ids that were not accounted for.")
+    unreadable: bool = Field(default=False, description="publish: too many to be named, so all are published.")
+
+
 class Cursor(Contract):
     """How far a chain is. Packed ids are base64 of six bytes each, the beginning of an event id."""
 
@@ -85,7 +98,8 @@ class Cursor(Contract):
     expected: int | None = Field(default=None, description="Rows that the report holds now, by a probe.")
     parts: int = Field(default=0, description="borders: chains that were divided off so far.")
     divided: bool = Field(default=False, description="down: not the chain that reads the newest rows.")
-    deep: bool = Field(default=False, description="Reads everything again, because rows came later than the overlap.")
+    sketch: str = Field(default="", description="report: sketch of the ids of all rows that are accounted for.")
+    late: LateRows | None = Field(default=None, description="report: rows came later than the overlap.")
 
 
 class Tally(Contract):
@@ -175,6 +189,7 @@ class Mark(Contract):
     known: str = ""
     newest_date: str | None = None
     accounted: int = Field(default=0, description="report: rows published or left out until now.")
+    sketch: str = Field(default="", description="report: sketch of the ids of these rows.")
     counts: dict[str, int] = Field(default_factory=dict, description="The summary that was seen before reading.")
     list_names: dict[str, str] = Field(default_factory=dict, description="campaign: the lists it was sent to.")
     checked_at: Instant | None = None

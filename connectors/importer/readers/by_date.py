@@ -13,6 +13,7 @@ from itertools import dropwhile
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.events import pack, unpack
+from connectors.importer.readers import late_rows
 from connectors.importer.readers.reader import (
     MAX_REMEMBERED,
     PROBE_SIZE,
@@ -24,7 +25,8 @@ from connectors.importer.readers.reader import (
     forward_pages_left,
     minute_before,
 )
-from connectors.importer.translated import Translate
+from connectors.importer.readers.sketch import Sketch
+from connectors.importer.translated import Translate, TranslatedRow
 from schemas.import_task import Cursor, Mark, Source
 
 
@@ -41,7 +43,12 @@ class DateReader:
         if mark is None:
             return Cursor(phase="first", anchor=self._since)
         return Cursor(
-            phase="probe", anchor=self._since, known_from=mark.known_from, known=mark.known, accounted=accounted
+            phase="probe",
+            anchor=self._since,
+            known_from=mark.known_from,
+            known=mark.known,
+            accounted=accounted,
+            sketch=mark.sketch,
         )
 
     def page_query(self, cursor: Cursor, size: int) -> PageQuery:
@@ -78,7 +85,13 @@ class DateReader:
 def _read_probe(cursor: Cursor, page: Page) -> PageRead:
     if page.total == cursor.accounted:
         unchanged = KnownRows(cursor.known_from, cursor.known)
-        return PageRead(known_rows=unchanged, accounted_before=cursor.accounted, rows_total=0, pages_total=1)
+        return PageRead(
+            known_rows=unchanged,
+            accounted_before=cursor.accounted,
+            sketch=cursor.sketch,
+            rows_total=0,
+            pages_total=1,
+        )
     start: dict[str, object] = {
         "phase": "first",
         "expected": page.total,
@@ -99,26 +112,17 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
     if cursor.minute is None and cursor.known_from is not None:
         start = cursor.known_from
         rows = list(dropwhile(lambda row: row.date < start, rows))
-    widened = 0  # rows that an earlier read has counted and left out
-    for row in rows:
-        short = row.event_id[: events.SHORT_BYTES]
-        if near_end:
-            newest.add(row.date, short)
-        if short in known:
-            read.repeats += 1
-        elif row.in_scope and not row.was_published:
-            read.new_rows.append(row)
-            widened += row.was_read
-        elif row.was_read:
-            read.repeats += 1
-        else:
-            read.left_out += 1
-    if rows and not near_end:
-        newest.skip(rows[-1].date)
-    if widened:
-        cursor = cursor.model_copy(update={"accounted": cursor.accounted - widened})
-    if page.last:
-        return _end(since, cursor, read, newest, fresh)
+    late = cursor.late
+    if late is not None:
+        late = late_rows.read_rows(late, rows, known, read)
+        if page.last or late_rows.is_over(late, rows):
+            return late_rows.end_pass(cursor, late, since, fresh + len(read.new_rows) + read.left_out, read)
+    else:
+        cursor = _account(cursor, rows, known, newest if near_end else None, read)
+        if rows and not near_end:
+            newest.skip(rows[-1].date)
+        if page.last:
+            return _end(since, cursor, read, newest, fresh)
     minute = rows[-1].date[:16] if rows else cursor.minute
     minute_ids = {row.event_id[: events.SHORT_BYTES] for row in rows if row.date[:16] == minute}
     read.next = cursor.model_copy(
@@ -132,19 +136,49 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
             "newest_date": newest.latest,
             "newest_cut": newest.cut,
             "pages": page.pages,
+            "late": late,
         }
     )
     return read
 
 
+def _account(
+    cursor: Cursor, rows: list[TranslatedRow], known: set[bytes], newest: NewestRows | None, read: PageRead
+) -> Cursor:
+    """Publish rows or leave them out, and return the cursor that accounts for them. `newest`: remembers each."""
+    widened = 0  # rows that an earlier read has counted and left out
+    counted: list[bytes] = []
+    for row in rows:
+        short = row.event_id[: events.SHORT_BYTES]
+        if newest is not None:
+            newest.add(row.date, short)
+        if short in known:
+            read.repeats += 1
+            continue
+        if row.in_scope and not row.was_published:
+            read.new_rows.append(row)
+            widened += row.was_read
+        elif row.was_read:
+            read.repeats += 1
+        else:
+            read.left_out += 1
+        if not row.was_read:
+            counted.append(short)
+    if not widened and not counted:
+        return cursor
+    sketch = Sketch(cursor.sketch)
+    sketch.add(counted)
+    return cursor.model_copy(update={"accounted": cursor.accounted - widened, "sketch": sketch.packed()})
+
+
 def _end(since: str | None, cursor: Cursor, read: PageRead, newest: NewestRows, fresh: int) -> PageRead:
     fresh += len(read.new_rows) + read.left_out
-    if cursor.expected is not None and not cursor.deep and cursor.accounted + fresh < cursor.expected:
-        # Rows came later than the overlap reaches back. Everything is read again; ids remove what is read twice.
-        read.next = Cursor(phase="first", anchor=since, accounted=-fresh, deep=True)
+    known = newest.known_rows(cursor.floor)
+    if cursor.expected is not None and cursor.accounted + fresh < cursor.expected:
+        read.next = late_rows.search(cursor, since, known, newest.latest)
         return read
-    read.known_rows, read.newest_date = newest.known_rows(cursor.floor), newest.latest
-    read.accounted_before = cursor.accounted
+    read.known_rows, read.newest_date = known, newest.latest
+    read.accounted_before, read.sketch = cursor.accounted, cursor.sketch
     return read
 
 

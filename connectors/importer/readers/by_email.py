@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.events import pack, unpack
+from connectors.importer.readers import late_rows
 from connectors.importer.readers.reader import (
     MAX_REMEMBERED,
     PROBE_SIZE,
@@ -20,8 +21,9 @@ from connectors.importer.readers.reader import (
     PageRead,
     forward_pages_left,
 )
+from connectors.importer.readers.sketch import Sketch
 from connectors.importer.translated import Translate
-from schemas.import_task import Cursor, Mark
+from schemas.import_task import Cursor, LateRows, Mark
 
 TOO_MANY = "too many"
 """In place of a date: the rows were not remembered one by one."""
@@ -36,7 +38,7 @@ class EmailReader:
         """Return where a read begins. `accounted`: rows that earlier runs published or left out."""
         if mark is None:
             return Cursor(phase="first")
-        return Cursor(phase="probe", known=mark.known, accounted=accounted)
+        return Cursor(phase="probe", known=mark.known, accounted=accounted, sketch=mark.sketch)
 
     def page_query(self, cursor: Cursor, size: int) -> PageQuery:
         """Return the page that the cursor asks for."""
@@ -52,13 +54,18 @@ class EmailReader:
                 return PageRead(
                     known_rows=KnownRows(None, cursor.known),
                     accounted_before=cursor.accounted,
+                    sketch=cursor.sketch,
                     rows_total=0,
                     pages_total=1,
                 )
-            return PageRead(next=cursor.model_copy(update={"phase": "first", "accounted": 0}))
+            if cursor.accounted and not cursor.known:
+                return PageRead(next=late_rows.search(cursor, None, KnownRows(None, "")))
+            return PageRead(next=cursor.model_copy(update={"phase": "first", "accounted": 0, "sketch": ""}))
         if cursor.total is not None and page.total < cursor.total and cursor.page > 1:
             back = {"page": cursor.page - 1, "total": page.total}
             return PageRead(restarted=True, next=cursor.model_copy(update=back))
+        if cursor.late is not None:
+            return _search(cursor, cursor.late, page, translate, fresh)
         return _read(cursor, page, translate)
 
     def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
@@ -82,6 +89,7 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
     read = PageRead(rows_total=page.total, pages_total=page.pages)
     known, previous = unpack(cursor.known), unpack(cursor.previous)
     here: list[bytes] = []
+    counted: list[bytes] = []
     met = 0
     for row in translate(page.rows, None, frozenset()):
         short = row.event_id[: events.SHORT_BYTES]
@@ -90,6 +98,7 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
             read.repeats += 1
             continue
         previous.add(short)
+        counted.append(short)
         if short in known or row.was_published:
             read.repeats += 1
             met += 1
@@ -99,10 +108,12 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
             read.left_out += 1
     held = (unpack(cursor.newest) | set(here)) if cursor.newest_cut is None else set[bytes]()
     seen = (0 if cursor.phase == "first" else cursor.accounted) + met
+    sketch = Sketch(cursor.sketch)
+    sketch.add(counted)
     if page.last:
         # Seen: every row of this pass, once. The next probe compares its total with it, and reads again if it differs.
         read.known_rows = KnownRows(None, pack(held) if len(held) <= MAX_REMEMBERED else "")
-        read.accounted_before = seen
+        read.accounted_before, read.sketch = seen, sketch.packed()
         return read
     read.next = cursor.model_copy(
         update={
@@ -111,9 +122,23 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
             "total": page.total,
             "previous": pack(here),
             "accounted": seen,
+            "sketch": sketch.packed(),
             "pages": page.pages,
             "newest": pack(held) if len(held) <= MAX_REMEMBERED else "",
             "newest_cut": cursor.newest_cut if len(held) <= MAX_REMEMBERED else TOO_MANY,
         }
     )
+    return read
+
+
+def _search(cursor: Cursor, late: LateRows, page: Page, translate: Translate, fresh: int) -> PageRead:
+    """Find the people that were added to a report which is too large to be remembered one by one."""
+    read = PageRead(rows_total=page.total, pages_total=page.pages)
+    rows = translate(page.rows, None, frozenset())
+    late = late_rows.read_rows(late, rows, unpack(cursor.previous), read)
+    if page.last or late_rows.is_over(late, rows):
+        return late_rows.end_pass(cursor, late, None, fresh + len(read.new_rows) + read.left_out, read)
+    here = pack(row.event_id[: events.SHORT_BYTES] for row in rows)
+    update = {"phase": "forward", "page": page.number + 1, "total": page.total, "previous": here, "late": late}
+    read.next = cursor.model_copy(update={**update, "pages": page.pages})
     return read

@@ -166,6 +166,8 @@ class PageRead:
     newest_date: str | None = None
     accounted_before: int = 0
     """With `known_rows`: rows that were accounted for before this run."""
+    sketch: str = ""
+    """With `known_rows`, of a report: the sketch of the ids of all rows that are accounted for."""
     pages_total: int | None = None
     rows_total: int | None = None
 

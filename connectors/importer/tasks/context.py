@@ -42,7 +42,7 @@ class ExpansionContext:
                 source = sources.widened(source, mark)
                 cursor = reader_for(source).first_cursor(None)
                 if source.since == mark.since:  # else it counted other rows
-                    cursor = cursor.model_copy(update={"accounted": accounted})
+                    cursor = cursor.model_copy(update={"accounted": accounted, "sketch": mark.sketch})
             begun = ImportTask(
                 job_id=self.job.id,
                 run=self.task.run,

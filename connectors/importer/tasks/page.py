@@ -95,6 +95,7 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
                 known_from=known_from,
                 known=read.known_rows.known,
                 newest_date=read.newest_date,
+                sketch=read.sketch,
                 accounted=read.accounted_before + tally.rows + tally.left_out,
                 checked_at=now,
                 lists=source.lists,

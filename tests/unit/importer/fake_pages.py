@@ -90,6 +90,7 @@ class ReadLoop:
     rows: list[dict] = field(default_factory=list)
     mark: Mark | None = None
     accounted: int = 0
+    sketch: str = ""
     pages: int = 0
 
     def run(
@@ -101,11 +102,11 @@ class ReadLoop:
         reader = reader_for(self.source)
         first = reader.first_cursor(None if full else self.mark, self.accounted)
         if widen:
-            first = first.model_copy(update={"accounted": self.accounted})
+            first = first.model_copy(update={"accounted": self.accounted, "sketch": self.sketch})
         chains = [ReadChain(first)]
         fresh_ids: list[str] = []
         fresh_all = before = 0
-        known_rows = None
+        known_rows, sketch = None, ""
         for turn in range(10_000):
             if not chains:
                 break
@@ -138,11 +139,12 @@ class ReadLoop:
             if read.next is not None:
                 chains.append(ReadChain(Cursor.from_bytes(read.next.to_bytes()), fresh, chain.prefetched))
             if read.known_rows is not None:
-                known_rows, before = read.known_rows, read.accounted_before
+                known_rows, before, sketch = read.known_rows, read.accounted_before, read.sketch
         else:
             raise AssertionError("the read does not end")
         assert known_rows is not None, "no chain read the newest rows"
-        self.mark = Mark(job_id="job", run=1, chain="c", known_from=known_rows.known_from, known=known_rows.known)
+        known = {"known_from": known_rows.known_from, "known": known_rows.known, "sketch": sketch}
+        self.mark, self.sketch = Mark(job_id="job", run=1, chain="c", **known), sketch
         self.accounted = before + fresh_all
         self.published += fresh_ids
         return fresh_ids

@@ -53,7 +53,9 @@ def test_a_wider_read_publishes_what_is_missing_and_only_that(report, rows, scop
         if sources.covers(mark, after.lists, after.since):
             assert not wanted(server, after, dated) - Counter(_of(narrow.rows))
             return
-        loop = ReadLoop(server, sources.widened(after, mark), seed=seed, accounted=narrow.accounted)
+        loop = ReadLoop(
+            server, sources.widened(after, mark), seed=seed, accounted=narrow.accounted, sketch=narrow.sketch
+        )
         added = loop.run(widen=before.since == after.since)
         assert not set(published) & set(added)
         assert Counter(_of(loop.rows)) == wanted(server, after, dated) - Counter(_of(narrow.rows))
