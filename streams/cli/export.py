@@ -14,6 +14,7 @@ import typer
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
+from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.control.accounts import Credentials
@@ -48,7 +49,11 @@ from streams.export.state import ExportState
 CANNOT_PREVIEW = 3
 """Exit code when there is no answer; 0 with `nothing to do` means that there is nothing to do."""
 
+CONFIRMED_OPT_IN = "the list is confirmed opt-in"
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Plan an export, find and repair drift.")
+UP_TO = ("would_resubscribe", "added_billable_contacts")
+"""Counts that are an upper bound where somebody would be resubscribed, or has to confirm; see `Preview`."""
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
@@ -75,8 +80,12 @@ def plan(job: str, as_json: AsJson = False) -> None:
     if found.nothing_to_do:
         typer.echo(f"nothing to do: {found.unchanged} people are as they should be")
         return
+    if found.confirmed_opt_in:
+        typer.echo(f"{CONFIRMED_OPT_IN}: they get a mail, and count once they follow its link")
+    is_bound = found.would_resubscribe or found.wait_for_confirmation
     for name, value in body.items():
         shown = ", ".join(value) or "none" if isinstance(value, list) else value
+        shown = f"up to {value}" if name in UP_TO and value and is_bound else shown
         typer.echo(f"{name.replace('_', ' '):26} {shown}")
 
 
@@ -100,6 +109,8 @@ def reconcile(
         typer.echo(orjson.dumps(asdict(report)))
     else:
         typer.echo(f"{report.compared} compared, {report.drifted} differ, {report.waiting} wait to be sent anyway")
+        if report.confirmed_opt_in or report.wait_for_confirmation:
+            typer.echo(f"{CONFIRMED_OPT_IN}: {report.wait_for_confirmation} wait for their confirmation")
         for name in ("missing", "different", "strangers"):
             addresses = getattr(report, name)
             if addresses:
@@ -125,7 +136,13 @@ async def _plan(job_id: str) -> Preview:
     kafka = KafkaSettings()
     async with _export_view(kafka, job_id) as export:
         there = await subscribers(export.api, export.job.list_id)
-        found = preview(snapshot_rows(kafka), export.listed, export.state.names, there)
+        details = await export.api.lists.details(export.job.list_id)
+        client = await export.api.clients.details(export.job.client_id)
+        dates = ClientDates.of(client.time_zone, CampaignMonitorSettings().zone_overrides)
+        confirms = details.confirmed_opt_in
+        found = preview(
+            snapshot_rows(kafka), export.listed, export.state.names, there, dates, confirmed_opt_in=confirms
+        )
         fields = {field_name(field.name): field for field in await export.api.lists.custom_fields(export.job.list_id)}
         titles = {segment.title for segment in await export.api.lists.segments(export.job.list_id)}
         for view in export.listed.jobs:
@@ -147,6 +164,7 @@ async def _reconcile(job_id: str, repair: bool) -> DriftReport:
         names += [mapping.custom_field for view in export.listed.jobs for mapping in view.job.field_mappings]
         plain = {name: field_name(name) for name in names}
         report = compare(snapshot_rows(kafka), export.listed, export.state.names, there, plain)
+        report.confirmed_opt_in = (await export.api.lists.details(export.job.list_id)).confirmed_opt_in
         if repair and report.repairable:
             topic = kafka.names()["cm_membership-commands"]
             command = command_bytes(Resend(export.job.list_id))

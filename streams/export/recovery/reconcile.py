@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.caller import pages
 from connectors.campaign_monitor.client.requests import STATES, Paging
+from connectors.campaign_monitor.dates import ClientDates
 from connectors.kafka.read_to_end import ReadError, newest_by_partition
 from connectors.kafka.settings import KafkaSettings
 from schemas.identity import normalise_email
@@ -16,8 +17,9 @@ from streams.batches import decode_blob
 from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
 from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.routing import AttemptState, RequestKind, is_due, route_of
-from streams.export.rules.row import MembershipRow, decode
+from streams.export.rules.row import Held, MembershipRow, decode
 from streams.export.rules.values import field_name, kept
+from streams.export.sending.consent import compared, exact
 from streams.export.table import CHECKPOINT_KEY
 
 IMPORT_LIMIT = 1_000
@@ -31,6 +33,8 @@ class OnList:
 
     state: str
     fields: Mapping[str, frozenset[str]]
+    date: str = ""
+    """Since when they are in that state, in the client's zone."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,11 @@ class Preview:
     blocked: int = 0
     """They left at Campaign Monitor, and are not resubscribed."""
     would_resubscribe: int = 0
+    """They left before they entered: at most so many, the client's suppression list is not read."""
+    confirmed_opt_in: bool = False
+    """Whether who is added has to confirm it first."""
+    wait_for_confirmation: int = 0
+    """Of those who are added, updated or resubscribed: they get no mail of the list before they confirm."""
     refused: int = 0
     """No usable address."""
     not_subscribers: int = 0
@@ -76,9 +85,12 @@ def preview(
     listed: ListView,
     audience_names: AudienceNames,
     on_list: Mapping[str, OnList],
+    dates: ClientDates,
+    *,
+    confirmed_opt_in: bool = False,
 ) -> Preview:
-    """Return what would happen if the list's jobs ran now."""
-    found = Preview()
+    """Return what would happen if the list's jobs ran now. `dates`: of the client."""
+    found = Preview(confirmed_opt_in=confirmed_opt_in)
     for email, row in rows:
         held = row.lists.get(listed.list_id)
         desired = desired_subscriber(row, email, listed, held, audience_names.option_of)
@@ -89,11 +101,32 @@ def preview(
             continue
         kind = route_of(held, desired, AttemptState()).kind
         there = on_list.get((held.address if held is not None else None) or desired.address or "")
-        _count(found, desired, kind, there)
+        returns = there is not None and _returns(desired, held, there, dates)
+        _count(found, desired, kind, there, returns=returns)
     return found
 
 
-def _count(found: Preview, desired: DesiredSubscriber, kind: RequestKind, there: OnList | None) -> None:
+def _returns(desired: DesiredSubscriber, held: Held | None, there: OnList, dates: ClientDates) -> bool:
+    """Whether somebody who left is made active again: by the rule of `sending/consent.py`."""
+    try:
+        left = int(dates.utc(there.date).timestamp() * 1000)
+    except ValueError:
+        return False
+    return compared(exact(left, desired.left), desired, held) is None
+
+
+_CALLS = {
+    RequestKind.IMPORT: 0,
+    RequestKind.REMOVE: 3,
+    RequestKind.UPDATE: 2,
+    RequestKind.CHECK_CONSENT: 2,
+}
+"""Calls for one person; an import's are counted by the thousand."""
+
+
+def _count(
+    found: Preview, desired: DesiredSubscriber, kind: RequestKind, there: OnList | None, *, returns: bool
+) -> None:
     if kind is RequestKind.NO_CALL:
         found.unchanged += 1
         return
@@ -101,18 +134,22 @@ def _count(found: Preview, desired: DesiredSubscriber, kind: RequestKind, there:
         found.refused += 1
         return
     found.imported += kind is RequestKind.IMPORT
-    found.single_calls += {RequestKind.IMPORT: 0, RequestKind.REMOVE: 2}.get(kind, 1)
+    found.single_calls += _CALLS.get(kind, 1)
     if not desired.present:
         found.removals += 1
     elif there is None:
         if desired.may_add:
             found.adds += 1
+            found.wait_for_confirmation += found.confirmed_opt_in
         else:
             found.not_subscribers += 1
-    elif there.state == "active":
+    elif there.state in ("active", "unconfirmed"):
         found.updates += 1
-    elif desired.resubscribe and not desired.consent_rules:
+        found.wait_for_confirmation += there.state == "unconfirmed"
+    elif returns:
         found.would_resubscribe += 1
+        found.wait_for_confirmation += found.confirmed_opt_in
+        found.single_calls += 2 if kind is RequestKind.IMPORT else 0  # refused by the import, then read
     else:
         found.blocked += 1
 
@@ -124,6 +161,10 @@ class DriftReport:
     compared: int = 0
     waiting: int = 0
     """Due anyway: not drift."""
+    confirmed_opt_in: bool = False
+    """Whether who is added has to confirm it first."""
+    wait_for_confirmation: int = 0
+    """They have not confirmed yet: not drift."""
     missing: list[str] = field(default_factory=list)
     """Delivered, and not on the list any more."""
     different: list[str] = field(default_factory=list)
@@ -162,6 +203,8 @@ def compare(
             continue
         report.compared += 1
         there = on_list.get(address)
+        if there is not None and there.state == "unconfirmed" and desired.present:
+            report.wait_for_confirmation += 1
         if there is None:
             if desired.present and not held.code:
                 report.missing.append(address)
@@ -219,7 +262,7 @@ async def subscribers(api: CampaignMonitor, list_id: str) -> dict[str, OnList]:
             address = normalise_email(str(row.get("EmailAddress", "")))
             date = str(row.get("Date", ""))
             if address is not None and (address not in found or found[address][0] <= date):
-                found[address] = date, OnList(state, _fields(row))
+                found[address] = date, OnList(state, _fields(row), date)
     return {address: it for address, (_, it) in found.items()}
 
 

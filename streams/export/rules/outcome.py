@@ -144,7 +144,8 @@ REFUSALS = {
 _SENTENCES = {
     Refusal.NOT_A_SUBSCRIBER: "They are not on the list, and the job only updates: add them at Campaign Monitor, or "
     "turn Update only off",
-    Refusal.SUPPRESSED: "The address is on the client's suppression list: remove it there first",
+    Refusal.SUPPRESSED: "They are on the client's suppression list: only a new entry with Resubscribe users on makes "
+    "them active again; where the account put the address there, remove it there",
     Refusal.DELETED: "They were deleted from the list: only a new entry with Resubscribe users on adds them again",
     Refusal.UNSUBSCRIBED: "They unsubscribed: only a new entry with Resubscribe users on makes them active again",
     Refusal.BOUNCED: "Mails to the address bounced: correct the address upstream, or turn Resubscribe users on before "

@@ -60,6 +60,8 @@ class ListFacts:
 UNREADABLE = 2**62
 """Stands for a date that is not understood: later than any entry."""
 
+BY_ACCOUNT = "The account put the address on the client's suppression list: remove it there first"
+
 ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, SUPPRESSED = 0, 205, 208, 206, 204
 _CODES = {
     "active": ACTIVE,
@@ -100,7 +102,7 @@ async def why_refused(
         if code == SUPPRESSED:
             return refused_sentence(Refusal.SUPPRESSED, SUPPRESSED)
     elif not suppression.by_person:
-        return refused_sentence(Refusal.SUPPRESSED, SUPPRESSED)
+        return BY_ACCOUNT
     else:
         times.append(suppression.at)
     return compared(max(times), desired, held) if times else "The list has no such subscriber any more"

@@ -1,0 +1,98 @@
+"""What `export plan` and `reconcile` count is what the worker then does."""
+
+from typing import Any
+
+import pytest
+
+from connectors.campaign_monitor.dates import ClientDates
+from streams.export.recovery.reconcile import Preview, compare, preview, subscribers
+from streams.export.rules.row import MembershipRow, decode
+from streams.export.rules.values import field_name
+from tests.unit.export.export_world import World
+
+ZONE = "(GMT) Coordinated Universal Time"
+PEOPLE = [f"p{number}@example.com" for number in range(8)]
+
+
+def _rows(world: World) -> list[tuple[str, MembershipRow]]:
+    return [
+        (key.decode(), decode(value))
+        for rows in world.log.rows.values()
+        for key, (value, _) in rows.items()
+        if value and not key.startswith(b"\x00")
+    ]
+
+
+async def _plan(world: World, *, confirmed_opt_in: bool = False) -> Preview:
+    assert world.worker is not None
+    api = world.worker.accounts._open["auth-1"].apis["live"]
+    listed = world.worker.state.exports.lists[world.list_id]
+    on_list = await subscribers(api, world.list_id)
+    dates = ClientDates.of(ZONE, {})
+    names = world.worker.state.names
+    return preview(_rows(world), listed, names, on_list, dates, confirmed_opt_in=confirmed_opt_in)
+
+
+async def _failing(world: World) -> int:
+    """Let every import fail, so that what is due stays due."""
+    return int(world.controls.inject(kind="status", status=500, count=None, path="/subscribers/*"))
+
+
+@pytest.mark.parametrize("resubscribe", [True, False])
+async def test_a_plan_counts_who_is_made_active_again(world: World, resubscribe: bool) -> None:
+    """All of them enter at the twentieth minute; they left before, in that minute, or later."""
+    for person, minute in zip(PEOPLE, (10, 15, 20, 25), strict=False):
+        world.at(60)
+        world.controls.add_subscriber(world.list_id, person)
+        world.at(60 * minute + 15)
+        world.controls.unsubscribe(world.list_id, person)
+    world.at(60)
+    world.controls.add_subscriber(world.list_id, PEOPLE[4])
+    world.at(3600)
+    world.job(resubscribe_users=resubscribe)
+    fault = await _failing(world)
+    worker = await world.start()
+    for person in PEOPLE[:6]:
+        world.change(person, "enter", "vip", 60 * 20 + 10)
+    await worker.consume()
+    found = await _plan(world)
+    assert (found.adds, found.updates) == (1, 1)
+    assert (found.would_resubscribe, found.blocked) == ((2, 2) if resubscribe else (0, 4))
+    assert found.billable == found.adds + found.would_resubscribe
+    world.controls.clear_faults()
+    await worker.rest()
+    states: list[Any] = [(world.subscriber(person) or {})["State"] for person in PEOPLE[:4]]
+    assert states.count("Active") == found.would_resubscribe
+    assert fault
+
+
+async def test_a_plan_says_who_waits_for_confirmation(world: World) -> None:
+    world.list_id = world.controls.add_list(world.client_id, "Confirmed", confirmed_opt_in=True)
+    world.job()
+    worker = await world.start()
+    world.change(PEOPLE[0], "enter", "vip", 1)
+    await worker.rest()
+    await _failing(world)
+    for person in PEOPLE[:3]:
+        world.change(person, "enter", "eu", 2)
+    await worker.consume()
+    found = await _plan(world, confirmed_opt_in=True)
+    assert (found.adds, found.updates, found.wait_for_confirmation) == (2, 1, 3)
+    world.controls.clear_faults()
+    await worker.rest()
+    states = {(world.subscriber(person) or {})["State"] for person in PEOPLE[:3]}
+    assert states == {"Unconfirmed"}
+
+
+async def test_a_reconciliation_says_who_waits_for_confirmation(world: World) -> None:
+    world.list_id = world.controls.add_list(world.client_id, "Confirmed", confirmed_opt_in=True)
+    world.job()
+    worker = await world.start()
+    for person in PEOPLE[:2]:
+        world.change(person, "enter", "vip", 1)
+    await worker.rest()
+    api = worker.accounts._open["auth-1"].apis["live"]
+    listed = worker.state.exports.lists[world.list_id]
+    plain = {name: field_name(name) for name in ("Lytics Audiences",)}
+    report = compare(_rows(world), listed, worker.state.names, await subscribers(api, world.list_id), plain)
+    assert (report.compared, report.drifted, report.wait_for_confirmation) == (2, 0, 2)
