@@ -41,6 +41,7 @@ from streams.export.recovery.reconcile import (
     snapshot_rows,
     subscribers,
 )
+from streams.export.rules.dropped import Dropped
 from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.values import field_name
 from streams.export.settings import ExportSettings
@@ -125,11 +126,14 @@ def reconcile(
 class _ExportView:
     """What both commands read: the job, its list and what the workers share about it."""
 
-    def __init__(self, job: ExportJob, api: CampaignMonitor, state: ExportState, listed: ListView) -> None:
+    def __init__(
+        self, job: ExportJob, api: CampaignMonitor, state: ExportState, listed: ListView, dropped: Dropped
+    ) -> None:
         self.job = job
         self.api = api
         self.state = state
         self.listed = listed
+        self.dropped = dropped
 
 
 async def _plan(job_id: str) -> Preview:
@@ -160,10 +164,7 @@ async def _reconcile(job_id: str, repair: bool) -> DriftReport:
     kafka = KafkaSettings()
     async with _export_view(kafka, job_id) as export:
         there = await subscribers(export.api, export.job.list_id)
-        names = [view.job.custom_field_name for view in export.listed.jobs]
-        names += [mapping.custom_field for view in export.listed.jobs for mapping in view.job.field_mappings]
-        plain = {name: field_name(name) for name in names}
-        report = compare(snapshot_rows(kafka), export.listed, export.state.names, there, plain)
+        report = compare(snapshot_rows(kafka), export.listed, export.state.names, there, export.dropped)
         report.confirmed_opt_in = (await export.api.lists.details(export.job.list_id)).confirmed_opt_in
         if repair and report.repairable:
             topic = kafka.names()["cm_membership-commands"]
@@ -189,19 +190,19 @@ async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Expo
             credential = await credentials.credential(job.authorization_id)
         except LookupError as fault:
             raise CannotPreviewError(str(fault)) from None
-        state = _state(kafka, jobs, job)
+        state, shared = _state(kafka, jobs, job)
         async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:
-            yield _ExportView(job, api, state, _as_if_running(state, job))
+            yield _ExportView(job, api, state, _as_if_running(state, job), shared.dropped(job.list_id))
 
 
-def _state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> ExportState:
+def _state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> tuple[ExportState, SharedState]:
     state = ExportState(names=AudienceNames(units=ExportSettings().value_units))
     shared = SharedState(kafka.names()["cm_export-state"], _NoPublisher(), state)
     for part in newest(kafka, kafka.names()["cm_export-state"]):
         for key, value in part.items():
             shared.merge(key, value)
     shared.set_jobs(other for other in jobs.exports().values() if other.list_id == job.list_id)
-    return state
+    return state, shared
 
 
 def _as_if_running(state: ExportState, job: ExportJob) -> ListView:

@@ -50,7 +50,7 @@ class BlockedReports:
         self._reasons: dict[str, str | None] = {}
         """By job: the reason that was published last, which the job itself may not show yet."""
         self._notes: dict[str, dict[str, str | None]] = {}
-        """By job: its notes, by kind; a kind that was never set may be left from an earlier run."""
+        """By job: its notes, by kind."""
 
     async def report(self, list_id: str, why: str | None, authorization: str | None = None) -> None:
         """Show for each running job of the list why people wait; None when that is over.
@@ -67,11 +67,9 @@ class BlockedReports:
         """Show a note of this kind on the list's running jobs, by job id; none is removed from those without one."""
         listed = self._state.listed(list_id)
         for view in listed.running if listed is not None else ():
-            known, text = self._notes.setdefault(view.id, {}), notes.get(view.id)
-            left = kind if kind in (view.job.attention or "") else None
-            shown = known.get(kind, left)
-            known[kind] = text
-            if shown != text:
+            text, shown = notes.get(view.id), view.job.attention or ""
+            self._notes.setdefault(view.id, {})[kind] = text
+            if (text not in shown) if text else (kind in shown):
                 self._reasons.setdefault(view.id, reason_on(view.job))
                 await self._publish(view.id)
 

@@ -20,6 +20,7 @@ from streams.export.sending.connections import ListConnection, ListConnections, 
 from streams.export.sending.consent import ListFacts
 from streams.export.sending.plan import removal_record
 from streams.export.sending.queue import SendQueue
+from streams.export.sending.samples import SampleReads
 from streams.export.sending.sender import ListSender
 from streams.export.sending.writer import ListWriter
 from streams.export.settings import ExportSettings
@@ -133,6 +134,7 @@ class ListSenders:
         sender.segments.expire()
         sender.segments.use(connection.apis["background"])
         sender.segments.refresh(listed, names, fields)
+        await sender.samples.show()
 
     async def close(self) -> None:
         """End all senders; requests that are in flight are cancelled."""
@@ -154,7 +156,8 @@ class ListSenders:
         guard = RemovalGuard(list_id, self._state, self._shared.guards, self._settings, self._context.runtime.clocks)
         fields = self._fields_of(list_id)
         connected = ListConnections(opened, self._state, self._context.blocked, fields, connections)
-        sender = ListSender(opened, self._context, segments, guard, connected, self._accounts.max_requests)
+        samples = SampleReads(list_id, self._state, self._shared, self._context.blocked)
+        sender = ListSender(opened, self._context, segments, guard, connected, samples, self._accounts.max_requests)
         task = asyncio.create_task(sender.run(), name=f"sender-{list_id}")
         self._running[list_id] = _Running(sender, task, asyncio.create_task(self._check(sender)))
         self._state.open[list_id] = opened

@@ -25,6 +25,7 @@ from schemas.control import ExportJob
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError, Output
 from streams.export.lists.removal_guard import GUARD, GuardRecords
+from streams.export.rules.dropped import Dropped, ValueKind
 from streams.export.rules.field_history import FieldHistory, FieldMarks, merged
 from streams.export.rules.jobs import AudienceName, compile_exports
 from streams.export.state import ExportState
@@ -32,7 +33,7 @@ from streams.export.table import RecordPublisher
 
 log = structlog.get_logger(__name__)
 
-AUDIENCE, LIST, SEGMENT = b"audience/", b"list/", b"segment/"
+AUDIENCE, LIST, SEGMENT, DROPPED = b"audience/", b"list/", b"segment/", b"dropped/"
 
 
 class SharedState:
@@ -46,6 +47,7 @@ class SharedState:
         self._lists: dict[str, FieldHistory] = {}
         self.guards = GuardRecords(topic, publisher, uuid.uuid4().hex[:12])
         self._segments: dict[str, dict[str, str]] = {}
+        self._dropped: dict[str, Dropped] = {}
 
     def set_jobs(self, jobs: Iterable[ExportJob]) -> None:
         """Replace all export jobs."""
@@ -55,6 +57,10 @@ class SharedState:
     def field_history(self, list_id: str) -> FieldHistory:
         """Return what is stored about a list."""
         return self._lists.get(list_id, FieldHistory())
+
+    def dropped(self, list_id: str) -> Dropped:
+        """Return the kinds of values that a list was seen not to keep."""
+        return self._dropped.get(list_id, frozenset())
 
     def segments(self, list_id: str) -> Mapping[str, str]:
         """Return the ids of the list's segments that an exporter made, by what they are for (`SegmentPlan.key`)."""
@@ -76,6 +82,8 @@ class SharedState:
         if key.startswith(SEGMENT):
             list_id, _, made_for = key.removeprefix(SEGMENT).decode().partition("/")
             self._segments.setdefault(list_id, {})[made_for] = body["id"]
+        if key.startswith(DROPPED):
+            self._dropped[key.removeprefix(DROPPED).decode()] = frozenset(ValueKind(*kind) for kind in body["kinds"])
         if key.startswith(GUARD):
             self.guards.merge(key, value)
         return False
@@ -108,6 +116,12 @@ class SharedState:
         """Values that had been written were deleted: everybody's are to be sent again, by every worker."""
         await self._put_list(list_id, FieldHistory(self.field_history(list_id).epoch + 1, fields))
         self.compile()
+
+    async def values_dropped(self, list_id: str, dropped: Dropped) -> None:
+        """Store what a list does not keep, for every worker's receipts and for reconciliations."""
+        value = orjson.dumps({"kinds": [tuple(kind) for kind in sorted(dropped)]})
+        await self._publisher.publish_all([Output(self._topic, DROPPED + list_id.encode(), value)])
+        self._dropped[list_id] = dropped
 
     async def segment_made(self, list_id: str, made_for: str, segment_id: str) -> None:
         """Store that a segment is one of ours."""

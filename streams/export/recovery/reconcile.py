@@ -15,10 +15,11 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.identity import normalise_email
 from streams.batches import decode_blob
 from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
+from streams.export.rules.dropped import Dropped, differs
 from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.routing import AttemptState, RequestKind, is_due, route_of
 from streams.export.rules.row import Held, MembershipRow, decode
-from streams.export.rules.values import field_name, kept
+from streams.export.rules.values import field_name
 from streams.export.sending.consent import compared, exact
 from streams.export.table import CHECKPOINT_KEY
 
@@ -185,9 +186,9 @@ def compare(
     listed: ListView,
     audience_names: AudienceNames,
     on_list: Mapping[str, OnList],
-    plain: Mapping[str, str],
+    dropped: Dropped = frozenset(),
 ) -> DriftReport:
-    """Compare the list with what was delivered. `plain`: custom field's name -> its plain form."""
+    """Compare the list with what was delivered. `dropped`: what the list does not keep anyway."""
     report = DriftReport()
     ours: set[str] = set()
     for email, row in rows:
@@ -209,24 +210,16 @@ def compare(
             if desired.present and not held.code:
                 report.missing.append(address)
                 report.repairable.append(email)
-        elif there.state == "active" and (_differs(desired, there, plain) or (desired.present and held.code > 0)):
+        elif there.state == "active" and (
+            differs(desired, there.fields, dropped) or (desired.present and held.code > 0)
+        ):
             report.different.append(address)
             report.repairable.append(email)
-    names = {plain[view.job.custom_field_name] for view in listed.jobs if view.job.custom_field_name in plain}
+    names = {field_name(view.job.custom_field_name) for view in listed.jobs}
     for address, there in on_list.items():
         if address not in ours and there.state == "active" and any(there.fields.get(name) for name in names):
             report.strangers.append(address)
     return report
-
-
-def _differs(desired: DesiredSubscriber, there: OnList, plain: Mapping[str, str]) -> bool:
-    for name, options in desired.options:
-        if there.fields.get(plain.get(name, ""), frozenset()) != frozenset(options):
-            return True
-    return any(
-        not kept(value.data_type, value.texts, there.fields.get(plain.get(value.field, ""), ()))
-        for value in desired.values
-    )
 
 
 SILENCE_SECONDS = 20.0

@@ -17,10 +17,11 @@ from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis, rfc3339
 from streams.batches import Output
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
+from streams.export.rules.dropped import differs
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held
 from streams.export.rules.settlement import WrittenState
-from streams.export.rules.values import field_name, kept
+from streams.export.rules.values import field_name
 from streams.export.sending.queue import QueuedPerson, RowKey, SendQueue
 
 # How often a removal that is held back is tried again; a confirmed job is looked at once anyway.
@@ -181,13 +182,16 @@ def removal_record(topic: str, list_id: str, address: str, how: ExitPolicy, at: 
 
 def matches(subscriber: Subscriber, desired: DesiredSubscriber) -> bool:
     """Whether a subscriber, as it was read, is what was desired: fields and options, not the state."""
+    return not differs(desired, texts_of(subscriber), frozenset())
+
+
+def texts_of(subscriber: Subscriber) -> dict[str, set[str]]:
+    """Return a subscriber's texts by plain field name."""
     found: dict[str, set[str]] = {}
     for name, text in subscriber.custom_fields:
-        found.setdefault(field_name(name), set()).add(text)
-    for name, options in desired.options:
-        if found.get(field_name(name), set()) != set(options):
-            return False
-    return all(kept(value.data_type, value.texts, found.get(field_name(value.field), ())) for value in desired.values)
+        if text:
+            found.setdefault(field_name(name), set()).add(text)
+    return found
 
 
 def _fields(desired: DesiredSubscriber, keys: FieldKeys) -> Iterable[FieldWrite]:

@@ -5,7 +5,8 @@ One request, in the order that makes a crash at any point harmless:
     1 the rows are read as their owner, and what needs no call is recorded; the next request does so meanwhile
     2 fields and options are created before a value uses them
     3 it waits for its slot; the lease is checked, then the call is made
-    4 dead letters of what can never be accepted; receipts, then rows, as the owner, on the newest rows
+    4 a sample is read where something is new; dead letters of what can never be accepted; receipts, then rows, as the
+      owner, on the newest rows
     5 people who changed meanwhile are queued again
 
 A crash before 3 has done nothing; between 3 and 4 the rows are still due, and are sent again by the next owner, as a
@@ -27,12 +28,13 @@ from streams.export.lists.fields import FieldTypeError, audience_fields, needs_o
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.rules.jobs import ListView
-from streams.export.rules.outcome import Blocked, Delivered, RefreshSchema, RetryLater, classify
+from streams.export.rules.outcome import Blocked, RefreshSchema, RetryLater, classify
 from streams.export.rules.routing import RequestRoute
 from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, authorization_of, group_by_route
 from streams.export.sending.queue import QueuedBatch, QueuedPerson
+from streams.export.sending.samples import SampleReads
 from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
 from streams.export.sending.writer import WriteResult
 from streams.export.state import OpenList
@@ -59,6 +61,7 @@ class ListSender:
         segments: ListSegments,
         guard: RemovalGuard,
         connections: ListConnections,
+        samples: SampleReads,
         max_requests: int = 4,
     ) -> None:
         self.opened = opened
@@ -66,6 +69,7 @@ class ListSender:
         self.queue = opened.queue
         self.segments = segments
         self.connections = connections
+        self.samples = samples
         self._breaker = opened.breaker
         self._wake = opened.wake
         self._state = context.state
@@ -77,7 +81,6 @@ class ListSender:
         self._slots = RequestSlots(max_requests)
         self._picker = BatchPicker(opened, self._slots, connections)
         self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
-        self._read_back = False
 
     # -- from outside
 
@@ -192,8 +195,8 @@ class ListSender:
         if self._jobs_changed(listed):
             for person in people:  # sent for jobs that have changed meanwhile: read the rows again
                 self.queue.touch(person.key, self._now(), live=person.live)
+        await self.samples.check(results, connection.writers["live"], self.connections.expire_fields)
         await self._record_outcomes(results, accepted)  # 4, 5
-        await self._check_once(results, connection)
 
     def _outdated(self, people: Sequence[QueuedPerson], listed: ListView | None) -> bool:
         """Whether failures began, a partition moved or jobs changed while the request waited for its slot."""
@@ -273,16 +276,3 @@ class ListSender:
         for person in people:
             self.queue.retry_at(person, self._now())
         self._wake.set()
-
-    async def _check_once(self, results: Sequence[WriteResult], connection: ListConnection) -> None:
-        """Read one subscriber after the first write: unknown keys and options would have been dropped silently."""
-        if self._read_back:
-            return
-        for result in results:
-            state = result.write.state
-            if isinstance(result.decision, Delivered) and state is not None and state.desired.present:
-                self._read_back = True
-                if await connection.writers["live"].read_back(result.write) is False:
-                    log.error("values were not kept", list_id=self.list_id)
-                    self.connections.expire_fields()
-                return

@@ -97,13 +97,12 @@ class ListWriter:
                 write.person.attempt.outcome_unknown = True
             return [WriteResult(write, SplitRequest(None)) for write in writes]
 
-    async def read_back(self, write: PlannedWrite) -> bool | None:
-        """Read a subscriber that was just written: True when the values were kept, None when it could not be read."""
+    async def read_back(self, write: PlannedWrite) -> Subscriber | None:
+        """Read a subscriber that was just written; None when that is not possible."""
         try:
-            found = await self._read(_address(write))
+            return await self._read(_address(write))
         except CampaignMonitorError:
             return None
-        return None if found is None else matches(found, _desired(write))
 
     async def _import(
         self, route: RequestRoute, writes: Sequence[PlannedWrite], keys: Mapping[str, str]

@@ -10,7 +10,6 @@ from streams.batches import Output
 from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.reconcile import DriftReport, compare, subscribers
 from streams.export.rules.row import Held, UnansweredCalls, decode_held, encode_held
-from streams.export.rules.values import field_name
 from streams.export.table import CHECKPOINT_KEY
 from tests.unit.export.export_world import World
 
@@ -34,8 +33,7 @@ async def _compared(world: World) -> DriftReport:
         if key != CHECKPOINT_KEY
     ]
     listed, names = world.worker.state.exports.lists[world.list_id], world.worker.state.names
-    plain = {"Lytics Audiences": field_name("Lytics Audiences")}
-    return compare(rows, listed, names, await subscribers(api, world.list_id), plain)
+    return compare(rows, listed, names, await subscribers(api, world.list_id))
 
 
 async def _after_the_horizon(world: World) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from connectors.devkit.simulator import Simulator, SimulatorSettings
+from streams.export.lists.attention import VALUES
 from streams.export.recovery.reconcile import DriftReport, compare, subscribers
-from streams.export.rules.values import field_name
 from streams.export.table import CHECKPOINT_KEY
 from tests.unit.export.export_world import World
 
@@ -30,8 +30,7 @@ async def drift(world: World) -> DriftReport:
     assert world.worker is not None
     listed = world.worker.state.exports.lists[world.list_id]
     api = world.worker.accounts._open["auth-1"].apis["live"]
-    plain = {name: field_name(name) for name in ("Lytics Audiences", *(name.title() for name in TYPES))}
-    process = world.worker.process
+    process, dropped = world.worker.process, world.worker.shared.dropped(world.list_id)
     rows = [
         (row.key.decode(), row.data)
         for partition in range(world.log.partitions)
@@ -39,7 +38,7 @@ async def drift(world: World) -> DriftReport:
         for row in step
         if row.exists and row.key != CHECKPOINT_KEY
     ]
-    return compare(rows, listed, world.worker.state.names, await subscribers(api, world.list_id), plain)
+    return compare(rows, listed, world.worker.state.names, await subscribers(api, world.list_id), dropped)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +94,46 @@ async def test_what_the_limit_counts_is_a_setting(units: Any, held: list[str]) -
         assert ("message" in world.receipts()[0]) is not bool(held)
         assert (await drift(world)).drifted == 0
         await worker.crash()
+
+
+@pytest.mark.parametrize(
+    ("limit", "units", "case"),
+    [
+        ("cut", "bytes", "exact"),
+        ("drop", "bytes", "ignore"),
+        ("keep", "bytes", "exact"),
+        ("reject", "bytes", "exact"),
+        ("cut", "characters", "ignore"),
+        ("drop", "utf-16", "exact"),
+    ],
+)
+async def test_what_only_reading_shows_is_named(limit: Any, units: Any, case: Any) -> None:
+    settings = SimulatorSettings(value_limit=limit, value_units=units, option_case=case)
+    async with Simulator(settings) as simulator:
+        world = World(simulator)
+        world.job(field_mappings=MAPPINGS)
+        worker = await world.start()
+        for person in (ANN, "bob@example.com"):
+            world.change(person, "enter", "vip", 1, user={"bio": "\u00e9" * 200, "likes": ["Tea", "tea"]})
+            await worker.rest()
+        held = ["\u00e9" * 200]
+        for person, receipt in zip((ANN, "bob@example.com"), world.receipts(), strict=True):
+            if units == "bytes" and limit == "reject":
+                assert receipt["outcome"] == "refused"
+                continue
+            assert receipt["outcome"] == "added"
+            named = "bio (values of more than 250 bytes) was dropped by Campaign Monitor"
+            assert (receipt.get("message") == named) is (world.options(person, "Bio") != held)
+            assert world.options(person, "Likes") == ["Tea", "tea"]
+        dropped = units == "bytes" and limit in ("cut", "drop")
+        assert (VALUES in (world.jobs["job-1"].attention or "")) is dropped
+        assert (await drift(world)).drifted == 0
+        await worker.stop()
+        simulator.state.settings.value_units = "utf-16"
+        worker = await world.start()
+        world.change(ANN, "enter", "eu", 2)
+        await worker.rest()
+        assert world.options(ANN, "Bio") == held
+        assert (await drift(world)).drifted == int(dropped)
+        assert world.jobs["job-1"].attention is None
+        await worker.stop()
