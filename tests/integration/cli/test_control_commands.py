@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -226,6 +227,35 @@ def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
     run("job", "remove", "e1")
     assert "There is no job e1" in run("job", "show", "e1", code=1).stderr
     run("auth", "remove", "acme")
+
+
+@pytest.mark.usefixtures("topics")
+@pytest.mark.parametrize(("typed", "code", "name"), [(b"y\n", 0, "renamed"), (b"n\n", 1, "first"), (b"\n", 1, "first")])
+def test_at_a_terminal_a_replacement_asks(
+    run: Run, settings: KafkaSettings, typed: bytes, code: int, name: str
+) -> None:
+    run("auth", "add", "--id", "acme", CAMPAIGN_MONITOR_API_KEY=CANARY)
+    form = ["job", "create-export", "--authorization", "acme", "--client", "c1", "--list", "l1", "--id", "j"]
+    run(*form, "--no-check", "--name", "first", "--resubscribe-users")
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": settings.topic_prefix,
+        "KAFKA_PARTITIONS": "2",
+        "CONTROL_ENCRYPTION_KEY": new_key(),
+    }
+    command = [sys.executable, "-m", "streams.cli", *form, "--no-check", "--name", "renamed", "--replace"]
+    terminal, end = pty.openpty()
+    try:
+        os.write(terminal, typed)
+        done = subprocess.run(command, env=environment, stdin=end, capture_output=True, text=True, check=False)
+    finally:
+        os.close(end)
+        os.close(terminal)
+    assert "resubscribe_users: true -> false" in done.stderr, done.stderr
+    assert "Replace the job? [y/N]:" in done.stderr
+    assert done.returncode == code, done.stderr
+    assert shown(run("job", "show", "j"))["name"] == name
 
 
 @pytest.mark.usefixtures("topics")

@@ -11,6 +11,7 @@ from streams.batches import Revoked
 from streams.export.rules import routing
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.sending import partition_rows, writer
+from streams.export.sending.connections import ListConnections
 from streams.export.sending.partition_rows import PartitionRows
 from tests.unit.export.export_world import World
 
@@ -186,3 +187,31 @@ async def test_sabotage_the_newest_row(world: World, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(PartitionRows, "record_outcomes", overwrite)
     with pytest.raises(AssertionError):
         await _changed_in_flight(world)
+
+
+async def _whose_key(world: World) -> None:
+    """The key of one job is wrong: its people are not delivered with that of the other."""
+    world.keys["first"] = "wrong"
+    world.job("a", authorization_id="first", audiences=["vip"])
+    world.job("b", authorization_id="second", audiences=["eu"])
+    worker = await world.start()
+    world.change("ann@example.com", "enter", "vip", 1)
+    world.change("bob@example.com", "enter", "eu", 1)
+    async with asyncio.timeout(120):
+        while not (
+            world.outcomes("bob@example.com") and (world.attention.get("a") or world.outcomes("ann@example.com"))
+        ):
+            await worker.consume()
+            await asyncio.sleep(0.2)
+    assert world.subscriber("ann@example.com") is None, "delivered with the key of a job that does not want them"
+
+
+async def test_calls_use_the_key_of_a_job_that_wants_the_person(world: World) -> None:
+    await _whose_key(world)
+
+
+async def test_sabotage_whose_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call is made with whatever connection works."""
+    monkeypatch.setattr(ListConnections, "get", lambda self, authorization: self._connections["second"])
+    with pytest.raises(AssertionError, match="does not want them"):
+        await _whose_key(world)
