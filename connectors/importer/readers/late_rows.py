@@ -28,7 +28,7 @@ def read_rows(late: LateRows, rows: Iterable[TranslatedRow], known: set[bytes], 
     read.repeats += len(older) - len(fresh)
     if late.phase == "compare":
         seen = Sketch(late.seen)
-        seen.add(row.event_id[: events.SHORT_BYTES] for row in fresh)
+        seen.add([row.event_id[: events.SHORT_BYTES] for row in fresh])
         return late.model_copy(update={"seen": seen.packed(), "rows": late.rows + len(fresh)})
     missing = unpack(late.missing)
     for row in fresh:

@@ -1,14 +1,14 @@
 """A set of row ids in 2 KB, however many they are, from which a small difference to another set can be read (pure).
 
-An invertible Bloom lookup table: each id is in one cell of each of three rows, a cell holds the XOR of its ids and
+An invertible Bloom lookup table: each id is in one cell of each of three rows, and a cell holds the sum of its ids and
 their number. Taken from one another, two tables hold what only one set has; a cell with one id alone yields it, and
 taking it out leaves others alone. So a report's mark needs no list of its ids for late rows to be found.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
-from struct import Struct
+from struct import Struct, unpack
 from zlib import compress, decompress
 
 from connectors.campaign_monitor.events import SHORT_BYTES
@@ -17,11 +17,18 @@ CELLS = 64
 """In each of three rows. Up to about 130 ids of difference are read in nearly every case; twice as many take twice the
 space in every mark."""
 
-_ALL = 3 * CELLS
-_LAYOUT = Struct(f">{_ALL}Q{_ALL}H")
-_MASK = CELLS - 1
-_SHIFT = _MASK.bit_length()
-_CHECK = 0x9E3779B97F4A7C15
+_ROWS = 3
+_LAYOUT = Struct(f">{_ROWS * CELLS}Q{_ROWS * CELLS}I")
+_MASK, _SHIFT = CELLS - 1, (CELLS - 1).bit_length()
+_PADDING = bytes(8 - SHORT_BYTES)
+
+_MODULUS = 1 << 64
+_FACTOR = 0x9E3779B97F4A7C15
+"""An id, multiplied by it, is what a cell adds up: divided by it again, a sum of several is too large to be an id."""
+_INVERSE = pow(_FACTOR, -1, _MODULUS)
+_ONE = 1 << 80
+"""Counts one id in a cell: above the sum of as many ids as its other bits can count."""
+_CELL = 1 << 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,53 +45,58 @@ class Sketch:
     def __init__(self, packed: str = "") -> None:
         if packed:
             numbers = _LAYOUT.unpack(decompress(b64decode(packed)))
-            self._ids, self._counts = list(numbers[:_ALL]), list(numbers[_ALL:])
+            cells = [high << 64 | low for low, high in zip(numbers, numbers[_ROWS * CELLS :], strict=False)]
         else:
-            self._ids, self._counts = [0] * _ALL, [0] * _ALL
+            cells = [0] * (_ROWS * CELLS)
+        self._rows = [cells[start : start + CELLS] for start in range(0, len(cells), CELLS)]
 
-    def add(self, shorts: Iterable[bytes]) -> None:
+    def add(self, shorts: Collection[bytes]) -> None:
         """Add ids of six bytes."""
-        ids, counts = self._ids, self._counts
-        for short in shorts:
-            number = int.from_bytes(short)
-            entry = number << 16 | (number * _CHECK >> 48) & 0xFFFF
-            for cell in (
-                number & _MASK,
-                CELLS + (number >> _SHIFT & _MASK),
-                2 * CELLS + (number >> 2 * _SHIFT & _MASK),
-            ):
-                ids[cell] ^= entry
-                counts[cell] += 1
+        first, second, third = self._rows
+        joined = b"".join([_PADDING + short for short in shorts])
+        for number in unpack(f">{len(shorts)}Q", joined):
+            entry = number * _FACTOR % _MODULUS + _ONE
+            first[number & _MASK] += entry
+            second[number >> _SHIFT & _MASK] += entry
+            third[number >> 2 * _SHIFT & _MASK] += entry
 
     def packed(self) -> str:
         """Return it as text."""
-        counts = (count & 0xFFFF for count in self._counts)
-        return b64encode(compress(_LAYOUT.pack(*self._ids, *counts), 1)).decode()
+        cells = [cell % _CELL for row in self._rows for cell in row]
+        joined = _LAYOUT.pack(*(cell % _MODULUS for cell in cells), *(cell >> 64 for cell in cells))
+        return b64encode(compress(joined, 1)).decode()
 
     def since(self, before: "Sketch") -> Difference | None:
         """Return what was added to an earlier set and what is gone; None when that is too much to be read."""
-        ids = [now ^ then for now, then in zip(self._ids, before._ids, strict=True)]
-        counts = [_signed(now - then) for now, then in zip(self._counts, before._counts, strict=True)]
+        rows = [
+            [_signed(now - then) for now, then in zip(mine, theirs, strict=True)]
+            for mine, theirs in zip(self._rows, before._rows, strict=True)
+        ]
         added: set[bytes] = set()
         gone: set[bytes] = set()
-        alone = list(range(_ALL))
-        while alone:
-            cell = alone.pop()
-            entry, count = ids[cell], counts[cell]
-            number = entry >> 16
-            if count not in (1, -1) or (number * _CHECK >> 48) & 0xFFFF != entry & 0xFFFF:
+        looks = [(row, cell) for row in range(_ROWS) for cell in range(CELLS)]
+        while looks and len(added) + len(gone) <= _ROWS * CELLS:
+            row, cell = looks.pop()
+            entry = rows[row][cell]
+            number = _only_id(abs(entry))
+            if number is None:
                 continue
-            (added if count == 1 else gone).add(number.to_bytes(SHORT_BYTES))
-            for row in range(3):
-                other = row * CELLS + (number >> row * _SHIFT & _MASK)
-                ids[other] ^= entry
-                counts[other] -= count
-                alone.append(other)
-            if len(added) + len(gone) > _ALL:
-                return None
-        return None if any(ids) or any(counts) else Difference(frozenset(added), frozenset(gone))
+            (added if entry > 0 else gone).add(number.to_bytes(SHORT_BYTES))
+            for other in range(_ROWS):
+                at = number >> other * _SHIFT & _MASK
+                rows[other][at] -= entry
+                looks.append((other, at))
+        return None if any(map(any, rows)) else Difference(frozenset(added), frozenset(gone))
 
 
-def _signed(count: int) -> int:
-    """Return a difference of counts that are kept in 16 bits."""
-    return (count + 0x8000 & 0xFFFF) - 0x8000
+def _signed(difference: int) -> int:
+    """Return the difference of two cells, which are kept without what exceeds their size."""
+    return (difference + _CELL // 2) % _CELL - _CELL // 2
+
+
+def _only_id(entry: int) -> int | None:
+    """Return the id of an entry that holds one alone, None for any other."""
+    if entry // _ONE != 1 or entry % _ONE >= _MODULUS:
+        return None
+    number = entry % _ONE * _INVERSE % _MODULUS
+    return number if number < 1 << 8 * SHORT_BYTES else None

@@ -272,5 +272,5 @@ def test_the_difference_of_two_sketches_is_that_of_their_sets(both, added, gone)
 
 def test_a_difference_that_is_too_large_is_no_wrong_one():
     before, now = Sketch(), Sketch()
-    now.add(blake2b(b"%d" % number, digest_size=6).digest() for number in range(2_000))
+    now.add([blake2b(b"%d" % number, digest_size=6).digest() for number in range(2_000)])
     assert now.since(before) is None
