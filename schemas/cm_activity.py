@@ -58,3 +58,6 @@ class CmActivity(Message):
         default=None, description="The date as Campaign Monitor wrote it, in the client's zone."
     )
     job_id: str | None = Field(default=None, description="The import job that read it.")
+    repeat: bool = Field(
+        default=False, description="Read again on request: profiles take its values and count nothing."
+    )

@@ -49,6 +49,7 @@ class Source(Contract):
     email_name: str | None = None
     since: str | None = Field(default=None, description="Rows before this local date are left out.")
     published: Published | None = Field(default=None, description="The job asks for more than it did.")
+    again: bool = Field(default=False, description="Read again on request: all rows are published, as repeats.")
     gap: bool = Field(default=False, description="users: fills the gap of a webhook, so it writes activity as well.")
 
 

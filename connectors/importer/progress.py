@@ -69,6 +69,13 @@ class ProgressTable:
         mark = self.mark(job_id, chain)
         return 0 if mark is None else mark.accounted
 
+    def read_before(self, job_id: str) -> tuple[int, int, int]:
+        """Return how many listings and reports a job has read to their end, and the rows of these reports."""
+        marks = self._marks.get(job_id, {})
+        listings = sum(name.startswith(("users/", "suppression/")) for name in marks)
+        reports = [mark.accounted for name, mark in marks.items() if name.startswith(("report/", "journey-report/"))]
+        return listings, len(reports), sum(reports)
+
     def jobs(self) -> set[str]:
         """Return the jobs of which anything is kept."""
         kept = {job_id for table in (self._chains, self._marks) for job_id, records in table.items() if records}

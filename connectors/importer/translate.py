@@ -136,7 +136,8 @@ class RowTranslator:
 
 def _tail(source: Source, job_id: str) -> bytes:
     """Return what all rows of a source have in common, as the end of a JSON object."""
-    tail = {"client_id": source.client_id, "client_name": source.client_name or None, "job_id": job_id}
+    tail: dict[str, object] = {"client_id": source.client_id, "client_name": source.client_name or None}
+    tail |= {"job_id": job_id, "repeat": source.again or None}
     match source.resource:
         case "users":
             tail |= {"list_id": source.list_id, "list_name": source.list_name}

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from connectors.control.jobs import ExportOrImportJob, Jobs
+from connectors.importer.progress import ProgressView
+from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
 from streams.cli.control import refuse, with_jobs
 from streams.cli.job_changes import edit_job
@@ -113,12 +115,21 @@ def confirm_removals(job_id: str) -> None:
 
 @app.command(name="read-again")
 def read_again(job_id: str) -> None:
-    """Ask an import for a full read at its next run."""
+    """Ask an import for a full read at its next run.
+
+    All that it has published comes again, marked as `repeat`: profiles take its values and count nothing twice.
+    """
 
     async def ask(jobs: Jobs) -> None:
         job = jobs.known(job_id)
         if not isinstance(job, ImportJob):
             refuse(f"Job {job_id} is an export job; only imports read")
+        async with ProgressView(KafkaSettings()) as view:
+            listings, reports, rows = view.table.read_before(job_id)
         await jobs.change(job_id, full_read=job.full_read + 1)
+        typer.echo(
+            f"The next run of {job_id} publishes again, marked as repeat: all people of {listings} listings, "
+            f"and {rows} rows of {reports} reports."
+        )
 
     with_jobs(ask)

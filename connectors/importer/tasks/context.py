@@ -10,7 +10,7 @@ from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import sources
 from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
-from schemas.import_task import ImportTask, Mark, Source, Tally
+from schemas.import_task import Cursor, ImportTask, Mark, Source, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,9 @@ class ExpansionContext:
         return result
 
     def read(self, result: TaskResult, chain: str, source: Source) -> None:
-        """Begin to read a source, with what is known of it."""
-        mark = None if self.task.full else self.table.mark(self.job.id, chain)
+        """Begin to read a source, with what is known of it; in a full read also all that was read before, again."""
+        mark = self.table.mark(self.job.id, chain)
+        self._read_again(result, sources.again_name(chain), source, known=mark is not None)
         left = self._left_by_failure(chain, source, mark)
         begun = left
         if begun is None:
@@ -43,21 +44,40 @@ class ExpansionContext:
                 cursor = reader_for(source).first_cursor(None)
                 if source.since == mark.since:  # else it counted other rows
                     cursor = cursor.model_copy(update={"accounted": accounted, "sketch": mark.sketch})
-            begun = ImportTask(
-                job_id=self.job.id,
-                run=self.task.run,
-                chain=chain,
-                kind="read",
-                page_size=self.settings.page_size,
-                label=sources.label(source),
-                group=sources.group(source),
-                source=source,
-                cursor=cursor,
-                started_at=self.now,
-            )
+            begun = self._task(chain, source, cursor)
         result.begin(begun, full=mark is None)
         if mark is not None or left is not None:
             self._read_failed_parts(result, chain, source, mark)
+
+    def _task(self, chain: str, source: Source, cursor: Cursor) -> ImportTask:
+        return ImportTask(
+            job_id=self.job.id,
+            run=self.task.run,
+            chain=chain,
+            kind="read",
+            page_size=self.settings.page_size,
+            label=sources.label(source),
+            group=sources.group(source),
+            source=source,
+            cursor=cursor,
+            started_at=self.now,
+        )
+
+    def _read_again(self, result: TaskResult, chain: str, source: Source, *, known: bool) -> None:
+        """Read a source from its beginning, if that is asked for or has failed, and leave what is known as it is.
+
+        What was never read is no repeat: it is read once.
+        """
+        again = source.model_copy(update={"again": True})
+        left = self._left_by_failure(chain, again, None)
+        if self.task.full and known:
+            result.begin(self._task(chain, again, reader_for(again).first_cursor(None)), full=True)
+        elif left is not None:
+            result.begin(left)
+        else:
+            return
+        if not self.task.full:
+            self._read_failed_parts(result, chain, again, None)
 
     def _read_failed_parts(self, result: TaskResult, chain: str, source: Source, mark: Mark | None) -> None:
         """Read again the parts of a divided listing that failed, from where they failed: others were read."""
@@ -73,7 +93,7 @@ class ExpansionContext:
     def _left_by_failure(self, chain: str, source: Source, mark: Mark | None) -> ImportTask | None:
         """Return where a chain that failed in the last run goes on, None when it did not fail or reads other rows."""
         failed = self.table.chains(self.job.id).get(chain)
-        if self.task.full or failed is None or failed.state != "failed" or failed.task is None:
+        if failed is None or failed.state != "failed" or failed.task is None:
             return None
         if mark is not None and failed.run < mark.run:
             return None

@@ -82,7 +82,7 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
             }
         )
         result.begin(divided)
-    if read.known_rows is not None and not source.gap:
+    if read.known_rows is not None and not source.gap and not source.again:
         known_from = read.known_rows.known_from
         if known_from is None and source.resource in ("users", "suppression"):
             # Nobody was there. Without a date, it would be read from the beginning and swept in every run.

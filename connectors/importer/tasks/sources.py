@@ -133,7 +133,8 @@ def widened(source: Source, mark: Mark) -> Source:
 
 def label(source: Source) -> str:
     """Return what people call a chain: its listing or report."""
-    return source.state or (LABELS.get(source.report or "", source.report) if source.report else "suppressed") or ""
+    name = source.state or (LABELS.get(source.report or "", source.report) if source.report else "suppressed") or ""
+    return f"{name}, again" if source.again else name
 
 
 def group(source: Source) -> str:
@@ -147,6 +148,11 @@ def group(source: Source) -> str:
             return f"campaign {source.campaign_name or source.campaign_id}"
         case "journey_report":
             return f"journey {source.journey_name or source.journey_id}: {source.email_name or source.email_id or ''}"
+
+
+def again_name(chain: str) -> str:
+    """Return the chain that reads on request what another one has read before."""
+    return f"again/{chain}"
 
 
 def undivided(chain: str) -> str:

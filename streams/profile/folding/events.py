@@ -44,6 +44,7 @@ class ProfileEvent(msgspec.Struct, gc=False):
     ms: EpochMillis
     event_id: str | None
     echo: bool
+    repeat: bool
     old_email: Any
     record: Record
 
@@ -87,14 +88,15 @@ class Reader:
         spelt = self._spelt(message)
         key = (self._keys.get(spelt) if spelt.__class__ is str else None) or self._key_of(message, ms)
         if self._decode is not None:
-            event_id, old_email, echo = message.event_id, message.old_email, message.echo
+            event_id, old_email, echo, repeat = message.event_id, message.old_email, message.echo, message.repeat
         else:
-            event_id, old_email, echo = message.get("event_id"), message.get("old_email"), message.get("echo")
+            event_id, old_email = message.get("event_id"), message.get("old_email")
+            echo, repeat = message.get("echo"), message.get("repeat")
         if event_id is None and record.headers:
             event_id = next((origin.decode() for name, origin in record.headers if name == MOVED_FROM), None)
         elif event_id.__class__ is not str:
             event_id = None
-        return key, ProfileEvent(message, ms, event_id, echo is True, old_email, record)
+        return key, ProfileEvent(message, ms, event_id, echo is True, repeat is True, old_email, record)
 
     def _get_spelt(self, *, attributes: bool) -> Callable[[StreamMessage], Any]:
         """A function that returns how a message spells the address, where one field holds it."""
@@ -183,6 +185,7 @@ _TYPES: dict[str, Any] = {
     "event_id": Annotated[str, msgspec.Meta(max_length=128)] | None,
     "source": Literal["campaign", "journey", "webhook", "export"],
     "echo": bool,
+    "repeat": bool,
     # A whole number stays one: as text it has no point.
     "latitude": Annotated[int, _DEGREES] | Annotated[float, _DEGREES] | None,
     "longitude": Annotated[int, _DEGREES] | Annotated[float, _DEGREES] | None,
@@ -194,9 +197,9 @@ _TYPES: dict[str, Any] = {
 def quick_shape(contract: type[Contract]) -> type[msgspec.Struct]:
     """Return the type of a contract's messages: an attribute for each field, None where a message has none.
 
-    It has `old_email` and `echo` beside them, whatever these hold.
+    It has `old_email`, `echo` and `repeat` beside them, whatever these hold.
     """
-    return _shape_of(contract, {"old_email": Any, "echo": Any})
+    return _shape_of(contract, {"old_email": Any, "echo": Any, "repeat": Any})
 
 
 def quick_decoder(shape: type[msgspec.Struct]) -> Decode:

@@ -3,7 +3,8 @@
 An event that was counted before is folded again without counting: sets, maps and times do not change by it, and when
 the same unsubscribe is reported by webhook and by report, the profile keeps what either of them has. An echo, our own
 write coming back, says nothing about what the person did: it changes no field. It is marked, or is a removal that the
-export published before (`removals`).
+export published before (`removals`). A repeat, which an import has read again on request, is folded without counting,
+and its id is not kept: if it is new, it comes unmarked as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,9 +137,9 @@ class ProfileFold:
                     if fold(fields, message, ms, _BEFORE_ALL, False, address, refused):
                         changed_any = True
                     continue
-            if fold(fields, message, ms, base + record.offset, True, address, refused):
+            if fold(fields, message, ms, base + record.offset, not event.repeat, address, refused):
                 changed_any = True
-                if mark is not None:
+                if mark is not None and not event.repeat:
                     fresh[mark] = entry(mark, record.timestamp // MINUTE_MS)
             if event.old_email is not None:
                 self._request_transfer(address, stream, event, effects)
@@ -217,11 +218,12 @@ class ProfileFold:
             effects.repeated += 1  # it may belong to the profile that was moved to another address
             return False
         stamp = _BEFORE_ALL if again else arrival
-        changed = stream.fold(profile.fields, event.message, event.ms, stamp, not again, address, effects.unconvertible)
+        counts = not again and not event.repeat
+        changed = stream.fold(profile.fields, event.message, event.ms, stamp, counts, address, effects.unconvertible)
         if again:
             effects.repeated += 1
         else:
-            if changed and mark is not None:
+            if changed and mark is not None and not event.repeat:
                 minute = event.record.timestamp // MINUTE_MS
                 profile.ids, early = remember(profile.ids, entry(mark, minute), self.id_cap)
                 effects.forgotten_early += early

@@ -85,6 +85,27 @@ async def test_everything_is_imported_once_and_a_second_run_adds_what_is_new(boo
         assert len(event_ids) == len(set(event_ids))
 
 
+async def test_what_is_read_again_is_marked_and_what_is_late_comes_alone(bootstrap_servers, namespace):
+    kafka = kafka_settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings()) as simulator:
+        client, news, campaign = seed(simulator, people=300)
+        jobs = [import_job(client, keep_updated=True)]
+        async with connector(kafka, simulator, jobs):
+            await finished(kafka)
+            reader = simulator.controls.subscribers(news, "Active", limit=1)[0]["EmailAddress"]
+            simulator.controls.open(campaign, reader)
+            jobs[0] = import_job(client, keep_updated=True, full_read=1)
+            await finished(kafka, 2)
+        people, activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
+        once = [record for record in activity if not values([record])[0].get("repeat")]
+        repeated = [record for record in activity if values([record])[0].get("repeat")]
+        assert published_activity(once) == books_activity(simulator), "each row once that is no repeat"
+        assert published_activity(repeated) == books_activity(simulator)
+        first = [record for record in people if not values([record])[0].get("repeat")]
+        assert published_users(first) == books_users(simulator, client)
+        assert sorted(ids(people)) == sorted(2 * ids(first))
+
+
 async def test_a_job_of_one_list_reads_nothing_of_others(bootstrap_servers, namespace):
     kafka = kafka_settings(bootstrap_servers, namespace)
     async with Simulator(SimulatorSettings()) as simulator:

@@ -220,12 +220,35 @@ def failed_part(run: int, **change: object) -> ChainProgress:
     return progress_of(part, {"state": "failed", "problem": "cannot be read", "tally": Tally(rows=9), **change})
 
 
+def test_a_full_read_repeats_what_was_read_marked_and_reads_once_what_was_not():
+    table = ProgressTable()
+    table.put(Mark(job_id="j", run=1, chain="users/l1/active", known_from="2026-05-01 00:00"))
+    result = expand.discover(context(table=table, run=2, full=True), CLIENT, DATES, [ListRef("l1", "News")], None, [])
+    begun = {begun.chain: begun for begun in result.tasks}
+    assert begun["users/l1/active"].cursor.known_from == "2026-05-01 00:00"
+    again = begun["again/users/l1/active"]
+    assert (again.source.again, again.cursor.known_from) == (True, None)
+    assert begun["users/l1/bounced"].cursor.known_from is None
+    assert "again/users/l1/bounced" not in begun
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_what_is_read_again_is_marked_and_leaves_no_mark(again):
+    source = UNSUBSCRIBED.model_copy(update={"gap": False, "again": again})
+    person = {"EmailAddress": "a@example.com", "Date": "2026-05-01 10:01:00", "State": "Unsubscribed"}
+    for result in (
+        processed(task(source, chain="again/users/l/unsubscribed"), page([person])),
+        processed(task(CLICKS.model_copy(update={"again": again}), chain="again/report/k/clicks"), page([row(1)])),
+    ):
+        assert [orjson.loads(record.value).get("repeat", False) for record in result.records] == [again]
+        assert any(isinstance(record, Mark) for record in result.progress) is not again
+
+
 @pytest.mark.parametrize(
     ("run", "full", "change", "again"),
     [
         (1, False, {}, True),
         (1, False, {"state": "done"}, False),
-        (1, True, {}, False),
         (0, False, {}, False),
     ],
 )
@@ -235,7 +258,7 @@ def test_a_part_that_failed_is_read_by_the_next_run_and_only_it(run, full, chang
     table.put(failed_part(run, **change))
     result = expand.discover(context(table=table, run=2, full=full), CLIENT, DATES, [ListRef("l1", "News")], None, [])
     begun = {record.chain: record for record in result.progress}
-    assert begun["users/l1/active"].full is full, "what the mark covers is not read from its beginning"
+    assert not begun["users/l1/active"].full, "what the mark covers is not read from its beginning"
     assert ("users/l1/active#1" in begun) is again
     if again:
         part = begun["users/l1/active#1"].task

@@ -204,6 +204,22 @@ def test_the_echo_of_our_own_write_changes_no_field(event, change):
     assert world.profiles()[ADDRESS] == before
 
 
+def test_a_repeat_sets_values_and_counts_nothing_also_when_its_id_is_forgotten():
+    """After 8 days a profile does not know that it has counted an event."""
+    world = InMemoryOwners()
+    world.send(activity(ADDRESS, 1, "open", list_id="l1"))
+    world.drain()
+    counted = world.profiles()[ADDRESS]["cm_openct"]
+    world.send(activity(ADDRESS, 2, "open", list_id="l2", cc="BE", repeat=True))
+    world.drain()
+    profile = world.profiles()[ADDRESS]
+    assert profile["cm_openct"] == counted == 1
+    assert profile["country_code"] == "BE"
+    world.send(activity(ADDRESS, 2, "open", list_id="l2", cc="BE"))
+    world.drain()
+    assert world.profiles()[ADDRESS]["cm_openct"] == 2, "it was new, and comes unmarked as well"
+
+
 def test_the_echo_of_an_address_that_we_changed_moves_the_profile():
     world = InMemoryOwners()
     world.send(activity(ADDRESS, 1, "open"))
