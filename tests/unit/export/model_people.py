@@ -43,6 +43,10 @@ class Person:
     fields: dict[str, dict[float, Any]] = field(default_factory=dict)
     """Values of upstream's fields by their time."""
     acts: list[Act] = field(default_factory=list)
+    since: float = 0.0
+    """When they had their last new address: what is dated before is not about them there."""
+    mixed: bool = False
+    """They had somebody else's address, or became one with somebody: what was done under which is not followed."""
     exits_only: bool = False
     """Since they were deleted permanently nothing came but exits."""
 
@@ -68,6 +72,20 @@ class Person:
     def address(self, email_field: str) -> str | None:
         """The address that the list should have."""
         return self.email if email_field == "email" else self.value(email_field)
+
+    def move(self, address: str, at: float) -> None:
+        """Have a new address."""
+        self.addresses.append(address)
+        self.since = at
+
+    def merge(self, other: "Person") -> None:
+        """Be the same person as somebody, who has the address that is to be ours."""
+        self.addresses[:0] = other.addresses
+        self.statements += other.statements
+        self.acts = sorted([*self.acts, *other.acts], key=lambda act: act.seq)
+        for name, values in other.fields.items():
+            self.fields.setdefault(name, {}).update(values)
+        self.mixed = True
 
     def last(self) -> dict[str, Statement]:
         """The statement in force by audience: the latest one; of one instant a change, then the later record."""

@@ -49,18 +49,23 @@ class Play(Stage):
         enters: bool,
         steps_late: int = 0,
         fields: dict[str, Any] | None = None,
+        at: float | None = None,
+        then: str | None = None,
         **more: Any,
     ) -> None:
-        at, known = self.time(steps_late), self.people[person]
+        known = self.people[person]
+        at = self.about(known, steps_late) if at is None else at
         self.state(known, at, ENTER if enters else EXIT, audience)
         user = {name: self._value(person, name, value) for name, value in (fields or {}).items()}
         for name, value in user.items():
             known.fields.setdefault(name, {})[at] = value
         body = {
             "email": known.email, "change": "enter" if enters else "exit", "at": text_of(at), "user": user,
-            "audience": {"id": audience, "name": self.names[audience][1]}, **more,
+            "audience": {"id": audience, "name": self.names[audience]}, **more,
         }  # fmt: skip
         self.publish(known.email, body, {audience})
+        if then is not None:
+            await (self.rest() if then == "rest" else self.work(3))
 
     def _value(self, person: str, name: str, value: Any) -> Any:
         if name == "work" and value is not None:
@@ -68,11 +73,11 @@ class Play(Stage):
         return text_of(self.seconds()) if value == "now" else value
 
     async def snapshot(self, person: str, audiences: list[str], steps_late: int) -> None:
-        at, known = self.time(steps_late), self.people[person]
-        first = not known.statements
+        known = self.people[person]
+        at, first = self.about(known, steps_late), not known.statements
         for audience in AUDIENCES:
             self.state(known, at, SNAP_IN if audience in audiences else SNAP_OUT, audience, first=first)
-        named = [{"id": audience, "name": self.names[audience][1]} for audience in audiences]
+        named = [{"id": audience, "name": self.names[audience]} for audience in audiences]
         body = {"email": known.email, "change": "snapshot", "at": text_of(at), "audiences": named}
         self.publish(known.email, body, set(audiences))
 
@@ -82,7 +87,7 @@ class Play(Stage):
     async def misplaced(self, person: str, audience: str, enters: bool) -> None:
         at, known = self.time(0), self.people[person]
         self.state(known, at, ENTER if enters else EXIT, audience)
-        named = {"id": audience, "name": self.names[audience][1]}
+        named = {"id": audience, "name": self.names[audience]}
         body = {"email": known.email, "change": "enter" if enters else "exit", "at": text_of(at), "audience": named}
         wrong = 1 - partition_of(known.email.encode(), self.world.log.partitions)
         self.publish(known.email, body, {audience}, wrong)
@@ -90,12 +95,35 @@ class Play(Stage):
     async def new_address(self, person: str, audience: str) -> None:
         known = self.people[person]
         former = known.email
-        known.addresses.append(f"{person}{len(known.addresses)}@example.com")
+        known.move(f"{person}{self.steps}@example.com", self.time(0))
+        await self.change(person, audience, True, previous_email=former)
+
+    async def swap(self, person: str, other: str, audience: str) -> None:
+        """Two people have each other's address, from one instant on."""
+        first, second = self.people[person], self.people[other]
+        if first is second:
+            return
+        at, had, gets = self.time(0), first.email, second.email
+        first.move(gets, at)
+        second.move(had, at)
+        first.mixed = second.mixed = True
+        await self.change(person, audience, True, at=at, previous_email=had)
+        await self.change(other, audience, True, at=at, previous_email=gets)
+
+    async def become_one(self, person: str, other: str, audience: str) -> None:
+        """Somebody has the address of somebody else, who has none of their own any more."""
+        first, second = self.people[person], self.people[other]
+        if first is second:
+            return
+        former = first.email
+        first.merge(second)
+        first.move(second.email, self.time(0))
+        self.people |= {name: first for name, known in self.people.items() if known is second}
         await self.change(person, audience, True, previous_email=former)
 
     async def rename(self, audience: str, name: str) -> None:
-        at = self.time(0)
-        self.names[audience] = (at, name if all(name != other for _, other in self.names.values()) else audience)
+        self.former_names[audience].add(self.names[audience])
+        self.names[audience] = name if name not in self.names.values() else audience
         await self.change("cem", audience, True)
 
     # -- people and operators
@@ -135,6 +163,7 @@ class Play(Stage):
         ours = [made for made in fields.values() if made.name == self.option("custom_field_name")]
         if not ours or how == "add":
             return
+        self.values_lost = True
         if how == "delete":
             self.controls.delete_field(self.world.list_id, ours[0].key)
         elif how == "rename":
@@ -144,7 +173,7 @@ class Play(Stage):
 
     async def segment_by_hand(self, audience: str, how: str) -> None:
         segments = self.simulator.state.segments
-        title = self.names[audience][1]
+        title = self.names[audience]
         found = [segment for segment in segments.values() if segment.title == title]
         if how == "make" and not found:
             made = self.controls.add_segment(self.world.list_id, title, [[("Name", "PROVIDED")]])

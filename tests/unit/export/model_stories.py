@@ -28,7 +28,7 @@ LATE: tuple[dict[str, Any], ...] = (
 )
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "on_last_exit": ("keep", "unsubscribe", "delete"),
-    "resubscribe_users": (False, True),
+    "resubscribe_users": (False, True, True),
     "update_only": (False, True),
     "existing_users": (True, False),
     "queue_autoresponders": (False, True),
@@ -67,7 +67,7 @@ def _step(action: str, **values: st.SearchStrategy[Any]) -> st.SearchStrategy[St
     return st.fixed_dictionaries(values).map(lambda drawn: Step(action, drawn))
 
 
-_person, _audience = st.sampled_from(PEOPLE), st.sampled_from(AUDIENCES)
+_person, _audience = st.sampled_from([*PEOPLE, "ann", "ann"]), st.sampled_from(AUDIENCES)
 _back = st.sampled_from([0, 0, 0, 0, 1, 2, 5])
 _fields = st.one_of(
     st.just({}),
@@ -81,7 +81,15 @@ _fields = st.one_of(
         },
     ),
 )
-_change = _step("change", person=_person, audience=_audience, enters=st.booleans(), steps_late=_back, fields=_fields)
+_change = _step(
+    "change",
+    person=_person,
+    audience=_audience,
+    enters=st.sampled_from([True, True, False]),
+    steps_late=_back,
+    fields=_fields,
+    then=st.sampled_from([None, "work", "rest"]),
+)
 _begin = st.fixed_dictionaries(
     {"confirmed": st.sampled_from([False, False, False, True]), "begins_now": st.sampled_from([False, False, True])},
     optional={name: st.sampled_from(values) for name, values in OPTIONS.items()},
@@ -96,6 +104,8 @@ STEPS: dict[str, st.SearchStrategy[Step]] = {
     "repeat": _step("repeat", which=st.integers(0, 30)),
     "misplaced": _step("misplaced", person=_person, audience=_audience, enters=st.booleans()),
     "new_address": _step("new_address", person=_person, audience=_audience),
+    "swap": _step("swap", person=_person, other=_person, audience=_audience),
+    "become_one": _step("become_one", person=_person, other=_person, audience=_audience),
     "rename": _step("rename", audience=_audience, name=st.sampled_from(["Gold", "Silver", "Blue"])),
     "own_act": _step("own_act", person=_person, how=st.sampled_from(ACTS), webhook=st.booleans()),
     "edit_job": _edit,
@@ -112,10 +122,20 @@ STEPS: dict[str, st.SearchStrategy[Step]] = {
     "work": _step("work", seconds=st.sampled_from([1, 3, 10])),
     "rest": _step("rest"),
 }
-_WEIGHTS = {"change": 9, "snapshot": 2, "own_act": 4, "edit_job": 4, "late": 2, "fault": 2, "work": 3, "rest": 3}
+_WEIGHTS = {
+    "change": 9,
+    "snapshot": 2,
+    "own_act": 4,
+    "edit_job": 4,
+    "late": 2,
+    "fault": 2,
+    "work": 3,
+    "rest": 3,
+    "new_address": 2,
+}
 
 
-NOT_PLAYED = ("new_address",)
+NOT_PLAYED = ("new_address", "swap", "become_one")
 """Actions after which the list may still be wrong: two new addresses in a row leave two subscribers."""
 
 

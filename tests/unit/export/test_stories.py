@@ -37,6 +37,27 @@ STORIES = {
         REST,
         Step("own_act", {"person": "ann", "how": "confirm", "webhook": False}),
     ],
+    "who was there before the job stays away where existing users are off": [
+        Step("begin", {"existing_users": False, "begins_now": True}),
+        Step("snapshot", {"person": "ann", "audiences": ["vip"], "steps_late": 0}),
+        _change("bob", "vip", steps_late=2),
+        _change("cem", "vip", steps_late=0),
+    ],
+    "an old import that lands after newer state does not stay": [
+        Step("begin", {}),
+        Step("fault", {"fault": {"kind": "reset", "late": True, "path": "/subscribers/*"}, "times": 1}),
+        _change("ann", "vip", then="work"),
+        _change("ann", "vip", enters=False),
+        _change("ann", "new", then="work"),
+    ],
+    "who unsubscribed comes back with an entry and a consent that are later": [
+        Step("begin", {"resubscribe_users": True, "consent_rule": {"user_field": "consented"}}),
+        _change("ann", "vip", then="rest"),
+        Step("own_act", {"person": "ann", "how": "unsubscribe", "webhook": True}),
+        _change("ann", "new", then="rest"),
+        Step("repair", {}),
+        _change("ann", "vip-eu", fields={"consented": "now"}),
+    ],
 }
 
 
