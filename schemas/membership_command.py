@@ -1,13 +1,16 @@
 """Topic `cm_membership-commands`: what the owner of one membership row asks of another's owner. Internal.
 
-{"do": "leave", "to": "new@...", "at": ms}                  key: the old address
+{"do": "leave", "to": "new@...", "at": ms}                  key: the old address; see below
 {"do": "arrive", "from": "old@...", "at": ms, "row": {...}}   key: the new address
+{"do": "renamed", "list": "...", "lent": ms}                 key: the old address; who left it then is not on it now
 {"do": "resend", "list": "..."}                             key: a person; what the list holds is not trusted
 {"do": "erase", "at": ms}                                   key: a person, who is forgotten
 {"do": "claim", "list": "...", "by": "...", "number": n, ...}  key: an address that the person `by` is to have on a list
 {"do": "answer", "list": "...", "address": "...", "number": n, "state": n}  key: the person who claimed it
 
 Records may come twice; each command may be repeated. The transferred row is opaque here: only the export reads it.
+"leave" is published to `audience-membership`, with the header `LEAVE`: so everything that upstream published about the
+old address before is read before it.
 """
 
 from dataclasses import dataclass
@@ -30,6 +33,14 @@ class ReceiveTransfer:
     former: str
     at: int
     transferred_row: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """Whoever left this address at `lent` (milliseconds) has the new one on the list: what is left is this row's."""
+
+    list_id: str
+    lent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +84,10 @@ class AnswerClaim:
     """As in the claim of whoever had the address before."""
 
 
-MembershipCommand = BeginTransfer | ReceiveTransfer | Resend | Erase | ClaimAddress | AnswerClaim
+MembershipCommand = BeginTransfer | ReceiveTransfer | Renamed | Resend | Erase | ClaimAddress | AnswerClaim
+
+LEAVE = "export.leave"
+"""Header of a `BeginTransfer` in `audience-membership`."""
 
 
 def read_command(value: bytes | None) -> MembershipCommand:
@@ -85,6 +99,8 @@ def read_command(value: bytes | None) -> MembershipCommand:
                 return BeginTransfer(str(body["to"]), int(body["at"]))
             case "arrive":
                 return ReceiveTransfer(str(body["from"]), int(body["at"]), orjson.dumps(body["row"]))
+            case "renamed":
+                return Renamed(str(body["list"]), int(body["lent"]))
             case "resend":
                 return Resend(str(body["list"]))
             case "erase":
@@ -110,6 +126,8 @@ def command_bytes(command: MembershipCommand) -> bytes:
             return orjson.dumps({"do": "leave", "to": to, "at": at})
         case ReceiveTransfer(former=former, at=at, transferred_row=row):
             return orjson.dumps({"do": "arrive", "from": former, "at": at, "row": orjson.Fragment(row)})
+        case Renamed(list_id=list_id, lent=lent):
+            return orjson.dumps({"do": "renamed", "list": list_id, "lent": lent})
         case Resend(list_id=list_id):
             return orjson.dumps({"do": "resend", "list": list_id})
         case Erase(at=at):

@@ -124,15 +124,17 @@ class ExportState:
 
         return under_way
 
-    def touch(self, partition: int, key: bytes, row: MembershipRow, now: float) -> None:
+    def touch(
+        self, partition: int, key: bytes, row: MembershipRow, now: float, *, outcome_unknown: bool = False
+    ) -> None:
         """A row was written and is due: queue the person for every list that it may concern, or transfer the row."""
-        if row.moving_to is not None:
+        if row.leaving:
             self.freeze(partition, key)
             return
         for opened in self.open.values():
             listed = self.listed(opened.list_id)
             if listed is not None and listed.running and _may_concern(row, listed):
-                opened.touch(partition, key, now)
+                opened.touch(partition, key, now, outcome_unknown=outcome_unknown)
 
     def freeze(self, partition: int, key: bytes) -> None:
         """A row waits to be transferred to another address."""

@@ -72,7 +72,7 @@ VOCABULARY: list[tuple[str, str]] = [
     (r"\bluggage\b", "transferred_row"),
     (r"\bparcels?\b|\bcouriers?\b", "PlannedWrite, ListWriter"),
     (r"\bdesks?\b", "ReceiptContext"),
-    (r"\b(swept_in_vain|jobs_are|goes_on|attend)\b", "invalidate_scans, set_jobs, redirect_late_event, report_blocked"),
+    (r"\b(swept_in_vain|jobs_are|goes_on|attend)\b", "invalidate_scans, set_jobs, redirected_to, report_blocked"),
     (r"\bfor (it|each|one) in\b", "the thing's name: job, row, receipt"),
     (r"\b(most|least|MOST|LEAST)_\w+", "max_x, min_x"),
     (r"\bstreams[./](up|runtime|audience|delivery|domain|mappings)\b", "the rooms of docs/architecture.md"),

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.audience_delivery import Outcome
-from schemas.membership_command import BeginTransfer, MembershipCommand, ReceiveTransfer, command_bytes
+from schemas.membership_command import LEAVE, BeginTransfer, MembershipCommand, ReceiveTransfer, command_bytes
 from streams.batches import Batch, BatchTable, Output, Record
 from streams.batches import Row as TableRow
 from streams.export.intake.decode import UnreadableEvent, decode
@@ -27,7 +27,14 @@ from streams.export.rules.membership import MembershipEvent, RowTooLargeError, f
 from streams.export.rules.row import MembershipRow, encode, reset_positions
 from streams.export.rules.row import decode as decode_row
 from streams.export.rules.settlement import Receipt
-from streams.export.rules.transfers import await_transfer, redirect_late_event
+from streams.export.rules.transfers import (
+    await_transfer,
+    begin_tenure,
+    begin_transfer,
+    fold_tenure,
+    late_event,
+    redirected_to,
+)
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime
@@ -75,6 +82,7 @@ class AudienceAgent:
         self._table = context.table
         self._rows = context.rows
         self._max_row_bytes = max_row_bytes
+        self._topic = context.runtime.names["audience-membership"]
 
     async def __call__(self, batch: Batch) -> None:
         """Work through one batch of one partition."""
@@ -109,7 +117,7 @@ class AudienceAgent:
         refused."""
         people: dict[bytes, list[ReadEvent]] = {}
         for record in batch.records:
-            event = decode(record.value, record.headers, record.offset, record.timestamp)
+            event = decode(record.value, record.headers, record.offset, record.timestamp, record.key)
             if isinstance(event, UnreadableEvent):
                 batch.refuse(record, event.reason, stage=event.stage)
                 continue
@@ -137,10 +145,14 @@ class AudienceAgent:
         near_limit = row.size + sum(read.size for read in fresh) > self._max_row_bytes // 2
         for read in fresh:
             event = read.event
-            late = redirect_late_event(row.data, event)
-            if late is not None and row.data.moved_to is not None:
-                to, at = row.data.moved_to
-                transfer = ReceiveTransfer(row.key.decode(), at, encode(late))
+            if event.leaves_to is not None:
+                begin_transfer(row.data, event.leaves_to, event.at)
+                continue
+            if event.previous is not None:
+                self._begin_arrival(row.data, event, effects)
+            if (move := redirected_to(row.data, event)) is not None:
+                to, at = move
+                transfer = ReceiveTransfer(row.key.decode(), at, encode(late_event(event)))
                 effects.transfers.append(self._context.command(to, transfer))
                 receipts = self._receipts_of_redirected(event, to)
                 effects.receipts += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
@@ -154,11 +166,18 @@ class AudienceAgent:
             except RowTooLargeError as fault:
                 batch.refuse(read.record, str(fault), stage="fold")
                 continue
-            if event.previous is not None and await_transfer(row.data, event.previous, event.at):
-                begin = BeginTransfer(event.email, event.at)
-                effects.transfers.append(self._context.command(event.previous, begin))
             effects.receipts += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
         return row
+
+    def _begin_arrival(self, row: MembershipRow, event: MembershipEvent, effects: FoldEffects) -> None:
+        """Ask the owner of a person's former address for its row; who moved on since then is followed by it."""
+        former = event.previous or ""
+        if redirected_to(row, event) is None:
+            begin_tenure(row, event.at)
+            if not await_transfer(row, former, event.at):
+                return
+        begin = command_bytes(BeginTransfer(event.email, event.at))
+        effects.transfers.append(Output(self._topic, former.encode(), begin, [(LEAVE, b"")]))
 
     def _receipts_of_redirected(self, event: MembershipEvent, to: str) -> list[Receipt]:
         """Return receipts of a late event about somebody whose row is under another address now."""
@@ -171,10 +190,12 @@ class AudienceAgent:
 
     def _apply(self, owned: OwnedPartition, row: TableRow[MembershipRow], event: MembershipEvent) -> list[Receipt]:
         source = row.data.source
+        result = fold(row.data, event)
+        fold_tenure(row.data, event)
         return immediate_receipts(
             row.data,
             event,
-            fold(row.data, event),
+            result,
             self._state.exports,
             self._state.has_request(owned.number, row.key),
             lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),

@@ -13,11 +13,11 @@ from schemas.cm_activity import CmActivity
 from schemas.identity import normalise_email
 from schemas.membership_command import (
     AnswerClaim,
-    BeginTransfer,
     ClaimAddress,
     Erase,
     MembershipCommand,
     ReceiveTransfer,
+    Renamed,
     Resend,
     read_command,
 )
@@ -26,9 +26,12 @@ from streams.batches import Row as TableRow
 from streams.export.intake.agent import IntakeContext
 from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.claims import Exchanged, end_claims, receive_answer, receive_claim
-from streams.export.rules.row import MembershipRow, decode, mark_for_resend
+from streams.export.rules.immediate import receipts_of_superseded
+from streams.export.rules.membership import SupersededChange
+from streams.export.rules.orders import mark_for_resend, renamed
+from streams.export.rules.row import MembershipRow, decode
 from streams.export.rules.settlement import Drift, Receipt, pending_answers, record_activity
-from streams.export.rules.transfers import begin_transfer, erase, receive_transfer
+from streams.export.rules.transfers import erase, onward, receive_transfer
 
 log = structlog.get_logger(__name__)
 
@@ -111,13 +114,6 @@ class RowChanges:
         match command:
             case Erase():
                 return self._erased(partition, key, command, effects)
-            case BeginTransfer(to=to, at=at):
-
-                def begin(row: MembershipRow) -> bool:
-                    begin_transfer(row, to, at)
-                    return True
-
-                return begin
             case ReceiveTransfer(former=former, at=at, transferred_row=transferred_row):
                 try:
                     transferred = decode(transferred_row)
@@ -125,20 +121,50 @@ class RowChanges:
                     raise ValueError(f"no command: {fault!r}") from None
 
                 def receive(row: MembershipRow) -> bool:
-                    receive_transfer(row, former, at, transferred)
+                    if (move := onward(row, at)) is not None:
+                        further = ReceiveTransfer(former, move[1], transferred_row)
+                        effects.outputs.append(self._context.command(move[0], further))
+                        return False
+                    received = receive_transfer(row, key.decode(), former, at, transferred)
+                    for superseded in received.superseded:
+                        effects.receipts += self._superseded(partition, key, row, superseded)
+                    for list_id, address, lent in received.unneeded:
+                        effects.outputs.append(self._context.command(address, Renamed(list_id, lent)))
                     return True
 
                 return receive
+            case Renamed(list_id=list_id, lent=lent):
+
+                def end(row: MembershipRow) -> bool:
+                    renamed(row, list_id, lent)
+                    return True
+
+                return end
             case Resend(list_id=list_id):
                 return lambda row: mark_for_resend(row, list_id)
             case ClaimAddress():
                 return lambda row: self._answered(receive_claim(row, key.decode(), command), effects)
             case AnswerClaim():
                 return lambda row: self._answered(receive_answer(row, key.decode(), command), effects)
+            case _:
+                raise ValueError("do: leave is a record of audience-membership")
 
     def _answered(self, result: Exchanged, effects: ChangeEffects) -> bool:
         effects.outputs += [self._context.command(message.key, message.command) for message in result.messages]
         return result.changed
+
+    def _superseded(
+        self, partition: int, key: bytes, row: MembershipRow, change: SupersededChange
+    ) -> list[PendingReceipt]:
+        owned, source = self._state.partition(partition), row.source
+        receipts = receipts_of_superseded(
+            row,
+            change,
+            self._state.exports,
+            self._state.has_request(partition, key),
+            lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),
+        )
+        return [PendingReceipt(key, receipt, source, None) for receipt in receipts.values()]
 
     def _erased(self, partition: int, key: bytes, command: Erase, effects: ChangeEffects) -> ChangeMembership:
         """Forget a person, once no request includes them: its answer would be recorded in the row."""
@@ -205,5 +231,5 @@ class RowChanges:
         if effects.receipts:
             owned.receipts.unwritten.clear()
         for row in written.values():
-            if row.data.due or row.data.moving_to is not None:
+            if row.data.due or row.data.leaving:
                 self._state.touch(batch.partition, row.key, row.data, self._clocks.monotonic())

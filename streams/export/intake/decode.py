@@ -17,6 +17,7 @@ from schemas.audience_membership import AudienceChange, AudienceSnapshot
 from schemas.dead_letter import Stage
 from schemas.envelope import EpochMillis
 from schemas.identity import MAX_KEY_BYTES, normalise_email
+from schemas.membership_command import LEAVE, BeginTransfer, read_command
 from streams.export.intake import formats
 from streams.export.rules.membership import MembershipEvent, RankedChange
 from streams.export.rules.row import ENTER, EXIT
@@ -36,11 +37,17 @@ class UnreadableEvent:
 
 
 def decode(
-    value: bytes | None, headers: Sequence[tuple[str, bytes]], position: int, appended: EpochMillis
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes]],
+    position: int,
+    appended: EpochMillis,
+    key: bytes | None = None,
 ) -> MembershipEvent | UnreadableEvent:
     """Read one record. `position` is its offset, `appended` the time of its append."""
     if not value:
         return UnreadableEvent("the record has no value", Stage.DECODE)
+    if headers and any(name == LEAVE for name, _ in headers):
+        return _leaving(key, value, position, appended)
     try:
         body = orjson.loads(value)
     except ValueError as fault:
@@ -55,6 +62,20 @@ def decode(
         return UnreadableEvent("data.segment_events: at least one is required", Stage.SCHEMA)
     event = fast(messages[0], position, appended) if len(messages) == 1 else None
     return event or _checked(messages, position, appended)
+
+
+def _leaving(
+    key: bytes | None, value: bytes, position: int, appended: EpochMillis
+) -> MembershipEvent | UnreadableEvent:
+    """Read the export's own record: the person of this key has another address since then."""
+    try:
+        command = read_command(value)
+        email = (key or b"").decode()
+    except ValueError as fault:
+        return UnreadableEvent(str(fault), Stage.SCHEMA)
+    if not isinstance(command, BeginTransfer):
+        return UnreadableEvent(f"do: {LEAVE} is the header of another command", Stage.SCHEMA)
+    return MembershipEvent(email, command.at, (), None, {}, (), position, appended, leaves_to=command.to)
 
 
 def fast(message: dict[str, Any], position: int, appended: EpochMillis) -> MembershipEvent | None:

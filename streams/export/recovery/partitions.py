@@ -9,6 +9,7 @@ from streams.batches import BatchError, Revoked
 from streams.export.recovery.takeover import ReceiptContext, ScanMark, read_checkpoint, write_checkpoint
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import SendQueue
+from streams.export.sending.row_transfers import RowTransfers
 from streams.export.state import ExportState, OpenList, OwnedPartition
 from streams.export.table import CHECKPOINT_KEY, DUE, LATE, ExportRuntime, late_key
 
@@ -33,6 +34,7 @@ class Partitions:
         self._clock = runtime.clocks.monotonic
         self._wall = runtime.clocks.wall
         self._rows = rows
+        self._transfers = RowTransfers(state, runtime, rows)
 
     # -- taking over
 
@@ -119,18 +121,21 @@ class Partitions:
             task.add_done_callback(lambda _task: owned.transfers.pop(key, None))
 
     async def _transfer(self, owned: OwnedPartition, key: bytes) -> None:
-        """Wait until no request includes the person, then send the row to the new address."""
-        await self._until(lambda queue: not queue.has_request((owned.number, key)))
+        """Wait until no request includes the person, and no call can be applied late; then transfer the row."""
         while True:
+            await self._until(lambda queue: not queue.has_request((owned.number, key)))
             try:
-                await self._owner.run_as_owner(owned.number, owned.generation, lambda: self._rows.transfer(owned, key))
+                wait = await self._owner.run_as_owner(
+                    owned.number, owned.generation, lambda: self._transfers.transfer(owned, key)
+                )
             except Revoked:
                 return
             except BatchError as error:
                 log.warning("row not transferred yet", partition=owned.number, error=str(error))
-                await asyncio.sleep(1.0)
-            else:
+                wait = 1000
+            if not wait:
                 return
+            await asyncio.sleep(wait / 1000)
 
     async def _until(self, holds: Callable[[SendQueue], bool]) -> None:
         """Wait until something is true of every list's queue; requests come back within seconds."""

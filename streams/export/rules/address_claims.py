@@ -1,5 +1,7 @@
 """Claims of people to addresses that are other people's keys, as rows keep them; rules: `rules/claims.py`. Pure.
 
+And orders to give the subscriber of a former address the present one; rules: `rules/orders.py`.
+
 The person's row keeps them by the address, the address's row by the person: in the order in which they came.
 """
 
@@ -20,6 +22,17 @@ class AddressClaim(NamedTuple):
     """ASKED, REFUSED (waits for the address), GRANTED, REVOKED (to be given back), LEFT (to be reported)."""
     removed: EpochMillis = 0
     """In the address's row: when a job took the one before off the list: no refusal of the address. 0: no job did."""
+
+
+class RenameOrder(NamedTuple):
+    """Give the subscriber of a former address the present one. It is reported to the row of the former address."""
+
+    since: EpochMillis
+    """When the person came to this row's address."""
+    lent: EpochMillis
+    """When they left the former one; 0: nobody waits for the report."""
+    done: bool = False
+    """It was carried out, and has to be reported."""
 
 
 AddressClaims = dict[str, dict[str, AddressClaim]]

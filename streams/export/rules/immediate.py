@@ -41,7 +41,7 @@ def immediate_receipts(
     """
     receipts: dict[tuple[str, int], Receipt] = {}
     for change in result.superseded:
-        _receipts_of_superseded(row, change, exports, has_request, already_sent, receipts)
+        receipts |= receipts_of_superseded(row, change, exports, has_request, already_sent)
     for view in _jobs(result.changed, exports):
         if already_sent(view.id, event.position):
             _mark_answered(row, view, event.position)
@@ -79,14 +79,14 @@ def immediate_receipts(
     return list(receipts.values())
 
 
-def _receipts_of_superseded(
-    row: MembershipRow,
-    change: SupersededChange,
-    exports: Exports,
-    has_request: HasRequest,
-    already_sent: AlreadySent,
-    receipts: dict[tuple[str, int], Receipt],
-) -> None:
+def receipts_of_superseded(
+    row: MembershipRow, change: SupersededChange, exports: Exports, has_request: HasRequest, already_sent: AlreadySent
+) -> dict[tuple[str, int], Receipt]:
+    """Return the receipts of a change that is no longer in force, by job and position.
+
+    Those that a request may give are kept in the row until it is answered.
+    """
+    receipts: dict[tuple[str, int], Receipt] = {}
     pending: set[str] = set()
     for view in exports.of(change.audience):
         list_id = view.job.list_id
@@ -106,6 +106,7 @@ def _receipts_of_superseded(
         elif list_id not in pending:
             pending.add(list_id)
             row.pending.append(PendingChange(list_id, change.audience, change.rank, change.position, change.appended))
+    return receipts
 
 
 def _not_exported(row: MembershipRow, result: FoldResult, exports: Exports, has_request: HasRequest) -> list[JobView]:

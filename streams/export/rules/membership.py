@@ -56,6 +56,8 @@ class MembershipEvent(NamedTuple):
     appended: EpochMillis
     previous: str | None = None
     """The address that the person had before."""
+    leaves_to: str | None = None
+    """The address that the person has from now on: the record is no event but the export's own (`intake/agent.py`)."""
 
     @property
     def enters(self) -> bool:

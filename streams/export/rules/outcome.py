@@ -66,6 +66,11 @@ class AddressTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class OrdersDone:
+    """Nothing is left to rename; what the list should hold is still to be written."""
+
+
+@dataclass(frozen=True, slots=True)
 class SplitRequest:
     """The request as a whole is not understood: one of its subscribers is the cause, and is found by halving."""
 
@@ -87,7 +92,15 @@ class Blocked:
 
 
 SendDecision = (
-    Delivered | RetryLater | SubscriberRejected | NotOnList | AddressTaken | SplitRequest | RefreshSchema | Blocked
+    Delivered
+    | RetryLater
+    | SubscriberRejected
+    | NotOnList
+    | AddressTaken
+    | OrdersDone
+    | SplitRequest
+    | RefreshSchema
+    | Blocked
 )
 
 

@@ -15,16 +15,19 @@ has entered an audience, and first reads when they left.
     refused, an entry may count               CHECK_CONSENT    compare it with when they left, resubscribe or refuse
     the same, where a PUT would not refuse    CHECK_CONSENT
     refused, but the list holds old options   CLEAR_AUDIENCES  PUT removes what is no longer true, and adds nothing
+    on the list under a former address        RENAME           PUT with that one; where both are on the list, neither
     calls without an answer are over          IMPORT           again, without mails and without resubscribing
     the same, left, refused or moved          LOOK_AGAIN       read every address, and take back what a call brought
 """
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from schemas.envelope import EpochMillis
+from streams.export.rules.address_claims import RenameOrder
 from streams.export.rules.desired import DesiredSubscriber
-from streams.export.rules.row import Held, UnansweredCalls
+from streams.export.rules.row import Held, UnansweredCalls, open_orders
 
 # Codes with which Campaign Monitor protects people who left: suppressed, deleted, unsubscribed, bounced, unconfirmed.
 INACTIVE = frozenset({204, 205, 206, 207, 208})
@@ -43,6 +46,7 @@ class RequestKind(enum.Enum):
     CHECK_CONSENT = "check consent"
     CLEAR_AUDIENCES = "clear audiences"
     LOOK_AGAIN = "look again"
+    RENAME = "rename"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,14 @@ class AttemptState:
     """The calls that got no answer, as far as this worker made them."""
     recheck: bool = False
     """Calls without an answer are over: whatever the row believes, the list is brought to what it should hold."""
+    renamed: Mapping[str, RenameOrder] = field(default_factory=dict)
+    """Orders that were carried out: they are reported with the outcome."""
+    both_on_list: bool = False
+    """The new address was on the list already, and a former one, too."""
+    rename_at: float = 0.0
+    """Orders are not carried out before: a call without an answer may be applied until then, or another row's order."""
+    rename_waits: int = 0
+    """How often the person waited for another row's order."""
     not_applied: bool = False
     """The subscriber was read: what the request of unknown outcome should have written is not there."""
     removing: bool = False
@@ -80,7 +92,7 @@ NO_CALL = RequestRoute(RequestKind.NO_CALL)
 
 def is_due(held: Held | None, desired: DesiredSubscriber) -> bool:
     """Whether some running job's part differs from what was delivered, or a refusal may be retried as a resubscribe."""
-    if held is None:
+    if held is None or open_orders(held):
         return True
     for job, digest in desired.digests.items():
         part = held.delivered.get(job)
@@ -96,9 +108,12 @@ def route_of(held: Held | None, desired: DesiredSubscriber, attempt: AttemptStat
     """
     if not is_due(held, desired) and not attempt.outcome_unknown:
         return _recheck(held, desired, attempt) if attempt.recheck and held is not None else NO_CALL
+    if held is not None and open_orders(held) and not attempt.renamed:
+        return RequestRoute(RequestKind.RENAME)
     if desired.present:
         return _presence(held, desired, attempt)
-    return _absence(held, desired, attempt)
+    route = _absence(held, desired, attempt)
+    return _recheck(held, desired, attempt) if route is NO_CALL and attempt.recheck and held is not None else route
 
 
 def _recheck(held: Held, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:

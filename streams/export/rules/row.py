@@ -4,13 +4,13 @@ A row is written for every change, so it is small and quick to read: JSON arrays
 integers, everything empty left out. `decode` and `encode` are the only places that know the letters. Pure.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
 from schemas.envelope import EpochMillis
-from streams.export.rules.address_claims import AddressClaims, decode_claims, encode_claims
+from streams.export.rules.address_claims import AddressClaims, RenameOrder, decode_claims, encode_claims
 
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
 """Statements about an audience. At one instant a change beats a snapshot; else the later record is in force."""
@@ -108,6 +108,11 @@ class Held:
     """The `digest` that was already written a second time, because a webhook showed other content on the list."""
     late: UnansweredCalls | None = None
     """Calls without an answer; None: there are none."""
+    orders: dict[str, RenameOrder] = field(default_factory=dict)
+    """Former addresses of the person, under which they may be on the list still."""
+    lent: EpochMillis = 0
+    """When somebody left whose new address's row has the order for this one: until it reports, nothing is written to
+    this address. 0: nobody has."""
 
 
 @dataclass(slots=True)
@@ -141,12 +146,16 @@ class MembershipRow:
     """Something may have to be sent or receipted: the row is in the index that a new owner reads."""
     former_addresses: dict[str, EpochMillis] = field(default_factory=dict)
     """Former addresses and when they changed to this one."""
-    awaits_transfer: str | None = None
-    """The former address whose row has not been transferred yet; nothing is sent before."""
-    moving_to: tuple[str, EpochMillis] | None = None
-    """The address that the person has now, and since when: this row is frozen until it is transferred."""
-    moved_to: tuple[str, EpochMillis] | None = None
-    """The same after the transfer: events older than that are redirected to the other row."""
+    awaits: dict[str, EpochMillis] = field(default_factory=dict)
+    """Former addresses whose rows have not been transferred yet, and since when; nothing is sent before."""
+    leaving: list[tuple[str, EpochMillis]] = field(default_factory=list)
+    """Addresses that people of this row have now, and since when, earliest first: it is frozen until they are
+    transferred."""
+    moves: list[tuple[str, EpochMillis]] = field(default_factory=list)
+    """The same after the transfers: events older than that are redirected to the other row."""
+    tenures: list[tuple[EpochMillis, "MembershipRow"]] = field(default_factory=list)
+    """Since when somebody has the address, and what is known of them alone (audiences, fields, `snapshot_at`); the row
+    itself is the union. Empty until an address changes."""
     own_acts: dict[str, EpochMillis] = field(default_factory=dict)
     """By list: when the person left it last by an act of their own, as a webhook reported."""
     answered: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -178,12 +187,14 @@ def encode(row: MembershipRow) -> bytes:
         letters["d"] = 1
     if row.former_addresses:
         letters["c"] = row.former_addresses
-    if row.awaits_transfer is not None:
-        letters["w"] = row.awaits_transfer
-    if row.moving_to is not None:
-        letters["m"] = row.moving_to
-    if row.moved_to is not None:
-        letters["n"] = row.moved_to
+    if row.awaits:
+        letters["w"] = row.awaits
+    if row.leaving:
+        letters["m"] = row.leaving
+    if row.moves:
+        letters["n"] = row.moves
+    if row.tenures:
+        letters["t"] = [[since, orjson.Fragment(encode(tenure))] for since, tenure in row.tenures]
     if row.own_acts:
         letters["u"] = row.own_acts
     if row.answered:
@@ -197,9 +208,11 @@ def encode(row: MembershipRow) -> bytes:
 
 def decode(value: bytes) -> MembershipRow:
     """Read a row that `encode` wrote."""
-    letters = orjson.loads(value)
+    return _decoded(orjson.loads(value))
+
+
+def _decoded(letters: dict[str, Any]) -> MembershipRow:
     read = letters.get
-    moving_to, moved_to = read("m"), read("n")
     return MembershipRow(
         {audience: _decode_entry(entry) for audience, entry in read("a", {}).items()},
         {name: (value, at) for name, (value, at) in read("f", {}).items()},
@@ -209,9 +222,10 @@ def decode(value: bytes) -> MembershipRow:
         read("p", 0),
         "d" in letters,
         read("c", {}),
-        read("w"),
-        None if moving_to is None else (moving_to[0], moving_to[1]),
-        None if moved_to is None else (moved_to[0], moved_to[1]),
+        read("w", {}),
+        [(to, at) for to, at in read("m", ())],
+        [(to, at) for to, at in read("n", ())],
+        [(since, _decoded(tenure)) for since, tenure in read("t", ())],
         read("u", {}),
         {job: tuple(positions) for job, positions in read("r", {}).items()},
         decode_claims(read("k", {})),
@@ -230,30 +244,15 @@ def _decode_entry(known: list[int]) -> AudienceEntry:
     return AudienceEntry(rank, at, position, appended, since, entered[0] if entered else since)
 
 
-def copy_of_held(held: Held) -> Held:
-    """Return what a list holds, to be kept while the row goes on changing."""
-    delivered = {job: DeliveredPart(part.digest, part.answered, part.also) for job, part in held.delivered.items()}
-    return replace(held, delivered=delivered, audiences=list(held.audiences))
+def open_orders(held: Held) -> list[str]:
+    """Return the former addresses whose orders are still to be carried out."""
+    return [former for former, order in held.orders.items() if not order.done]
 
 
 def newest_position(row: MembershipRow) -> int:
     """Return the highest position among the person's changes; -1: there is none."""
     newest = max((entry.position for entry in row.audiences.values()), default=-1)
     return max(newest, max((change.position for change in row.pending), default=-1))
-
-
-def mark_for_resend(row: MembershipRow, list_id: str) -> bool:
-    """Drop what is recorded about a list's content for the person, so that it is sent again. False: nothing was."""
-    held = row.lists.get(list_id)
-    if held is None:
-        return False
-    for part in held.delivered.values():
-        part.digest = ""
-    held.digest = ""
-    if held.address is None or held.code:  # the list may hold them all the same: only a look shows that
-        held.late = UnansweredCalls(0).and_(held.late)
-    row.due = True
-    return True
 
 
 def reset_positions(row: MembershipRow, source: int) -> None:
@@ -277,17 +276,22 @@ def encode_held(held: Held) -> list[Any]:
     audiences = list(held.audiences)
     consent = held.code, held.used_entry, held.removed, held.last_removed
     encoded: list[Any] = [delivered, held.address, audiences, *consent, held.seen, held.digest, held.repaired_digest]
-    if held.late is not None:
-        encoded.append([held.late.over_at, held.late.resubscribes, *held.late.addresses])
+    late = [] if held.late is None else [held.late.over_at, held.late.resubscribes, *held.late.addresses]
+    if late or held.orders or held.lent:
+        encoded.append(late)
+    if held.orders or held.lent:
+        encoded.append([held.lent, {address: list(order) for address, order in held.orders.items()}])
     return encoded
 
 
 def decode_held(held: list[Any]) -> Held:
     """Read what `encode_held` wrote."""
     parts, *rest = held
-    address, audiences, code, used_entry, removed, last_removed, seen, digest, repaired_digest, *calls = rest
-    late = UnansweredCalls(calls[0][0], calls[0][1], tuple(calls[0][2:])) if calls else None
+    address, audiences, code, used_entry, removed, last_removed, seen, digest, repaired_digest, *more = rest
+    calls = more[0] if more else ()
+    late = UnansweredCalls(calls[0], calls[1], tuple(calls[2:])) if calls else None
+    lent, orders = more[1] if len(more) > 1 else (0, {})
     delivered = {job: DeliveredPart(part[0], part[1], tuple(part[2:])) for job, part in parts.items()}
-    return Held(
-        delivered, address, audiences, code, used_entry, removed, last_removed, seen, digest, repaired_digest, late
-    )
+    consent = code, used_entry, removed, last_removed
+    renames = {former: RenameOrder(*order) for former, order in orders.items()}
+    return Held(delivered, address, audiences, *consent, seen, digest, repaired_digest, late, renames, lent)

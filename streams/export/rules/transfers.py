@@ -2,94 +2,181 @@
 
 Rows live by address, so a transfer takes two rows, perhaps of two workers, and three steps that may each be repeated:
 
-    await_transfer    the new address's row waits (`awaits_transfer`): nothing of it is sent before it has the old one
-    begin_transfer    the old address's row is frozen (`moving_to`), until no request includes it any more
-    transfer_out      it goes to the new address, and an empty row is left
+    await_transfer    the new address's row waits (`awaits`): nothing of it is sent before it has the old one
+    begin_transfer    the old address's row is frozen (`leaving`), until no request includes it any more
+    transfer_out      it goes to the new address, and what belongs to the address's next holder is left
     receive_transfer  the new row merges it: what the list holds under the old address is then changed in place
 
-What happens at the old address afterwards, by event time, is about the person who has it now.
+Changes may come in any order, so a row keeps apart what belongs to each holder (`tenures`): each change of address, at
+its event time, ends a tenure of the old address and begins one of the new. Who does not leave is the same person as the
+next holder, so the row is the union of its tenures; when it turns out later that they left, theirs goes with them.
+What arrives for a time before the person moved on follows them (`onward`). Changes of one instant are simultaneous: who
+had the new address goes elsewhere, who had the old one comes, so two people can swap.
+
+What a list holds belongs to the address, not to the person: the row of the address alone writes it. Whoever leaves
+takes an order along (`Held.orders`): give the subscriber of the former address the new one. Until the row of the new
+address has carried it out and reported that (`renamed`), the row of the former one writes nothing to it (`Held.lent`).
+Then it brings its address to what it should hold: somebody who has it now is written; a subscriber who is left over,
+since both addresses were on the list, leaves it by the job's rule.
 """
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from schemas.envelope import EpochMillis
-from streams.export.rules.membership import MembershipEvent, fold
-from streams.export.rules.row import DeliveredPart, MembershipRow
+from streams.export.rules.membership import MembershipEvent, SupersededChange, fold
+from streams.export.rules.orders import held_of_leaver, held_of_next, receive_held
+from streams.export.rules.row import (
+    NEVER,
+    AudienceEntry,
+    Held,
+    MembershipRow,
+    kind_of,
+)
+
+AddressChange = tuple[str, EpochMillis]
+"""An address, and since when the person has it."""
+
+
+@dataclass(slots=True)
+class Received:
+    """What a transferred row replaces."""
+
+    superseded: list[SupersededChange]
+    unneeded: list[tuple[str, str, EpochMillis]] = field(default_factory=list)
+    """Orders (list, former address, when they left it) that were carried out before: they are reported again."""
 
 
 def await_transfer(row: MembershipRow, former: str, at: EpochMillis) -> bool:
-    """Record that the person had another address before. False when that row has been received already."""
-    if former in row.former_addresses and row.former_addresses[former] >= at:
+    """Record that the person had another address before. False when that row is awaited, or was received, already."""
+    if max(row.former_addresses.get(former, NEVER), row.awaits.get(former, NEVER)) >= at:
         return False
-    row.awaits_transfer = former
+    row.awaits[former] = at
     row.due = True
     return True
 
 
-def begin_transfer(row: MembershipRow, to: str, at: EpochMillis) -> None:
-    """Freeze the row until it is transferred. Idempotent: a repetition after the transfer is ignored."""
-    if row.moved_to is not None and row.moved_to[1] >= at:
+def begin_tenure(row: MembershipRow, at: EpochMillis) -> None:
+    """Separate, in place, what is known up to now from what belongs to whoever has the address from `at` on."""
+    if not row.tenures:
+        row.tenures = [(NEVER, _union([row]))]
+    number = max(index for index, (since, _) in enumerate(row.tenures) if since <= at)
+    since, before = row.tenures[number]
+    if since == at:
         return
-    row.moving_to = (to, at)
+    after = MembershipRow(
+        audiences={audience: entry for audience, entry in before.audiences.items() if entry.at >= at},
+        fields={name: known for name, known in before.fields.items() if known[1] >= at},
+        snapshot_at=before.snapshot_at if before.snapshot_at >= at else NEVER,
+    )
+    before.audiences = {audience: entry for audience, entry in before.audiences.items() if entry.at < at}
+    before.fields = {name: known for name, known in before.fields.items() if known[1] < at}
+    before.snapshot_at = NEVER if before.snapshot_at >= at else before.snapshot_at
+    row.tenures.insert(number + 1, (at, after))
+
+
+def fold_tenure(row: MembershipRow, event: MembershipEvent) -> None:
+    """Fold an event, that the row has folded, into the tenure that it belongs to."""
+    if row.tenures:
+        fold(_tenure_at(row, event.at), event)
+
+
+def begin_transfer(row: MembershipRow, to: str, at: EpochMillis) -> None:
+    """Freeze the row until whoever had it up to `at` is transferred. A repetition is ignored."""
+    if (to, at) in row.moves or (to, at) in row.leaving:
+        return
+    if not any(since == at for since, _ in row.tenures):
+        begin_tenure(row, at + 1)  # who leaves at an instant has its events, unless somebody else came at it
+    row.leaving = sorted([*row.leaving, (to, at)], key=lambda move: move[1])
     row.due = True
 
 
-def transfer_out(row: MembershipRow) -> MembershipRow:
-    """Return what goes to the new address, and leave an empty row behind."""
-    transferred = MembershipRow(
-        row.audiences, row.fields, row.lists, snapshot_at=row.snapshot_at, source=row.source, own_acts=row.own_acts
-    )
-    row.audiences, row.fields, row.lists, row.own_acts = {}, {}, {}, {}
+def next_to_leave(row: MembershipRow) -> AddressChange | None:
+    """Return who is to be transferred now; None while the row of a still earlier address is awaited, or nobody is."""
+    if not row.leaving or any(since < row.leaving[0][1] for since in row.awaits.values()):
+        return None
+    return row.leaving[0]
+
+
+def leaver(row: MembershipRow, at: EpochMillis) -> MembershipRow:
+    """Return what belongs to whoever leaves at that time, with the changes that wait for receipts; a copy."""
+    gone = _part_of(row, (tenure for since, tenure in row.tenures if since < at))
+    return replace(gone, lists=row.lists, pending=row.pending, own_acts=dict(row.own_acts), source=row.source)
+
+
+def transfer_out(row: MembershipRow, key: str) -> MembershipRow:
+    """Return what goes to the new address of the first to leave, and keep only what belongs to the next holder."""
+    _, at = move = row.leaving.pop(0)
+    transferred = leaver(row, at)
+    transferred.pending = []
+    row.tenures = [(NEVER, MembershipRow()), *((since, tenure) for since, tenure in row.tenures if since >= at)]
+    kept = _part_of(row, (tenure for _, tenure in row.tenures))
+    followed = bool(kept.audiences or kept.fields or row.awaits)
+    transferred.own_acts = {list_id: left for list_id, left in row.own_acts.items() if left < at or not followed}
+    row.own_acts = {list_id: left for list_id, left in row.own_acts.items() if list_id not in transferred.own_acts}
+    transferred.lists = {list_id: held_of_leaver(held, key, at) for list_id, held in row.lists.items()}
+    row.lists = {list_id: held_of_next(held, key, at) for list_id, held in row.lists.items()}
+    if not followed:
+        row.tenures = []
+    row.audiences, row.fields, row.snapshot_at = kept.audiences, kept.fields, kept.snapshot_at
     row.pending = []
-    row.snapshot_at = MembershipRow().snapshot_at
-    row.moving_to, row.moved_to = None, row.moving_to
-    row.due = False
+    row.moves = sorted([*row.moves, move], key=lambda done: done[1])
+    row.due = bool(row.audiences or row.awaits or row.leaving or row.lists)
     return transferred
 
 
-def receive_transfer(row: MembershipRow, former: str, at: EpochMillis, transferred: MembershipRow) -> bool:
-    """Merge a transferred row, in place.
+def onward(row: MembershipRow, at: EpochMillis) -> AddressChange | None:
+    """Return where the person who has the address since `at` went later; None when they have it still."""
+    return _transferred(row, next((move for move in _changes(row) if move[1] > at), None))
 
-    False when what its lists hold was merged before: a repetition, or a late event that was redirected.
+
+def receive_transfer(
+    row: MembershipRow, key: str, former: str, at: EpochMillis, transferred: MembershipRow
+) -> Received:
+    """Merge a transferred row, in place, and return what of this one it replaces.
+
+    What its lists hold is merged once: not from a repetition, or a late event that was redirected.
     """
-    known = former in row.former_addresses and row.former_addresses[former] >= at
+    known = row.former_addresses.get(former, NEVER) >= at
     row.due = True
-    if row.awaits_transfer == former:
-        row.awaits_transfer = None
-    for audience, entry in transferred.audiences.items():
-        mine = row.audiences.get(audience)
-        if mine is None or (mine.at, mine.rank) < (entry.at, entry.rank):
-            # Its changes have their receipts from the old address: they have no position here.
-            row.audiences[audience] = replace(entry, position=-1)
-    for name, (value, valid_from) in transferred.fields.items():
-        if name not in row.fields or row.fields[name][1] < valid_from:
-            row.fields[name] = (value, valid_from)
-    row.snapshot_at = max(row.snapshot_at, transferred.snapshot_at)
+    if row.awaits.get(former, NEVER) <= at:
+        row.awaits.pop(former, None)
+    for entry in transferred.audiences.values():
+        entry.position = -1  # its changes have their receipts from the old address: they have no position here
+    replaced = _merge(row, transferred)
+    if row.tenures:
+        _merge(_tenure_at(row, at), transferred)
+    result = Received(replaced)
     if known:
-        return False
+        result.unneeded = [
+            (list_id, address, order.lent)
+            for list_id, held in transferred.lists.items()
+            for address, order in held.orders.items()
+            if address not in row.lists.get(list_id, Held()).orders and order.lent
+        ]
+        return result
     row.former_addresses[former] = at
     for list_id, left_at in transferred.own_acts.items():
         row.own_acts[list_id] = max(left_at, row.own_acts.get(list_id, left_at))
     for list_id, held in transferred.lists.items():
-        mine_held = row.lists.get(list_id)
-        delivered = {job: DeliveredPart("", -1) for job in held.delivered}
-        if mine_held is not None:
-            delivered |= {job: DeliveredPart("", part.answered) for job, part in mine_held.delivered.items()}
-        seen = -1 if mine_held is None else mine_held.seen
-        if held.address is not None or mine_held is None:
-            row.lists[list_id] = replace(held, delivered=delivered, seen=seen, digest="")
-        else:
-            mine_held.delivered = delivered
-    return True
+        receive_held(row.lists.setdefault(list_id, Held()), key, at, held)
+    return result
 
 
-def redirect_late_event(row: MembershipRow, event: MembershipEvent) -> MembershipRow | None:
-    """Return what a late event states about somebody who moved to another address, as a row to be transferred.
+def redirected_to(row: MembershipRow, event: MembershipEvent) -> AddressChange | None:
+    """Return where the person of a late event went; None when it is about who has the address still.
 
-    None when the event is about this row.
+    At the very instant of a change an event is about who left, unless somebody else came at it, or it says so itself.
     """
-    if row.moved_to is None or event.at > row.moved_to[1]:
-        return None
+    came = {*row.former_addresses.values(), *row.awaits.values()}
+    for to, at in _changes(row):
+        if event.at < at or (event.at == at and event.previous is None and at not in came):
+            return _transferred(row, (to, at))
+    return None
+
+
+def late_event(event: MembershipEvent) -> MembershipRow:
+    """Return what a late event states about somebody who moved to another address, as a row to be transferred."""
     transferred = MembershipRow()
     fold(transferred, event)
     return transferred
@@ -102,10 +189,62 @@ def erase(row: MembershipRow, at: EpochMillis) -> tuple[str, ...]:
     Erasing an empty row returns nothing, so that addresses that point at each other come to an end. What their lists
     hold is not changed by this; upstream, where audiences come from, has to forget the person, too.
     """
-    ahead = (target[0] for target in (row.moving_to, row.moved_to) if target is not None)
-    awaited = [row.awaits_transfer] if row.awaits_transfer else []
-    others = dict.fromkeys([*row.former_addresses, *awaited, *ahead])
+    ahead = (to for to, _ in [*row.leaving, *row.moves])
+    others = dict.fromkeys([*row.former_addresses, *row.awaits, *ahead])
     empty = MembershipRow(snapshot_at=max(row.snapshot_at, at), source=row.source)
     for name in MembershipRow.__slots__:
         setattr(row, name, getattr(empty, name))
     return tuple(others)
+
+
+def _changes(row: MembershipRow) -> list[AddressChange]:
+    return sorted([*row.moves, *row.leaving], key=lambda move: move[1])
+
+
+def _transferred(row: MembershipRow, move: AddressChange | None) -> AddressChange | None:
+    """Return the move unless it is still to come: what belongs to whoever leaves then goes with the row."""
+    return move if move in row.moves else None
+
+
+def _tenure_at(row: MembershipRow, at: EpochMillis) -> MembershipRow:
+    return next(tenure for since, tenure in reversed(row.tenures) if since <= at)
+
+
+def _part_of(row: MembershipRow, tenures: Iterable[MembershipRow]) -> MembershipRow:
+    """Return the union of some of a row's tenures; what is not in force in the whole row has its receipts."""
+    part = _union(tenures)
+    for audience, entry in part.audiences.items():
+        if row.audiences[audience].position != entry.position:
+            entry.position = -1
+    return part
+
+
+def _union(parts: Iterable[MembershipRow]) -> MembershipRow:
+    """Return what several rows state together; a copy."""
+    whole = MembershipRow()
+    for part in parts:
+        _merge(whole, part)
+    return whole
+
+
+def _merge(row: MembershipRow, other: MembershipRow) -> list[SupersededChange]:
+    """Take over what another row states later; at one instant what was appended later. Changes the first row.
+
+    Returns the changes that it replaces.
+    """
+    replaced: list[SupersededChange] = []
+    for audience, entry in other.audiences.items():
+        mine = row.audiences.get(audience)
+        if mine is None or _order(mine) < _order(entry):
+            row.audiences[audience] = replace(entry)
+            if mine is not None:
+                replaced.append(SupersededChange(audience, mine.rank, mine.position, mine.appended, mine.since))
+    for name, (value, valid_from) in other.fields.items():
+        if name not in row.fields or row.fields[name][1] < valid_from:
+            row.fields[name] = (value, valid_from)
+    row.snapshot_at = max(row.snapshot_at, other.snapshot_at)
+    return replaced
+
+
+def _order(entry: AudienceEntry) -> tuple[EpochMillis, int, EpochMillis, int]:
+    return entry.at, kind_of(entry.rank), entry.appended, entry.rank

@@ -19,6 +19,7 @@ from streams.export.rules.outcome import (
     Blocked,
     Delivered,
     NotOnList,
+    OrdersDone,
     RefreshSchema,
     RetryLater,
     SplitRequest,
@@ -27,19 +28,21 @@ from streams.export.rules.outcome import (
 from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute
 from streams.export.rules.row import UnansweredCalls
 from streams.export.sending.partition_rows import PartitionRows
-from streams.export.sending.plan import FinalOutcome, PlannedWrite
+from streams.export.sending.plan import FinalOutcome, PlannedWrite, WriteResult
 from streams.export.sending.queue import QueuedPerson, SendQueue
-from streams.export.sending.writer import WriteResult
 from streams.export.state import OpenList
 from streams.export.table import ExportRuntime
 
 log = structlog.get_logger(__name__)
 
 NOT_UNDERSTOOD = "Campaign Monitor does not understand what was sent: look at the address and the fields"
+BOTH_ON_LIST = "the new address was on the list already; the former one leaves it by the job's rule"
 # A field or segment that was just read as missing is created by the next request: no use in waiting longer.
 REFRESH_SECONDS = 1.0
 # Answers are kept while the partition is ours: they are written as soon as the broker takes them.
 REWRITE_SECONDS = 1.0
+
+_RENAMED = Delivered | OrdersDone | SubscriberRejected
 
 Applied = FinalOutcome | RetryLater | Blocked | RefreshSchema
 """A final outcome, or what else has to be done about the list."""
@@ -56,11 +59,13 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
         return None
     person.attempts += 1
     attempt = person.attempt
+    if write.route.kind is RequestKind.RENAME and write.held is not None and isinstance(decision, _RENAMED):
+        attempt.renamed = write.held.orders
+        attempt.both_on_list = result.both_on_list
     match decision:
         case Delivered():
-            return FinalOutcome(
-                state, person, result.address, result.added, removed=result.removed, message=result.message
-            )
+            message = BOTH_ON_LIST if attempt.both_on_list else result.message
+            return FinalOutcome(state, person, result.address, result.added, removed=result.removed, message=message)
         case SubscriberRejected(code=code) if (
             code in INACTIVE and write.route.kind is RequestKind.IMPORT and not attempt.refused_code
         ):
@@ -80,6 +85,11 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             attempt.address_moved = True
             queue.requeue(person, RequestRoute(RequestKind.IMPORT))
             return None
+        case OrdersDone():
+            if not state.desired.present or (write.held is not None and write.held.lent):
+                return FinalOutcome(state, person, result.address, unwritten=True)
+            queue.requeue(person, RequestRoute(RequestKind.IMPORT))
+            return None
         case SplitRequest(code=code) if together == 1:
             return FinalOutcome(state, person, refusal=Refusal.INVALID, code=code, message=NOT_UNDERSTOOD)
         case SplitRequest():
@@ -91,7 +101,7 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             return decision
         case RetryLater(after=after, outcome_unknown=outcome_unknown):
             attempt.outcome_unknown = attempt.outcome_unknown or outcome_unknown
-            if outcome_unknown:
+            if outcome_unknown and write.route.kind is not RequestKind.RENAME:
                 known = write.held.address if write.held is not None else None
                 addresses = tuple(sorted({address for address in (known, state.desired.address) if address}))
                 attempt.unanswered = UnansweredCalls(0, write.route.resubscribe, addresses).and_(attempt.unanswered)
@@ -157,7 +167,7 @@ class ListRows:
             try:
                 if refused:
                     await self._refused_records.keep(partition, refused)
-                await self._runtime.owner.run_as_owner(
+                again = await self._runtime.owner.run_as_owner(
                     partition,
                     owned.generation,
                     lambda: self._rows.record_outcomes(owned, self._list_id, group, accepted),
@@ -172,4 +182,6 @@ class ListRows:
             break
         now = self._runtime.clocks.monotonic()
         for outcome in group:
+            if outcome.person.key in again:
+                self._queue.touch(outcome.person.key, now)
             self._queue.done(outcome.person.key, now)

@@ -6,22 +6,24 @@
 Both end in the same two writes, in the order that makes a crash harmless: receipts, acknowledged; then rows.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 
 import structlog
 
-from schemas.audience_delivery import Outcome, Refusal
+from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
-from schemas.membership_command import ReceiveTransfer, command_bytes
+from schemas.membership_command import Renamed, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
-from streams.export.rules.claims import allowed, end_claims, has_claims, is_open
+from streams.export.rules.claims import allowed, has_claims, is_open
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
+from streams.export.rules.orders import copy_of_held, is_moving, mark_done, note_unknown, take_done, waits
 from streams.export.rules.outcome import REFUSALS
-from streams.export.rules.routing import RequestKind, record_late_calls, route_of
-from streams.export.rules.row import Held, MembershipRow, copy_of_held, encode, newest_position
+from streams.export.rules.routing import NO_CALL, RequestKind, record_late_calls, route_of
+from streams.export.rules.row import Held, MembershipRow, newest_position
 from streams.export.rules.settlement import (
     Receipt,
     WrittenState,
@@ -30,10 +32,9 @@ from streams.export.rules.settlement import (
     record_refused,
     record_unchanged,
 )
-from streams.export.rules.transfers import transfer_out
 from streams.export.sending.claims import ClaimExchange, is_held
 from streams.export.sending.plan import FinalOutcome, PlannedWrite
-from streams.export.sending.queue import QueuedPerson
+from streams.export.sending.queue import QueuedPerson, RowKey
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime
 
@@ -48,14 +49,14 @@ class PartitionRows:
 
     def __init__(self, state: ExportState, runtime: ExportRuntime, late_call_seconds: float) -> None:
         """`late_call_seconds`: for how long Campaign Monitor may apply a call that got no answer."""
-        self._late_call_ms = int(late_call_seconds * 1000)
+        self.late_call_seconds = late_call_seconds
         self._state = state
         self._rows = runtime.rows
         self._publisher = runtime.publisher
         self._stored_receipts = runtime.receipts
         self._commands_topic = runtime.names["cm_membership-commands"]
         self._wall = runtime.clocks.wall
-        self._claims = ClaimExchange(state, runtime, self._late_call_ms)
+        self._claims = ClaimExchange(state, runtime, int(late_call_seconds * 1000))
 
     def owned(self, partition: int) -> OwnedPartition | None:
         """Return a partition that this worker owns; None when it does not."""
@@ -77,6 +78,7 @@ class PartitionRows:
                 else write
                 for write in writes
             ]
+        reports = {key: take_done(row.data, listed.list_id) for key, row in rows.items()}
         local: list[tuple[TableRow[MembershipRow], list[Receipt]]] = []
         for write in writes:
             row = rows[write.person.key[1]]
@@ -87,22 +89,39 @@ class PartitionRows:
                 self._claims.look_again(owned.number, row, listed)
                 self._mark_due(owned.number, row, listed.list_id)
                 local.append((row, receipts))
-        self._rows.give_back(owned.number, [rows[write.person.key[1]] for write in writes if not write.done])
+            elif reports[row.key] or (write.waits and write.person.attempt.outcome_unknown):
+                if write.waits and write.person.attempt.outcome_unknown:
+                    note_unknown(row.data, listed.list_id, self.late_until())
+                local.append((row, []))
+        written = {row.key for row, _ in local}
+        self._rows.give_back(owned.number, [row for key, row in rows.items() if key not in written])
+        await self._publisher.publish_all(
+            [
+                Output(self._commands_topic, former.encode(), command_bytes(Renamed(listed.list_id, lent)))
+                for orders in reports.values()
+                for former, lent in orders
+            ]
+        )
         await self.write(owned, local, self._wall())
         return writes
 
     async def record_outcomes(
         self, owned: OwnedPartition, list_id: str, outcomes: Sequence[FinalOutcome], accepted: EpochMillis
-    ) -> None:
-        """Apply final outcomes to the newest rows, and publish their receipts."""
+    ) -> set[RowKey]:
+        """Apply final outcomes to the newest rows, and publish their receipts. Returns who is to be looked at again."""
         await self.resync(owned)
         rows = await self._rows.read(owned.number, [outcome.person.key[1] for outcome in outcomes])
         changed: list[tuple[TableRow[MembershipRow], list[Receipt]]] = []
+        again: set[RowKey] = set()
         more_people, listed = 0, self._state.listed(list_id)
         for outcome in outcomes:
             row = rows[outcome.person.key[1]]
             before = is_held(row.data, list_id)
-            if outcome.refusal is not None:
+            mark_done(row.data, list_id, outcome.person.attempt.renamed)
+            if outcome.unwritten:
+                receipts = []
+                row.data.lists.setdefault(list_id, Held()).address = outcome.address
+            elif outcome.refusal is not None:
                 receipts = record_refused(
                     row.data, outcome.state, outcome.refusal, outcome.code, outcome.message, outcome.address
                 )
@@ -121,9 +140,17 @@ class PartitionRows:
             self._mark_late(row.data, list_id, outcome.person, outcome.state)
             self._claims.look_again(owned.number, row, listed)
             self._mark_due(owned.number, row, list_id)
+            if outcome.unwritten or (list_id in row.data.lists and row.data.lists[list_id].orders):
+                again.add(outcome.person.key)
+                row.data.due = True
             changed.append((row, receipts))
         await self.write(owned, changed, accepted)
         owned.receipts.people[list_id] += more_people
+        return again
+
+    def late_until(self) -> EpochMillis:
+        """Return until when a call that gets no answer now may be applied."""
+        return self._wall() + int(self.late_call_seconds * 1000)
 
     async def mark_attempted(self, owned: OwnedPartition, list_id: str, keys: Sequence[bytes]) -> None:
         """Record, before the call, that a write may be attempted, so that the next owner can recover.
@@ -175,29 +202,6 @@ class PartitionRows:
         await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])
         owned.receipts.unwritten.clear()
 
-    async def transfer(self, owned: OwnedPartition, key: bytes) -> None:
-        """Send a frozen row to the person's new address: receipts for what was still to be sent, then the row."""
-        await self.resync(owned)
-        row = (await self._rows.read(owned.number, [key]))[key]
-        if row.data.moving_to is None:
-            return
-        to, at = row.data.moving_to
-        receipts = [
-            Receipt(
-                answer.job_id, listed.list_id, answer.position, Outcome.SUPERSEDED, answer.appended, message=f"now {to}"
-            )
-            for listed in self._state.exports.lists.values()
-            for answer in pending_answers(row.data, listed)
-        ]
-        source = row.data.source
-        pending = [PendingReceipt(row.key, receipt, source, None) for receipt in receipts]
-        await self.publish_receipts(owned, pending, self._wall())
-        command = ReceiveTransfer(row.key.decode(), at, encode(transfer_out(row.data)))
-        claims = self._claims.outputs(end_claims(row.data, row.key.decode(), self._wall(), to))
-        await self._publisher.publish_all([*claims, Output(self._commands_topic, to.encode(), command_bytes(command))])
-        await self._rows.write_rows(owned.number, owned.generation, [row])
-        owned.receipts.unwritten.clear()
-
     def already_sent(self, owned: OwnedPartition, source: int, job_id: str, position: int) -> bool:
         """Whether a receipt was in the topic when the partition was taken over."""
         published = owned.receipts.published
@@ -219,7 +223,7 @@ class PartitionRows:
             return
         try:
             await self._publisher.publish_all(outputs)
-        except NotDelivered:
+        except (NotDelivered, asyncio.CancelledError):
             log_of_receipts.outcome_unknown = True
             raise
         log_of_receipts.unwritten.update(ids)
@@ -230,24 +234,27 @@ class PartitionRows:
         key = person.key[1]
         held = row.lists.get(listed.list_id)
         desired = None
-        if row.moving_to is not None:
+        if row.leaving:
             self._state.freeze(owned.number, key)
-        waits = row.awaits_transfer is not None or row.moving_to is not None
+        waiting = waits(row, listed.list_id)
         claims = False
-        if not waits:
+        if not waiting:
             opened = self._state.open.get(listed.list_id)
             blocked = opened.blocked if opened is not None else ()
             desired = desired_subscriber(row, key.decode(), listed, held, self._state.names.option_of, blocked)
             email = key.decode()
             if claims := has_claims(row, email, listed.list_id, desired):
                 permitted = allowed(row, email, listed.list_id, desired)
-                waits, desired = desired is not None and permitted is None, permitted
+                waiting, desired = desired is not None and permitted is None, permitted
         if desired is None:
-            return PlannedWrite(person, waits=waits, has_claims=claims)
+            return PlannedWrite(person, waits=waiting, has_claims=claims)
         answers, seen = pending_answers(row, listed), newest_position(row)
         state = WrittenState(key, owned.number, listed.list_id, desired, answers, seen, person.attempts + 1)
         appended = max((entry.appended for entry in row.audiences.values()), default=0)
         route = route_of(held, desired, person.attempt)
+        if route is NO_CALL and held is not None and held.late is not None and held.late.over_at <= self._wall():
+            person.attempt.recheck = True
+            route = route_of(held, desired, person.attempt)
         return PlannedWrite(person, state, route, held and copy_of_held(held), appended, has_claims=claims)
 
     def _without_call(self, row: MembershipRow, write: PlannedWrite) -> list[Receipt] | None:
@@ -271,8 +278,7 @@ class PartitionRows:
             opened.queue.changed_in_request(key) if opened.list_id == list_id else key in opened.queue
             for opened in self._state.open.values()
         )
-        transferring = row.data.awaits_transfer is not None or row.data.moving_to is not None
-        if transferring or is_open(row.data) or self._due_when_started(row.data, list_id):
+        if is_moving(row.data) or is_open(row.data) or self._due_when_started(row.data, list_id):
             row.data.due = True
 
     def _mark_late(self, row: MembershipRow, list_id: str, person: QueuedPerson, state: WrittenState | None) -> None:
@@ -281,7 +287,7 @@ class PartitionRows:
         if held is None:
             return
         if state is not None:
-            record_late_calls(held, person.attempt, state.desired, self._wall() + self._late_call_ms)
+            record_late_calls(held, person.attempt, state.desired, self.late_until())
         elif person.attempt.recheck:
             held.late = None  # no job wants anything of this person any more
 

@@ -18,6 +18,7 @@ from schemas.envelope import EpochMillis, rfc3339
 from streams.batches import Output
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.dropped import differs
+from streams.export.rules.outcome import SendDecision
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held
 from streams.export.rules.settlement import WrittenState
@@ -64,6 +65,26 @@ class FinalOutcome:
     refusal: Refusal | None = None
     code: int | None = None
     message: str | None = None
+    unwritten: bool = False
+    """Only the orders to rename were carried out: what the list should hold is written next."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What came back about one person."""
+
+    write: PlannedWrite
+    decision: SendDecision
+    address: str | None = None
+    added: bool | None = None
+    not_applied: bool = False
+    """The subscriber was read: what the request of unknown outcome should have written is not there."""
+    removed: bool = False
+    """The person was active, and was taken off the list."""
+    message: str | None = None
+    """A sentence for the receipt."""
+    both_on_list: bool = False
+    """The person was on it under the present address and a former one."""
 
 
 class GroupedWrites(NamedTuple):

@@ -75,6 +75,11 @@ class SendQueue:
         """Whether a request with this person is under way."""
         return key in self._in_request
 
+    def has_unknown_outcome(self, key: RowKey) -> bool:
+        """Whether a request with this person may have been made whose outcome is not known."""
+        person = self._known.get(key)
+        return person is not None and person.attempt.outcome_unknown
+
     def has_request_of(self, partition: int) -> bool:
         """Whether a request with somebody of the partition is under way."""
         return any(key[0] == partition for key in self._in_request)

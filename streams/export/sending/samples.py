@@ -18,8 +18,8 @@ from streams.export.rules.dropped import Dropped, ValueKind, kinds_of, not_kept,
 from streams.export.rules.jobs import JobView
 from streams.export.rules.outcome import Delivered
 from streams.export.rules.values import field_name
-from streams.export.sending.plan import texts_of
-from streams.export.sending.writer import ListWriter, WriteResult
+from streams.export.sending.plan import WriteResult, texts_of
+from streams.export.sending.writer import ListWriter
 from streams.export.state import ExportState
 
 log = structlog.get_logger(__name__)

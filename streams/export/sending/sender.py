@@ -32,11 +32,11 @@ from streams.export.rules.outcome import Blocked, RefreshSchema, RetryLater, cla
 from streams.export.rules.routing import RequestRoute
 from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
-from streams.export.sending.plan import FinalOutcome, PlannedWrite, authorization_of, group_by_route
+from streams.export.sending.plan import FinalOutcome, PlannedWrite, WriteResult, authorization_of, group_by_route
 from streams.export.sending.queue import QueuedBatch, QueuedPerson
+from streams.export.sending.renames import is_rename_held_back
 from streams.export.sending.samples import SampleReads
 from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
-from streams.export.sending.writer import WriteResult
 from streams.export.state import OpenList
 
 log = structlog.get_logger(__name__)
@@ -80,6 +80,7 @@ class ListSender:
         self._guard = guard
         self._slots = RequestSlots(max_requests)
         self._picker = BatchPicker(opened, self._slots, connections)
+        self._late = context.rows.late_call_seconds
         self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
 
     # -- from outside
@@ -149,6 +150,7 @@ class ListSender:
         try:
             listed = self._state.listed(self.list_id)
             writes = await self._rows.prepare(people, listed)  # 1
+            writes = [write for write in writes if not is_rename_held_back(write, self.queue, self._now(), self._late)]
             held_back = await self._guard.held_back(writes)
             group, route = group_by_route(writes, self.queue, held_back, self.connections.wait_until, self._now())
             if held_back:

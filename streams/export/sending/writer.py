@@ -6,7 +6,7 @@ becomes of the row, in `sending/outcomes.py`.
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -22,6 +22,7 @@ from streams.export.rules.outcome import (
     AddressTaken,
     Delivered,
     NotOnList,
+    OrdersDone,
     SendDecision,
     SplitRequest,
     SubscriberRejected,
@@ -31,6 +32,7 @@ from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, mo
 from streams.export.sending.consent import ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, ListFacts, code_of, why_refused
 from streams.export.sending.plan import (
     PlannedWrite,
+    WriteResult,
     effects_of,
     is_unknown,
     matches,
@@ -38,28 +40,13 @@ from streams.export.sending.plan import (
     was_added,
     without_audiences,
 )
+from streams.export.sending.renames import rename
 
 log = structlog.get_logger(__name__)
 
 
 ADDED_WAITS = "Added, waits for confirmation: they have to follow the link of the mail"
 STILL_WAITS = "Written, waits for confirmation: they have to follow the link of the mail"
-
-
-@dataclass(frozen=True, slots=True)
-class WriteResult:
-    """What came back about one person."""
-
-    write: PlannedWrite
-    decision: SendDecision
-    address: str | None = None
-    added: bool | None = None
-    not_applied: bool = False
-    """The subscriber was read: what the request of unknown outcome should have written is not there."""
-    removed: bool = False
-    """The person was active, and was taken off the list."""
-    message: str | None = None
-    """A sentence for the receipt."""
 
 
 class ListWriter:
@@ -150,6 +137,8 @@ class ListWriter:
                     return await self._verify(write)
                 case RequestKind.LOOK_AGAIN:
                     return await self._look_again(write, keys)
+                case RequestKind.RENAME:
+                    return await self._rename(write, keys)
                 case _:
                     return await self._check_consent(route, write, keys)
         except CampaignMonitorError as error:
@@ -235,6 +224,16 @@ class ListWriter:
         if looked is None:
             return (await self._import(RequestRoute(RequestKind.IMPORT), [write], keys))[0]
         return WriteResult(write, looked.decision, looked.address, added=False, removed=looked.removed)
+
+    async def _rename(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
+        """Carry orders out: the subscriber of a former address gets the present one."""
+        done = await rename(self._api.subscribers, self._take_off, self._list_id, write, keys, self._facts)
+        desired = _desired(write)
+        if done.kind == "refused" and desired.present:
+            return WriteResult(write, SubscriberRejected(done.code, ""), message=done.message)
+        decision = Delivered() if done.kind == "written" else OrdersDone()
+        address = None if done.kind == "not there" else desired.address
+        return WriteResult(write, decision, address, added=False, both_on_list=done.both_on_list)
 
     async def _check_consent(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         """Write to somebody who is active, or make them active again who left before they entered; else refuse them.

@@ -103,9 +103,9 @@ async def test_late_events_do_not_bring_the_person_back_and_later_ones_do(world:
     "row",
     [
         MembershipRow(former_addresses={"b@x.com": 1}, lists={"l": Held(address="a@x.com")}, due=True),
-        MembershipRow(moving_to=("b@x.com", 1)),
-        MembershipRow(moved_to=("b@x.com", 1)),
-        MembershipRow(awaits_transfer="b@x.com"),
+        MembershipRow(leaving=[("b@x.com", 1)]),
+        MembershipRow(moves=[("b@x.com", 1)]),
+        MembershipRow(awaits={"b@x.com": 1}),
     ],
 )
 def test_the_other_addresses_are_returned_once(row: MembershipRow) -> None:

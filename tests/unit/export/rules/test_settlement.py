@@ -7,6 +7,7 @@ import pytest
 
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
+from streams.export.rules.orders import mark_for_resend
 from streams.export.rules.row import (
     ENTER,
     EXIT,
@@ -16,7 +17,6 @@ from streams.export.rules.row import (
     Held,
     MembershipRow,
     PendingChange,
-    mark_for_resend,
     newest_position,
 )
 from streams.export.rules.settlement import (

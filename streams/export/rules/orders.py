@@ -1,0 +1,135 @@
+"""What lists hold when a person's address changes: orders to rename, and who may write to an address. Pure.
+
+A subscriber belongs to the row of their address. Whoever leaves takes an order along; the row of the former address
+writes nothing until the order is reported (`Held.lent`), and then only what a look at the list shows to be needed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from schemas.envelope import EpochMillis
+from streams.export.rules.address_claims import RenameOrder
+from streams.export.rules.row import DeliveredPart, Held, MembershipRow, UnansweredCalls, open_orders
+
+
+def _is_lent(held: Held, key: str) -> bool:
+    """Whether whoever leaves may be on the list under this row's address: then an order for it goes along."""
+    return not held.lent and held.address in (None, key) and not (held.removed and held.address is None)
+
+
+def held_of_leaver(held: Held, key: str, at: EpochMillis) -> Held:
+    """Return what whoever leaves takes along of a list: their consent, and the orders for all addresses they had."""
+    orders = {former: order._replace(since=at) for former, order in held.orders.items() if order.since < at}
+    if _is_lent(held, key):
+        orders[key] = RenameOrder(at, at)
+    address = None if held.address == key else held.address  # a job may write to another address than the row's
+    return replace(
+        held, delivered=_unanswered(held), address=address, seen=-1, digest="", late=None, orders=orders, lent=0
+    )
+
+
+def held_of_next(held: Held, key: str, at: EpochMillis) -> Held:
+    """Return what stays: which changes have receipts, what may still happen to the address, and later orders."""
+    orders = {former: order for former, order in held.orders.items() if order.since >= at}
+    lent = at if _is_lent(held, key) else held.lent
+    return Held(_unwritten(held), seen=held.seen, late=held.late, orders=orders, lent=lent)
+
+
+def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> None:
+    orders = {former: order._replace(since=at) for former, order in held.orders.items()}
+    if mine.address is None:
+        mine.address, mine.audiences = held.address, held.audiences
+        mine.code = mine.code or held.code
+        mine.removed = max(mine.removed, held.removed)
+        mine.last_removed = max(mine.last_removed, held.last_removed)
+    elif held.address is not None and held.address != mine.address:
+        orders[held.address] = RenameOrder(at, 0)
+    if (back := orders.pop(key, None)) is not None:  # they have the address again that they had before
+        _report(mine, back.lent)
+    mine.orders |= orders
+    mine.used_entry = max(mine.used_entry, held.used_entry)
+    mine.delivered = _unanswered(held) | _unwritten(mine)
+    mine.digest = ""
+
+
+def renamed(row: MembershipRow, list_id: str, lent: EpochMillis) -> None:
+    """Record that an order for this row's address is carried out: the address is this row's alone again."""
+    _report(row.lists.setdefault(list_id, Held()), lent)
+    row.due = True
+
+
+def _report(held: Held, lent: EpochMillis) -> None:
+    if held.lent == lent:
+        held.lent = 0
+    held.delivered, held.digest = _unwritten(held), ""
+    held.address, held.audiences = None, []
+    held.late = UnansweredCalls(0).and_(held.late)  # what it holds is not known: only a look shows that
+
+
+def mark_for_resend(row: MembershipRow, list_id: str) -> bool:
+    """Drop what is recorded about a list's content for the person, so that it is sent again. False: nothing was."""
+    held = row.lists.get(list_id)
+    if held is None:
+        return False
+    for part in held.delivered.values():
+        part.digest = ""
+    held.digest = ""
+    if held.address is None or held.code:  # the list may hold them all the same: only a look shows that
+        held.late = UnansweredCalls(0).and_(held.late)
+    row.due = True
+    return True
+
+
+def _unanswered(held: Held) -> dict[str, DeliveredPart]:
+    """Return the parts without their content and without positions, which are those of another partition."""
+    return {job: DeliveredPart("", -1) for job in held.delivered}
+
+
+def _unwritten(held: Held) -> dict[str, DeliveredPart]:
+    """Return the parts without their content: which changes have receipts stays known."""
+    return {job: DeliveredPart("", part.answered, part.also) for job, part in held.delivered.items()}
+
+
+def mark_done(row: MembershipRow, list_id: str, orders: Mapping[str, RenameOrder]) -> None:
+    held = row.lists.get(list_id)
+    if held is not None:
+        held.orders |= {
+            former: order._replace(done=True) for former, order in orders.items() if held.orders.get(former) == order
+        }
+
+
+def take_done(row: MembershipRow, list_id: str) -> list[tuple[str, EpochMillis]]:
+    """Take orders that were carried out off the row, in place: (former address, when they left it)."""
+    held = row.lists.get(list_id)
+    if held is None:
+        return []
+    done = [(former, order.lent) for former, order in held.orders.items() if order.done]
+    for former, _ in done:
+        del held.orders[former]
+    return done
+
+
+def waits(row: MembershipRow, list_id: str) -> bool:
+    """Whether nothing may be sent to the list: a transfer comes or goes, or an order for the address is under way."""
+    held = row.lists.get(list_id)
+    return bool(row.awaits or row.leaving or (held is not None and held.lent and not open_orders(held)))
+
+
+def is_moving(row: MembershipRow) -> bool:
+    """Whether a transfer or an order is under way: the row is due until it is not."""
+    return bool(row.awaits or row.leaving) or any(held.lent or held.orders for held in row.lists.values())
+
+
+def note_unknown(row: MembershipRow, list_id: str, over_at: EpochMillis) -> bool:
+    """Record, in place, a call of unknown outcome about somebody who may not be sent now. False: there was none."""
+    held = row.lists.get(list_id)
+    if held is None:
+        return False
+    held.late = UnansweredCalls(over_at, resubscribes=True).and_(held.late)
+    return True
+
+
+def copy_of_held(held: Held) -> Held:
+    """Return what a list holds, to be kept while the row goes on changing."""
+    delivered = {job: DeliveredPart(part.digest, part.answered, part.also) for job, part in held.delivered.items()}
+    return replace(held, delivered=delivered, audiences=list(held.audiences), orders=dict(held.orders))

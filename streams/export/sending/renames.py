@@ -1,0 +1,136 @@
+"""Orders to rename: a subscriber of a former address is to have the person's present one.
+
+One person at a time, and after the reads everything follows from what the list holds:
+
+    only a former address is on it       PUT changes it in place: history and state go along
+    both are                             neither can become the other: the present one is written next, and the row of
+                                         the former one takes that off
+    the person left under one of them    they are taken off under all, unless an entry later than that may bring them
+                                         back (`sending/consent.py`)
+    a former one bounced                 it is no refusal of the person: the present address is added
+
+Orders are not carried out while a call without an answer may still be applied, here or of a predecessor; nor while the
+row of the person's address waits for somebody else's, except where all wait for each other (a swap): then each address
+is written as what it should hold.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from connectors.campaign_monitor.client.entities import Subscriber
+from connectors.campaign_monitor.client.requests import SubscriberWrite
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from streams.export.recovery.late_calls import SubscriberCalls, TakeOff
+from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.outcome import AddressTaken, NotOnList, classify
+from streams.export.rules.routing import RequestKind
+from streams.export.rules.row import Held, open_orders
+from streams.export.sending.consent import ACTIVE, DELETED, UNSUBSCRIBED, ListFacts, code_of, why_refused
+from streams.export.sending.plan import PlannedWrite, subscriber_of, without_audiences
+from streams.export.sending.queue import SendQueue
+
+LEFT_UNDER_ONE = "The person had left the list under one of their addresses, so they are off it under all"
+RENAME_WAIT_SECONDS = 1.0
+MAX_RENAME_WAITS = 5
+"""So often a person waits for somebody else who leaves the address first; then all of them wait for each other."""
+
+_OWN_ACTS = (UNSUBSCRIBED, DELETED)
+
+
+@dataclass(frozen=True, slots=True)
+class RenameOutcome:
+    """What the list holds for the person now."""
+
+    kind: Literal["written", "refused", "on the list", "not there"]
+    """`written`: with all that is desired. `on the list`, `not there`: the present address is written next."""
+    both_on_list: bool = False
+    code: int = 0
+    message: str | None = None
+
+
+def is_rename_held_back(write: PlannedWrite, queue: SendQueue, now: float, late_call_seconds: float) -> bool:
+    """Whether orders have to wait; the person is then queued again."""
+    attempt, held = write.person.attempt, write.held
+    if write.route is None or write.route.kind is not RequestKind.RENAME or held is None:
+        return False
+    if attempt.outcome_unknown:
+        attempt.outcome_unknown, attempt.unanswered = False, None
+        attempt.rename_at = now + late_call_seconds
+    elif held.lent and attempt.rename_waits < MAX_RENAME_WAITS and attempt.rename_at <= now:
+        attempt.rename_waits += 1
+        attempt.rename_at = now + RENAME_WAIT_SECONDS
+    if attempt.rename_at > now:
+        queue.retry_at(write.person, attempt.rename_at)
+        return True
+    return False
+
+
+async def rename(
+    calls: SubscriberCalls,
+    take_off: TakeOff,
+    list_id: str,
+    write: PlannedWrite,
+    keys: Mapping[str, str],
+    facts: ListFacts,
+) -> RenameOutcome:
+    """Carry the person's orders out. Raises CampaignMonitorError."""
+    if write.state is None or write.held is None:
+        raise ValueError("a write without orders cannot rename")
+    desired, held = write.state.desired, write.held
+    own = desired.address
+    if own is None:
+        return RenameOutcome("not there")
+    found = {address: await _read(calls, list_id, address) for address in dict.fromkeys((own, *open_orders(held)))}
+    there = {address: subscriber for address, subscriber in found.items() if subscriber is not None}
+    code, reason = await _refusal(there, desired, held, facts)
+    content = without_audiences(desired, (), own, keys) if reason else subscriber_of(desired, own, keys)
+    moved = None
+    if own not in there:
+        moved = next((address for address in there if code_of(there[address], 0) != 207), None)
+        if moved is not None and not await _put(calls, list_id, moved, content):
+            moved = None
+    both = moved is None and own in there and len(there) > 1
+    if reason is not None:
+        for address, subscriber in there.items():
+            if address != moved and code_of(subscriber, 0) == ACTIVE:
+                await calls.update(list_id, address, without_audiences(desired, (), address, keys))
+                await take_off(address, "unsubscribe")
+        return RenameOutcome("refused", both, code, f"{LEFT_UNDER_ONE}. {reason}")
+    if moved is not None:
+        active = code_of(there[moved], 0) == ACTIVE
+        return RenameOutcome("written" if active and desired.present else "on the list")
+    return RenameOutcome("on the list" if own in there else "not there", both)
+
+
+async def _refusal(
+    there: Mapping[str, Subscriber], desired: DesiredSubscriber, held: Held, facts: ListFacts
+) -> tuple[int, str | None]:
+    """Return the code and the reason for which the person is not on the list under any address; None: they may be."""
+    for address, subscriber in there.items():
+        code = code_of(subscriber, 0)
+        if code in _OWN_ACTS:
+            reason = await why_refused(subscriber, code, address, desired, held, facts)
+            if reason is not None:
+                return code, reason
+    return 0, None
+
+
+async def _put(calls: SubscriberCalls, list_id: str, address: str, content: SubscriberWrite) -> bool:
+    """Change an address in place. False: that is not possible, since others have changed the list meanwhile."""
+    try:
+        await calls.update(list_id, address, content)
+    except CampaignMonitorError as error:
+        if isinstance(classify(error.verdict, 1, 0.0), NotOnList | AddressTaken):
+            return False
+        raise
+    return True
+
+
+async def _read(calls: SubscriberCalls, list_id: str, address: str) -> Subscriber | None:
+    try:
+        return await calls.get(list_id, address)
+    except CampaignMonitorError as error:
+        if isinstance(classify(error.verdict, 1, 0.0), NotOnList):
+            return None
+        raise

@@ -1,0 +1,94 @@
+"""Sends a row to the person's new address, as the owner of its partition, once no call of ours can change the old one.
+
+    receipts for what was still to be sent, then the row to the new address, both acknowledged; then what is left
+
+A crash in between repeats it: the new address's owner knows what it has received.
+"""
+
+from schemas.audience_delivery import Outcome
+from schemas.envelope import EpochMillis
+from schemas.membership_command import MembershipCommand, ReceiveTransfer, command_bytes
+from streams.batches import Output
+from streams.export.recovery.takeover import PendingReceipt
+from streams.export.rules.claims import end_claims
+from streams.export.rules.orders import note_unknown
+from streams.export.rules.row import MembershipRow, encode
+from streams.export.rules.settlement import Receipt, pending_answers
+from streams.export.rules.transfers import leaver, next_to_leave, transfer_out
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.state import ExportState, OwnedPartition
+from streams.export.table import ExportRuntime
+
+
+class RowTransfers:
+    """Transfers rows, one at a time for each."""
+
+    def __init__(self, state: ExportState, runtime: ExportRuntime, rows: PartitionRows) -> None:
+        self._state = state
+        self._table = runtime.rows
+        self._publisher = runtime.publisher
+        self._commands_topic = runtime.names["cm_membership-commands"]
+        self._clocks = runtime.clocks
+        self._rows = rows
+
+    async def transfer(self, owned: OwnedPartition, key: bytes) -> EpochMillis:
+        """Transfer the next who leaves. Returns after how many milliseconds to try again; 0: done, or nobody leaves.
+
+        Runs as the partition's owner. Raises what reading, publishing and writing raise (`BatchError`).
+        """
+        await self._rows.resync(owned)
+        row = (await self._table.read(owned.number, [key]))[key]
+        move = next_to_leave(row.data)
+        if move is None:
+            return 0
+        unknown = self._note_unknown_calls(owned, key, row.data)
+        over_at = max((held.late.over_at for held in row.data.lists.values() if held.late is not None), default=0)
+        now = self._clocks.wall()
+        if over_at > now:
+            if unknown:
+                await self._table.write_rows(owned.number, owned.generation, [row])
+            return over_at - now + 1
+        to, at = move
+        await self._rows.publish_receipts(owned, self._superseded(key, row.data, to, at), now)
+        command = ReceiveTransfer(key.decode(), at, encode(transfer_out(row.data, key.decode())))
+        claims = [
+            self._command(message.key, message.command) for message in end_claims(row.data, key.decode(), now, to)
+        ]
+        await self._publisher.publish_all([*claims, self._command(to, command)])
+        await self._table.write_rows(owned.number, owned.generation, [row])
+        owned.receipts.unwritten.clear()
+        if row.data.due:
+            self._state.touch(owned.number, key, row.data, self._clocks.monotonic())
+        return 1 if row.data.leaving else 0
+
+    def _command(self, key: str, command: MembershipCommand) -> Output:
+        return Output(self._commands_topic, key.encode(), command_bytes(command))
+
+    def _superseded(self, key: bytes, row: MembershipRow, to: str, at: EpochMillis) -> list[PendingReceipt]:
+        leaving = leaver(row, at)
+        return [
+            PendingReceipt(
+                key,
+                Receipt(
+                    answer.job_id,
+                    listed.list_id,
+                    answer.position,
+                    Outcome.SUPERSEDED,
+                    answer.appended,
+                    message=f"now {to}",
+                ),
+                row.source,
+                None,
+            )
+            for listed in self._state.exports.lists.values()
+            for answer in pending_answers(leaving, listed)
+        ]
+
+    def _note_unknown_calls(self, owned: OwnedPartition, key: bytes, row: MembershipRow) -> bool:
+        """Record, in place, calls whose outcome only a queue knows to be unknown. The person waits in none any more."""
+        noted = False
+        for opened in self._state.open.values():
+            if opened.queue.has_unknown_outcome((owned.number, key)):
+                noted |= note_unknown(row, opened.list_id, self._rows.late_until())
+            opened.queue.drop((owned.number, key))
+        return noted
