@@ -82,10 +82,11 @@ class SampleReads:
 
     def _most_news(self, results: Sequence[WriteResult]) -> tuple[WriteResult | None, set[ValueKind]]:
         best: tuple[WriteResult | None, set[ValueKind]] = (None, set())
+        kept = self._kept - self.dropped  # by what another worker saw later
         for result in results:
             state = result.write.state
             if isinstance(result.decision, Delivered) and state is not None and state.desired.present:
-                new = kinds_of(state.desired) - self._kept
+                new = kinds_of(state.desired) - kept
                 if len(new) > len(best[1]):
                     best = result, new
         return best
@@ -104,7 +105,7 @@ class SampleReads:
             missing = not_kept(state.desired, texts_of(found))
         if not _is_readable(found):
             return
-        self._kept |= new - missing
+        self._kept = (self._kept | new) - missing
         dropped = (self.dropped - new) | missing
         if dropped == self.dropped:
             return

@@ -7,6 +7,7 @@ import pytest
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from streams.export.lists.attention import VALUES
 from streams.export.recovery.reconcile import DriftReport, compare, subscribers
+from streams.export.rules.dropped import ANY, ValueKind
 from streams.export.table import CHECKPOINT_KEY
 from tests.unit.export.export_world import World
 
@@ -137,3 +138,19 @@ async def test_what_only_reading_shows_is_named(limit: Any, units: Any, case: An
         assert (await drift(world)).drifted == int(dropped)
         assert world.jobs["job-1"].attention is None
         await worker.stop()
+
+
+async def test_what_another_worker_saw_dropped_is_read_again(world: World) -> None:
+    world.job(field_mappings=MAPPINGS)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1, user={"bio": "a"})
+    await worker.rest()
+    await worker.shared.values_dropped(world.list_id, frozenset({ValueKind("bio", ANY)}))
+    worker.runner.senders.check_lists()
+    await worker.rest()
+    assert f'{VALUES}"Bio". ' in (world.jobs["job-1"].attention or "")
+    world.change(ANN, "enter", "eu", 2, user={"bio": "b"})
+    await worker.rest()
+    assert worker.shared.dropped(world.list_id) == frozenset()
+    assert world.jobs["job-1"].attention is None
+    assert "message" not in world.receipts()[-1]
