@@ -5,6 +5,7 @@ And orders to give the subscriber of a former address the present one; rules: `r
 The person's row keeps them by the address, the address's row by the person: in the order in which they came.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from schemas.envelope import EpochMillis
@@ -54,3 +55,14 @@ def remove_claim(claims: AddressClaims, list_id: str, name: str) -> None:
     del claims[list_id][name]
     if not claims[list_id]:
         del claims[list_id]
+
+
+def holder_of(claimants: Mapping[str, AddressClaim]) -> str | None:
+    """Return who has the address, or is still to give it back."""
+    return next((by for by, claim in claimants.items() if claim.state in (GRANTED, REVOKED)), None)
+
+
+def state_of(claims: AddressClaims, list_id: str, address: str | None) -> int:
+    """Return the state of a claim; ASKED where there is none."""
+    claim = claims.get(list_id, {}).get(address or "")
+    return ASKED if claim is None else claim.state

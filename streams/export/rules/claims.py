@@ -14,17 +14,26 @@ due until then: so a message that was lost is published again by the next owner.
 claim; one to an earlier claim is ignored.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
 from schemas.membership_command import AnswerClaim, ClaimAddress
-from streams.export.rules.address_claims import ASKED, GRANTED, LEFT, REFUSED, REVOKED, AddressClaim, remove_claim
+from streams.export.rules.address_claims import (
+    ASKED,
+    GRANTED,
+    LEFT,
+    REFUSED,
+    REVOKED,
+    AddressClaim,
+    holder_of,
+    remove_claim,
+    state_of,
+)
 from streams.export.rules.desired import DesiredSubscriber
-from streams.export.rules.routing import AttemptState, is_due, record_late_calls
-from streams.export.rules.row import Held, MembershipRow
+from streams.export.rules.routing import AttemptState, is_due
+from streams.export.rules.row import Held, MembershipRow, UnansweredCalls
 
 # A field with one default for everybody would make one row as large as all of them: later ones do not wait.
 MAX_CLAIMANTS = 100
@@ -68,9 +77,8 @@ def is_open(row: MembershipRow) -> bool:
     """Whether the row waits for an answer, or has one to publish."""
     if not row.claims and not row.claimants:
         return False
-    states = {
-        claim.state for claims in (row.claims, row.claimants) for named in claims.values() for claim in named.values()
-    }
+    both = [*row.claims.values(), *row.claimants.values()]
+    states = {claim.state for named in both for claim in named.values()}
     return not states.isdisjoint((ASKED, REVOKED, LEFT))
 
 
@@ -79,15 +87,15 @@ def allowed(row: MembershipRow, key: str, list_id: str, desired: DesiredSubscrib
     if desired is None:
         return None
     wanted = _wanted(desired)
-    taken = _holder(row.claimants.get(list_id, {})) is not None
+    taken = holder_of(row.claimants.get(list_id, {})) is not None
     if wanted is None:
         held = row.lists.get(list_id)
-        free = not taken if desired.address == key else _state(row, list_id, desired.address) == GRANTED
+        free = not taken if desired.address == key else state_of(row.claims, list_id, desired.address) == GRANTED
         known = held is not None and held.address is not None
         return desired if desired.present or known or free else replace(desired, address=None)
     if wanted == key:
         return None if taken else desired
-    state = _state(row, list_id, wanted)
+    state = state_of(row.claims, list_id, wanted)
     if state == REFUSED:
         return replace(desired, address=None, refused=Refusal.ADDRESS_IN_USE)
     return desired if state == GRANTED else None
@@ -159,35 +167,28 @@ def receive_answer(row: MembershipRow, key: str, answer: AnswerClaim) -> Exchang
     if claim is None or claim.number != answer.number or answer.state <= claim.state:
         return Exchanged()
     row.claims[answer.list_id][answer.address] = claim._replace(state=answer.state)
-    held = row.lists.get(answer.list_id)
-    if held is None and answer.removed:
-        held = row.lists[answer.list_id] = Held()
-    if held is not None:
+    if answer.removed:
+        held = row.lists.setdefault(answer.list_id, Held())
         held.removed = max(held.removed, answer.removed)
-        for part in held.delivered.values():
-            part.digest = ""
     row.due = True
     return Exchanged(True)
 
 
 def _claim(row: MembershipRow, context: ClaimContext, attempt: AttemptState, result: Exchanged) -> None:
-    key, list_id, desired, now, late_call_ms = context
+    key, list_id, desired, now, _ = context
     held = row.lists.get(list_id)
     wanted = None if desired is None else _wanted(desired)
     exported = desired is not None and (desired.present or is_due(held, desired))
     in_use = held.address if held is not None and exported else None
     for address, claim in list(row.claims.get(list_id, {}).items()):
-        if claim.state == REVOKED and attempt.outcome_unknown and held is not None and desired is not None:
-            record_late_calls(held, attempt, desired, now + late_call_ms)
-            attempt.outcome_unknown = False
-            result.changed = True
+        if claim.state in (GRANTED, REVOKED):
+            _record_late_call(held, address, context, attempt, result)
         may_be_applied = _late_until(held, address)
-        if claim.state == REVOKED:
-            keeps = now < may_be_applied
-        else:
-            granted = claim.state == GRANTED and (attempt.outcome_unknown or may_be_applied > 0)
-            keeps = granted or (claim.state != LEFT and address in (wanted, in_use))
-        if keeps:
+        needed = claim.state != LEFT and address in (wanted, in_use)
+        keeps = needed or (claim.state == GRANTED and may_be_applied > 0)
+        if now < may_be_applied if claim.state == REVOKED else keeps:
+            if claim.state == GRANTED and address == wanted and held is not None:
+                result.changed = _send_again(held, address) or result.changed
             if attempt.outcome_unknown:
                 result.messages.append(ClaimMessage(address, ClaimAddress(list_id, key, claim.number)))
             continue
@@ -215,12 +216,15 @@ def _write_claim(
 
 
 def _answer(row: MembershipRow, context: ClaimContext, attempt: AttemptState, result: Exchanged) -> None:
-    key, list_id, desired, _, _ = context
-    claimants = row.claimants.get(list_id)
+    key, list_id, desired, *_ = context
+    claimants, held = row.claimants.get(list_id, {}), row.lists.get(list_id)
+    holder = holder_of(claimants)
+    elsewhere = any(claim.state == GRANTED for claim in row.claims.get(list_id, {}).values())
+    if holder is None and (claimants or not elsewhere):
+        _record_late_call(held, key, context, attempt, result)
     if not claimants:
         return
-    held = row.lists.get(list_id)
-    own, holder = _is_own(held, desired, key), _holder(claimants)
+    own = _is_own(held, desired, key)
     if not own and holder is None:
         holder, first = next(iter(claimants.items()))
         claimants[holder] = first._replace(removed=max(first.removed, 0 if held is None else held.removed))
@@ -233,6 +237,27 @@ def _answer(row: MembershipRow, context: ClaimContext, attempt: AttemptState, re
         result.changed = result.changed or state != claim.state
         claimants[by] = answered = claim._replace(state=state)
         result.messages.append(_answered(key, list_id, by, answered))
+
+
+def _send_again(held: Held, address: str) -> bool:
+    """Let somebody who was refused, or gave the address back, be sent. False: they were, or are to be anyway."""
+    settled = [part for part in held.delivered.values() if part.digest]
+    if held.address == address or held.code > 0:
+        return False
+    for part in settled:
+        part.digest = ""
+    return bool(settled)
+
+
+def _record_late_call(
+    held: Held | None, address: str, context: ClaimContext, attempt: AttemptState, result: Exchanged
+) -> None:
+    """Keep an address that a call without an answer may write until that is over."""
+    made = attempt.unanswered is None or address in attempt.unanswered.addresses
+    if attempt.outcome_unknown and made and held is not None:
+        resubscribes = context.desired is not None and context.desired.resubscribe
+        held.late = UnansweredCalls(context.now + context.late_call_ms, resubscribes, (address,)).and_(held.late)
+        result.changed = True
 
 
 def _is_own(held: Held | None, desired: DesiredSubscriber | None, key: str) -> bool:
@@ -248,15 +273,6 @@ def _is_own(held: Held | None, desired: DesiredSubscriber | None, key: str) -> b
 
 def _wanted(desired: DesiredSubscriber) -> str | None:
     return desired.address if desired.present and desired.refused is None else None
-
-
-def _holder(claimants: Mapping[str, AddressClaim]) -> str | None:
-    return next((by for by, claim in claimants.items() if claim.state in (GRANTED, REVOKED)), None)
-
-
-def _state(row: MembershipRow, list_id: str, address: str | None) -> int:
-    claim = row.claims.get(list_id, {}).get(address or "")
-    return ASKED if claim is None else claim.state
 
 
 def _late_until(held: Held | None, address: str) -> EpochMillis:
