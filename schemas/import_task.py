@@ -50,6 +50,9 @@ class Source(Contract):
     since: str | None = Field(default=None, description="Rows before this local date are left out.")
     published: Published | None = Field(default=None, description="The job asks for more than it did.")
     again: bool = Field(default=False, description="Read again on request: all rows are published, as repeats.")
+    unreported_before: str | None = Field(
+        default=None, description="users: unsubscribes before this local date that no report holds become activity."
+    )
     gap: bool = Field(default=False, description="users: fills the gap of a webhook, so it writes activity as well.")
 
 
@@ -100,6 +103,7 @@ class Cursor(Contract):
     parts: int = Field(default=0, description="borders: chains that were divided off so far.")
     divided: bool = Field(default=False, description="down: not the chain that reads the newest rows.")
     sketch: str = Field(default="", description="report: sketch of the ids of all rows that are accounted for.")
+    acts: str = Field(default="", description="unsubscribes: packed ids of all rows that are accounted for.")
     late: LateRows | None = Field(default=None, description="report: rows came later than the overlap.")
 
 
@@ -191,6 +195,7 @@ class Mark(Contract):
     newest_date: str | None = None
     accounted: int = Field(default=0, description="report: rows published or left out until now.")
     sketch: str = Field(default="", description="report: sketch of the ids of these rows.")
+    acts: str = Field(default="", description="unsubscribes: packed ids of these rows.")
     counts: dict[str, int] = Field(default_factory=dict, description="The summary that was seen before reading.")
     list_names: dict[str, str] = Field(default_factory=dict, description="campaign: the lists it was sent to.")
     checked_at: Instant | None = None

@@ -7,6 +7,7 @@ from typing import Self
 
 import structlog
 
+from connectors.campaign_monitor.events import unpack
 from connectors.importer.tasks.page import ProgressRecord
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
@@ -68,6 +69,11 @@ class ProgressTable:
         """Return how many rows of a report were published or left out, by all runs."""
         mark = self.mark(job_id, chain)
         return 0 if mark is None else mark.accounted
+
+    def reported_unsubscribes(self, job_id: str) -> set[bytes]:
+        """Return the short ids of the unsubscribes that the job has published from reports."""
+        marks = self._marks.get(job_id, {}).values()
+        return {short for mark in marks if mark.acts for short in unpack(mark.acts)}
 
     def read_before(self, job_id: str) -> tuple[int, int, int]:
         """Return how many listings and reports a job has read to their end, and the rows of these reports."""

@@ -1,6 +1,7 @@
 """Rows of listings to records: subscribers, and the activity that they imply (pure)."""
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 
 from orjson import dumps
@@ -82,31 +83,37 @@ class SubscriberRows:
             instants["ListJoinedDate"] = joined_at
         return blake2b(owner + dumps(row | instants), digest_size=16).digest()
 
-    def changes(self, rows: Sequence[JsonObject]) -> list[TranslatedRow]:
-        """Return the activity that a listing's rows imply, which a webhook may have missed.
+    def changes(self, rows: Sequence[JsonObject], reported: AbstractSet[bytes]) -> list[TranslatedRow]:
+        """Return the activity that a listing's rows imply, which no webhook and no report has.
 
         The subscribers themselves come with the next run. A row's record has the id that the webhook's event would
-        have had, so published twice it counts once.
+        have had, so published twice it counts once. `reported`: short ids of activity that is there already.
         """
         owner = self._owner
         return [
             TranslatedRow(
-                blake2b(owner + dumps(row), digest_size=16).digest(), row.get("Date") or "", self._change(row)
+                blake2b(owner + dumps(row), digest_size=16).digest(), row.get("Date") or "", self._change(row, reported)
             )
             for row in rows
         ]
 
-    def _change(self, row: JsonObject) -> ImportedRecord | None:
+    def _change(self, row: JsonObject, reported: AbstractSet[bytes]) -> ImportedRecord | None:
         event, status = CHANGES.get(self._source.state or "", (None, None))
         if event is None:
             return None
         address, date = row.get("EmailAddress") or "", row.get("Date") or ""
+        source = self._source
+        if source.unreported_before is not None and not (source.since or "") <= date < source.unreported_before:
+            return None
         key = event_key(address)
         instant = self._dates.utc_text_or_none(date) or date
-        base = events.list_change(event, status or "", self._source.list_id or "", key, instant)
+        base = events.list_change(event, status or "", source.list_id or "", key, instant)
+        event_id = events.digest(base)
+        if event_id[: events.SHORT_BYTES] in reported:
+            return None
         value = {
             "schema_version": 1,
-            "event_id": events.digest(base).hex(),
+            "event_id": event_id.hex(),
             "at": self._utc(date),
             "event": event,
             "email": address,

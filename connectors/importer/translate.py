@@ -31,12 +31,23 @@ EVENTS: dict[str, tuple[str, str | None]] = {
 
 
 class RowTranslator:
-    """Translates the rows of one source. `undated`: the time (RFC 3339) of a row whose date cannot be read."""
+    """Translates the rows of one source. `undated`: the time (RFC 3339) of a row whose date cannot be read.
 
-    def __init__(self, source: Source, job_id: str, dates: ClientDates, undated: str) -> None:
+    `reported`: short ids of unsubscribes that reports hold, for a source that looks for others.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        job_id: str,
+        dates: ClientDates,
+        undated: str,
+        reported: AbstractSet[bytes] = frozenset(),
+    ) -> None:
         self._source = source
         self._dates = dates
         self._undated = undated
+        self._reported = reported
         self._tail = _tail(source, job_id)
         self.odd_dates = 0
 
@@ -50,7 +61,8 @@ class RowTranslator:
         """
         if self._source.resource in ("users", "suppression"):
             people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail)
-            return people.changes(rows) if self._source.gap else people.users(rows)
+            implied = self._source.gap or self._source.unreported_before is not None
+            return people.changes(rows, self._reported) if implied else people.users(rows)
         return self._activity(rows, minute, held)
 
     def local_minute(self, instant: datetime) -> str:

@@ -10,7 +10,7 @@ import structlog
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import authorized_apis
 from connectors.control.crypto import ControlSettings
-from connectors.control.jobs import Jobs
+from connectors.control.jobs import Jobs, request_run
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
@@ -86,6 +86,7 @@ async def run(
             registrations=registrations,
             open_api=apis.api,
             set_attention=jobs.set_attention,
+            request_run=lambda job_id: request_run(kafka, producer, job_id),
         )
         work = [
             asyncio.create_task(ended.wait(), name="stop"),

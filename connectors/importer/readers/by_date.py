@@ -37,6 +37,7 @@ class DateReader:
 
     def __init__(self, source: Source) -> None:
         self._since = source.since
+        self._keeps_acts = source.report == "unsubscribes"
 
     def first_cursor(self, mark: Mark | None, accounted: int = 0) -> Cursor:
         """Return where a read begins. `accounted`: rows that earlier runs published or left out."""
@@ -49,6 +50,7 @@ class DateReader:
             known=mark.known,
             accounted=accounted,
             sketch=mark.sketch,
+            acts=mark.acts,
         )
 
     def page_query(self, cursor: Cursor, size: int) -> PageQuery:
@@ -66,7 +68,8 @@ class DateReader:
             return _read_probe(cursor, page)
         if _moved(cursor, page, translate):
             return PageRead(restarted=True, next=_last_minute_again(cursor))
-        return _read(self._since, cursor, page, translate, fresh)
+        read = _read(self._since, cursor, page, translate, fresh)
+        return _with_acts(read, cursor) if self._keeps_acts else read
 
     def likely_next(self, cursor: Cursor, page: Page, size: int, max_chains: int) -> Iterator[PageQuery]:
         """Guess the pages that follow. Rows that moved between two answers show in the totals, in either order."""
@@ -89,6 +92,7 @@ def _read_probe(cursor: Cursor, page: Page) -> PageRead:
             known_rows=unchanged,
             accounted_before=cursor.accounted,
             sketch=cursor.sketch,
+            acts=cursor.acts,
             rows_total=0,
             pages_total=1,
         )
@@ -179,6 +183,16 @@ def _end(since: str | None, cursor: Cursor, read: PageRead, newest: NewestRows, 
         return read
     read.known_rows, read.newest_date = known, newest.latest
     read.accounted_before, read.sketch = cursor.accounted, cursor.sketch
+    return read
+
+
+def _with_acts(read: PageRead, cursor: Cursor) -> PageRead:
+    """Remember which unsubscribes the report holds: of the others the list's own listing shows when they were."""
+    found = unpack(cursor.acts) | {row.event_id[: events.SHORT_BYTES] for row in read.new_rows}
+    acts = pack(sorted(found)) if len(found) <= MAX_REMEMBERED else cursor.acts
+    if read.next is not None:
+        read.next = read.next.model_copy(update={"acts": acts})
+    read.acts = acts
     return read
 
 

@@ -168,6 +168,8 @@ class PageRead:
     """With `known_rows`: rows that were accounted for before this run."""
     sketch: str = ""
     """With `known_rows`, of a report: the sketch of the ids of all rows that are accounted for."""
+    acts: str = ""
+    """With it, of unsubscribes: these ids."""
     pages_total: int | None = None
     rows_total: int | None = None
 

@@ -43,7 +43,9 @@ class ExpansionContext:
                 source = sources.widened(source, mark)
                 cursor = reader_for(source).first_cursor(None)
                 if source.since == mark.since:  # else it counted other rows
-                    cursor = cursor.model_copy(update={"accounted": accounted, "sketch": mark.sketch})
+                    cursor = cursor.model_copy(
+                        update={"accounted": accounted, "sketch": mark.sketch, "acts": mark.acts}
+                    )
             begun = self._task(chain, source, cursor)
         result.begin(begun, full=mark is None)
         if mark is not None or left is not None:

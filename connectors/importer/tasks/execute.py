@@ -134,8 +134,11 @@ class TaskExecutor:
         if task.source is None or task.cursor is None:
             return self._failed(task, "the task has no source or cursor to read")
         page = await pages.page(task)
+        reported: set[bytes] = set()
+        if task.source.unreported_before is not None:
+            reported = self.view.table.reported_unsubscribes(task.job_id)
         translator = RowTranslator(
-            task.source, task.job_id, self.dates(task.source.time_zone), rfc3339(task.started_at)
+            task.source, task.job_id, self.dates(task.source.time_zone), rfc3339(task.started_at), reported
         )
         result = process_page(task, page, translator, datetime.now(UTC), self.settings.chains_per_read)
         self._count(task, result, translator)

@@ -38,7 +38,7 @@ def discover(
     job, task = context.job, context.task
     result = TaskResult()
     if task.page == 1:
-        _lists(context, result, client, lists)
+        _lists(context, result, client, dates, lists)
         names = {ref.list_id: ref.name for ref in lists or ()}
         for ref in journeys:
             if not job.lists or ref.list_id in job.lists:
@@ -56,12 +56,20 @@ def discover(
     return result
 
 
-def _lists(context: ExpansionContext, result: TaskResult, client: ClientDetails, lists: list[ListRef] | None) -> None:
+def _lists(
+    context: ExpansionContext,
+    result: TaskResult,
+    client: ClientDetails,
+    dates: ClientDates,
+    lists: list[ListRef] | None,
+) -> None:
     job, swept = context.job, context.task.list_ids if context.task.sweep else None
     for ref in lists or ():
         if (not job.lists or ref.list_id in job.lists) and (swept is None or ref.list_id in swept):
             for chain, source in sources.users(job, client, ref):
                 context.read(result, chain, source)
+                if source.state == "unsubscribed" and "unsubscribe" in job.activities:
+                    _unreported(context, result, source, dates)
     if swept is None:
         chain, source = sources.suppression(client)
         context.read(result, chain, source)
@@ -72,6 +80,20 @@ def _lists(context: ExpansionContext, result: TaskResult, client: ClientDetails,
         problem = f"the client has no list {missing}: change the lists of job {job.id}"
         failed = {"state": "failed", "problem": problem, "updated_at": context.now}
         result.progress.append(progress_of(task, failed))
+
+
+def _unreported(context: ExpansionContext, result: TaskResult, listing: Source, dates: ClientDates) -> None:
+    """Begin to read, when all reports were read for the first time, the unsubscribes that none of them holds.
+
+    Those since the run began come by webhooks.
+    """
+    job, run = context.job, context.table.runs.get(context.job.id)
+    started = run.started_at if run is not None else context.now
+    since = sources.since_text(job, dates)
+    chain, source = sources.unreported(listing, dates.minute_filter(started), since)
+    first = context.task.sweep and context.table.mark(job.id, chain) is None
+    if first or _any_failed(context, (chain,)):
+        context.read(result, chain, source)
 
 
 def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> bool:

@@ -96,6 +96,7 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
                 known=read.known_rows.known,
                 newest_date=read.newest_date,
                 sketch=read.sketch,
+                acts=read.acts,
                 accounted=read.accounted_before + tally.rows + tally.left_out,
                 checked_at=now,
                 lists=source.lists,

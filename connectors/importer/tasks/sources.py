@@ -45,6 +45,11 @@ def users(job: ImportJob, client: ClientDetails, ref: ListRef) -> Iterator[tuple
         yield f"users/{ref.list_id}/{state}", source
 
 
+def unreported(of: Source, before: str, since: str | None) -> tuple[str, Source]:
+    """Return (chain, source) of a list's unsubscribes before a local date that no report holds."""
+    return f"unreported/{of.list_id}", of.model_copy(update={"unreported_before": before, "since": since})
+
+
 def suppression(client: ClientDetails) -> tuple[str, Source]:
     """Return (chain, source) of the client's suppression list."""
     source = Source(
@@ -134,6 +139,8 @@ def widened(source: Source, mark: Mark) -> Source:
 def label(source: Source) -> str:
     """Return what people call a chain: its listing or report."""
     name = source.state or (LABELS.get(source.report or "", source.report) if source.report else "suppressed") or ""
+    if source.unreported_before is not None:
+        return f"{name}, not in a report"
     return f"{name}, again" if source.again else name
 
 

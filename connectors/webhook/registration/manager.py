@@ -75,6 +75,7 @@ class HookManager:
         registrations: ControlTable[WebhookRegistration],
         open_api: OpenApi,
         set_attention: Callable[[str, str | None], Awaitable[object]],
+        request_run: Callable[[str], Awaitable[object]],
     ) -> None:
         self._settings = settings
         self._producer = producer
@@ -83,6 +84,8 @@ class HookManager:
         self._registrations = registrations
         self._open_api = open_api
         self._set_attention = set_attention
+        self._request_run = request_run
+        self._missed: set[str] = set()
 
     async def check(self) -> bool:
         """Check every list once, and return whether all is as it should be.
@@ -100,6 +103,7 @@ class HookManager:
                 if list_id not in wanted and unread.isdisjoint(known.job_ids):
                     work.append(self._remove(known, forget=there.isdisjoint(known.job_ids)))
             done = all(await self._together(work)) and not unread
+            await self._read_reports(jobs)
         else:
             log.warning("WEBHOOK_PUBLIC_URL is not set: no webhooks are registered, lists are polled only")
         await self._report(jobs)
@@ -149,6 +153,16 @@ class HookManager:
         for job_id, attention in attention_changes(self._jobs(), wanted).items():
             with suppress(LookupError):  # the job was removed meanwhile
                 await self._set_attention(job_id, attention)
+
+    async def _read_reports(self, jobs: Iterable[ImportJob]) -> None:
+        """Ask for a run of each job whose lists have missed changes: reports hold what listings do not.
+
+        A job that is kept updated has its next run soon.
+        """
+        missed, self._missed = self._missed, set()
+        for job in jobs:
+            if job.id in missed and not job.keep_updated:
+                await self._request_run(job.id)
 
     async def _wanted(self, jobs: Iterable[ImportJob]) -> tuple[dict[str, WantedHook], set[str]]:
         """Return the lists that need a webhook, by id, and the jobs whose lists could not be read."""
@@ -237,6 +251,7 @@ class HookManager:
     async def _request_missed_changes(self, hook: WebhookRegistration, since: datetime) -> None:
         """Ask the importer for what changed meanwhile; event ids remove what was posted after all."""
         GAPS.inc()
+        self._missed.update(hook.job_ids)
         await request_missed_changes(self._producer, self._names, hook, since)
         log.warning("missed changes requested", list_id=hook.list_id, since=rfc3339(since))
 

@@ -52,6 +52,11 @@ async def test_everything_is_imported_once_and_a_second_run_adds_what_is_new(boo
             people, activity = topic(kafka, "cm_user"), topic(kafka, "cm_activity")
             assert published_users(people) == books_users(simulator, client)
             assert published_activity(activity) == books_activity(simulator)
+            unsubscribed = {
+                (list_id, email) for list_id, email, state in published_users(people) if state == "Unsubscribed"
+            }
+            acts = [value for value in values(activity) if value["event"] == "deactivate"]
+            assert unsubscribed <= {(value["list_id"], value["email"]) for value in acts}, "whoever has reported it"
             for record in people:
                 CmUser.from_bytes(record.value)
             for record in activity:

@@ -220,6 +220,43 @@ def failed_part(run: int, **change: object) -> ChainProgress:
     return progress_of(part, {"state": "failed", "problem": "cannot be read", "tally": Tally(rows=9), **change})
 
 
+def test_unsubscribes_that_no_report_holds_become_activity_with_the_state_s_date_and_others_do_not():
+    unsubscribes = CLICKS.model_copy(update={"report": "unsubscribes"})
+    reported = processed(task(unsubscribes, chain="report/k/unsubscribes"), page([row(1)])).progress[0]
+    table = ProgressTable()
+    table.put(reported)
+    source = UNSUBSCRIBED.model_copy(
+        update={"gap": False, "unreported_before": "2026-05-01 10:05", "since": "2026-05-01 09:00"}
+    )
+    people = [
+        {"EmailAddress": email, "Date": f"2026-05-01 {at}:00", "State": "Unsubscribed"}
+        for email, at in (
+            ("old@example.com", "08:00"),
+            ("a@example.com", "10:01"),
+            ("other@example.com", "10:02"),
+            ("later@example.com", "10:06"),
+        )
+    ]
+    translator = RowTranslator(source, "j", DATES, "2026-06-01T12:00:00.000Z", table.reported_unsubscribes("j"))
+    result = process_page(task(source, chain="unreported/l"), page(people), translator, NOW, 8)
+    (value,) = [orjson.loads(record.value) for record in result.records]
+    assert (value["email"], value["event"], value["status"]) == ("other@example.com", "deactivate", "unsubscribe")
+    assert value["at"] == "2026-05-01T10:02:00.000Z"
+    assert isinstance(result.progress[0], Mark), "they are not looked for again"
+
+
+@pytest.mark.parametrize(
+    ("sweep", "known", "begins"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_they_are_looked_for_once_after_all_reports_were_read(sweep, known, begins):
+    table = ProgressTable()
+    if known:
+        table.put(Mark(job_id="j", run=1, chain="unreported/l1", known_from="2026-05-01 00:00"))
+    found = context(table=table, run=2, sweep=sweep, list_ids=["l1"])
+    result = expand.discover(found, CLIENT, DATES, [ListRef("l1", "News")], None, [])
+    assert ("unreported/l1" in [begun.chain for begun in result.tasks]) is begins
+
+
 def test_a_full_read_repeats_what_was_read_marked_and_reads_once_what_was_not():
     table = ProgressTable()
     table.put(Mark(job_id="j", run=1, chain="users/l1/active", known_from="2026-05-01 00:00"))

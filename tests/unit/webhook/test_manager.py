@@ -135,6 +135,11 @@ class Setting:
         async def publish(_topic: str, _key: bytes, value: bytes) -> None:
             self.requested.append(ImportTask.from_bytes(value))
 
+        self.runs: list[str] = []
+
+        async def request_run(job_id: str) -> None:
+            self.runs.append(job_id)
+
         async def set_attention(job_id: str, attention: str | None) -> None:
             self.attention[job_id] = attention
 
@@ -147,6 +152,7 @@ class Setting:
                 registrations=self.registrations,
                 open_api=open_api,
                 set_attention=set_attention,
+                request_run=request_run,
             )
 
         self.manager_at = manager
@@ -187,6 +193,20 @@ async def test_what_a_deactivated_webhook_missed_is_requested(setting):
     assert (task.kind, task.list_ids) == ("gap", ["l1"])
     assert datetime.fromisoformat(task.since) <= seen - timedelta(days=7)
     assert setting.account.active["hook2"]
+
+
+@pytest.mark.parametrize("kept_updated", [True, False])
+async def test_reports_of_what_was_missed_are_read_by_one_run(setting, kept_updated):
+    setting.jobs[:] = [JOB.model_copy(update={"keep_updated": kept_updated})]
+    setting.account.list_ids = ["l1", "l2"]
+    await setting.manager.check()
+    assert setting.runs == []
+    for hook in setting.account.active:
+        setting.account.active[hook] = False
+    await setting.manager.check()
+    await setting.manager.check()
+    assert len(setting.requested) == 2
+    assert setting.runs == ([] if kept_updated else ["j"]), "one that is kept updated has its next run soon"
 
 
 async def test_a_webhook_is_removed_with_its_job_but_not_while_lists_cannot_be_read(setting):
