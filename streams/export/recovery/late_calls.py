@@ -57,10 +57,17 @@ async def look_again(
     wanted = desired.address if desired.present and desired.refused is None else None
     addresses = dict.fromkeys((wanted, desired.address, held.address, *late.addresses))
     found = {address: await _read(calls, list_id, address) for address in addresses if address}
-    ours = [address for address, there in found.items() if there is not None and _has_audiences(there, desired)]
+    kept = {address: _kept(desired, known=address == held.address) for address in found}
+    ours = [
+        address
+        for address, there in found.items()
+        if there is not None and _has_audiences(there, desired, kept[address])
+    ]
     if wanted is None:
         for address in ours:
-            await _end(calls, take_off, list_id, address, desired, keys)
+            await _end(calls, take_off, list_id, address, desired, kept[address], keys)
+        if desired.present:  # no usable address
+            return Looked(SubscriberRejected(0, ""), held.address)
         return Looked(Delivered(), held.address, removed=bool(ours) and desired.on_exit != "keep")
     there = found[wanted]
     if there is None and ours:  # a late PUT gave the subscriber an earlier address again
@@ -68,7 +75,7 @@ async def look_again(
         return Looked(Delivered(), wanted)
     for address in ours:
         if address != wanted:
-            await _end(calls, take_off, list_id, address, desired, keys)
+            await _end(calls, take_off, list_id, address, desired, kept[address], keys)
     code = held.code
     if there is None:
         return Looked(SubscriberRejected(code or 203, "")) if code in INACTIVE or not desired.may_add else None
@@ -88,24 +95,26 @@ async def _end(
     list_id: str,
     address: str,
     desired: DesiredSubscriber,
+    kept: frozenset[str],
     keys: Mapping[str, str],
 ) -> None:
     """End a subscriber that a late call brought: by the jobs' exit rule, where nobody exports the person."""
-    await calls.update(list_id, address, without_audiences(desired, _kept(desired), address, keys))
+    await calls.update(list_id, address, without_audiences(desired, kept, address, keys))
     if not desired.present and desired.on_exit != "keep":
         await take_off(address, desired.on_exit)
 
 
-def _has_audiences(there: Subscriber, desired: DesiredSubscriber) -> bool:
-    """Whether somebody is active, and has audiences that a person who left would not have."""
+def _has_audiences(there: Subscriber, desired: DesiredSubscriber, kept: frozenset[str]) -> bool:
+    """Whether somebody is active, or may confirm to be, and has audiences that a person who left would not have."""
     names = {field_name(name) for name, _ in desired.options}
     texts = {text for name, text in there.custom_fields if field_name(name) in names}
-    return there.state.casefold() == "active" and bool(texts - _kept(desired))
+    return there.state.casefold() in ("active", "unconfirmed") and bool(texts - kept)
 
 
-def _kept(desired: DesiredSubscriber) -> frozenset[str]:
-    """Options that stay: those of stopped jobs when nobody else exports the person; all of who has no address now."""
-    if desired.present and desired.refused is None:
+def _kept(desired: DesiredSubscriber, *, known: bool) -> frozenset[str]:
+    """Options that stay: those of stopped jobs when nobody else exports the person; all that are true of who has no
+    address any more, under the one that is `known` to be on the list."""
+    if desired.present and (desired.refused is None or not known):
         return frozenset()
     return frozenset(text for _, options in desired.options for text in options)
 

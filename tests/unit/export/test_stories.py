@@ -8,6 +8,7 @@ from tests.unit.export.model_stories import Step
 from tests.unit.export.test_model import play
 
 REST = Step("rest", {})
+HANGS = {"fault": {"kind": "hang", "seconds": 60, "late": True, "path": "/subscribers/*"}, "times": 1}
 
 
 def _change(person: str, audience: str, *, enters: bool = True, **more: Any) -> Step:
@@ -49,6 +50,19 @@ STORIES = {
         _change("ann", "vip", then="work"),
         _change("ann", "vip", enters=False),
         _change("ann", "new", then="work"),
+    ],
+    "a late call of somebody who has no address any more is over after a look": [
+        Step("begin", {}),
+        Step("fault", HANGS),
+        _change("cem", "vip", then="work"),
+        Step("edit_job", {"email_field": "work"}),
+        Step("work", {"seconds": 10}),
+    ],
+    "a late call that adds somebody who left is taken back before they confirm": [
+        Step("begin", {"confirmed": True, "on_last_exit": "delete"}),
+        Step("fault", HANGS),
+        _change("ann", "vip", then="work"),
+        _change("ann", "vip", enters=False),
     ],
     "who unsubscribed comes back with an entry and a consent that are later": [
         Step("begin", {"resubscribe_users": True, "consent_rule": {"user_field": "consented"}}),
