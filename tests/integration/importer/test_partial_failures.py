@@ -84,7 +84,7 @@ async def test_a_run_with_nothing_new_takes_one_call_for_each_list_and_state(boo
     kafka = kafka_settings(bootstrap_servers, namespace)
     async with Simulator(SimulatorSettings()) as simulator:
         client = simulator.controls.add_client("Acme", "(GMT+10:00) Canberra, Melbourne, Sydney")
-        lists = [simulator.controls.add_list(client, f"List {number}") for number in range(300)]
+        lists = [simulator.controls.add_list(client, f"List {number}") for number in range(60)]
         simulator.controls.seed_subscribers(lists[0], 30)
         async with connector(kafka, simulator, [import_job(client, keep_updated=True)]):
             await run_state(kafka, 1)
