@@ -38,6 +38,7 @@ class DateReader:
     def __init__(self, source: Source) -> None:
         self._since = source.since
         self._keeps_acts = source.report == "unsubscribes"
+        self._widened = source.published is not None
 
     def first_cursor(self, mark: Mark | None, accounted: int = 0) -> Cursor:
         """Return where a read begins. `accounted`: rows that earlier runs published or left out."""
@@ -66,6 +67,9 @@ class DateReader:
         """
         if cursor.phase == "probe":
             return _read_probe(cursor, page)
+        if self._widened and cursor.phase == "first" and cursor.expected is None:
+            # The narrower read may have missed rows that came late, and its counters will not be seen to change.
+            cursor = cursor.model_copy(update={"expected": page.total})
         if _moved(cursor, page, translate):
             return PageRead(restarted=True, next=_last_minute_again(cursor))
         read = _read(self._since, cursor, page, translate, fresh)
