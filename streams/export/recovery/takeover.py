@@ -217,13 +217,17 @@ def apply(rows: Mapping[bytes, MembershipRow], tail: Iterable[StoredReceipt]) ->
         held = decode_held(orjson.loads(header))
         known = row.lists.get(list_id)
         newer = known is not None and known.seen >= held.seen and known.delivered.keys() >= held.delivered.keys()
-        if newer and known is not None and known.delivered[job_id].answered >= position:
+        if newer and known is not None and _is_answered(known.delivered[job_id], position):
             continue
         # Other changes of the same request may not have their receipts yet: only this one is answered.
         for job, part in list(held.delivered.items()):
             before = known.delivered[job].answered if known is not None and job in known.delivered else -1
-            answered = max(before, position) if job == job_id else before
+            answered = max(before, position) if job == job_id and position not in part.also else before
             held.delivered[job] = DeliveredPart(part.digest, answered, part.also)
         row.lists[list_id] = held
         changed.add(stored.key)
     return changed
+
+
+def _is_answered(part: DeliveredPart, position: int) -> bool:
+    return position <= part.answered or position in part.also

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from schemas.audience_delivery import Outcome
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.membership import FoldResult, MembershipEvent, SupersededChange
-from streams.export.rules.row import DeliveredPart, Held, MembershipRow, PendingChange
+from streams.export.rules.orders import mark_answered
+from streams.export.rules.row import Held, MembershipRow, PendingChange
 from streams.export.rules.settlement import Receipt, concerns_job
 from streams.export.rules.unentered import HasRequest, await_call, is_answered, rank_of_pending
 
@@ -44,7 +45,7 @@ def immediate_receipts(
         receipts |= receipts_of_superseded(row, change, exports, has_request, already_sent)
     for view in _jobs(result.changed, exports):
         if already_sent(view.id, event.position):
-            _mark_answered(row, view, event.position)
+            mark_answered(row, view.job.list_id, view.id, event.position)
     answered = {view.id for audience in result.changed for view in exports.of(audience)}
     early = _not_exported(row, result, exports, has_request)
     for view in early:
@@ -64,7 +65,7 @@ def immediate_receipts(
                 await_call(row, waiting, exports, has_request, receipts)
                 continue
             if result.changed:
-                _mark_answered(row, view, event.position)
+                mark_answered(row, view.job.list_id, view.id, event.position)
             receipts[view.id, event.position] = Receipt(
                 view.id, view.job.list_id, event.position, outcome, event.appended
             )
@@ -102,7 +103,7 @@ def receipts_of_superseded(
                 view.id, list_id, change.position, Outcome.SUPERSEDED, change.appended
             )
             if any(entry.position == change.position for entry in row.audiences.values()):
-                _mark_answered(row, view, change.position)
+                mark_answered(row, list_id, view.id, change.position)
         elif list_id not in pending:
             pending.add(list_id)
             row.pending.append(PendingChange(list_id, change.audience, change.rank, change.position, change.appended))
@@ -133,13 +134,6 @@ def _was_counted(view: JobView, change: SupersededChange) -> bool:
     """Whether the job was there when the change was folded, or exports such changes from before it began."""
     inside = not change.rank & 1
     return max(change.since, change.appended) >= view.started or (inside and view.job.existing_users)
-
-
-def _mark_answered(row: MembershipRow, view: JobView, position: int) -> None:
-    """Record that a position has its receipt though some of it is still in force: the job may export that later."""
-    delivered = row.lists.setdefault(view.job.list_id, Held()).delivered
-    known = delivered.setdefault(view.id, DeliveredPart("", -1))
-    known.also = (*known.also, position)
 
 
 def _snapshot_in_force(row: MembershipRow, position: int, view: JobView) -> bool:

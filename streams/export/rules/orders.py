@@ -35,7 +35,12 @@ def held_of_next(held: Held, key: str, at: EpochMillis) -> Held:
     return Held(_unwritten(held), seen=held.seen, late=held.late, orders=orders, lent=lent)
 
 
-def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> None:
+def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tuple[str, EpochMillis]]:
+    """Merge what somebody takes along of a list, in place.
+
+    Returns orders, (former address, when they left it), that a newer one for the same address replaces: a transfer that
+    was repeated left them.
+    """
     orders = {former: order._replace(since=at) for former, order in held.orders.items()}
     if mine.address is None:
         mine.address, mine.audiences = held.address, held.audiences
@@ -46,10 +51,16 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> None:
         orders[held.address] = RenameOrder(at, 0)
     if (back := orders.pop(key, None)) is not None:  # they have the address again that they had before
         _report(mine, back.lent)
-    mine.orders |= orders
+    replaced: list[tuple[str, EpochMillis]] = []
+    for former, order in orders.items():
+        older, newer = sorted((mine.orders.get(former, order), order), key=lambda known: known.lent)
+        mine.orders[former] = newer
+        if older.lent != newer.lent:
+            replaced.append((former, older.lent))
     mine.used_entry = max(mine.used_entry, held.used_entry)
     mine.delivered = _unanswered(held) | _unwritten(mine)
     mine.digest = ""
+    return replaced
 
 
 def renamed(row: MembershipRow, list_id: str, lent: EpochMillis) -> None:
@@ -118,6 +129,13 @@ def waits(row: MembershipRow, list_id: str) -> bool:
 def is_moving(row: MembershipRow) -> bool:
     """Whether a transfer or an order is under way: the row is due until it is not."""
     return bool(row.awaits or row.leaving) or any(held.lent or held.orders for held in row.lists.values())
+
+
+def mark_answered(row: MembershipRow, list_id: str, job_id: str, position: int) -> None:
+    """Record, in place, that a position has its receipt though others before it may wait for theirs."""
+    delivered = row.lists.setdefault(list_id, Held()).delivered
+    known = delivered.setdefault(job_id, DeliveredPart("", -1))
+    known.also = (*known.also, position)
 
 
 def note_unknown(row: MembershipRow, list_id: str, over_at: EpochMillis) -> bool:

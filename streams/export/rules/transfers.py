@@ -44,7 +44,7 @@ class Received:
 
     superseded: list[SupersededChange]
     unneeded: list[tuple[str, str, EpochMillis]] = field(default_factory=list)
-    """Orders (list, former address, when they left it) that were carried out before: they are reported again."""
+    """Orders (list, former address, when they left it) that were carried out before, or replaced: they are reported."""
 
 
 def await_transfer(row: MembershipRow, former: str, at: EpochMillis) -> bool:
@@ -96,6 +96,15 @@ def next_to_leave(row: MembershipRow) -> AddressChange | None:
     if not row.leaving or any(since < row.leaving[0][1] for since in row.awaits.values()):
         return None
     return row.leaving[0]
+
+
+def has_earlier_holder(row: MembershipRow, at: EpochMillis) -> bool:
+    """Whether somebody had the address before whoever leaves at that time came to it, and is not known to have left.
+
+    They are the same person, unless the record of the other one's leaving is still on its way from another partition.
+    """
+    came = max((since for since in row.former_addresses.values() if since < at), default=NEVER)
+    return any(since < came and (tenure.audiences or tenure.fields) for since, tenure in row.tenures)
 
 
 def leaver(row: MembershipRow, at: EpochMillis) -> MembershipRow:
@@ -159,7 +168,8 @@ def receive_transfer(
     for list_id, left_at in transferred.own_acts.items():
         row.own_acts[list_id] = max(left_at, row.own_acts.get(list_id, left_at))
     for list_id, held in transferred.lists.items():
-        receive_held(row.lists.setdefault(list_id, Held()), key, at, held)
+        replaced_orders = receive_held(row.lists.setdefault(list_id, Held()), key, at, held)
+        result.unneeded += [(list_id, address, lent) for address, lent in replaced_orders]
     return result
 
 

@@ -8,6 +8,7 @@ Both end in the same two writes, in the order that makes a crash harmless: recei
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import structlog
 
@@ -20,7 +21,7 @@ from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys
 from streams.export.rules.claims import allowed, has_claims, is_open
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
-from streams.export.rules.orders import copy_of_held, is_moving, mark_done, note_unknown, take_done, waits
+from streams.export.rules.orders import copy_of_held, is_moving, mark_done, take_done, waits
 from streams.export.rules.outcome import REFUSALS
 from streams.export.rules.routing import NO_CALL, RequestKind, record_late_calls, route_of
 from streams.export.rules.row import Held, MembershipRow, newest_position
@@ -33,7 +34,7 @@ from streams.export.rules.settlement import (
     record_unchanged,
 )
 from streams.export.sending.claims import ClaimExchange, is_held
-from streams.export.sending.plan import FinalOutcome, PlannedWrite
+from streams.export.sending.plan import FinalOutcome, PlannedWrite, note_waiting
 from streams.export.sending.queue import QueuedPerson, RowKey
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime
@@ -89,17 +90,14 @@ class PartitionRows:
                 self._claims.look_again(owned.number, row, listed)
                 self._mark_due(owned.number, row, listed.list_id)
                 local.append((row, receipts))
-            elif reports[row.key] or (write.waits and write.person.attempt.outcome_unknown):
-                if write.waits and write.person.attempt.outcome_unknown:
-                    note_unknown(row.data, listed.list_id, self.late_until())
+            elif note_waiting(row.data, listed.list_id, write, self.late_until()) or reports[row.key]:
                 local.append((row, []))
         written = {row.key for row, _ in local}
         self._rows.give_back(owned.number, [row for key, row in rows.items() if key not in written])
         await self._publisher.publish_all(
             [
                 Output(self._commands_topic, former.encode(), command_bytes(Renamed(listed.list_id, lent)))
-                for orders in reports.values()
-                for former, lent in orders
+                for former, lent in chain.from_iterable(reports.values())
             ]
         )
         await self.write(owned, local, self._wall())
@@ -140,7 +138,7 @@ class PartitionRows:
             self._mark_late(row.data, list_id, outcome.person, outcome.state)
             self._claims.look_again(owned.number, row, listed)
             self._mark_due(owned.number, row, list_id)
-            if outcome.unwritten or (list_id in row.data.lists and row.data.lists[list_id].orders):
+            if outcome.unwritten or row.data.lists[list_id].orders:
                 again.add(outcome.person.key)
                 row.data.due = True
             changed.append((row, receipts))
@@ -153,10 +151,7 @@ class PartitionRows:
         return self._wall() + int(self.late_call_seconds * 1000)
 
     async def mark_attempted(self, owned: OwnedPartition, list_id: str, keys: Sequence[bytes]) -> None:
-        """Record, before the call, that a write may be attempted, so that the next owner can recover.
-
-        Even when the jobs have changed by then.
-        """
+        """Record, before the call, that it may be made: for the next owner, even when the jobs have changed by then."""
         rows = await self._rows.read(owned.number, keys)
         unknown = [row for row in rows.values() if row.exists and list_id not in row.data.lists]
         for row in unknown:
@@ -199,7 +194,11 @@ class PartitionRows:
             for receipt in receipts
         ]
         await self.publish_receipts(owned, pending, accepted)
-        await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])
+        try:
+            await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])
+        except asyncio.CancelledError:
+            owned.receipts.outcome_unknown = True
+            raise
         owned.receipts.unwritten.clear()
 
     def already_sent(self, owned: OwnedPartition, source: int, job_id: str, position: int) -> bool:

@@ -18,9 +18,10 @@ from schemas.envelope import EpochMillis, rfc3339
 from streams.batches import Output
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.dropped import differs
+from streams.export.rules.orders import note_unknown
 from streams.export.rules.outcome import SendDecision
 from streams.export.rules.routing import RequestKind, RequestRoute
-from streams.export.rules.row import Held
+from streams.export.rules.row import Held, MembershipRow
 from streams.export.rules.settlement import WrittenState
 from streams.export.rules.values import field_name
 from streams.export.sending.queue import QueuedPerson, RowKey, SendQueue
@@ -228,3 +229,8 @@ def _fields(desired: DesiredSubscriber, keys: FieldKeys) -> Iterable[FieldWrite]
 
 def _options(key: str, options: Iterable[str]) -> list[FieldWrite]:
     return [FieldWrite(key, text) for text in options] or [FieldWrite(key, clear=True)]
+
+
+def note_waiting(row: MembershipRow, list_id: str, write: PlannedWrite, over_at: EpochMillis) -> bool:
+    """Record, in place, a call of unknown outcome about somebody who has to wait: they leave the queue. False: none."""
+    return write.waits and write.person.attempt.outcome_unknown and note_unknown(row, list_id, over_at)

@@ -9,15 +9,20 @@ from schemas.audience_delivery import Outcome
 from schemas.envelope import EpochMillis
 from schemas.membership_command import MembershipCommand, ReceiveTransfer, command_bytes
 from streams.batches import Output
+from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.claims import end_claims
-from streams.export.rules.orders import note_unknown
+from streams.export.rules.orders import copy_of_held, mark_answered, note_unknown
 from streams.export.rules.row import MembershipRow, encode
 from streams.export.rules.settlement import Receipt, pending_answers
-from streams.export.rules.transfers import leaver, next_to_leave, transfer_out
+from streams.export.rules.transfers import AddressChange, has_earlier_holder, leaver, next_to_leave, transfer_out
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime
+
+RETRY_MS = 20
+EARLIER_SECONDS = 15.0
+"""By so much the record of an earlier change of address may come, in another partition, after that of a later one."""
 
 
 class RowTransfers:
@@ -30,17 +35,25 @@ class RowTransfers:
         self._commands_topic = runtime.names["cm_membership-commands"]
         self._clocks = runtime.clocks
         self._rows = rows
+        self._waiting: dict[tuple[int, bytes, AddressChange], float] = {}
 
     async def transfer(self, owned: OwnedPartition, key: bytes) -> EpochMillis:
         """Transfer the next who leaves. Returns after how many milliseconds to try again; 0: done, or nobody leaves.
 
         Runs as the partition's owner. Raises what reading, publishing and writing raise (`BatchError`).
         """
+        if any(opened.queue.has_request((owned.number, key)) for opened in self._state.open.values()):
+            return RETRY_MS  # picked while this waited for the partition
         await self._rows.resync(owned)
         row = (await self._table.read(owned.number, [key]))[key]
         move = next_to_leave(row.data)
         if move is None:
             return 0
+        if has_earlier_holder(row.data, move[1]):
+            first = self._waiting.setdefault((owned.number, key, move), self._clocks.monotonic())
+            if self._clocks.monotonic() < first + EARLIER_SECONDS:
+                return RETRY_MS * 10
+        self._waiting.pop((owned.number, key, move), None)
         unknown = self._note_unknown_calls(owned, key, row.data)
         over_at = max((held.late.over_at for held in row.data.lists.values() if held.late is not None), default=0)
         now = self._clocks.wall()
@@ -48,47 +61,50 @@ class RowTransfers:
             if unknown:
                 await self._table.write_rows(owned.number, owned.generation, [row])
             return over_at - now + 1
-        to, at = move
-        await self._rows.publish_receipts(owned, self._superseded(key, row.data, to, at), now)
-        command = ReceiveTransfer(key.decode(), at, encode(transfer_out(row.data, key.decode())))
-        claims = [
-            self._command(message.key, message.command) for message in end_claims(row.data, key.decode(), now, to)
-        ]
-        await self._publisher.publish_all([*claims, self._command(to, command)])
-        await self._table.write_rows(owned.number, owned.generation, [row])
-        owned.receipts.unwritten.clear()
+        try:
+            await self._move(owned, row, move)
+        except BaseException:
+            owned.receipts.outcome_unknown = True  # the row is behind its receipts: they are read before the next ones
+            raise
         if row.data.due:
             self._state.touch(owned.number, key, row.data, self._clocks.monotonic())
         return 1 if row.data.leaving else 0
+
+    async def _move(self, owned: OwnedPartition, row: TableRow[MembershipRow], move: AddressChange) -> None:
+        (to, at), key, now = move, row.key.decode(), self._clocks.wall()
+        await self._rows.publish_receipts(owned, self._superseded(row.key, row.data, to, at), now)
+        command = ReceiveTransfer(key, at, encode(transfer_out(row.data, key)))
+        claims = [self._command(message.key, message.command) for message in end_claims(row.data, key, now, to)]
+        await self._publisher.publish_all([*claims, self._command(to, command)])
+        await self._table.write_rows(owned.number, owned.generation, [row])
+        owned.receipts.unwritten.clear()
 
     def _command(self, key: str, command: MembershipCommand) -> Output:
         return Output(self._commands_topic, key.encode(), command_bytes(command))
 
     def _superseded(self, key: bytes, row: MembershipRow, to: str, at: EpochMillis) -> list[PendingReceipt]:
-        leaving = leaver(row, at)
-        return [
-            PendingReceipt(
-                key,
-                Receipt(
+        """Return receipts of what was still to be sent, and record in the row, and with them, that they are given."""
+        leaving, pending = leaver(row, at), []
+        for listed in self._state.exports.lists.values():
+            for answer in pending_answers(leaving, listed):
+                mark_answered(row, listed.list_id, answer.job_id, answer.position)
+                receipt = Receipt(
                     answer.job_id,
                     listed.list_id,
                     answer.position,
                     Outcome.SUPERSEDED,
                     answer.appended,
                     message=f"now {to}",
-                ),
-                row.source,
-                None,
-            )
-            for listed in self._state.exports.lists.values()
-            for answer in pending_answers(leaving, listed)
-        ]
+                )
+                pending.append(PendingReceipt(key, receipt, row.source, copy_of_held(row.lists[listed.list_id])))
+        return pending
 
     def _note_unknown_calls(self, owned: OwnedPartition, key: bytes, row: MembershipRow) -> bool:
         """Record, in place, calls whose outcome only a queue knows to be unknown. The person waits in none any more."""
         noted = False
         for opened in self._state.open.values():
-            if opened.queue.has_unknown_outcome((owned.number, key)):
+            person = owned.number, key
+            if opened.queue.has_unknown_outcome(person) and not opened.queue.has_request(person):
                 noted |= note_unknown(row, opened.list_id, self._rows.late_until())
-            opened.queue.drop((owned.number, key))
+                opened.queue.drop(person)
         return noted

@@ -1,11 +1,17 @@
 """Addresses that change: chains, swaps and cycles in every interleaving end as one subscriber for each person."""
 
+import asyncio
+
 import pytest
 
+from schemas.membership_command import Erase, command_bytes
+from streams.batches import Output
+from streams.export.intake import commands
+from streams.export.sending import row_transfers
 from tests.unit.export.address_plays import ADDRESSES, play_addresses
 from tests.unit.export.export_world import World
 
-ANN, BOB, CEM = ADDRESSES[:3]
+ANN, BOB, CEM, DEE = ADDRESSES[:4]
 
 
 @pytest.mark.parametrize("share", range(4))
@@ -74,3 +80,85 @@ async def test_who_left_under_one_address_is_mailed_under_neither(world: World, 
         assert found is not None
         assert found["State"] == "Unsubscribed"
     assert world.outcomes(BOB)[-1] == "refused unsubscribed"
+
+
+async def _merged(world: World) -> None:
+    world.job()
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    world.change(BOB, "enter", "eu", 1)
+    await worker.rest()
+    world.change(BOB, "enter", "new", 2, previous_email=ANN)
+    await worker.rest()
+    assert world.options(BOB) == ["EU", "NEW", "VIP"]
+    assert world.options(ANN) == []
+
+
+async def test_sabotage_of_ending_the_former_address(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "renamed", lambda row, list_id, lent: None)
+    with pytest.raises(AssertionError):
+        await _merged(world)
+
+
+async def _late_import(world: World) -> None:
+    """An import without an answer is applied after the person has moved on."""
+    world.job()
+    worker = await world.start()
+    world.controls.inject(kind="reset", late=True, path="/subscribers/*/import.json")
+    world.change(ANN, "enter", "vip", 1)
+    await worker.consume()
+    await asyncio.sleep(1)
+    world.change(BOB, "enter", "new", 2, previous_email=ANN)
+    await worker.consume()
+    await asyncio.sleep(8)
+    world.controls.release_calls()
+    world.pass_time(400)
+    await asyncio.sleep(12)
+    await worker.rest()
+    assert world.options(BOB) == ["NEW", "VIP"]
+    assert world.subscriber(ANN) is None
+
+
+async def test_a_row_is_transferred_once_no_call_can_be_applied_late(world: World) -> None:
+    await _late_import(world)
+
+
+async def _in_the_order_of_leaving(world: World) -> None:
+    """Who left an address last is known first."""
+    world.job()
+    worker = await world.start()
+    world.change(CEM, "enter", "vip", 1)
+    world.change(CEM, "enter", "eu", 2, previous_email=ANN)
+    world.change(DEE, "enter", "eu", 3, previous_email=CEM)
+    await worker.consume()
+    await asyncio.sleep(2)
+    world.change(BOB, "enter", "new", 2, previous_email=CEM)
+    await worker.rest()
+    assert world.options(BOB) == ["NEW", "VIP"]
+    assert world.options(DEE) == ["EU"]
+
+
+async def test_rows_are_transferred_in_the_order_in_which_people_left(world: World) -> None:
+    await _in_the_order_of_leaving(world)
+
+
+async def test_sabotage_of_transferring_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_transfers, "has_earlier_holder", lambda row, at: False)
+    with pytest.raises(AssertionError):
+        await _in_the_order_of_leaving(world)
+
+
+async def test_an_erased_person_is_gone_under_every_address(world: World) -> None:
+    world.job()
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    world.change(BOB, "enter", "eu", 2, previous_email=ANN)
+    world.change(CEM, "enter", "new", 3, previous_email=BOB)
+    await worker.rest()
+    world.log.append(Output("cm_membership-commands", ANN.encode(), command_bytes(Erase(world.wall()))), world.wall())
+    await worker.rest()
+    for partition, rows in world.log.rows.items():
+        for key in (ANN, BOB, CEM):
+            if key.encode() in rows:
+                row = worker.process._row(partition, key.encode()).data
+                assert (row.audiences, row.lists, row.moves, row.former_addresses, row.tenures) == ({}, {}, [], {}, [])
