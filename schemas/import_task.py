@@ -48,7 +48,15 @@ class Source(Contract):
     email_id: str | None = None
     email_name: str | None = None
     since: str | None = Field(default=None, description="Rows before this local date are left out.")
-    published: Published | None = Field(default=None, description="The job asks for more than it did.")
+    published: list[Published] = Field(
+        default_factory=list, description="The job asks for more than it did: the latest read comes first."
+    )
+    read_counts: bool = Field(default=False, description="published: its rows were counted from the same date on.")
+    earlier: list[Published] = Field(
+        default_factory=list,
+        description="What was published beyond `lists` and `since`: the job asked for more.",
+    )
+    read_since: str | None = Field(default=None, description="by date: read from here on; at most `since`.")
     again: bool = Field(default=False, description="Read again on request: all rows are published, as repeats.")
     unreported_before: str | None = Field(
         default=None, description="users: unsubscribes before this local date that no report holds become activity."
@@ -201,6 +209,11 @@ class Mark(Contract):
     checked_at: Instant | None = None
     lists: list[str] = Field(default_factory=list, description="It was read for these lists; none = all.")
     since: str | None = Field(default=None, description="It was read from this local date on.")
+    read_since: str | None = Field(default=None, description="report: its rows were counted from here on.")
+    earlier: list[Published] = Field(
+        default_factory=list,
+        description="What was published beyond `lists` and `since`: the job asked for more.",
+    )
     activities: list[str] = Field(default_factory=list, description="campaign, journey: what was looked for.")
 
 

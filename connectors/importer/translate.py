@@ -16,7 +16,7 @@ from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.events import event_key
 from connectors.importer.subscriber_rows import SubscriberRows
-from connectors.importer.translated import EarlierRead, ImportedRecord, TranslatedRow
+from connectors.importer.translated import EarlierReads, ImportedRecord, TranslatedRow
 from schemas.import_task import Source
 
 EVENTS: dict[str, tuple[str, str | None]] = {
@@ -86,7 +86,7 @@ class RowTranslator:
         sent, chosen, since = source.sent_date or "", frozenset(source.lists), source.since or ""
         numbered = source.report != "recipients" or source.resource != "report"
         texts = tuple((theirs, ours) for theirs, ours in _ACTIVITY_TEXTS if any(theirs in row for row in rows))
-        earlier = EarlierRead(source, source.published) if source.published is not None else None
+        earlier = EarlierReads(source) if source.published else None
         ordinals: dict[str, int] = {}
         last, at, instant = "", self._undated, ""
         translated: list[TranslatedRow] = []

@@ -36,9 +36,20 @@ Translate = Callable[[Sequence[JsonObject], str | None, AbstractSet[bytes]], lis
 """`RowTranslator.translate`."""
 
 
-class EarlierRead:
-    """Which rows an earlier, narrower read has counted, and which it has published."""
+class EarlierReads:
+    """Which rows the latest, narrower read has counted, and which any earlier one has published."""
 
+    def __init__(self, source: Source) -> None:
+        self._reads = [_EarlierRead(source, published) for published in source.published]
+        self._counts = source.read_counts
+
+    def has(self, short: bytes, date: str, list_id: str) -> tuple[bool, bool]:
+        """Return whether a row was counted, and whether it was published."""
+        counted = self._counts and self._reads[0].holds(short, date)
+        return counted, any(read.holds(short, date) and read.wanted(date, list_id) for read in self._reads)
+
+
+class _EarlierRead:
     def __init__(self, source: Source, published: Published) -> None:
         self._lists = frozenset(published.lists)
         self._since = published.since or ""
@@ -46,11 +57,9 @@ class EarlierRead:
         self._known = events.unpack(published.known)
         # Recipients have no dates. Of too many none is remembered: then all that were in its scope were published.
         self._all = source.report == "recipients" and source.resource == "report" and not self._known
-        # It asked for the same dates, so its count of rows can be compared.
-        self._counted = published.since == source.since
 
-    def has(self, short: bytes, date: str, list_id: str) -> tuple[bool, bool]:
-        """Return whether a row was read, and whether it was published."""
-        was_read = self._all or date < self._before or short in self._known
-        was_published = was_read and (not self._lists or list_id in self._lists) and date >= self._since
-        return was_read and self._counted, was_published
+    def holds(self, short: bytes, date: str) -> bool:
+        return self._all or date < self._before or short in self._known
+
+    def wanted(self, date: str, list_id: str) -> bool:
+        return (not self._lists or list_id in self._lists) and date >= self._since

@@ -36,9 +36,9 @@ class DateReader:
     order_field: OrderField = "date"
 
     def __init__(self, source: Source) -> None:
-        self._since = source.since
+        self._since = source.read_since
         self._keeps_acts = source.report == "unsubscribes"
-        self._widened = source.published is not None
+        self._widened = bool(source.published)
 
     def first_cursor(self, mark: Mark | None, accounted: int = 0) -> Cursor:
         """Return where a read begins. `accounted`: rows that earlier runs published or left out."""

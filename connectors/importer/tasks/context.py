@@ -36,13 +36,15 @@ class ExpansionContext:
         left = self._left_by_failure(chain, source, mark)
         begun = left
         if begun is None:
+            source = source.model_copy(update={"read_since": source.since})
             accounted = self.table.accounted(self.job.id, chain)
             if mark is None or sources.covers(mark, source.lists, source.since):
+                source = source if mark is None else sources.following(source, mark)
                 cursor = reader_for(source).first_cursor(mark, accounted)
             else:
                 source = sources.widened(source, mark)
                 cursor = reader_for(source).first_cursor(None)
-                if source.since == mark.since:  # else it counted other rows
+                if source.read_since == mark.read_since:  # else it counted other rows
                     cursor = cursor.model_copy(
                         update={"accounted": accounted, "sketch": mark.sketch, "acts": mark.acts}
                     )
@@ -107,7 +109,8 @@ class ExpansionContext:
         accounted = task.cursor.accounted + failed.tally.rows + failed.tally.left_out
         change = {"run": self.task.run, "step": 0, "attempt": 0, "tally": Tally(), "started_at": self.now}
         cursor = task.cursor.model_copy(update={"accounted": accounted})
-        source = source.model_copy(update={"published": task.source.published})
+        source = source.model_copy(update={"published": task.source.published, "earlier": task.source.earlier})
+        source = source.model_copy(update={"read_since": task.source.read_since})
         return task.model_copy(update={**change, "source": source, "cursor": cursor})
 
     def look(self, result: TaskResult, chain: str, kind: str, source: Source) -> None:

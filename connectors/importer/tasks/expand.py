@@ -110,7 +110,7 @@ def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> b
     mark = context.table.mark(job.id, f"campaign/{campaign_id}")
     if context.task.full or _has_failed(context, campaign_id):
         return True
-    if mark is not None and not _was_asked(job, mark, sources.since_text(job, dates)):
+    if mark is not None and not _was_asked(job, mark, job.lists, sources.since_text(job, dates)):
         return True
     return plan.campaign_is_due(
         sent,
@@ -122,9 +122,9 @@ def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> b
     )
 
 
-def _was_asked(job: ImportJob, mark: Mark, since: str | None) -> bool:
+def _was_asked(job: ImportJob, mark: Mark, lists: list[str], since: str | None) -> bool:
     """Return whether a campaign or journey was looked at for all that the job asks for."""
-    return sources.covers(mark, job.lists, since) and set(job.activities) <= set(mark.activities)
+    return sources.covers(mark, lists, since) and set(job.activities) <= set(mark.activities)
 
 
 def _has_failed(context: ExpansionContext, campaign_id: str) -> bool:
@@ -147,9 +147,11 @@ def campaign(
     source = task.source or Source(resource="report", client_id=job.client_id, time_zone="")
     mark = context.table.mark(job.id, task.chain)
     counts: dict[str, int] = {kind: _number(summary.get(SUMMARY_OF[kind])) for kind in job.activities}
-    in_scope = not job.lists or not list_names or bool(set(job.lists) & set(list_names))
+    # As it was when the look began: an edit since then is a matter of the next one.
+    lists = source.lists
+    in_scope = not lists or not list_names or bool(set(lists) & set(list_names))
     if in_scope:
-        asked = mark is not None and _was_asked(job, mark, source.since)
+        asked = mark is not None and _was_asked(job, mark, lists, source.since)
         known = mark.counts if mark is not None and asked and not task.full else {}
         retry = _has_failed(context, source.campaign_id or "")
         source = source.model_copy(update={"list_names": list_names})
@@ -166,7 +168,7 @@ def campaign(
             counts=counts,
             list_names=list_names,
             checked_at=context.now,
-            lists=job.lists,
+            lists=lists,
             since=source.since,
             activities=list(job.activities),
         )
@@ -194,7 +196,7 @@ def journey(context: ExpansionContext, details: Journey) -> TaskResult:
     result = TaskResult()
     source = task.source or Source(resource="journey_report", client_id=job.client_id, time_zone="")
     mark = context.table.mark(job.id, task.chain)
-    if mark is not None and not _was_asked(job, mark, source.since):
+    if mark is not None and not _was_asked(job, mark, [], source.since):
         mark = None
     counts: dict[str, int] = {}
     for email in details.emails:
@@ -213,7 +215,6 @@ def journey(context: ExpansionContext, details: Journey) -> TaskResult:
             chain=task.chain,
             counts=counts,
             checked_at=context.now,
-            lists=job.lists,
             since=source.since,
             activities=list(job.activities),
         )

@@ -101,6 +101,8 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
                 checked_at=now,
                 lists=source.lists,
                 since=source.since,
+                read_since=source.read_since,
+                earlier=source.earlier,
             )
         )
     full = cursor.known_from is None and cursor.expected is None

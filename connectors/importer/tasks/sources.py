@@ -132,8 +132,37 @@ def covers(mark: Mark, lists: list[str], since: str | None) -> bool:
 
 def widened(source: Source, mark: Mark) -> Source:
     """Return the source of a report whose job asks for more than its mark was read for: the rest is read."""
-    published = Published(lists=mark.lists, since=mark.since, before=mark.known_from, known=mark.known)
-    return source.model_copy(update={"published": published})
+    return following(source, mark).model_copy(
+        update={
+            "published": [_published(mark), *mark.earlier],
+            "read_since": source.since,
+            "read_counts": source.since == mark.read_since,
+        }
+    )
+
+
+def following(source: Source, mark: Mark) -> Source:
+    """Return the source of a report that was read before.
+
+    A job that asks for less goes on where it was read from, so that totals stay comparable; what was published beyond
+    is remembered, should it ask for more again.
+    """
+    before = [_published(mark), *mark.earlier]
+    earlier = [known for known in before if not _within(known, source)][:MAX_EARLIER]
+    return source.model_copy(update={"earlier": earlier, "read_since": mark.read_since})
+
+
+MAX_EARLIER = 4
+"""Reads for other lists and dates that a mark remembers, each with up to 40 KB. What came before is published again."""
+
+
+def _published(mark: Mark) -> Published:
+    return Published(lists=mark.lists, since=mark.since, before=mark.known_from, known=mark.known)
+
+
+def _within(known: Published, source: Source) -> bool:
+    of_lists = not source.lists or (bool(known.lists) and set(known.lists) <= set(source.lists))
+    return of_lists and (source.since is None or (known.since is not None and known.since >= source.since))
 
 
 def label(source: Source) -> str:

@@ -60,17 +60,14 @@ async def play(seed: int) -> None:
             now = simulator.state.clock.time()
             match dice.choice(["lists", "kinds", "since", "refuse", "heal", "state", "crash", "row", "row", "churn"]):
                 case "lists":
-                    world.change(lists=dice.choice([[], world.job.lists, world.job.lists and lists]))
+                    world.change(lists=dice.choice([[], lists[:1], lists[1:], lists]))
                     return f"lists {len(world.job.lists)}"
                 case "kinds":
                     world.change(activities=sorted(dice.sample(KINDS, dice.randint(1, 6)), key=KINDS.index))
                     return f"kinds {world.job.activities}"
                 case "since" if since_is_edited:
-                    days = dice.choice([None, 20, 60])
-                    if world.job.since is None:
-                        return ""
-                    since = None if days is None else min(datetime.now(UTC) - timedelta(days=days), world.job.since)
-                    world.change(since=since)
+                    days = dice.choice([None, 5, 20, 60])
+                    world.change(since=None if days is None else datetime.now(UTC) - timedelta(days=days))
                     return f"since {days} days"
                 case "refuse":
                     path = dice.choice(REFUSED)

@@ -40,7 +40,8 @@ def test_a_wider_read_publishes_what_is_missing_and_only_that(report, rows, scop
     server.rows = [row(number, at if dated else -1, list_id) for number, (at, list_id) in enumerate(rows)]
 
     def source(lists, since) -> Source:
-        return report.model_copy(update={"lists": lists, "since": None if since is None else minute(since)[:16]})
+        start = None if since is None else minute(since)[:16]
+        return report.model_copy(update={"lists": lists, "since": start, "read_since": start})
 
     before, after = source(*scope), source(*wider)
     if not dated and before.since and before.since > minute(0):
@@ -49,7 +50,7 @@ def test_a_wider_read_publishes_what_is_missing_and_only_that(report, rows, scop
         patched.setattr(readers, "MAX_REMEMBERED", 3 if few else 5_000)
         narrow = ReadLoop(server, before, seed=seed)
         published = narrow.run()
-        mark = narrow.mark.model_copy(update={"lists": before.lists, "since": before.since})
+        mark = narrow.mark.model_copy(update={"lists": before.lists, "since": before.since, "read_since": before.since})
         if sources.covers(mark, after.lists, after.since):
             assert not wanted(server, after, dated) - Counter(_of(narrow.rows))
             return
