@@ -103,7 +103,8 @@ def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer
             enters = entry.inside or (known is not None and known.enters)
             pending[view.id, entry.position] = PendingAnswer(view.id, entry.position, entry.appended, enters)
         for change in row.pending:
-            if change.list_id == listed.list_id and change.position > answered and view.exports(change.audience):
+            unanswered = change.position > answered and change.position not in also
+            if change.list_id == listed.list_id and unanswered and view.exports(change.audience):
                 other = _OTHERWISE.get(change.rank)
                 enters = other is None and not change.rank & 1
                 answer = PendingAnswer(view.id, change.position, change.appended, enters, other is None, other)

@@ -302,3 +302,19 @@ def test_a_forwarded_event_gets_the_rank_that_its_stream_has_here():
     world.send(activity(B, 11, name="Newest") | {"event_id": "e3"})
     world.drain()
     assert world.profiles()[B]["cm_name"] == "Newest"
+
+
+def test_two_people_exchange_addresses_one_step_after_the_other():
+    world = InMemoryOwners()
+    events = [activity(A, 1, campaign_id="p1"), activity(B, 2, campaign_id="q1")]
+    events += [moved(10, A, C), moved(11, B, A), moved(12, C, B)]
+    events += [activity(B, 20, campaign_id="p2"), activity(A, 21, campaign_id="q2")]
+    for event in events:
+        world.send(event)
+        world.drain()
+
+    profiles = world.profiles()
+    assert {address: profile["cm_campaign_ids"] for address, profile in profiles.items()} == {
+        A: ["q1", "q2"],
+        B: ["p1", "p2"],
+    }

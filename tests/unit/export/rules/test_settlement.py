@@ -265,3 +265,11 @@ def test_a_resend_drops_what_is_recorded() -> None:
     assert mark_for_resend(person, "other") is False
     assert mark_for_resend(person, LIST) is True
     assert (person.due, person.lists[LIST].digest, person.lists[LIST].delivered["job-1"].digest) == (True, "", "")
+
+
+def test_a_superseded_change_that_has_its_receipt_waits_for_none() -> None:
+    """The receipt was given while others before it still waited, as a row was transferred."""
+    parts = {"job-1": DeliveredPart("", 3, (8,))}
+    pending = [PendingChange(LIST, "vip", ENTER, position, 1) for position in (8, 11)]
+    person = row(lists={LIST: held(delivered=parts)}, pending=pending)
+    assert [answer.position for answer in pending_answers(person, listed(job()))] == [11]
