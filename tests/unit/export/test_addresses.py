@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from schemas.membership_command import Erase, command_bytes
+from schemas.membership_command import Erase, Resend, command_bytes
 from streams.batches import Output
 from streams.export.intake import commands
 from streams.export.sending import row_transfers
 from tests.unit.export.address_plays import ADDRESSES, play_addresses
 from tests.unit.export.export_world import World
+from tests.unit.export.test_late_calls import _compared as compared
 
 ANN, BOB, CEM, DEE = ADDRESSES[:4]
 
@@ -162,3 +163,18 @@ async def test_an_erased_person_is_gone_under_every_address(world: World) -> Non
             if key.encode() in rows:
                 row = worker.process._row(partition, key.encode()).data
                 assert (row.audiences, row.lists, row.moves, row.former_addresses, row.tenures) == ({}, {}, [], {}, [])
+
+
+async def test_reconciliation_finds_and_mends_a_former_address_that_carries_audiences(world: World) -> None:
+    await _merged(world)
+    assert world.worker is not None
+    await world.worker.rest()
+    world.controls.edit_profile(world.list_id, ANN, fields={"Lytics Audiences": "VIP"})
+    report = await compared(world)
+    assert (report.different, report.repairable, report.strangers) == ([ANN], [ANN], [])
+    world.log.append(Output("cm_membership-commands", ANN.encode(), command_bytes(Resend(world.list_id))), 0)
+    await world.worker.consume()
+    await asyncio.sleep(15)
+    assert world.options(ANN) == []
+    assert world.options(BOB) == ["EU", "NEW", "VIP"]
+    assert (await compared(world)).drifted == 0
