@@ -60,7 +60,8 @@ class DeliveryReceipt(Message):
     outcome: Outcome = Field(
         description="added (new on the list), updated (on the list; a message says so when it is not known whether "
         "they were on it before), removed (from an audience), unchanged (the list held it already), superseded (a "
-        "newer change came before this was sent), refused, or not_exported (it is from before the job began)."
+        "newer change came before this was sent), refused, or not_exported (it is from before the job began, or "
+        "the job was edited or removed before it was sent)."
     )
     reason: Refusal | None = Field(default=None, description="Why it was refused.")
     code: int | None = Field(default=None, description="Campaign Monitor's error code, where there was one.")

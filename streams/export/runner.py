@@ -11,6 +11,7 @@ from streams.batches import Revoked
 from streams.export.lists.accounts import ExportAccounts
 from streams.export.lists.senders import ListSenders
 from streams.export.lists.shared_state import SharedState
+from streams.export.recovery.outstanding import OutstandingReceipts
 from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.scan import BackfillScans
 from streams.export.rules.jobs import Exports
@@ -33,11 +34,13 @@ class ExportRunner:
         self.senders = ListSenders(settings, context, shared, accounts)
         self._partitions = Partitions(context.state, context.runtime, context.rows)
         self._scans = BackfillScans(context.state, context.runtime, self._partitions, settings.backfill_rows)
+        self._outstanding = OutstandingReceipts(context.state, context.runtime, context.rows)
         self._seen = Exports()
 
     async def assigned(self, partition: int, generation: int) -> None:
         """Take a partition over: receipts first, then the people who are due, then unfinished scans."""
         self._scans.start(await self._partitions.assigned(partition, generation))
+        self._outstanding.look_again()
 
     async def revoked(self, partition: int, generation: int) -> None:
         """Give a partition back."""
@@ -57,6 +60,7 @@ class ExportRunner:
 
     async def run(self) -> None:
         """Keep a sender for each list with running jobs, until cancelled."""
+        outstanding = asyncio.create_task(self._outstanding.run(), name="outstanding")
         try:
             while True:
                 self.state.changed.clear()
@@ -73,6 +77,8 @@ class ExportRunner:
                 except TimeoutError:
                     self.senders.check_lists()
         finally:
+            outstanding.cancel()
+            await asyncio.gather(outstanding, return_exceptions=True)
             await self.senders.close()
 
     async def _queue_due(self, list_id: str) -> None:
@@ -99,7 +105,7 @@ class ExportRunner:
     def idle(self) -> bool:
         """Whether nothing waits anywhere: for tests and summaries."""
         busy = any(owned.busy for owned in self.state.owned.values())
-        busy = busy or self.senders.checking
+        busy = busy or self.senders.checking or self._outstanding.busy
         return not busy and all(sender.idle for sender in self.senders.all())
 
     def summary(self) -> Mapping[str, Mapping[str, object]]:

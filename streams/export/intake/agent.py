@@ -24,6 +24,7 @@ from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.immediate import immediate_receipts
 from streams.export.rules.membership import MembershipEvent, RowTooLargeError, fold
+from streams.export.rules.outstanding import record_outstanding
 from streams.export.rules.row import MembershipRow, encode, reset_positions
 from streams.export.rules.row import decode as decode_row
 from streams.export.rules.settlement import Receipt
@@ -189,14 +190,13 @@ class AudienceAgent:
         ]
 
     def _apply(self, owned: OwnedPartition, row: TableRow[MembershipRow], event: MembershipEvent) -> list[Receipt]:
-        source = row.data.source
-        result = fold(row.data, event)
+        source, exports, result = row.data.source, self._state.exports, fold(row.data, event)
         fold_tenure(row.data, event)
-        return immediate_receipts(
-            row.data,
-            event,
-            result,
-            self._state.exports,
-            self._state.has_request(owned.number, row.key),
-            lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),
-        )
+
+        def already_sent(job_id: str, position: int) -> bool:
+            return self._rows.already_sent(owned, source, job_id, position)
+
+        has_request = self._state.has_request(owned.number, row.key)
+        receipts = immediate_receipts(row.data, event, result, exports, has_request, already_sent)
+        record_outstanding(row.data, event, result, exports, receipts, already_sent)
+        return receipts

@@ -29,6 +29,7 @@ from streams.export.rules.claims import Exchanged, end_claims, receive_answer, r
 from streams.export.rules.immediate import receipts_of_superseded
 from streams.export.rules.membership import SupersededChange
 from streams.export.rules.orders import mark_for_resend, renamed
+from streams.export.rules.outstanding import left_over, settle
 from streams.export.rules.row import MembershipRow, decode
 from streams.export.rules.settlement import Drift, Receipt, pending_answers, record_activity
 from streams.export.rules.transfers import erase, onward, receive_transfer
@@ -164,6 +165,7 @@ class RowChanges:
             self._state.has_request(partition, key),
             lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),
         )
+        settle(row, receipts.values())
         return [PendingReceipt(key, receipt, source, None) for receipt in receipts.values()]
 
     def _erased(self, partition: int, key: bytes, command: Erase, effects: ChangeEffects) -> ChangeMembership:
@@ -177,17 +179,20 @@ class RowChanges:
                 effects.retried = True
                 return False
             source = row.source
-            for listed in lists.values():
-                for answer in pending_answers(row, listed):
-                    receipt = Receipt(
-                        answer.job_id,
-                        listed.list_id,
-                        answer.position,
-                        Outcome.SUPERSEDED,
-                        answer.appended,
-                        message="erased",
-                    )
-                    effects.receipts.append(PendingReceipt(key, receipt, source, None))
+            receipts = [
+                Receipt(
+                    answer.job_id,
+                    listed.list_id,
+                    answer.position,
+                    Outcome.SUPERSEDED,
+                    answer.appended,
+                    message="erased",
+                )
+                for listed in lists.values()
+                for answer in pending_answers(row, listed)
+            ]
+            receipts += left_over(row, receipts, Outcome.SUPERSEDED, "erased")
+            effects.receipts += [PendingReceipt(key, receipt, source, None) for receipt in receipts]
             ended = end_claims(row, key.decode(), self._clocks.wall())
             claimants = row.claimants
             effects.outputs += [self._context.command(other, command) for other in erase(row, command.at)]

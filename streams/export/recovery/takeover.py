@@ -225,6 +225,9 @@ def apply(rows: Mapping[bytes, MembershipRow], tail: Iterable[StoredReceipt]) ->
             answered = max(before, position) if job == job_id and position not in part.also else before
             held.delivered[job] = DeliveredPart(part.digest, answered, part.also)
         row.lists[list_id] = held
+        row.outstanding = [
+            outstanding for outstanding in row.outstanding if (outstanding[0], outstanding[2]) != (job_id, position)
+        ]
         changed.add(stored.key)
     return changed
 

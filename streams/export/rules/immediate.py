@@ -49,7 +49,7 @@ def immediate_receipts(
     answered = {view.id for audience in result.changed for view in exports.of(audience)}
     early = _not_exported(row, result, exports, has_request)
     for view in early:
-        _record_early(row, view, event.position)
+        record_not_exported(row, view.id, event.position)
         receipts[view.id, event.position] = Receipt(
             view.id, view.job.list_id, event.position, Outcome.NOT_EXPORTED, event.appended, message=FROM_BEFORE
         )
@@ -124,10 +124,11 @@ def _not_exported(row: MembershipRow, result: FoldResult, exports: Exports, has_
     ]
 
 
-def _record_early(row: MembershipRow, view: JobView, position: int) -> None:
+def record_not_exported(row: MembershipRow, job_id: str, position: int) -> None:
+    """Record, in place, that a change in force has a receipt by which the job does not export it."""
     in_force = {entry.position for entry in row.audiences.values()}
-    known = row.answered.get(view.id, ())
-    row.answered[view.id] = (*(answered for answered in known if answered in in_force), position)
+    known = row.answered.get(job_id, ())
+    row.answered[job_id] = (*(answered for answered in known if answered in in_force), position)
 
 
 def _was_counted(view: JobView, change: SupersededChange) -> bool:

@@ -41,8 +41,7 @@ class AudienceEntry:
     appended: EpochMillis
     """When that record was appended to its topic."""
     since: EpochMillis
-    """Event time of the last change: a snapshot that only confirms does not move it. `NEVER`: before the person's
-    first snapshot."""
+    """Event time of the last change; a snapshot that confirms it moves nothing. `NEVER`: before the first snapshot."""
     entered: EpochMillis = NEVER
     """The earliest time at which the person may have entered. A snapshot says who is inside, not since when: somebody
     entered after the statement before it, and at any time where there is none."""
@@ -111,8 +110,7 @@ class Held:
     orders: dict[str, RenameOrder] = field(default_factory=dict)
     """Former addresses of the person, under which they may be on the list still."""
     lent: EpochMillis = 0
-    """When somebody left whose new address's row has the order for this one: until it reports, nothing is written to
-    this address. 0: nobody has."""
+    """When somebody left whose new address has the order for this one: nothing is written before it reports. 0: no."""
 
 
 @dataclass(slots=True)
@@ -149,8 +147,7 @@ class MembershipRow:
     awaits: dict[str, EpochMillis] = field(default_factory=dict)
     """Former addresses whose rows have not been transferred yet, and since when; nothing is sent before."""
     leaving: list[tuple[str, EpochMillis]] = field(default_factory=list)
-    """Addresses that people of this row have now, and since when, earliest first: it is frozen until they are
-    transferred."""
+    """Addresses that people of this row have now, and since when, earliest first: frozen until they are transferred."""
     moves: list[tuple[str, EpochMillis]] = field(default_factory=list)
     """The same after the transfers: events older than that are redirected to the other row."""
     tenures: list[tuple[EpochMillis, "MembershipRow"]] = field(default_factory=list)
@@ -160,6 +157,8 @@ class MembershipRow:
     """By list: when the person left it last by an act of their own, as a webhook reported."""
     answered: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """By job: positions in force whose receipt says that the job does not export them. Else see `DeliveredPart`."""
+    outstanding: list[tuple[str, str, int, EpochMillis]] = field(default_factory=list)
+    """(job, list, position, appended) of changes without a receipt yet, also of jobs that do not export them now."""
     claims: AddressClaims = field(default_factory=dict)
     """By list and address: the person's claims to addresses that are other people's keys (see `rules/claims.py`)."""
     claimants: AddressClaims = field(default_factory=dict)
@@ -199,6 +198,8 @@ def encode(row: MembershipRow) -> bytes:
         letters["u"] = row.own_acts
     if row.answered:
         letters["r"] = row.answered
+    if row.outstanding:
+        letters["e"] = row.outstanding
     if row.claims:
         letters["k"] = encode_claims(row.claims)
     if row.claimants:
@@ -228,6 +229,7 @@ def _decoded(letters: dict[str, Any]) -> MembershipRow:
         [(since, _decoded(tenure)) for since, tenure in read("t", ())],
         read("u", {}),
         {job: tuple(positions) for job, positions in read("r", {}).items()},
+        [(job, list_id, position, at) for job, list_id, position, at in read("e", ())],
         decode_claims(read("k", {})),
         decode_claims(read("h", {})),
     )
@@ -251,8 +253,8 @@ def open_orders(held: Held) -> list[str]:
 
 def newest_position(row: MembershipRow) -> int:
     """Return the highest position among the person's changes; -1: there is none."""
-    newest = max((entry.position for entry in row.audiences.values()), default=-1)
-    return max(newest, max((change.position for change in row.pending), default=-1))
+    changes: list[AudienceEntry | PendingChange] = [*row.audiences.values(), *row.pending]
+    return max((change.position for change in changes), default=-1)
 
 
 def reset_positions(row: MembershipRow, source: int) -> None:
@@ -262,6 +264,7 @@ def reset_positions(row: MembershipRow, source: int) -> None:
     row.source = source
     row.pending.clear()
     row.answered.clear()
+    row.outstanding.clear()
     for entry in row.audiences.values():
         entry.position = -1
     for held in row.lists.values():
@@ -292,6 +295,6 @@ def decode_held(held: list[Any]) -> Held:
     late = UnansweredCalls(calls[0], calls[1], tuple(calls[2:])) if calls else None
     lent, orders = more[1] if len(more) > 1 else (0, {})
     delivered = {job: DeliveredPart(part[0], part[1], tuple(part[2:])) for job, part in parts.items()}
-    consent = code, used_entry, removed, last_removed
     renames = {former: RenameOrder(*order) for former, order in orders.items()}
+    consent = code, used_entry, removed, last_removed
     return Held(delivered, address, audiences, *consent, seen, digest, repaired_digest, late, renames, lent)

@@ -110,14 +110,25 @@ def has_earlier_holder(row: MembershipRow, at: EpochMillis) -> bool:
 def leaver(row: MembershipRow, at: EpochMillis) -> MembershipRow:
     """Return what belongs to whoever leaves at that time, with the changes that wait for receipts; a copy."""
     gone = _part_of(row, (tenure for since, tenure in row.tenures if since < at))
-    return replace(gone, lists=row.lists, pending=row.pending, own_acts=dict(row.own_acts), source=row.source)
+    kept = _part_of(row, (tenure for since, tenure in row.tenures if since >= at))
+    theirs = {entry.position for entry in kept.audiences.values()}
+    outstanding = [change for change in row.outstanding if change[2] not in theirs]
+    return replace(
+        gone,
+        lists=row.lists,
+        pending=row.pending,
+        own_acts=dict(row.own_acts),
+        source=row.source,
+        outstanding=outstanding,
+    )
 
 
 def transfer_out(row: MembershipRow, key: str) -> MembershipRow:
     """Return what goes to the new address of the first to leave, and keep only what belongs to the next holder."""
     _, at = move = row.leaving.pop(0)
     transferred = leaver(row, at)
-    transferred.pending = []
+    row.outstanding = [change for change in row.outstanding if change not in transferred.outstanding]
+    transferred.pending, transferred.outstanding = [], []
     row.tenures = [(NEVER, MembershipRow()), *((since, tenure) for since, tenure in row.tenures if since >= at)]
     kept = _part_of(row, (tenure for _, tenure in row.tenures))
     followed = bool(kept.audiences or kept.fields or row.awaits)

@@ -23,6 +23,7 @@ from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
 from streams.export.rules.orders import copy_of_held, is_moving, mark_done, take_done, waits
 from streams.export.rules.outcome import REFUSALS
+from streams.export.rules.outstanding import settle
 from streams.export.rules.routing import NO_CALL, RequestKind, record_late_calls, route_of
 from streams.export.rules.row import Held, MembershipRow, newest_position
 from streams.export.rules.settlement import (
@@ -188,11 +189,12 @@ class PartitionRows:
         """Write receipts, then rows."""
         if not changed:
             return
-        pending = [
-            PendingReceipt(row.key, receipt, row.data.source, row.data.lists.get(receipt.list_id))
-            for row, receipts in changed
-            for receipt in receipts
-        ]
+        pending: list[PendingReceipt] = []
+        for row, receipts in changed:
+            settle(row.data, receipts)
+            row.data.due = row.data.due or bool(row.data.outstanding)
+            held, source = row.data.lists.get, row.data.source
+            pending += [PendingReceipt(row.key, receipt, source, held(receipt.list_id)) for receipt in receipts]
         await self.publish_receipts(owned, pending, accepted)
         try:
             await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])

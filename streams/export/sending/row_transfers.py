@@ -13,6 +13,7 @@ from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.claims import end_claims
 from streams.export.rules.orders import copy_of_held, mark_answered, note_unknown
+from streams.export.rules.outstanding import left_over, settle
 from streams.export.rules.row import MembershipRow, encode
 from streams.export.rules.settlement import Receipt, pending_answers
 from streams.export.rules.transfers import AddressChange, has_earlier_holder, leaver, next_to_leave, transfer_out
@@ -97,7 +98,10 @@ class RowTransfers:
                     message=f"now {to}",
                 )
                 pending.append(PendingReceipt(key, receipt, row.source, copy_of_held(row.lists[listed.list_id])))
-        return pending
+        given = [answered.receipt for answered in pending]
+        settle(row, given)
+        unsent = left_over(leaving, given, Outcome.SUPERSEDED, f"now {to}")
+        return [*pending, *(PendingReceipt(key, receipt, row.source, None) for receipt in unsent)]
 
     def _note_unknown_calls(self, owned: OwnedPartition, key: bytes, row: MembershipRow) -> bool:
         """Record, in place, calls whose outcome only a queue knows to be unknown. The person waits in none any more."""
