@@ -67,10 +67,13 @@ class ClaimContext(NamedTuple):
 
 
 def has_claims(row: MembershipRow, key: str, list_id: str, desired: DesiredSubscriber | None) -> bool:
-    """Whether somebody's claim has to be looked at before the list is written for this person."""
+    """Whether somebody's claim has to be looked at before the list is written for this person.
+
+    Also who has no address, or is to leave under another one: a call without an answer may have been under the key.
+    """
     if list_id in row.claims or list_id in row.claimants:
         return True
-    return desired is not None and _wanted(desired) not in (None, key)
+    return desired is not None and desired.address != key
 
 
 def is_open(row: MembershipRow) -> bool:

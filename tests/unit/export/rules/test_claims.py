@@ -293,6 +293,32 @@ def play(seed: int, steps: int = 150) -> None:
     world.check_rest()
 
 
+@pytest.mark.parametrize("mail", ["b@x.com", "none"])
+@pytest.mark.parametrize("leaves", [False, True])
+def test_an_open_call_under_the_own_key_keeps_it_though_the_person_has_another_address(mail: str, leaves: bool) -> None:
+    world, ann = Play(), KEYS[0]
+    world.fold(ann, ann)
+    world.send(ann)
+    assert world.calls[ann][1] == {ann}
+    world.fold(ann, mail)
+    if leaves:
+        world.fold(ann, None)
+    world.crash(ann)
+    world.send(ann)
+    world.fold(KEYS[2], ann)
+    for _ in range(3):
+        for key in KEYS:
+            world.deliver(key)
+            world.send(key)
+            world.check()
+    world.rest()
+    world.check_rest()
+
+
+def test_a_call_of_a_crashed_worker_is_late_under_the_key_of_an_absent_person() -> None:
+    play(69_736)
+
+
 @pytest.mark.parametrize("first", range(0, 200, 50))
 def test_one_person_is_written_under_an_address(first: int) -> None:
     for seed in range(first, first + 50):
