@@ -51,7 +51,7 @@ class Job(Contract):
     state: Literal["running", "stopped"] = Field(default="running", description="Start and stop.")
     attention: str | None = Field(default=None, description="What a person has to do before it can go on.")
     created_at: Instant
-    updated_at: Instant
+    updated_at: Instant = Field(description="When a person created, edited, started or stopped it last.")
 
 
 class ExportJob(Job):

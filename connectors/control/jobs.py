@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 
 ExportOrImportJob = ExportJob | ImportJob
 
+NO_EDIT = frozenset({"attention", "removals_confirmed_at"})
+
 
 class UnknownJobError(UnknownModelError):
     """There is no job with this id; the text names those that there are."""
@@ -72,13 +74,16 @@ class Jobs(ControlTable[ExportOrImportJob]):
     async def change(self, job_id: str, **fields: Any) -> ExportOrImportJob:
         """Write a job with some fields changed; nothing is written when they have these values already.
 
+        What is shown on a job, and what is answered to that, is no edit: `updated_at` stays.
         Raises UnknownJobError, pydantic's ValidationError, PublishError.
         """
         found = self.known(job_id)
         if all(getattr(found, name) == value for name, value in fields.items()):
             return found
         values = {name: getattr(found, name) for name in type(found).model_fields}
-        changed = await self.write(job_id, type(found)(**{**values, **fields, "updated_at": self._clock()}))
+        if not fields.keys() <= NO_EDIT:
+            values["updated_at"] = self._clock()
+        changed = await self.write(job_id, type(found)(**{**values, **fields}))
         log.info("job changed", job=job_id, fields=sorted(fields))
         return changed
 

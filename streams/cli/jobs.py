@@ -15,6 +15,7 @@ from schemas.control import ExportJob, ImportJob
 from streams.cli.control import refuse, with_jobs
 from streams.cli.job_changes import edit_job
 from streams.cli.job_forms import create_export, create_import
+from streams.export.lists.attention import REMOVALS
 
 app = typer.Typer(no_args_is_help=True, help="Export and import jobs: create, edit, list, show, start, stop, remove.")
 
@@ -101,13 +102,17 @@ def remove(job_id: str) -> None:
 def confirm_removals(job_id: str) -> None:
     """Let an export go on that stopped because it would remove an unusual share of its people.
 
-    It covers who left before now, while the list's jobs stay as they are. Later removals are counted from zero, and
-    stop the list again. One job's confirmation is for all jobs of its list.
+    It covers who waits now, until a job of the list is edited. Later removals are counted from zero, and stop the list
+    again. One job's confirmation is for all jobs of its list. Where nothing waits, nothing is confirmed.
     """
 
     async def confirm(jobs: Jobs) -> None:
         if not isinstance(jobs.known(job_id), ExportJob):
             refuse(f"Job {job_id} is an import job; only exports remove people")
+        exports = jobs.exports()
+        of_list = [other for other in exports.values() if other.list_id == exports[job_id].list_id]
+        if not any(REMOVALS in (other.attention or "") for other in of_list):
+            refuse(f"No removals of job {job_id} wait for a confirmation: nothing was confirmed")
         await jobs.change(job_id, removals_confirmed_at=datetime.now(UTC))
 
     with_jobs(confirm)

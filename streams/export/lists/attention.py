@@ -20,6 +20,8 @@ ReportBlocked = Callable[[str, str | None], Awaitable[None]]
 SEGMENTS = "Segments that Campaign Monitor refuses: "
 VALUES = "Values that Campaign Monitor drops: "
 KINDS = (SEGMENTS, VALUES)
+REMOVALS = "Look at the audiences, then confirm the removals"
+"""The end of the reason that the removal guard gives: while a job shows it there is something to confirm."""
 SHOWN = 5
 """Things that a note names; the others are counted."""
 

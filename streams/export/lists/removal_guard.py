@@ -7,25 +7,27 @@ so no restart, rebalance or crash forgets one, and all workers of the list count
 in the same instant may exceed the share by one request each. Once tripped, a list stays tripped, for all workers, until
 a person confirms.
 
-A confirmation covers the removals that tripped the guard: of everybody whose last change was appended before it, while
-the list's jobs and audiences' names stay as they were. All others are counted, from zero.
+A confirmation is of the trip that waits for one, and covers who waits then: everybody whose last change was appended
+before it, as long as nobody edits a job of the list, also where the edit is taken back, and no audience's name changes.
+All others are counted, from zero. A job that is edited while a list is stopped is another reason to stop: who would
+leave by it is covered by a confirmation that is later than the edit.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 import structlog
 
 from schemas.envelope import EpochMillis
 from streams.batches import Output
-from streams.export.lists.attention import reason_on
+from streams.export.lists.attention import REMOVALS, reason_on
 from streams.export.rules.jobs import ListView
 from streams.export.rules.routing import RequestKind
 from streams.export.sending.plan import PlannedWrite
-from streams.export.sending.queue import RowKey
+from streams.export.sending.queue import QueuedPerson, RowKey
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
 from streams.export.table import Clocks, RecordPublisher
@@ -49,7 +51,7 @@ class Trip:
     confirmed: EpochMillis
     """The newest confirmation at that time, 0 for none: a later one ends it."""
     revision: str
-    """Of the list's jobs."""
+    """Of the list's jobs, when somebody was held back last."""
     why: str
 
 
@@ -130,6 +132,8 @@ class RemovalGuard:
         self._reserved: tuple[EpochMillis, int] = (0, 0)
         """(bucket, what is stored as its removals)."""
         self._confirmed: EpochMillis = 0
+        self._let_go: dict[RowKey, QueuedPerson] = {}
+        """Whose removals were counted; pruned when that is read."""
         self._lock = asyncio.Lock()
 
     @property
@@ -158,10 +162,12 @@ class RemovalGuard:
             return frozenset()
         async with self._lock:
             if self.attention is not None:
+                await self._follow_edits(listed)
                 return frozenset(write.person.key for write in leaving)
             granted = await self._count(len(leaving), _confirmed(listed), share)
             for write in leaving[:granted]:
                 write.person.removal_counted = True
+                self._let_go[write.person.key] = write.person
             if granted < len(leaving):
                 await self._trip(listed, share)
             return frozenset(write.person.key for write in leaving[granted:])
@@ -196,10 +202,16 @@ class RemovalGuard:
         removed, people = self._removed_of(self._since(self._wall()))
         why = (
             f"{removed} of {people} people were removed within {self._window_ms / 3_600_000:g} h, and more wait: more "
-            f"than the share of {share:.0%} that the job allows. Look at the audiences, then confirm the removals"
+            f"than the share of {share:.0%} that the job allows. {REMOVALS}"
         )
         await self._records.trip(self._list_id, Trip(_confirmed(listed), listed.revision, why))
         log.error("removals held back", list_id=self._list_id, why=why)
+
+    async def _follow_edits(self, listed: ListView) -> None:
+        """Somebody is held back by the jobs as they are now: that is what a person confirms next."""
+        trip = self._records.trip_of(self._list_id)
+        if trip is not None and trip.revision != listed.revision:
+            await self._records.trip(self._list_id, replace(trip, revision=listed.revision))
 
     def _since(self, now: EpochMillis) -> EpochMillis:
         """Return the beginning of the window: of its first bucket."""
@@ -209,13 +221,23 @@ class RemovalGuard:
     def _removed_of(self, since: EpochMillis) -> tuple[int, int]:
         """Return how many removals were counted, and how many people the list held before them."""
         removed = self._records.removed(self._list_id, self._confirmed, since)
-        return removed, self._state.people_on(self._list_id) + removed
+        return removed, self._state.people_on(self._list_id) + max(0, removed - self._under_way())
+
+    def _under_way(self) -> int:
+        """Return how many removals were counted whose people the list still holds: of all partitions, by our sample."""
+        opened = self._state.open.get(self._list_id)
+        self._let_go = {
+            key: person
+            for key, person in self._let_go.items()
+            if opened is not None and person.removal_counted and key in opened.queue
+        }
+        return len(self._let_go) * self._state.partitions // max(1, len(self._state.owned))
 
     def _is_covered(self, write: PlannedWrite, listed: ListView) -> bool:
         """Whether a person has seen this removal before they confirmed."""
         trip, confirmed = self._records.trip_of(self._list_id), _confirmed(listed)
         asked = trip is not None and trip.confirmed < confirmed and trip.revision == listed.revision
-        return asked and write.appended <= confirmed
+        return asked and write.appended <= confirmed and _edited(listed) <= confirmed
 
 
 def _removes(write: PlannedWrite) -> bool:
@@ -239,3 +261,8 @@ def _confirmed(listed: ListView) -> EpochMillis:
     """When removals of the list were confirmed last; one job's confirmation is for the whole list. 0: never."""
     times = [view.job.removals_confirmed_at for view in listed.jobs]
     return max((int(at.timestamp() * 1000) for at in times if at is not None), default=0)
+
+
+def _edited(listed: ListView) -> EpochMillis:
+    """When a person edited a job of the list last. Edits have times, since one that is taken back leaves no trace."""
+    return max((int(view.job.updated_at.timestamp() * 1000) for view in listed.jobs), default=0)

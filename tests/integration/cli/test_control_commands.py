@@ -221,7 +221,7 @@ def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
     assert second.name == "renamed"
     assert (second.created_at, second.started_at) == (first.created_at, first.started_at)
     run("job", "stop", "e1")
-    run("job", "confirm-removals", "e1")
+    assert "nothing was confirmed" in run("job", "confirm-removals", "e1", code=1).stderr
     assert "stopped" in run("job", "list").stdout
     assert "is used by e1" in run("auth", "remove", "acme", code=1).stderr
     run("job", "remove", "e1")

@@ -11,6 +11,7 @@ import orjson
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings, Credential
+from connectors.control.jobs import NO_EDIT
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from schemas.control import ExportJob
 from schemas.topics import TopicNames
@@ -212,14 +213,13 @@ class World:
 
     def job(self, job_id: str = "job-1", **options: Any) -> ExportJob:
         """Create or change a job."""
-        now = datetime.now(UTC)
         values: dict[str, Any] = {
             "id": job_id,
             "authorization_id": "auth-1",
             "client_id": self.client_id,
             "list_id": self.list_id,
             "created_at": DAY,
-            "updated_at": now,
+            "updated_at": self._now(),
             "started_at": DAY,
             "removal_guard": 1.0,
             **options,
@@ -232,13 +232,18 @@ class World:
 
     def change_job(self, job_id: str = "job-1", **fields: Any) -> None:
         """Change some fields of a job, as the commands do."""
+        if not fields.keys() <= NO_EDIT:
+            fields = {"updated_at": self._now(), **fields}
         self.jobs[job_id] = self.jobs[job_id].model_copy(update=fields)
         if self.worker is not None and self.worker.process.alive:
             self.worker.shared.set_jobs(self.jobs.values())
 
     def confirm_removals(self, job_id: str = "job-1") -> None:
         """Confirm a job's removals, as the command does."""
-        self.change_job(job_id, removals_confirmed_at=datetime.fromtimestamp(self.wall() / 1000, UTC))
+        self.change_job(job_id, removals_confirmed_at=self._now())
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.wall() / 1000, UTC)
 
     def change(self, email: str, change: str, audience: str, at: int, **more: Any) -> None:
         """Publish a membership event, `at` seconds after the day began."""

@@ -24,7 +24,8 @@ from tests.unit.export.export_world import World
 PEOPLE = [f"p{number}@example.com" for number in range(10)]
 
 
-async def _everybody_is_in(world: World, **options: Any) -> None:
+async def everybody_is_in(world: World, **options: Any) -> None:
+    """Ten people are on a list whose guard lets three go."""
     values = {"guard_minimum": 2, "guard_window_seconds": 3_600.0, **options}
     world.settings = world.settings.model_copy(update=values)
     world.job(removal_guard=0.3)
@@ -39,7 +40,8 @@ def removed(world: World) -> list[str]:
     return [person for person in PEOPLE if not world.options(person)]
 
 
-async def _everybody_leaves(world: World, at: int = 2) -> None:
+async def everybody_leaves(world: World, at: int = 2) -> None:
+    """All of them exit."""
     assert world.worker is not None
     for person in PEOPLE:
         world.change(person, "exit", "vip", at)
@@ -48,8 +50,8 @@ async def _everybody_leaves(world: World, at: int = 2) -> None:
 
 
 async def _windows_pass(world: World) -> None:
-    await _everybody_is_in(world)
-    await _everybody_leaves(world)
+    await everybody_is_in(world)
+    await everybody_leaves(world)
     for _ in range(2):
         world.pass_time(7_200)
         await asyncio.sleep(16)
@@ -69,7 +71,7 @@ async def test_sabotage_of_the_trip(world: World, monkeypatch: pytest.MonkeyPatc
 
 async def _restarts(world: World) -> None:
     """Two leave, the worker ends, all leave: what was counted before counts, also after the trip."""
-    await _everybody_is_in(world)
+    await everybody_is_in(world)
     for person in PEOPLE[:2]:
         world.change(person, "exit", "vip", 2)
     assert world.worker is not None
@@ -77,7 +79,7 @@ async def _restarts(world: World) -> None:
     for _ in range(2):
         await world.worker.crash()
         await world.start()
-        await _everybody_leaves(world, 3)
+        await everybody_leaves(world, 3)
     assert len(removed(world)) <= 3
 
 
@@ -93,7 +95,7 @@ async def test_sabotage_of_the_guard_s_records(world: World, monkeypatch: pytest
 
 
 async def test_a_crash_between_counting_and_removing_never_lets_more_through(world: World) -> None:
-    await _everybody_is_in(world)
+    await everybody_is_in(world)
     assert world.worker is not None
     for person in PEOPLE:
         world.change(person, "exit", "vip", 2)
@@ -110,8 +112,8 @@ async def test_a_crash_between_counting_and_removing_never_lets_more_through(wor
 
 
 async def test_a_confirmation_covers_who_waits_and_then_the_count_begins_again(world: World) -> None:
-    await _everybody_is_in(world)
-    await _everybody_leaves(world)
+    await everybody_is_in(world)
+    await everybody_leaves(world)
     world.confirm_removals()
     assert world.worker is not None
     await world.worker.rest()
@@ -120,14 +122,14 @@ async def test_a_confirmation_covers_who_waits_and_then_the_count_begins_again(w
     for person in PEOPLE:
         world.change(person, "enter", "vip", 5)
     await world.worker.rest()
-    await _everybody_leaves(world, 6)
+    await everybody_leaves(world, 6)
     assert len(removed(world)) == 3
     assert "confirm" in str(world.attention["job-1"])
 
 
 async def test_a_confirmation_does_not_cover_what_an_edit_removes_later(world: World) -> None:
-    await _everybody_is_in(world)
-    await _everybody_leaves(world)
+    await everybody_is_in(world)
+    await everybody_leaves(world)
     world.confirm_removals()
     assert world.worker is not None
     await world.worker.rest()
@@ -140,8 +142,8 @@ async def test_a_confirmation_does_not_cover_what_an_edit_removes_later(world: W
 
 
 async def test_after_a_restart_the_attention_goes_with_the_confirmation(world: World) -> None:
-    await _everybody_is_in(world)
-    await _everybody_leaves(world)
+    await everybody_is_in(world)
+    await everybody_leaves(world)
     assert world.worker is not None
     await world.worker.crash()
     world.attention.clear()
