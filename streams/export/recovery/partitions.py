@@ -7,6 +7,7 @@ import structlog
 
 from streams.batches import BatchError, Revoked
 from streams.export.recovery.takeover import ReceiptContext, ScanMark, read_checkpoint, write_checkpoint
+from streams.export.rules.jobs import ListView
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import SendQueue
 from streams.export.sending.row_transfers import RowTransfers
@@ -97,10 +98,10 @@ class Partitions:
             owned.unanswered.pop(list_id, None)
         await self._write_checkpoint(owned)
 
-    async def mark_attempted(self, owned: OwnedPartition, list_id: str, keys: Sequence[bytes]) -> None:
+    async def mark_attempted(self, owned: OwnedPartition, listed: ListView, keys: Sequence[bytes]) -> None:
         """Record in rows, before the call, that a write may be attempted. Raises BatchError."""
         await self._owner.run_as_owner(
-            owned.number, owned.generation, lambda: self._rows.mark_attempted(owned, list_id, keys)
+            owned.number, owned.generation, lambda: self._rows.mark_attempted(owned, listed, keys)
         )
 
     # -- transfers

@@ -16,7 +16,7 @@ from streams.batches import BatchError, Revoked
 from streams.batches import Row as TableRow
 from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.takeover import ScanMark
-from streams.export.rules.desired import desired_subscriber
+from streams.export.rules.desired import Membership, desired_subscriber, membership_of, was_exported
 from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.routing import is_due
 from streams.export.rules.row import MembershipRow
@@ -40,6 +40,14 @@ def is_due_by_state(row: MembershipRow, email: str, listed: ListView, names: Aud
     if not desired.present and held is None:
         return bool(pending_answers(row, listed))
     return is_due(held, desired) or bool(pending_answers(row, listed))
+
+
+def _is_first(row: MembershipRow, listed: ListView) -> bool:
+    """Whether the row does not record yet, for some job that exports the person, that a request may be made."""
+    held = row.lists.get(listed.list_id)
+    return held is None or any(
+        not was_exported(view, held) and membership_of(row, view)[0] is Membership.PRESENT for view in listed.running
+    )
 
 
 class BackfillScans:
@@ -120,9 +128,9 @@ class _Scan:
             if due:
                 await self._partitions.write_mark(owned, list_id, mark)  # known before anything is sent
                 keys = {key for key, _ in due}
-                first = [row.key for row in people if row.key in keys and list_id not in row.data.lists]
+                first = [row.key for row in people if row.key in keys and _is_first(row.data, self._listed)]
                 if first:
-                    await self._partitions.mark_attempted(owned, list_id, first)
+                    await self._partitions.mark_attempted(owned, self._listed, first)
             for key, unknown in due:
                 self._opened.touch(owned.number, key, self._clock(), live=False, outcome_unknown=unknown)
             self._steps.append((last, [key for key, _ in due]))

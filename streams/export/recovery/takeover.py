@@ -8,7 +8,7 @@ receipt, and what the list holds already is not sent again. Pure.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -223,7 +223,10 @@ def apply(rows: Mapping[bytes, MembershipRow], tail: Iterable[StoredReceipt]) ->
         for job, part in list(held.delivered.items()):
             before = known.delivered[job].answered if known is not None and job in known.delivered else -1
             answered = max(before, position) if job == job_id and position not in part.also else before
-            held.delivered[job] = DeliveredPart(part.digest, answered, part.also)
+            held.delivered[job] = replace(part, answered=answered)
+        for job, part in known.delivered.items() if known is not None else ():
+            if part.exported:  # a later change may have noted it
+                held.delivered.setdefault(job, DeliveredPart("", -1)).exported = True
         row.lists[list_id] = held
         row.outstanding = [
             outstanding for outstanding in row.outstanding if (outstanding[0], outstanding[2]) != (job_id, position)

@@ -26,6 +26,8 @@ from streams.export.rules.values import texts
 OptionOf = Callable[[str], str]
 """The option of an audience, by its id."""
 Parts = Sequence["JobPart"]
+LEFT = "left:"
+"""The digest of a part that exports nobody any more begins with it."""
 ExitPolicy = Literal["keep", "unsubscribe", "delete"]
 
 
@@ -105,17 +107,16 @@ def part_of(
 ) -> JobPart:
     """Return a job's part. The digest is empty when the job does not concern the person.
 
-    People that a job exported before, and does not any more because it was changed, have left it. That is true, too,
-    where nothing is recorded as delivered but a request may have been made.
+    People that a job exported before, and does not any more because it was changed, have left it.
     """
     membership, audiences = membership_of(row, view)
-    if membership is Membership.UNCONCERNED and _was_exported(view, held):
+    if membership is Membership.UNCONCERNED and was_exported(view, held):
         membership = Membership.ABSENT
     if membership is Membership.UNCONCERNED:
         return JobPart(view, membership)
     if membership is Membership.ABSENT:
         address, refused = address_of(row, email, view)
-        return JobPart(view, membership, (), address, refused, digest="left:" + view.job.on_last_exit)
+        return JobPart(view, membership, (), address, refused, digest=LEFT + view.job.on_last_exit)
     job = view.job
     address, refused = address_of(row, email, view)
     name = _text(row, job.name_field)
@@ -133,14 +134,16 @@ def part_of(
     return JobPart(view, membership, audiences, address, refused, name, values, notes, digest)
 
 
-def _was_exported(view: JobView, held: Held | None) -> bool:
-    return held is not None and (view.id in held.delivered or not held.delivered)
+def was_exported(view: JobView, held: Held | None) -> bool:
+    """Whether a request for the job was made, or may have been, while it exported the person."""
+    part = held.delivered.get(view.id) if held is not None else None
+    return part is not None and part.exported
 
 
 def is_concerned(row: MembershipRow, view: JobView) -> bool:
     """Whether a job exports the person, or did: then changes from before it began are worked, too."""
     membership, _ = membership_of(row, view)
-    return membership is not Membership.UNCONCERNED or _was_exported(view, row.lists.get(view.job.list_id))
+    return membership is not Membership.UNCONCERNED or was_exported(view, row.lists.get(view.job.list_id))
 
 
 def membership_of(row: MembershipRow, view: JobView) -> tuple[Membership, tuple[str, ...]]:
@@ -196,10 +199,11 @@ def desired_subscriber(
     running = [part for part in parts if part.view.running and part.digest]
     if not running:
         return None
-    digests = {part.view.id: part.digest for part in running}
     present = [part for part in parts if part.membership is Membership.PRESENT]
     if not any(part.view.running for part in present):
-        return _absent(running, present, digests, option_of, blocked)
+        exporters = [part for part in running if was_exported(part.view, held)]
+        return _absent(running, exporters, present, option_of, blocked)
+    digests = {part.view.id: part.digest for part in running}
     return _present(row, listed, present, held, digests, option_of, blocked)
 
 
@@ -244,14 +248,14 @@ def _present(
 
 
 def _absent(
-    running: Parts, present: Parts, digests: dict[str, str], option_of: OptionOf, blocked: Container[str]
+    running: Parts, exporters: Parts, present: Parts, option_of: OptionOf, blocked: Container[str]
 ) -> DesiredSubscriber:
-    """No running job exports the person any more. What a stopped job exports stays in the field, and on the list."""
-    policies = [part.view.job.on_last_exit for part in running]
+    """No running job exports the person any more; the `exporters` did. What a stopped one exports stays on the list."""
+    policies = [part.view.job.on_last_exit for part in exporters]
     on_exit: ExitPolicy = "keep"
-    if not present and "keep" not in policies:
+    if policies and not present and "keep" not in policies:
         on_exit = "unsubscribe" if "unsubscribe" in policies else "delete"
-    first = running[0]
+    first = (exporters or running)[0]
     fields = [*running, *present]
     return DesiredSubscriber(
         address=first.address,
@@ -260,8 +264,8 @@ def _absent(
         on_exit=on_exit,
         audiences=tuple(sorted({audience for part in present for audience in part.audiences})),
         options=_options(fields, option_of),
-        authorization=calling([part.view for part in running], blocked, known=True),
-        digests=digests,
+        authorization=calling([part.view for part in exporters or running], blocked, known=True),
+        digests={part.view.id: part.digest for part in running},
     )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from schemas.audience_delivery import Outcome
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.membership import FoldResult, MembershipEvent, SupersededChange
-from streams.export.rules.orders import mark_answered
-from streams.export.rules.row import Held, MembershipRow, PendingChange
+from streams.export.rules.orders import mark_answered, note_export
+from streams.export.rules.row import MembershipRow, PendingChange
 from streams.export.rules.settlement import Receipt, concerns_job
 from streams.export.rules.unentered import HasRequest, await_call, is_answered, rank_of_pending
 
@@ -69,11 +69,14 @@ def immediate_receipts(
             receipts[view.id, event.position] = Receipt(
                 view.id, view.job.list_id, event.position, outcome, event.appended
             )
+    awaited = {change.list_id for change in row.pending if change.position == event.position}
+    for view in _jobs([*result.repeated, *result.stale], exports):
+        if view.job.list_id in awaited and (view.id, event.position) in receipts:
+            record_not_exported(row, view.id, event.position)  # another job of the list waits for the same change
     for view in _jobs(result.changed, exports):
         if view in early:
             continue
-        # From here on a request may be made: the row records it, for the next owner, which does not know of it.
-        row.lists.setdefault(view.job.list_id, Held())
+        note_export(row, view)
         row.due = True
     if result.fields and any(exports.of(audience) for audience, entry in row.audiences.items() if entry.inside):
         row.due = True
@@ -125,8 +128,8 @@ def _not_exported(row: MembershipRow, result: FoldResult, exports: Exports, has_
 
 
 def record_not_exported(row: MembershipRow, job_id: str, position: int) -> None:
-    """Record, in place, that a change in force has a receipt by which the job does not export it."""
-    in_force = {entry.position for entry in row.audiences.values()}
+    """Record, in place, that a change in force, or pending, has a receipt by which the job does not export it."""
+    in_force = {entry.position for entry in row.audiences.values()} | {change.position for change in row.pending}
     known = row.answered.get(job_id, ())
     row.answered[job_id] = (*(answered for answered in known if answered in in_force), position)
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from schemas.envelope import EpochMillis
 from streams.export.rules.address_claims import RenameOrder
+from streams.export.rules.desired import Membership, membership_of, was_exported
+from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.row import DeliveredPart, Held, MembershipRow, UnansweredCalls, open_orders
 
 
@@ -58,7 +60,10 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tupl
         if older.lent != newer.lent:
             replaced.append((former, older.lent))
     mine.used_entry = max(mine.used_entry, held.used_entry)
-    mine.delivered = _unanswered(held) | _unwritten(mine)
+    came, mine.delivered = _unanswered(held), _unwritten(mine)
+    for job, part in came.items():
+        known = mine.delivered.setdefault(job, part)
+        known.exported = known.exported or part.exported
     mine.digest = ""
     return replaced
 
@@ -93,12 +98,12 @@ def mark_for_resend(row: MembershipRow, list_id: str) -> bool:
 
 def _unanswered(held: Held) -> dict[str, DeliveredPart]:
     """Return the parts without their content and without positions, which are those of another partition."""
-    return {job: DeliveredPart("", -1) for job in held.delivered}
+    return {job: DeliveredPart("", -1, exported=part.exported) for job, part in held.delivered.items()}
 
 
 def _unwritten(held: Held) -> dict[str, DeliveredPart]:
     """Return the parts without their content: which changes have receipts stays known."""
-    return {job: DeliveredPart("", part.answered, part.also) for job, part in held.delivered.items()}
+    return {job: replace(part, digest="") for job, part in held.delivered.items()}
 
 
 def mark_done(row: MembershipRow, list_id: str, orders: Mapping[str, RenameOrder]) -> None:
@@ -138,6 +143,24 @@ def mark_answered(row: MembershipRow, list_id: str, job_id: str, position: int) 
     known.also = (*known.also, position)
 
 
+def note_export(row: MembershipRow, view: JobView) -> bool:
+    """Record, in place, that a request may be made for the job; False: that is known, or it does not export them.
+
+    The next owner, which does not know of the request, reads it: also when the jobs have changed by then.
+    """
+    held = row.lists.setdefault(view.job.list_id, Held())
+    if not view.running or was_exported(view, held) or membership_of(row, view)[0] is not Membership.PRESENT:
+        return False
+    held.delivered.setdefault(view.id, DeliveredPart("", -1)).exported = True
+    return True
+
+
+def note_exports(row: MembershipRow, listed: ListView) -> bool:
+    """Record the same for every job of a list. False: nothing was new."""
+    noted = [note_export(row, view) for view in listed.running]
+    return any(noted)
+
+
 def note_unknown(row: MembershipRow, list_id: str, over_at: EpochMillis) -> bool:
     """Record, in place, a call of unknown outcome about somebody who may not be sent now. False: there was none."""
     held = row.lists.get(list_id)
@@ -149,5 +172,5 @@ def note_unknown(row: MembershipRow, list_id: str, over_at: EpochMillis) -> bool
 
 def copy_of_held(held: Held) -> Held:
     """Return what a list holds, to be kept while the row goes on changing."""
-    delivered = {job: DeliveredPart(part.digest, part.answered, part.also) for job, part in held.delivered.items()}
+    delivered = {job: replace(part) for job, part in held.delivered.items()}
     return replace(held, delivered=delivered, audiences=list(held.audiences), orders=dict(held.orders))

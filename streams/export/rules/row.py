@@ -4,7 +4,7 @@ A row is written for every change, so it is small and quick to read: JSON arrays
 integers, everything empty left out. `decode` and `encode` are the only places that know the letters. Pure.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -60,6 +60,8 @@ class DeliveredPart:
     answered: int
     also: tuple[int, ...] = ()
     """Later positions with a receipt: snapshots of which the job exported only what they did not change."""
+    exported: bool = False
+    """Whether a request for the job may have put the person on the list: then its exit rule counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ class MembershipRow:
     own_acts: dict[str, EpochMillis] = field(default_factory=dict)
     """By list: when the person left it last by an act of their own, as a webhook reported."""
     answered: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    """By job: positions in force whose receipt says that the job does not export them. Else see `DeliveredPart`."""
+    """By job: positions in force, or pending, whose receipt came at once from a job that does not export them."""
     outstanding: list[tuple[str, str, int, EpochMillis]] = field(default_factory=list)
     """(job, list, position, appended) of changes without a receipt yet, also of jobs that do not export them now."""
     claims: AddressClaims = field(default_factory=dict)
@@ -175,9 +177,7 @@ def encode(row: MembershipRow) -> bytes:
     if row.lists:
         letters["l"] = {list_id: encode_held(held) for list_id, held in row.lists.items()}
     if row.pending:
-        letters["o"] = [
-            [change.list_id, change.audience, change.rank, change.position, change.appended] for change in row.pending
-        ]
+        letters["o"] = [astuple(change) for change in row.pending]
     if row.snapshot_at != NEVER:
         letters["s"] = row.snapshot_at
     if row.source:
@@ -275,7 +275,8 @@ def reset_positions(row: MembershipRow, source: int) -> None:
 
 def encode_held(held: Held) -> list[Any]:
     """Return what a list holds, as JSON."""
-    delivered = {job: [part.digest, part.answered, *part.also] for job, part in held.delivered.items()}
+    parts = held.delivered.items()
+    delivered = {job: [part.digest, part.answered, int(part.exported), *part.also] for job, part in parts}
     audiences = list(held.audiences)
     consent = held.code, held.used_entry, held.removed, held.last_removed
     encoded: list[Any] = [delivered, held.address, audiences, *consent, held.seen, held.digest, held.repaired_digest]
@@ -289,12 +290,10 @@ def encode_held(held: Held) -> list[Any]:
 
 def decode_held(held: list[Any]) -> Held:
     """Read what `encode_held` wrote."""
-    parts, *rest = held
-    address, audiences, code, used_entry, removed, last_removed, seen, digest, repaired_digest, *more = rest
+    parts, more = held[0], held[10:]
     calls = more[0] if more else ()
     late = UnansweredCalls(calls[0], calls[1], tuple(calls[2:])) if calls else None
     lent, orders = more[1] if len(more) > 1 else (0, {})
-    delivered = {job: DeliveredPart(part[0], part[1], tuple(part[2:])) for job, part in parts.items()}
+    delivered = {job: DeliveredPart(part[0], part[1], tuple(part[3:]), bool(part[2])) for job, part in parts.items()}
     renames = {former: RenameOrder(*order) for former, order in orders.items()}
-    consent = code, used_entry, removed, last_removed
-    return Held(delivered, address, audiences, *consent, seen, digest, repaired_digest, late, renames, lent)
+    return replace(Held(delivered, *held[1:10]), late=late, orders=renames, lent=lent)

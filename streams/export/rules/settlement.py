@@ -21,7 +21,7 @@ import orjson
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
 from schemas.envelope import EpochMillis
-from streams.export.rules.desired import DesiredSubscriber, ExitPolicy, is_concerned
+from streams.export.rules.desired import LEFT, DesiredSubscriber, ExitPolicy, is_concerned
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
@@ -94,16 +94,17 @@ def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer
     for view in listed.running:
         part = held.delivered.get(view.id) if held is not None else None
         answered, also = (-1, ()) if part is None else (part.answered, part.also)
+        early = row.answered.get(view.id, ())
         for audience, entry in row.audiences.items():
             if entry.position <= answered or entry.position in also or not view.exports(audience):
                 continue
-            if entry.position in row.answered.get(view.id, ()) or not concerns_job(row, view, entry.since):
+            if entry.position in early or not concerns_job(row, view, entry.since):
                 continue
             known = pending.get((view.id, entry.position))
             enters = entry.inside or (known is not None and known.enters)
             pending[view.id, entry.position] = PendingAnswer(view.id, entry.position, entry.appended, enters)
         for change in row.pending:
-            unanswered = change.position > answered and change.position not in also
+            unanswered = change.position > answered and change.position not in (*also, *early)
             if change.list_id == listed.list_id and unanswered and view.exports(change.audience):
                 other = _OTHERWISE.get(change.rank)
                 enters = other is None and not change.rank & 1
@@ -201,7 +202,8 @@ def _record_parts(row: MembershipRow, held: Held, written: WrittenState) -> None
         part = held.delivered.get(job)
         answered = written.seen if part is None else max(part.answered, written.seen)
         also = () if part is None else tuple(position for position in part.also if position > answered)
-        held.delivered[job] = DeliveredPart(digest, answered, also)
+        exported = not digest.startswith(LEFT) or (part is not None and part.exported)
+        held.delivered[job] = DeliveredPart(digest, answered, also, exported)
     held.seen = max(held.seen, written.seen)
     row.pending = [
         change for change in row.pending if change.list_id != written.list_id or change.position > written.seen

@@ -6,6 +6,7 @@ Their receipts follow the call, as those of all others do, unless nothing has to
 from collections.abc import Callable
 
 from schemas.audience_delivery import Outcome
+from streams.export.rules.desired import was_exported
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.row import FIELDS_CHANGED, REPEATED, MembershipRow, PendingChange
 from streams.export.rules.settlement import Receipt
@@ -20,7 +21,7 @@ def rank_of_pending(row: MembershipRow, view: JobView, outcome: Outcome, *, fiel
     It waits while something may have to be sent, or was refused: only then it is known what became of it.
     """
     held = row.lists.get(view.job.list_id)
-    if held is None or not view.running or (held.delivered and view.id not in held.delivered):
+    if held is None or not view.running or not was_exported(view, held):
         return None
     if fields:
         return FIELDS_CHANGED

@@ -21,7 +21,7 @@ from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys
 from streams.export.rules.claims import allowed, has_claims, is_open
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
-from streams.export.rules.orders import copy_of_held, is_moving, mark_done, take_done, waits
+from streams.export.rules.orders import copy_of_held, is_moving, mark_done, note_exports, take_done, waits
 from streams.export.rules.outcome import REFUSALS
 from streams.export.rules.outstanding import settle
 from streams.export.rules.routing import NO_CALL, RequestKind, record_late_calls, route_of
@@ -151,12 +151,10 @@ class PartitionRows:
         """Return until when a call that gets no answer now may be applied."""
         return self._wall() + int(self.late_call_seconds * 1000)
 
-    async def mark_attempted(self, owned: OwnedPartition, list_id: str, keys: Sequence[bytes]) -> None:
-        """Record, before the call, that it may be made: for the next owner, even when the jobs have changed by then."""
+    async def mark_attempted(self, owned: OwnedPartition, listed: ListView, keys: Sequence[bytes]) -> None:
+        """Record, before the call, for which jobs it may be made."""
         rows = await self._rows.read(owned.number, keys)
-        unknown = [row for row in rows.values() if row.exists and list_id not in row.data.lists]
-        for row in unknown:
-            row.data.lists[list_id] = Held()
+        unknown = [row for row in rows.values() if row.exists and note_exports(row.data, listed)]
         if unknown:
             await self._rows.write_rows(owned.number, owned.generation, unknown)
 

@@ -54,7 +54,7 @@ def row(audiences: dict[str, AudienceEntry] | None = None, **values: Any) -> Mem
 def held(**values: Any) -> Held:
     """Return what a list holds; by default an accepted subscriber of job-1 in audience vip, as of position 5."""
     defaults: dict[str, Any] = {
-        "delivered": {"job-1": DeliveredPart("digest", 5)},
+        "delivered": {"job-1": DeliveredPart("digest", 5, exported=True)},
         "address": EMAIL,
         "audiences": ["vip"],
         "seen": 5,

@@ -83,7 +83,7 @@ def test_delivered(
     assert (now.address, now.audiences, now.code, now.seen) == (address, audiences, 0, 9)
     assert now.used_entry == state.desired.entered
     assert now.digest == (content_digest(state.desired) if address else "")
-    assert now.delivered["job-1"] == DeliveredPart("new", 9)
+    assert now.delivered["job-1"] == DeliveredPart("new", 9, exported=True)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_came_after_the_request_stays() -> None:
     person = row(lists={LIST: held(delivered=parts)}, pending=[*pending, PendingChange("other", "vip", ENTER, 8, 1)])
     (receipt,) = record_unchanged(person, written(ENTERS))
     assert receipt.outcome is Outcome.UNCHANGED
-    assert person.lists[LIST].delivered["job-1"] == DeliveredPart("new", 9, (12,))
+    assert person.lists[LIST].delivered["job-1"] == DeliveredPart("new", 9, (12,), exported=True)
     assert [(change.list_id, change.position) for change in person.pending] == [(LIST, 11), ("other", 8)]
 
 
