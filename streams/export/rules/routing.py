@@ -83,6 +83,10 @@ class AttemptState:
     """How often the person waited for another row's order."""
     not_applied: bool = False
     """The subscriber was read: what the request of unknown outcome should have written is not there."""
+    return_lost_at: float | None = None
+    """When a call that may make the person active got no answer, in monotonic seconds; None: none that is known."""
+    return_waits: bool = False
+    """Such a call may be applied still: there is no second one before that is over."""
     removing: bool = False
     """The subscriber was read, and was active, before a removal whose answer may have been lost."""
 
@@ -177,6 +181,20 @@ def moves(held: Held | None, desired: DesiredSubscriber, attempt: AttemptState) 
 def stale_audiences(held: Held | None, desired: DesiredSubscriber) -> bool:
     """Whether the list's field still holds audiences that are no longer desired."""
     return held is not None and not set(held.audiences) <= set(desired.audiences)
+
+
+def note_return(held: Held | None, attempt: AttemptState, now: float, wall: EpochMillis, late_seconds: float) -> None:
+    """Note whether an earlier call that makes the person active may be applied still.
+
+    A second one would hide it: they could leave in between, and the first one would bring them back, unseen. `now` is
+    monotonic. A predecessor's calls count from when this worker first finds them.
+    """
+    if attempt.outcome_unknown and attempt.unanswered is None and attempt.return_lost_at is None:
+        attempt.return_lost_at = now
+    lost, late = attempt.return_lost_at, None if held is None else held.late
+    attempt.return_waits = (lost is not None and now < lost + late_seconds) or (
+        late is not None and late.resubscribes and wall < late.over_at
+    )
 
 
 def record_late_calls(held: Held, attempt: AttemptState, desired: DesiredSubscriber, over_at: EpochMillis) -> None:

@@ -105,6 +105,7 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
                 known = write.held.address if write.held is not None else None
                 addresses = tuple(sorted({address for address in (known, state.desired.address) if address}))
                 attempt.unanswered = UnansweredCalls(0, write.route.resubscribe, addresses).and_(attempt.unanswered)
+                attempt.return_lost_at = now if write.route.resubscribe else attempt.return_lost_at
             attempt.not_applied = attempt.not_applied and not outcome_unknown
             queue.retry_at(person, now + after)
             return decision

@@ -29,7 +29,7 @@ from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import Blocked, RefreshSchema, RetryLater, classify
-from streams.export.rules.routing import RequestRoute
+from streams.export.rules.routing import RequestRoute, note_return
 from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, WriteResult, authorization_of, group_by_route
@@ -190,6 +190,9 @@ class ListSender:
             if self._outdated(people, listed):
                 self._retry(people, 0.0)
                 return
+            if route.resubscribe:
+                for write in writes:
+                    note_return(write.held, write.person.attempt, self._now(), self._clocks.wall(), self._late)
             priority: Priority = "live" if request.live else "background"
             results = await connection.writers[priority].write(route, writes, keys)  # 3
             accepted = self._clocks.wall()

@@ -23,6 +23,7 @@ from streams.export.rules.outcome import (
     Delivered,
     NotOnList,
     OrdersDone,
+    RetryLater,
     SendDecision,
     SplitRequest,
     SubscriberRejected,
@@ -45,6 +46,8 @@ from streams.export.sending.renames import rename
 log = structlog.get_logger(__name__)
 
 
+# Between two looks whether somebody may be made active whose earlier call may be applied still.
+RETURN_SECONDS = 15.0
 ADDED_WAITS = "Added, waits for confirmation: they have to follow the link of the mail"
 STILL_WAITS = "Written, waits for confirmation: they have to follow the link of the mail"
 
@@ -255,6 +258,8 @@ class ListWriter:
                 cleared = await self._clear_audiences(write, keys) if stale else refused
                 is_refused = isinstance(cleared.decision, SubscriberRejected)
                 return replace(refused, address=cleared.address) if is_refused else cleared
+            if attempt.return_waits:
+                return WriteResult(write, RetryLater(RETURN_SECONDS, scope="person"))
             flags = effects_of(route, repeated=attempt.outcome_unknown)
         if moving or not desired.may_add or code == UNCONFIRMED:
             return await self._update(write, keys, flags)

@@ -10,8 +10,9 @@ from streams.batches import Output
 from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.reconcile import DriftReport, compare, subscribers
 from streams.export.rules.row import Held, UnansweredCalls, decode_held, encode_held
+from streams.export.sending import sender
 from streams.export.table import CHECKPOINT_KEY
-from tests.unit.export.export_world import World
+from tests.unit.export.export_world import DAY, World
 
 ANN = "ann@example.com"
 IMPORT = "/subscribers/*/import.json"
@@ -152,6 +153,50 @@ async def test_nobody_who_left_meanwhile_is_made_active(world: World) -> None:
     found = world.subscriber(ANN)
     assert found is not None
     assert found["State"] == "Unsubscribed"
+
+
+async def _a_return_is_lost(world: World, *, crashes: bool = False) -> None:
+    """Ann left and enters; the call that makes her active again is held back, and she leaves before it is applied."""
+    world.job(resubscribe_users=True)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    world.controls.unsubscribe(world.list_id, ANN)
+    world.pass_time(300)
+    entered = int(world.wall() / 1000 - DAY.timestamp())
+    world.change(ANN, "exit", "vip", entered - 1)
+    await worker.rest()
+    await _lose(world, skip=1)
+    world.change(ANN, "enter", "vip", entered)
+    await worker.consume()
+    await asyncio.sleep(30)
+    if crashes:
+        await worker.crash()
+        worker = await world.start()
+        await asyncio.sleep(30)
+    if (world.subscriber(ANN) or {})["State"] == "Active":
+        world.controls.unsubscribe(world.list_id, ANN)
+        await _after_the_horizon(world)
+        assert (world.subscriber(ANN) or {})["State"] != "Active"
+        return
+    world.controls.release_calls()
+    world.pass_time(400)
+    await asyncio.sleep(400)
+    await worker.rest()
+    assert (world.subscriber(ANN) or {})["State"] == "Active"
+    assert world.outcomes(ANN)[-1] == "updated"
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+async def test_nobody_is_made_active_twice_while_the_first_call_may_be_applied(world: World, crashes: bool) -> None:
+    await _a_return_is_lost(world, crashes=crashes)
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+async def test_sabotage_of_the_wait(world: World, monkeypatch: pytest.MonkeyPatch, crashes: bool) -> None:
+    monkeypatch.setattr(sender, "note_return", lambda *_: None)
+    with pytest.raises(AssertionError):
+        await _a_return_is_lost(world, crashes=crashes)
 
 
 async def test_a_late_put_that_renames_an_address_back_is_mended(world: World) -> None:
