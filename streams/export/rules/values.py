@@ -29,6 +29,11 @@ SEPARATOR = "||"
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2076, 6, 6)
 """Outside of these Campaign Monitor ignores a date."""
 
+EXACT = 2**53
+"""From here on a JSON number may have lost digits when it was read."""
+
+LOST_DIGITS = "a number with digits that JSON numbers do not keep; send it as a text"
+
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:$|[T ])")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 # Decimal separator and minus sign of other scripts, beside their digits.
@@ -143,9 +148,13 @@ def _plain(value: Any) -> str:
             return value
         case bool():
             return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < 1e15:
+        case float() if value.is_integer() and abs(value) <= EXACT:
             return str(int(value))
-        case int() | float():
+        case int():
+            return str(value)
+        case float() if math.isfinite(value) and abs(value) > EXACT:
+            raise UnusableError(LOST_DIGITS)
+        case float():
             return str(value)
         case list() if all(isinstance(item, str | int | float) for item in value):
             return ", ".join(_plain(item) for item in value)

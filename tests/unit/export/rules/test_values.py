@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from connectors.devkit.simulator.data.fields import COUNTRIES, US_STATES, SimulatedField
 from schemas.control import DataType
 from streams.export.rules.places import country_name, state_name
-from streams.export.rules.values import VALUE_LIMIT, Units, cut, kept, option_text, texts, units_of
+from streams.export.rules.values import LOST_DIGITS, VALUE_LIMIT, Units, cut, kept, option_text, texts, units_of
 
 NOT_A_COUNTRY = "not a country that Campaign Monitor knows"
 NOT_A_STATE = "not a state of the USA that Campaign Monitor knows"
@@ -39,7 +39,14 @@ SEPARATES = "it contains ||, which separates options"
         ("true", "Number", None, ("not a number",)),
         ("1e3", "Number", ("1000",), ()),
         ("2.5E-3", "Number", ("0.0025",), ()),
-        (1e22, "Number", ("10000000000000000000000",), ()),
+        (2**53, "Number", ("9007199254740992",), ()),
+        (2**64 - 1, "Number", ("18446744073709551615",), ()),
+        (-9007199254740992.0, "Text", ("-9007199254740992",), ()),
+        (123456789012345678901234567890.0, "Number", None, (LOST_DIGITS,)),
+        (1e25, "Text", None, (LOST_DIGITS,)),
+        ([1, -1e16], "Text", None, (LOST_DIGITS,)),
+        ([1e22, "a"], "MultiSelectMany", ("a",), (f"an option, {LOST_DIGITS}",)),
+        ("123456789012345678901234567890", "Number", ("123456789012345678901234567890",), ()),
         ("1e300", "Number", None, ("301 characters; the limit is 250",)),
         ("1e9999", "Number", None, ("not a number",)),
         ("\u0661\u0662\u0663\u066b\u0665", "Number", ("123.5",), ()),
