@@ -194,13 +194,15 @@ def reset(settings: BatchSettings, topic: str, begin: Literal["earliest", "lates
     Rows are safe: they remember offsets with the topic's id. Records of the same topic that are in a row already are
     skipped when they are delivered again, records of a topic that was created again are folded. Blocking.
 
-    Raises WrongTopic when there is no such topic, FatalError while members of the group run, TransientError when the
-    broker does not answer.
+    Raises WrongTopic when there is no such topic, or no such group, which setting offsets would make; FatalError while
+    members of the group run, TransientError when the broker does not answer.
     """
     group, admin = settings.app_id, admin_client(settings)
     facts = describe(admin, [topic]).get(topic)
     if facts is None:
         raise WrongTopic(f"topic {topic}: not found; there is nothing to reset")
+    if not _exists(admin, group):
+        raise WrongTopic(f"group {group}: not found; there is nothing to reset")
     parts = [TopicPartition(topic, number) for number in range(facts.partitions)]
     spec = OffsetSpec.earliest() if begin == "earliest" else OffsetSpec.latest()
     try:
@@ -224,6 +226,15 @@ def reset(settings: BatchSettings, topic: str, begin: Literal["earliest", "lates
         if tp.error is not None:
             raise FatalError(_running(group, tp.error.str()))
     return [Reset(number, before.get(number), now[number]) for number in sorted(now)]
+
+
+def _exists(admin: Any, group: str) -> bool:
+    """Whether the broker knows the group, by members or by offsets of any topic. Raises TransientError."""
+    try:
+        found = admin.list_consumer_groups(request_timeout=TIMEOUT).result()
+    except KafkaException as error:
+        raise TransientError(f"group {group}: {error.args[0].str()}") from error
+    return any(listing.group_id == group for listing in found.valid)
 
 
 def _running(group: str, why: str) -> str:

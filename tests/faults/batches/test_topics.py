@@ -89,6 +89,8 @@ def test_a_source_created_again_is_refused_and_one_command_continues(
         reset(settings, farm.source)
     with pytest.raises(WrongTopic, match="there is nothing to reset"):
         reset(settings, "no-such-topic")
+    with pytest.raises(WrongTopic, match="group no-such-group: not found"):
+        reset(settings.model_copy(update={"app_id": "no-such-group"}), farm.source)
     assert running.stop() == 0
 
 
