@@ -181,7 +181,7 @@ class Play:
         erase(row, self.now)
         row.claimants, row.due = claimants, bool(claimants)
         self.save(key, row)
-        self.attempts[key] = AttemptState()
+        self.attempts.setdefault(key, AttemptState())
         self.late[key] = []
 
     def crash(self, key: str) -> None:
