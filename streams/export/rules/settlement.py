@@ -25,14 +25,7 @@ from streams.export.rules.desired import LEFT, DesiredSubscriber, ExitPolicy, is
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.routing import INACTIVE
-from streams.export.rules.row import (
-    FIELDS_CHANGED,
-    NEVER,
-    REPEATED,
-    DeliveredPart,
-    Held,
-    MembershipRow,
-)
+from streams.export.rules.row import FIELDS_CHANGED, NEVER, REPEATED, DeliveredPart, Held, MembershipRow
 from streams.export.rules.values import field_name
 
 NOT_KNOWN_AS_NEW = "On the list now; whether they were on it before is not known"
@@ -138,7 +131,9 @@ def record_delivered(
     if added is None and held.address is None and address and desired.present:
         message = message or NOT_KNOWN_AS_NEW
     _record_parts(row, held, written)
-    held.code, held.removed, held.last_removed = 0, removed, removed or held.last_removed
+    held.code, held.last_removed = 0, removed or held.last_removed
+    # Who is found off the list, after a crash for example, was taken off by the removal that is recorded.
+    held.removed = removed or (0 if desired.present else held.removed)
     held.used_entry = max(held.used_entry, desired.entered)
     if removed and row.own_acts.get(written.list_id, NEVER) >= removed - CLOCKS_MS:
         del row.own_acts[written.list_id]  # the webhook of our removal came before its answer

@@ -182,3 +182,31 @@ async def test_what_came_before_the_confirmation_is_there_after_it(
     world.change(ANN, "exit", "vip", 9 * MINUTE)
     await worker.rest()
     assert world.options(ANN) == ["EU"]
+
+
+@pytest.mark.parametrize("policy", REMOVED)
+@pytest.mark.parametrize("later", ["exit", "snapshot", "nothing"])
+async def test_our_removal_is_known_after_a_crash(world: World, policy: str, later: str) -> None:
+    """The next owner does not know what its predecessor sent, and finds them off the list."""
+    world.at(1 * MINUTE)
+    world.job(on_last_exit=policy)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1 * MINUTE)
+    await worker.rest()
+    world.at(10 * MINUTE)
+    world.change(ANN, "exit", "vip", 10 * MINUTE)
+    await worker.rest()
+    world.controls.inject(kind="hang", path="/subscribers/*")
+    if later == "exit":
+        world.change(ANN, "exit", "eu", 10 * MINUTE + 1)
+    elif later == "snapshot":
+        world.snapshot(ANN, [], 10 * MINUTE + 1, user={"city": "Ghent"})
+    await worker.consume()
+    await worker.crash()
+    world.controls.clear_faults()
+    worker = await world.start()
+    await worker.rest()
+    world.at(11 * MINUTE)
+    world.change(ANN, "enter", "eu", 11 * MINUTE)
+    await worker.rest()
+    assert state(world) == "Active"
