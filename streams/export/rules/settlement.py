@@ -141,7 +141,7 @@ def record_delivered(
     held.audiences = list(desired.audiences) if address else []
     held.digest = content_digest(desired) if address else ""
     entered = Outcome.ADDED if added else Outcome.UPDATED
-    left = Outcome.REMOVED if had else Outcome.UNCHANGED
+    left = Outcome.REMOVED if had or removed else Outcome.UNCHANGED
     receipts = [
         _receipt(written, answer, entered, held, message=message)
         if answer.enters

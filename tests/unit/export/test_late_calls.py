@@ -125,6 +125,20 @@ async def test_a_late_import_that_adds_somebody_who_left_is_taken_back(world: Wo
     assert found is None or policy == "keep" or found["State"] != "Active"
 
 
+@pytest.mark.parametrize("policy", ["unsubscribe", "delete"])
+async def test_who_is_taken_off_after_an_import_without_an_answer_is_removed(world: World, policy: str) -> None:
+    world.job(on_last_exit=policy)
+    worker = await world.start()
+    await _lose(world, late=False, after=True)
+    world.change(ANN, "enter", "vip", 1)
+    await worker.consume()
+    await asyncio.sleep(0.3)
+    world.change(ANN, "exit", "vip", 2)
+    await worker.rest()
+    last = world.receipts()[-1]
+    assert (last["outcome"], last["taken_off"]) == ("removed", policy)
+
+
 async def test_somebody_who_came_back_by_themselves_is_left_alone(world: World) -> None:
     world.job(on_last_exit="unsubscribe")
     worker = await world.start()
