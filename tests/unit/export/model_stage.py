@@ -168,7 +168,7 @@ class Stage:
         """Work until nothing is left; somebody looks at the job meanwhile, and confirms its removals."""
         looking = asyncio.create_task(self._confirm())
         try:
-            await self.worker.rest()
+            await self.worker.rest(LATE_CALL_SECONDS * 8)  # each lost answer makes a rename wait for all of it
         finally:
             looking.cancel()
 
