@@ -159,7 +159,7 @@ def imported_users(records: Iterable[TopicRecord], lists: Mapping[str, Set[str]]
 
 def imported_activity(records: Sequence[TopicRecord], reports: Mapping[str, int]) -> list[Finding]:
     """As many campaign and journey activities of each kind as the reports hold, each with an id of its own."""
-    rows = [activity for activity in _values(records) if activity["source"] != "webhook"]
+    rows = [activity for activity in _values(records) if activity["source"] != "webhook" and not activity.get("echo")]
     kinds = Counter(activity["event"] for activity in rows)
     # An unsubscribe in two reports is one event with one id; everything else is reported once.
     ids = [activity["event_id"] for activity in rows if activity["event"] != "deactivate"]
@@ -183,13 +183,16 @@ def webhook_unsubscribes(records: Iterable[TopicRecord], list_id: str, left: Set
 def profiles(
     profile_records: Iterable[TopicRecord], user_records: Sequence[TopicRecord], activity_records: Sequence[TopicRecord]
 ) -> list[Finding]:
-    """One profile a person, and the counts in them add up to the activities, each counted once."""
+    """One profile a person, and the counts in them add up to the activities, each counted once.
+
+    Who is known only by echoes of our own writes has none.
+    """
     newest: dict[bytes, bytes | None] = {record.key or b"": record.value for record in profile_records}
     alive = [orjson.loads(value) for value in newest.values() if value]
     people = {
         email
-        for record in (*user_records, *activity_records)
-        if (email := normalise_email(orjson.loads(record.value or b"{}").get("email", "")))
+        for message in (*_values(user_records), *_values(activity_records))
+        if not message.get("echo") and (email := normalise_email(message.get("email", "")))
     }
     by_id = {
         activity["event_id"]: activity["event"] for activity in _values(activity_records) if not activity.get("echo")
