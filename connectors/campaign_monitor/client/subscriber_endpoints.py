@@ -17,7 +17,8 @@ from connectors.campaign_monitor.client.requests import (
     import_body,
     subscriber_body,
 )
-from connectors.campaign_monitor.errors.exceptions import ImportPartlyFailed, MalformedAnswer
+from connectors.campaign_monitor.errors.exceptions import ImportPartlyFailed, MalformedAnswer, SubscriberRefused
+from connectors.campaign_monitor.errors.verdicts import refusal
 
 
 class Subscribers:
@@ -31,6 +32,15 @@ class Subscribers:
         query = flags(includetrackingpreference=True, includesmspreference=True)
         request = Request("GET", "/subscribers/{}", (list_id,), (("email", email), *query), list_id=list_id)
         return await read(self._caller, request, responses.subscriber)
+
+    async def find(self, list_id: str, email: str) -> Subscriber | None:
+        """Return a subscriber in any state, or None for an address that the list does not know (203)."""
+        try:
+            return await self.get(list_id, email)
+        except SubscriberRefused as refused:
+            if refused.verdict == refusal(203):
+                return None
+            raise
 
     async def history(self, list_id: str, email: str) -> list[JsonObject]:
         """GET history: rows of ID, Type, Name, Actions [{Event, Date, IPAddress, Detail}]; capped at 60 a campaign."""

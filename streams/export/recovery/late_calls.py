@@ -11,9 +11,8 @@ from typing import NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import SubscriberWrite
-from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
-from streams.export.rules.outcome import Delivered, NotOnList, SubscriberRejected, classify
+from streams.export.rules.outcome import Delivered, SubscriberRejected
 from streams.export.rules.routing import INACTIVE
 from streams.export.rules.row import Held, UnansweredCalls
 from streams.export.rules.values import field_name
@@ -25,7 +24,7 @@ CODES = {"deleted": 205, "unsubscribed": 206, "bounced": 207, "unconfirmed": 208
 class SubscriberCalls(Protocol):
     """The calls about single subscribers."""
 
-    async def get(self, list_id: str, email: str) -> Subscriber: ...
+    async def find(self, list_id: str, email: str) -> Subscriber | None: ...
     async def update(self, list_id: str, email: str, subscriber: SubscriberWrite) -> object: ...
 
 
@@ -56,7 +55,7 @@ async def look_again(
     late = held.late or UnansweredCalls(0)
     wanted = desired.address if desired.present and desired.refused is None else None
     addresses = dict.fromkeys((wanted, desired.address, held.address, *late.addresses))
-    found = {address: await _read(calls, list_id, address) for address in addresses if address}
+    found = {address: await calls.find(list_id, address) for address in addresses if address}
     kept = {address: _kept(desired, known=address == held.address) for address in found}
     ours = [
         address
@@ -117,12 +116,3 @@ def _kept(desired: DesiredSubscriber, *, known: bool) -> frozenset[str]:
     if desired.present and (desired.refused is None or not known):
         return frozenset()
     return frozenset(text for _, options in desired.options for text in options)
-
-
-async def _read(calls: SubscriberCalls, list_id: str, address: str) -> Subscriber | None:
-    try:
-        return await calls.get(list_id, address)
-    except CampaignMonitorError as error:
-        if isinstance(classify(error.verdict, 1, 0.0), NotOnList):
-            return None
-        raise

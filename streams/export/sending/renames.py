@@ -81,7 +81,7 @@ async def rename(
     own = desired.address
     if own is None:
         return RenameOutcome("not there")
-    found = {address: await _read(calls, list_id, address) for address in dict.fromkeys((own, *open_orders(held)))}
+    found = {address: await calls.find(list_id, address) for address in dict.fromkeys((own, *open_orders(held)))}
     there = {address: subscriber for address, subscriber in found.items() if subscriber is not None}
     code, reason = await _refusal(there, desired, held, facts)
     content = without_audiences(desired, (), own, keys) if reason else subscriber_of(desired, own, keys)
@@ -125,12 +125,3 @@ async def _put(calls: SubscriberCalls, list_id: str, address: str, content: Subs
             return False
         raise
     return True
-
-
-async def _read(calls: SubscriberCalls, list_id: str, address: str) -> Subscriber | None:
-    try:
-        return await calls.get(list_id, address)
-    except CampaignMonitorError as error:
-        if isinstance(classify(error.verdict, 1, 0.0), NotOnList):
-            return None
-        raise

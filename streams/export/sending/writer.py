@@ -90,7 +90,7 @@ class ListWriter:
     async def read_back(self, write: PlannedWrite) -> Subscriber | None:
         """Read a subscriber that was just written; None when that is not possible."""
         try:
-            return await self._read(_address(write))
+            return await self._api.subscribers.find(self._list_id, _address(write))
         except CampaignMonitorError:
             return None
 
@@ -175,7 +175,7 @@ class ListWriter:
         """
         desired, address, attempt = _desired(write), _address(write), write.person.attempt
         try:
-            code = code_of(await self._read(address), ACTIVE)
+            code = code_of(await self._api.subscribers.find(self._list_id, address), ACTIVE)
             attempt.removing = attempt.removing or code == ACTIVE
             await self._api.subscribers.update(self._list_id, address, subscriber_of(desired, address, keys))
             if code in (ACTIVE, UNCONFIRMED):
@@ -216,7 +216,7 @@ class ListWriter:
     async def _verify(self, write: PlannedWrite) -> WriteResult:
         """Read the subscriber: was the request applied whose answer got lost?"""
         desired, address = _desired(write), _address(write)
-        found = await self._read(address)
+        found = await self._api.subscribers.find(self._list_id, address)
         if found is not None and found.state.casefold() == "active" and matches(found, desired):
             return WriteResult(write, Delivered(), address)
         return WriteResult(write, NotOnList(), not_applied=True)
@@ -246,7 +246,7 @@ class ListWriter:
         desired, attempt = _desired(write), write.person.attempt
         moving = moves(write.held, desired, attempt)
         address = (write.held.address if moving and write.held is not None else None) or _address(write)
-        found = await self._read(address)
+        found = await self._api.subscribers.find(self._list_id, address)
         code = code_of(found, attempt.refused_code)
         flags = NO_AUTORESPONDERS
         attempt.refused_code = code
@@ -265,14 +265,6 @@ class ListWriter:
             return await self._update(write, keys, flags)
         allowed = RequestRoute(RequestKind.IMPORT, flags.resubscribe, flags.queue, flags.restart)
         return (await self._import(allowed, [write], keys))[0]
-
-    async def _read(self, address: str) -> Subscriber | None:
-        try:
-            return await self._api.subscribers.get(self._list_id, address)
-        except CampaignMonitorError as error:
-            if isinstance(classify(error.verdict, 1, 0.0), NotOnList):
-                return None
-            raise
 
 
 def _is_written_blindly(write: PlannedWrite) -> bool:
