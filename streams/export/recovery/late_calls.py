@@ -11,14 +11,12 @@ from typing import NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import SubscriberWrite
+from streams.export.rules.codes import INACTIVE, NOT_ON_LIST, code_of_state
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.outcome import Delivered, SubscriberRejected
-from streams.export.rules.routing import INACTIVE
 from streams.export.rules.row import Held, UnansweredCalls
 from streams.export.rules.values import field_name
 from streams.export.sending.plan import PlannedWrite, matches, subscriber_of, without_audiences
-
-CODES = {"deleted": 205, "unsubscribed": 206, "bounced": 207, "unconfirmed": 208}
 
 
 class SubscriberCalls(Protocol):
@@ -77,8 +75,8 @@ async def look_again(
             await _end(calls, take_off, list_id, address, desired, kept[address], keys)
     code = held.code
     if there is None:
-        return Looked(SubscriberRejected(code or 203, "")) if code in INACTIVE or not desired.may_add else None
-    if left := CODES.get(there.state.casefold(), 0):
+        return Looked(SubscriberRejected(code or NOT_ON_LIST, "")) if code in INACTIVE or not desired.may_add else None
+    if left := code_of_state(there.state):
         return Looked(SubscriberRejected(left, ""))
     if code in INACTIVE and late.resubscribes:  # a late call made somebody active again who left after it
         await take_off(wanted, "unsubscribe")

@@ -20,7 +20,6 @@ from connectors.campaign_monitor.errors.verdicts import (
     Unauthorised,
     Verdict,
 )
-from schemas.audience_delivery import Refusal
 
 FIRST_WAIT_SECONDS = 0.5
 # An outage of hours costs two calls a minute and list; shorter would only load a server that is recovering.
@@ -142,38 +141,3 @@ def classify(verdict: Verdict, attempt: int, chance: float) -> SendDecision:
             return Blocked("list", "the list is not there any more: choose another list, or create it again")
         case Misconfigured(code=code):
             return SplitRequest(code)
-
-
-REFUSALS = {
-    203: Refusal.NOT_A_SUBSCRIBER,
-    204: Refusal.SUPPRESSED,
-    205: Refusal.DELETED,
-    206: Refusal.UNSUBSCRIBED,
-    207: Refusal.BOUNCED,
-    208: Refusal.UNCONFIRMED,
-}
-"""Campaign Monitor's code -> why it refuses the person; any other code: the address or the values are invalid."""
-
-_SENTENCES = {
-    Refusal.NOT_A_SUBSCRIBER: "They are not on the list, and the job only updates: add them at Campaign Monitor, or "
-    "turn Update only off",
-    Refusal.SUPPRESSED: "They are on the client's suppression list: only a new entry with Resubscribe users on makes "
-    "them active again; where the account put the address there, remove it there",
-    Refusal.DELETED: "They were deleted from the list: only a new entry with Resubscribe users on adds them again",
-    Refusal.UNSUBSCRIBED: "They unsubscribed: only a new entry with Resubscribe users on makes them active again",
-    Refusal.BOUNCED: "Mails to the address bounced: correct the address upstream, or turn Resubscribe users on before "
-    "a new entry",
-    Refusal.UNCONFIRMED: "They have not confirmed the subscription yet: they have to follow the link of the mail",
-    Refusal.INVALID: "It is no valid e-mail address: correct it upstream",
-    Refusal.NO_ADDRESS: "The field that the job reads the address from is empty: send it upstream, or choose another "
-    "field",
-    Refusal.ADDRESS_IN_USE: "The address in the job's e-mail field is another person's on this list: they get it when "
-    "that person does not use it any more; correct the field upstream if it is wrong",
-}
-
-
-def refused_sentence(reason: Refusal, code: int | None) -> str:
-    """Return what a person has to know, or to do, about a refusal."""
-    if reason is Refusal.INVALID and code is not None:
-        return f"Campaign Monitor does not accept the address or a value (code {code}): correct it upstream"
-    return _SENTENCES[reason]

@@ -26,12 +26,9 @@ from dataclasses import dataclass, field
 
 from schemas.envelope import EpochMillis
 from streams.export.rules.address_claims import RenameOrder
+from streams.export.rules.codes import INACTIVE, UNCONFIRMED
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.row import Held, UnansweredCalls, open_orders
-
-# Codes with which Campaign Monitor protects people who left: suppressed, deleted, unsubscribed, bounced, unconfirmed.
-INACTIVE = frozenset({204, 205, 206, 207, 208})
-UNCONFIRMED = 208
 
 
 class RequestKind(enum.Enum):

@@ -21,10 +21,9 @@ import orjson
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
 from schemas.envelope import EpochMillis
+from streams.export.rules.codes import INACTIVE, UNSUBSCRIBED, code_of_state, refused_sentence
 from streams.export.rules.desired import LEFT, DesiredSubscriber, ExitPolicy, is_concerned
 from streams.export.rules.jobs import JobView, ListView
-from streams.export.rules.outcome import refused_sentence
-from streams.export.rules.routing import INACTIVE
 from streams.export.rules.row import FIELDS_CHANGED, NEVER, REPEATED, DeliveredPart, Held, MembershipRow
 from streams.export.rules.values import field_name
 
@@ -249,8 +248,6 @@ class Drift(enum.Enum):
 CLOCKS_MS = 120_000
 """How far Campaign Monitor's clock may be from ours, whole minutes included."""
 
-_CODES = {"unsubscribe": 206, "unsubscribed": 206, "bounce": 207, "bounced": 207, "delete": 205, "deleted": 205}
-
 
 def record_activity(
     row: MembershipRow, activity: CmActivity, fields: Iterable[str], option_of: Callable[[str], str]
@@ -266,7 +263,7 @@ def record_activity(
     if held.address is None and not (held.removed and activity.event == "deactivate"):
         return Drift.NONE
     if activity.event == "deactivate":
-        code = _CODES.get(activity.status or "", 206)
+        code = code_of_state(activity.status or "") or UNSUBSCRIBED
         known = held.code == code and row.own_acts.get(held_list, NEVER) >= left_at
         row.own_acts[held_list] = max(left_at, row.own_acts.get(held_list, NEVER))
         if held.code == code:

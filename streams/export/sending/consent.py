@@ -23,9 +23,9 @@ from datetime import UTC, datetime
 from connectors.campaign_monitor.client.entities import Subscriber
 from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
+from streams.export.rules.codes import SUPPRESSED, code_of_state, refused_sentence
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.entries import MINUTE_MS, end_of
-from streams.export.rules.outcome import refused_sentence
 from streams.export.rules.row import NEVER, Held
 from streams.export.rules.settlement import CLOCKS_MS
 
@@ -62,15 +62,6 @@ UNREADABLE = 2**62
 
 BY_ACCOUNT = "The account put the address on the client's suppression list: remove it there first"
 
-ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, SUPPRESSED = 0, 205, 208, 206, 204
-_CODES = {
-    "active": ACTIVE,
-    "deleted": DELETED,
-    "unsubscribed": UNSUBSCRIBED,
-    "bounced": 207,
-    "unconfirmed": UNCONFIRMED,
-}
-
 
 def code_of(found: Subscriber | None, refused: int) -> int:
     """Return the code of a subscriber's state; `refused`: the code that an import was refused with, 0: none was.
@@ -79,7 +70,7 @@ def code_of(found: Subscriber | None, refused: int) -> int:
     """
     if found is None or refused == SUPPRESSED:
         return refused
-    return _CODES.get(found.state.casefold(), UNSUBSCRIBED)
+    return code_of_state(found.state)
 
 
 async def why_refused(

@@ -12,9 +12,9 @@ from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError, Revoked
 from streams.export.recovery.read_back import RefusedRecords
+from streams.export.rules.codes import INACTIVE, REFUSALS
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import (
-    REFUSALS,
     AddressTaken,
     Blocked,
     Delivered,
@@ -25,7 +25,7 @@ from streams.export.rules.outcome import (
     SplitRequest,
     SubscriberRejected,
 )
-from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute
+from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import UnansweredCalls
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, WriteResult

@@ -19,10 +19,10 @@ from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
 from streams.export.rules.claims import allowed, has_claims, is_open
+from streams.export.rules.codes import REFUSALS
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.jobs import ListView
 from streams.export.rules.orders import copy_of_held, is_moving, mark_done, note_exports, take_done, waits
-from streams.export.rules.outcome import REFUSALS
 from streams.export.rules.outstanding import settle
 from streams.export.rules.routing import NO_CALL, RequestKind, record_late_calls, route_of
 from streams.export.rules.row import Held, MembershipRow, newest_position

@@ -22,11 +22,12 @@ from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import SubscriberWrite
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.export.recovery.late_calls import SubscriberCalls, TakeOff
+from streams.export.rules.codes import ACTIVE, BOUNCED, DELETED, UNSUBSCRIBED
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.outcome import AddressTaken, NotOnList, classify
 from streams.export.rules.routing import RequestKind
 from streams.export.rules.row import Held, open_orders
-from streams.export.sending.consent import ACTIVE, DELETED, UNSUBSCRIBED, ListFacts, code_of, why_refused
+from streams.export.sending.consent import ListFacts, code_of, why_refused
 from streams.export.sending.plan import PlannedWrite, subscriber_of, without_audiences
 from streams.export.sending.queue import SendQueue
 
@@ -87,7 +88,7 @@ async def rename(
     content = without_audiences(desired, (), own, keys) if reason else subscriber_of(desired, own, keys)
     moved = None
     if own not in there:
-        moved = next((address for address in there if code_of(there[address], 0) != 207), None)
+        moved = next((address for address in there if code_of(there[address], 0) != BOUNCED), None)
         if moved is not None and not await _put(calls, list_id, moved, content):
             moved = None
     both = moved is None and own in there and len(there) > 1

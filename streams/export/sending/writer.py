@@ -17,6 +17,7 @@ from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Verdict, refusal
 from streams.batches import BatchError
 from streams.export.recovery.late_calls import look_again
+from streams.export.rules.codes import ACTIVE, DELETED, INACTIVE, NOT_ON_LIST, UNCONFIRMED, UNSUBSCRIBED
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.outcome import (
     AddressTaken,
@@ -29,8 +30,8 @@ from streams.export.rules.outcome import (
     SubscriberRejected,
     classify,
 )
-from streams.export.rules.routing import INACTIVE, RequestKind, RequestRoute, moves, stale_audiences
-from streams.export.sending.consent import ACTIVE, DELETED, UNCONFIRMED, UNSUBSCRIBED, ListFacts, code_of, why_refused
+from streams.export.rules.routing import RequestKind, RequestRoute, moves, stale_audiences
+from streams.export.sending.consent import ListFacts, code_of, why_refused
 from streams.export.sending.plan import (
     PlannedWrite,
     WriteResult,
@@ -163,7 +164,7 @@ class ListWriter:
             if isinstance(decision, NotOnList) and not desired.present:
                 return WriteResult(write, Delivered(), None)
             if isinstance(decision, NotOnList) and former is None:
-                return WriteResult(write, SubscriberRejected(203, "not_a_subscriber"))
+                return WriteResult(write, SubscriberRejected(NOT_ON_LIST, ""))
             return WriteResult(write, decision)
         message = STILL_WAITS if write.person.attempt.refused_code == UNCONFIRMED else None
         return WriteResult(write, Delivered(), address, added=False, message=message)

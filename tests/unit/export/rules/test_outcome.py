@@ -15,6 +15,7 @@ from connectors.campaign_monitor.errors.verdicts import (
     Verdict,
 )
 from schemas.audience_delivery import Refusal
+from streams.export.rules.codes import refused_sentence
 from streams.export.rules.outcome import (
     AddressTaken,
     Blocked,
@@ -26,7 +27,6 @@ from streams.export.rules.outcome import (
     SplitRequest,
     SubscriberRejected,
     classify,
-    refused_sentence,
 )
 
 
