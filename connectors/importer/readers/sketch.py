@@ -22,13 +22,21 @@ _LAYOUT = Struct(f">{_ROWS * CELLS}Q{_ROWS * CELLS}I")
 _MASK, _SHIFT = CELLS - 1, (CELLS - 1).bit_length()
 _PADDING = bytes(8 - SHORT_BYTES)
 
-_MODULUS = 1 << 64
+_ID_BITS = 8 * SHORT_BYTES
+_ID = (1 << _ID_BITS) - 1
+_LOW = (1 << 64) - 1
 _FACTOR = 0x9E3779B97F4A7C15
-"""An id, multiplied by it, is what a cell adds up: divided by it again, a sum of several is too large to be an id."""
-_INVERSE = pow(_FACTOR, -1, _MODULUS)
 _ONE = 1 << 80
-"""Counts one id in a cell: above the sum of as many ids as its other bits can count."""
+"""Counts one id in a cell: above the sum of as many entries as its other bits can count."""
 _CELL = 1 << 96
+
+
+def _entry(number: int) -> int:
+    """Return what a cell adds up for an id: the id, 16 bits of check, and one.
+
+    The check must not be linear: that of two ids without a third would be right for the sum of their numbers.
+    """
+    return (((number * number & _LOW) * _FACTOR & _LOW) >> _ID_BITS) << _ID_BITS | number | _ONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class Sketch:
         first, second, third = self._rows
         joined = b"".join([_PADDING + short for short in shorts])
         for number in unpack(f">{len(shorts)}Q", joined):
-            entry = number * _FACTOR % _MODULUS + _ONE
+            entry = _entry(number)
             first[number & _MASK] += entry
             second[number >> _SHIFT & _MASK] += entry
             third[number >> 2 * _SHIFT & _MASK] += entry
@@ -63,7 +71,7 @@ class Sketch:
     def packed(self) -> str:
         """Return it as text."""
         cells = [cell % _CELL for row in self._rows for cell in row]
-        joined = _LAYOUT.pack(*(cell % _MODULUS for cell in cells), *(cell >> 64 for cell in cells))
+        joined = _LAYOUT.pack(*(cell & _LOW for cell in cells), *(cell >> 64 for cell in cells))
         return b64encode(compress(joined, 1)).decode()
 
     def since(self, before: "Sketch") -> Difference | None:
@@ -75,12 +83,14 @@ class Sketch:
         added: set[bytes] = set()
         gone: set[bytes] = set()
         looks = [(row, cell) for row in range(_ROWS) for cell in range(CELLS)]
-        while looks and len(added) + len(gone) <= _ROWS * CELLS:
+        readable = _ROWS * CELLS
+        while looks and readable:
             row, cell = looks.pop()
             entry = rows[row][cell]
             number = _only_id(abs(entry))
-            if number is None:
+            if number is None or number >> row * _SHIFT & _MASK != cell:
                 continue
+            readable -= 1
             (added if entry > 0 else gone).add(number.to_bytes(SHORT_BYTES))
             for other in range(_ROWS):
                 at = number >> other * _SHIFT & _MASK
@@ -96,7 +106,5 @@ def _signed(difference: int) -> int:
 
 def _only_id(entry: int) -> int | None:
     """Return the id of an entry that holds one alone, None for any other."""
-    if entry // _ONE != 1 or entry % _ONE >= _MODULUS:
-        return None
-    number = entry % _ONE * _INVERSE % _MODULUS
-    return number if number < 1 << 8 * SHORT_BYTES else None
+    number = entry & _ID
+    return number if entry == _entry(number) else None
