@@ -41,6 +41,11 @@ class _WaitingCall:
     turn: asyncio.Future[float]
 
 
+def _loop_time() -> float:
+    """Return the time by which the loop calls later: a wait by another clock would be too long or too short."""
+    return asyncio.get_running_loop().time()
+
+
 class Limiter:
     """Bounds the calls of one account in this process. All calls of the account must go through one limiter."""
 
@@ -49,7 +54,7 @@ class Limiter:
         in_flight: int = 4,
         in_flight_per_list: int = 4,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = _loop_time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._max_in_flight = in_flight

@@ -155,7 +155,7 @@ def _limiter(worker: Worker, authorization: str) -> Limiter:
 
 async def test_a_rate_limit_of_one_authorization_delays_no_other(world: World) -> None:
     worker = await _both_connected(world)
-    pause = RateLimitReport(time.time(), None, None, None, pause=5.0, interval=0.0)
+    pause = RateLimitReport(time.time(), None, None, None, pause=600.0, interval=0.0)
     _limiter(worker, "first").merge_report(pause)
     for number in range(8):  # more than there are slots
         world.change(f"p{number}@example.com", "enter", "vip", 1)
