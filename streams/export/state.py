@@ -136,6 +136,13 @@ class ExportState:
             if listed is not None and listed.running and _may_concern(row, listed):
                 opened.touch(partition, key, now, outcome_unknown=outcome_unknown)
 
+    def is_due_when_started(self, row: MembershipRow, list_id: str) -> bool:
+        """Whether another list whose jobs are all stopped may have to be written when one starts again."""
+        return any(
+            listed.list_id != list_id and not listed.running and listed.list_id in row.lists
+            for listed in self.exports.lists.values()
+        )
+
     def freeze(self, partition: int, key: bytes) -> None:
         """A row waits to be transferred to another address."""
         if (owned := self.owned.get(partition)) is not None:

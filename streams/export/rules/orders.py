@@ -106,12 +106,17 @@ def _unwritten(held: Held) -> dict[str, DeliveredPart]:
     return {job: replace(part, digest="") for job, part in held.delivered.items()}
 
 
-def mark_done(row: MembershipRow, list_id: str, orders: Mapping[str, RenameOrder]) -> None:
+def mark_done(row: MembershipRow, list_id: str, orders: Mapping[str, RenameOrder] | None) -> bool:
+    """Record, in place, orders that were carried out; None: all, since no job exports the person. True: some are."""
     held = row.lists.get(list_id)
-    if held is not None:
-        held.orders |= {
-            former: order._replace(done=True) for former, order in orders.items() if held.orders.get(former) == order
-        }
+    if held is None:
+        return False
+    held.orders |= {
+        former: order._replace(done=True)
+        for former, order in held.orders.items()
+        if orders is None or orders.get(former) == order
+    }
+    return len(open_orders(held)) < len(held.orders)
 
 
 def take_done(row: MembershipRow, list_id: str) -> list[tuple[str, EpochMillis]]:

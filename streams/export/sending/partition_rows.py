@@ -58,6 +58,7 @@ class PartitionRows:
         self._stored_receipts = runtime.receipts
         self._commands_topic = runtime.names["cm_membership-commands"]
         self._wall = runtime.clocks.wall
+        self._clock = runtime.clocks.monotonic
         self._claims = ClaimExchange(state, runtime, int(late_call_seconds * 1000))
 
     def owned(self, partition: int) -> OwnedPartition | None:
@@ -87,6 +88,8 @@ class PartitionRows:
             receipts = self._without_call(row.data, write) if listed.running else None
             if receipts is not None:
                 write.done = True
+                if mark_done(row.data, listed.list_id, None if write.state is None else write.person.attempt.renamed):
+                    self._state.open[listed.list_id].touch(owned.number, row.key, self._clock())
                 self._mark_late(row.data, listed.list_id, write.person, write.state)
                 self._claims.look_again(owned.number, row, listed)
                 self._mark_due(owned.number, row, listed.list_id)
@@ -277,7 +280,7 @@ class PartitionRows:
             opened.queue.changed_in_request(key) if opened.list_id == list_id else key in opened.queue
             for opened in self._state.open.values()
         )
-        if is_moving(row.data) or is_open(row.data) or self._due_when_started(row.data, list_id):
+        if is_moving(row.data) or is_open(row.data) or self._state.is_due_when_started(row.data, list_id):
             row.data.due = True
 
     def _mark_late(self, row: MembershipRow, list_id: str, person: QueuedPerson, state: WrittenState | None) -> None:
@@ -289,10 +292,3 @@ class PartitionRows:
             record_late_calls(held, person.attempt, state.desired, self.late_until())
         elif person.attempt.recheck:
             held.late = None  # no job wants anything of this person any more
-
-    def _due_when_started(self, row: MembershipRow, list_id: str) -> bool:
-        """Whether a list whose jobs are all stopped may have to be written when one starts again."""
-        return any(
-            listed.list_id != list_id and not listed.running and listed.list_id in row.lists
-            for listed in self._state.exports.lists.values()
-        )

@@ -178,3 +178,37 @@ async def test_reconciliation_finds_and_mends_a_former_address_that_carries_audi
     assert world.options(ANN) == []
     assert world.options(BOB) == ["EU", "NEW", "VIP"]
     assert (await compared(world)).drifted == 0
+
+
+async def test_whose_address_is_not_usable_has_no_order_left(world: World) -> None:
+    """Else the row of the former address waits for it, and nobody who has that address later is exported."""
+    world.job(email_field="work")
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    world.change(BOB, "enter", "new", 2, previous_email=ANN)
+    await worker.rest()
+    world.change(ANN, "enter", "eu", 3, user={"work": "work@example.com"})
+    await worker.rest()
+    assert world.options("work@example.com") == ["EU"]
+
+
+async def test_whom_no_job_exports_any_more_has_no_order_left(world: World) -> None:
+    world.job(audiences=["vip"])
+    worker = await world.start()
+    world.controls.inject(kind="reset", path="/subscribers/*", count=100)
+    world.change(ANN, "enter", "vip", 1)
+    await worker.consume()
+    await asyncio.sleep(1)
+    world.change(BOB, "enter", "vip", 2, previous_email=ANN)
+    await worker.consume()
+    await asyncio.sleep(1)
+    world.job("job-2", audiences=["eu"])
+    world.jobs.pop("job-1")
+    world.change_job("job-2")
+    world.controls.clear_faults()
+    world.pass_time(400)
+    await worker.rest()
+    world.change(ANN, "enter", "eu", 3)
+    await worker.rest()
+    assert world.options(ANN) == ["EU"]
