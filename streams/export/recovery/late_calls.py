@@ -55,14 +55,16 @@ async def look_again(
     addresses = dict.fromkeys((wanted, desired.address, held.address, *late.addresses))
     found = {address: await calls.find(list_id, address) for address in addresses if address}
     kept = {address: _kept(desired, known=address == held.address) for address in found}
-    ours = [
+    stale = [
         address
         for address, there in found.items()
         if there is not None and _has_audiences(there, desired, kept[address])
     ]
+    ours = [address for address in stale if _is_on_list(found[address])]
     if wanted is None:
-        for address in ours:
-            await _end(calls, take_off, list_id, address, desired, kept[address], keys)
+        for address in stale:
+            how = desired.on_exit if address in ours and not desired.present else "keep"
+            await _end(calls, take_off, list_id, address, how, without_audiences(desired, kept[address], address, keys))
         if desired.present:  # no usable address
             return Looked(SubscriberRejected(0, ""), held.address)
         return Looked(Delivered(), held.address, removed=bool(ours) and desired.on_exit != "keep")
@@ -70,13 +72,17 @@ async def look_again(
     if there is None and ours:  # a late PUT gave the subscriber an earlier address again
         await calls.update(list_id, ours[0], subscriber_of(desired, wanted, keys))
         return Looked(Delivered(), wanted)
-    for address in ours:
+    for address in stale:
         if address != wanted:
-            await _end(calls, take_off, list_id, address, desired, kept[address], keys)
+            cleared = without_audiences(desired, kept[address], address, keys)
+            await _end(calls, take_off, list_id, address, "keep", cleared)
     code = held.code
     if there is None:
         return Looked(SubscriberRejected(code or NOT_ON_LIST, "")) if code in INACTIVE or not desired.may_add else None
     if left := code_of_state(there.state):
+        if _has_audiences(there, desired, _options(desired)):
+            held_now = frozenset(text for _, text in there.custom_fields)
+            await calls.update(list_id, wanted, without_audiences(desired, held_now, wanted, keys))
         return Looked(SubscriberRejected(left, ""))
     if code in INACTIVE and late.resubscribes:  # a late call made somebody active again who left after it
         await take_off(wanted, "unsubscribe")
@@ -87,25 +93,24 @@ async def look_again(
 
 
 async def _end(
-    calls: SubscriberCalls,
-    take_off: TakeOff,
-    list_id: str,
-    address: str,
-    desired: DesiredSubscriber,
-    kept: frozenset[str],
-    keys: Mapping[str, str],
+    calls: SubscriberCalls, take_off: TakeOff, list_id: str, address: str, how: ExitPolicy, cleared: SubscriberWrite
 ) -> None:
     """End a subscriber that a late call brought: by the jobs' exit rule, where nobody exports the person."""
-    await calls.update(list_id, address, without_audiences(desired, kept, address, keys))
-    if not desired.present and desired.on_exit != "keep":
-        await take_off(address, desired.on_exit)
+    await calls.update(list_id, address, cleared)
+    if how != "keep":
+        await take_off(address, how)
 
 
 def _has_audiences(there: Subscriber, desired: DesiredSubscriber, kept: frozenset[str]) -> bool:
-    """Whether somebody is active, or may confirm to be, and has audiences that a person who left would not have."""
+    """Whether somebody has audiences that a person who left would not have; also who is not active any more."""
     names = {field_name(name) for name, _ in desired.options}
     texts = {text for name, text in there.custom_fields if field_name(name) in names}
-    return there.state.casefold() in ("active", "unconfirmed") and bool(texts - kept)
+    return there.state.casefold() != "deleted" and bool(texts - kept)
+
+
+def _is_on_list(there: Subscriber | None) -> bool:
+    """Whether somebody is active, or may confirm to be."""
+    return there is not None and there.state.casefold() in ("active", "unconfirmed")
 
 
 def _kept(desired: DesiredSubscriber, *, known: bool) -> frozenset[str]:
@@ -113,4 +118,8 @@ def _kept(desired: DesiredSubscriber, *, known: bool) -> frozenset[str]:
     address any more, under the one that is `known` to be on the list."""
     if desired.present and (desired.refused is None or not known):
         return frozenset()
+    return _options(desired)
+
+
+def _options(desired: DesiredSubscriber) -> frozenset[str]:
     return frozenset(text for _, options in desired.options for text in options)

@@ -1,5 +1,7 @@
 """Jobs that only update: what the list forbids is refused, though a PUT answers 200 for everybody on the list."""
 
+import asyncio
+
 import pytest
 
 from tests.unit.export.export_world import World
@@ -77,3 +79,23 @@ async def test_who_has_not_confirmed_is_updated_and_waits(world: World) -> None:
     assert receipt["outcome"] == "updated"
     assert receipt["message"].startswith("Written, waits for confirmation")
     assert world.options(ANN) == ["VIP"]
+
+
+async def test_who_left_the_list_loses_what_a_late_update_wrote(world: World) -> None:
+    world.job(update_only=True)
+    worker = await world.start()
+    world.controls.add_subscriber(world.list_id, ANN)
+    world.controls.inject(kind="reset", late=True, path="/subscribers/*.json", method="PUT")
+    world.change(ANN, "enter", "vip", 1)
+    await worker.consume()
+    await asyncio.sleep(1)
+    world.change(ANN, "exit", "vip", 2)
+    world.change(ANN, "enter", "eu", 2)
+    await worker.rest()
+    world.controls.unsubscribe(world.list_id, ANN)
+    world.controls.release_calls()
+    world.pass_time(400)
+    await asyncio.sleep(12)
+    await worker.rest()
+    assert (world.subscriber(ANN) or {})["State"] == "Unsubscribed"
+    assert set(world.options(ANN)) <= {"EU"}
