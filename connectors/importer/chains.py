@@ -74,9 +74,10 @@ class RunningChains:
         reading = asyncio.create_task(self._read(task), name=f"chain-{task.chain}")
         self._chains[key] = _Chain(beginning(task), reading)
 
-    def forget(self, job_id: str) -> None:
-        """End all chains of a job that was removed."""
-        for key in [key for key in self._chains if key[0] == job_id]:
+    def end_removed(self) -> None:
+        """End all chains of jobs that were removed, also when nothing of them is on the progress topic any more."""
+        removed = {job_id for job_id in {key[0] for key in self._chains} if self._executor.job(job_id) is None}
+        for key in [key for key in self._chains if key[0] in removed]:
             self._chains.pop(key).reading.cancel()
 
     def failure(self) -> BaseException | None:

@@ -97,7 +97,7 @@ class ProgressTable:
 
     def _remove(self, key: str) -> None:
         kind, _, rest = key.partition(":")
-        job_id, _, chain = rest.partition(":")
+        job_id, _, chain = rest.rpartition(":")  # a job's id may hold a colon, a chain's name holds none
         if kind == "run":
             self.runs.pop(rest, None)
         elif kind == "chain":

@@ -158,12 +158,8 @@ class TaskPartition:
     def _resume(self) -> None:
         """Go on with what is open and not read, or parked until now; end what is read for a job that was removed."""
         table, now = self._view.table, datetime.now(UTC)
-        jobs = {job.id: job for job in self._jobs()}
-        for job_id in table.jobs():
-            job = jobs.get(job_id)
-            if job is None:
-                self._chains.forget(job_id)
-                continue
+        self._chains.end_removed()
+        for job_id in {job.id for job in self._jobs()} & table.jobs():
             for chain in list(table.waiting(job_id).values()):
                 if self._is_ours(job_id, chain.chain):
                     self._chains.merge(chain, now)

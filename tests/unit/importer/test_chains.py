@@ -151,7 +151,8 @@ async def test_chains_of_a_removed_job_are_not_read_and_hold_up_nobody():
     partition.executor.may_read.clear()
     partition.chains.start(task(chain="b"))
     await settled()
-    partition.chains.forget("j")
+    partition.executor.jobs.clear()
+    partition.chains.end_removed()
     partition.executor.may_read.set()
     await settled()
     assert "b" not in {chain for chain, _run, _step in partition.executor.executed}

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from connectors.importer.overview import overview
 from connectors.importer.progress import ProgressTable
 from schemas.import_task import ChainProgress, Mark, RunProgress, Tally, key_of
@@ -57,16 +59,19 @@ def test_a_catch_up_adds_to_what_was_read():
     assert overview(run(swept_at=swept, rows=500), chains).rows == 502
 
 
-def test_what_is_kept_for_a_job_is_forgotten_by_its_keys():
+@pytest.mark.parametrize("job", ["j", "acme:news", ":", "a::b"])
+def test_what_is_kept_for_a_job_is_forgotten_by_its_keys(job):
     table = ProgressTable()
-    mark = Mark(job_id="j", run=2, chain="report/k/opens", accounted=40)
-    records = [mark, chain("report/k/opens", tally=Tally(rows=10, left_out=5)), chain("users/l/active")]
+    mark = Mark(job_id=job, run=2, chain="report/k/opens", accounted=40)
+    records = [mark, chain("report/k/opens", tally=Tally(rows=10, left_out=5)), chain("users/l/active"), run()]
+    records = [record.model_copy(update={"job_id": job}) for record in records]
     for record in records:
         table.apply(key_of(record), record.to_bytes())
-    assert table.accounted("j", "report/k/opens") == 40
-    assert table.accounted("j", "report/k/clicks") == 0
-    assert set(table.waiting("j")) == {record.chain for record in records[1:]}
-    for key in table.keys("j"):
+    assert table.accounted(job, "report/k/opens") == 40
+    assert table.accounted(job, "report/k/clicks") == 0
+    assert set(table.waiting(job)) == {record.chain for record in records[1:3]}
+    for key in table.keys(job):
         table.apply(key, None)
-    assert not table.keys("j")
-    assert not table.waiting("j")
+    assert not table.keys(job)
+    assert not table.waiting(job)
+    assert not table.jobs()

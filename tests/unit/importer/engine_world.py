@@ -1,0 +1,150 @@
+"""The import engine in one process: its partitions, chains and slots, in virtual time, with a topic and an account in
+memory. A call takes `SECONDS_A_CALL`, whatever else the machine does; nothing else takes time.
+"""
+
+import asyncio
+import selectors
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.requests import Request
+from connectors.control.jobs import chain_partition
+from connectors.importer import publish
+from connectors.importer.progress import ProgressTable
+from connectors.importer.publish import TaskPartition
+from connectors.importer.settings import ImporterSettings
+from connectors.importer.tasks.execute import TaskExecutor
+from connectors.kafka.records import OutgoingRecord
+from connectors.kafka.settings import KafkaSettings
+from schemas.control import ImportJob
+from schemas.import_task import ChainProgress, RunProgress
+
+SECONDS_A_CALL = 0.1
+KAFKA = KafkaSettings()
+PROGRESS = KAFKA.names()["cm_import_progress"]
+
+
+class _VirtualSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+    """Never waits: the time that it would wait passes at once."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        ready = super().select(0)
+        if not ready:
+            self.now += timeout or 0.0
+        return ready
+
+
+class _VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._virtual = _VirtualSelector()
+        super().__init__(self._virtual)
+
+    def time(self) -> float:
+        return self._virtual.now
+
+
+def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine in a loop whose time passes when nobody has anything to do."""
+    with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
+        runner.run(story)
+
+
+class Accounts:
+    """Answers calls: clients with empty lists. `calls`: how many of each path."""
+
+    def __init__(self, lists: dict[str, int]) -> None:
+        self.lists = lists
+        self.calls: Counter[str] = Counter()
+        self.clients: Counter[str] = Counter()
+
+    def wait(self) -> float:
+        return 0.0
+
+    async def call(self, request: Request) -> bytes:
+        self.calls[request.path] += 1
+        self.clients[request.ids[0].partition("-")[0]] += 1
+        await asyncio.sleep(SECONDS_A_CALL)
+        return orjson.dumps(self._answer(request))
+
+    def _answer(self, request: Request) -> object:
+        client = request.ids[0]
+        match request.path:
+            case "/clients/{}":
+                return {"BasicDetails": {"ClientID": client, "TimeZone": "(GMT) Coordinated Universal Time"}}
+            case "/clients/{}/lists":
+                return [{"ListID": f"{client}-{number}", "Name": "List"} for number in range(self.lists[client])]
+            case "/clients/{}/journeys":
+                return []
+        return {"Results": [], "NumberOfPages": 1, "TotalNumberOfRecords": 0}
+
+
+class Engine:
+    """All partitions of one process. What a transaction publishes is seen at once by all of them."""
+
+    def __init__(self, accounts: Accounts, jobs: list[ImportJob], patched: pytest.MonkeyPatch, slots: int) -> None:
+        self.jobs = jobs
+        self.table = ProgressTable()
+        api = CampaignMonitor(accounts)
+        self._view: Any = SimpleNamespace(table=self.table, until=self._until)
+        patched.setattr(publish, "TransactionalPublisher", lambda _settings, _fence: self)
+        settings = ImporterSettings(pages_in_flight=slots)
+
+        async def open_api(_authorization: str) -> CampaignMonitor:
+            return api
+
+        self._executor = TaskExecutor(
+            settings, self._view, open_api, lambda job_id: next((job for job in jobs if job.id == job_id), None)
+        )
+        self._partitions = [self._partition(number) for number in range(4)]
+
+    def _partition(self, number: int) -> TaskPartition:
+        return TaskPartition(number, 4, KAFKA, "g", self._executor, self._view, lambda: self.jobs, lambda: None)
+
+    async def __aenter__(self) -> "Engine":
+        for partition in self._partitions:
+            partition.start()
+            await partition.ready()
+        return self
+
+    async def __aexit__(self, *_failure: Any) -> None:
+        for partition in self._partitions:
+            await partition.close()
+
+    async def until(self, true: Callable[[], bool], seconds: float, every: float = 1.0) -> None:
+        """Tick, as the process does, until something is true. Fails when it is not, in so many virtual seconds."""
+        async with asyncio.timeout(seconds):
+            while not true():
+                for partition in self._partitions:
+                    await partition.tick()
+                await asyncio.sleep(every)
+
+    def run(self, job_id: str) -> RunProgress | None:
+        """Return a job's run."""
+        return self.table.runs.get(job_id)
+
+    async def open(self) -> None:
+        """Open the publisher."""
+
+    async def close(self) -> None:
+        """Close the publisher."""
+
+    async def publish(self, records: list[OutgoingRecord], **_offsets: Any) -> None:
+        """Show on the topic what a transaction holds."""
+        await asyncio.sleep(0)
+        for record in records:
+            if record.topic != PROGRESS:
+                continue
+            progress = self.table.apply(record.key or b"", record.value)
+            if isinstance(progress, ChainProgress):
+                self._partitions[chain_partition(progress.job_id, progress.chain, 4)].merge(progress)
+
+    async def _until(self, holds: Callable[[ProgressTable], bool], _seconds: float = 60.0) -> None:
+        assert holds(self.table), "what was published is seen at once"

@@ -1,0 +1,64 @@
+"""The engine in virtual time: how many calls it makes, how well they fill the slots, and what a removed job leaves."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas.control import ImportJob
+from tests.unit.importer.engine_world import SECONDS_A_CALL, Accounts, Engine, in_virtual_time
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+LISTS = 300
+SLOTS = 4
+
+
+def import_job(client: str, job_id: str) -> ImportJob:
+    return ImportJob(
+        id=job_id, authorization_id="a", client_id=client, created_at=NOW, updated_at=NOW, keep_updated=True
+    )
+
+
+def test_300_lists_with_nothing_new_take_a_call_for_each_state_and_fill_the_slots(monkeypatch):
+    async def story() -> None:
+        accounts = Accounts({"large": LISTS})
+        async with Engine(accounts, [import_job("large", "large")], monkeypatch, SLOTS) as engine:
+            await engine.until(lambda: _ended(engine, "large", 1), 600)
+            run = engine.run("large")
+            assert run is not None
+            engine.table.put(run.model_copy(update={"requested": True}))
+            accounts.calls.clear()
+            began = asyncio.get_running_loop().time()
+            await engine.until(lambda: _ended(engine, "large", 2), 600)
+            took = asyncio.get_running_loop().time() - began
+        of_lists = {path: count for path, count in accounts.calls.items() if path.startswith("/lists/")}
+        assert set(of_lists.values()) == {LISTS}, "one call for each list and state"
+        assert len(of_lists) == 5
+        assert accounts.calls.total() <= 5 * LISTS + 5
+        assert took <= 1.2 * accounts.calls.total() * SECONDS_A_CALL / SLOTS
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize("name", ["large", "a:b", "removed", "another"])
+def test_a_removed_job_makes_no_more_calls_and_leaves_nothing_whichever_partition_is_its_home(monkeypatch, name):
+    """Partitions that saw its records deleted before they looked made a call for each of its chains."""
+
+    async def story() -> None:
+        accounts = Accounts({"large": 60, "small": 1})
+        jobs = [import_job("large", name)]
+        async with Engine(accounts, jobs, monkeypatch, 2) as engine:
+            await engine.until(lambda: len(engine.table.waiting(name)) > 200, 60, every=0.1)
+            jobs[:] = [import_job("small", "small")]
+            await engine.until(lambda: name not in engine.table.jobs(), 1, every=0.1)
+            before = accounts.clients["large"]
+            await engine.until(lambda: _ended(engine, "small", 1), 10)
+            assert accounts.clients["large"] - before <= 2, "those that were in flight"
+            assert not engine.table.keys(name)
+
+    in_virtual_time(story())
+
+
+def _ended(engine: Engine, job_id: str, number: int) -> bool:
+    run = engine.run(job_id)
+    return run is not None and run.run >= number and run.state == "done"
