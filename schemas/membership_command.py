@@ -3,7 +3,7 @@
 {"do": "leave", "to": "new@...", "at": ms}                  key: the old address; see below
 {"do": "arrive", "from": "old@...", "at": ms, "row": {...}}   key: the new address
 {"do": "renamed", "list": "...", "lent": ms}                 key: the old address; who left it then is not on it now
-{"do": "resend", "list": "..."}                             key: a person; what the list holds is not trusted
+{"do": "resend", "list": "...", "missing": ms}              key: a person; what the list holds is not trusted
 {"do": "erase", "at": ms}                                   key: a person, who is forgotten
 {"do": "claim", "list": "...", "by": "...", "number": n, ...}  key: an address that the person `by` is to have on a list
 {"do": "answer", "list": "...", "address": "...", "number": n, "state": n}  key: the person who claimed it
@@ -48,6 +48,8 @@ class Resend:
     """Send the person to the list again, whatever it is recorded to hold."""
 
     list_id: str
+    missing: int = 0
+    """When the list was read and did not know the person (milliseconds); 0: it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def read_command(value: bytes | None) -> MembershipCommand:
             case "renamed":
                 return Renamed(str(body["list"]), int(body["lent"]))
             case "resend":
-                return Resend(str(body["list"]))
+                return Resend(str(body["list"]), int(body.get("missing", 0)))
             case "erase":
                 return Erase(int(body["at"]))
             case "claim":
@@ -128,8 +130,8 @@ def command_bytes(command: MembershipCommand) -> bytes:
             return orjson.dumps({"do": "arrive", "from": former, "at": at, "row": orjson.Fragment(row)})
         case Renamed(list_id=list_id, lent=lent):
             return orjson.dumps({"do": "renamed", "list": list_id, "lent": lent})
-        case Resend(list_id=list_id):
-            return orjson.dumps({"do": "resend", "list": list_id})
+        case Resend(list_id=list_id, missing=missing):
+            return orjson.dumps({"do": "resend", "list": list_id} | ({"missing": missing} if missing else {}))
         case Erase(at=at):
             return orjson.dumps({"do": "erase", "at": at})
         case ClaimAddress(list_id=list_id, by=by, number=number, wants=wants, successor=to, removed=removed):

@@ -25,7 +25,7 @@ from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
 from schemas.identity import normalise_email
-from schemas.membership_command import Resend, command_bytes
+from schemas.membership_command import command_bytes
 from streams.cli.control import FAILED, control, refusals, refuse
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 from streams.export.lists.segments import planned
@@ -38,6 +38,7 @@ from streams.export.recovery.reconcile import (
     compare,
     newest,
     preview,
+    repairs,
     snapshot_rows,
     subscribers,
 )
@@ -119,6 +120,8 @@ def reconcile(
                 typer.echo(f"{name}: {', '.join(addresses[:SHOWN])}{more}")
         if repair and report.repairable:
             typer.echo(f"{len(report.repairable)} people are sent again by the worker")
+        if repair and report.gone:
+            typer.echo(f"{len(report.gone)} people are missing: only a new entry into an audience adds them again")
     if report.drifted and not repair:
         raise typer.Exit(FAILED)
 
@@ -163,15 +166,16 @@ async def _plan(job_id: str) -> Preview:
 async def _reconcile(job_id: str, repair: bool) -> DriftReport:
     kafka = KafkaSettings()
     async with _export_view(kafka, job_id) as export:
+        read_at = int(time.time() * 1000)
         there = await subscribers(export.api, export.job.list_id)
         report = compare(snapshot_rows(kafka), export.listed, export.state.names, there, export.dropped)
         report.confirmed_opt_in = (await export.api.lists.details(export.job.list_id)).confirmed_opt_in
-        if repair and report.repairable:
+        if repair and (report.repairable or report.gone):
             topic = kafka.names()["cm_membership-commands"]
-            command = command_bytes(Resend(export.job.list_id))
             async with AsyncProducer(kafka, "cli-repair") as producer:
                 await producer.publish_many(
-                    OutgoingRecord(topic, email.encode(), command) for email in report.repairable
+                    OutgoingRecord(topic, email.encode(), command_bytes(command))
+                    for email, command in repairs(report, export.job.list_id, read_at)
                 )
         return report
 

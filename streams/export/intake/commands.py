@@ -141,8 +141,8 @@ class RowChanges:
                     return True
 
                 return end
-            case Resend(list_id=list_id):
-                return lambda row: mark_for_resend(row, list_id)
+            case Resend(list_id=list_id, missing=missing):
+                return lambda row: mark_for_resend(row, list_id, missing)
             case ClaimAddress():
                 return lambda row: self._answered(receive_claim(row, key.decode(), command), effects)
             case AnswerClaim():

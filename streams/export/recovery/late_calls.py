@@ -11,11 +11,13 @@ from typing import NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import SubscriberWrite
-from streams.export.rules.codes import INACTIVE, NOT_ON_LIST, code_of_state
+from streams.export.rules.codes import DELETED, INACTIVE, NOT_ON_LIST, code_of_state
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.outcome import Delivered, SubscriberRejected
+from streams.export.rules.routing import is_gone
 from streams.export.rules.row import Held, UnansweredCalls
 from streams.export.rules.values import field_name
+from streams.export.sending.consent import is_undated
 from streams.export.sending.plan import PlannedWrite, matches, subscriber_of, without_audiences
 
 
@@ -77,6 +79,8 @@ async def look_again(
             cleared = without_audiences(desired, kept[address], address, keys)
             await _end(calls, take_off, list_id, address, "keep", cleared)
     code = held.code
+    if is_gone(held, desired) and not any(found.values()):
+        return Looked(SubscriberRejected(code if code in INACTIVE else DELETED, "", is_undated(desired, held)))
     if there is None:
         return Looked(SubscriberRejected(code or NOT_ON_LIST, "")) if code in INACTIVE or not desired.may_add else None
     if left := code_of_state(there.state):

@@ -12,12 +12,14 @@ from connectors.campaign_monitor.client.requests import STATES, Paging
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.kafka.read_to_end import ReadError, newest_by_partition
 from connectors.kafka.settings import KafkaSettings
+from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
+from schemas.membership_command import Resend
 from streams.batches import decode_blob
 from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
 from streams.export.rules.dropped import Dropped, differs
 from streams.export.rules.jobs import AudienceNames, ListView
-from streams.export.rules.routing import AttemptState, RequestKind, is_due, route_of
+from streams.export.rules.routing import AttemptState, RequestKind, is_due, is_gone, route_of
 from streams.export.rules.row import Held, MembershipRow, decode
 from streams.export.rules.values import field_name
 from streams.export.sending.consent import compared, exact
@@ -46,7 +48,7 @@ class Preview:
     updates: int = 0
     removals: int = 0
     blocked: int = 0
-    """They left at Campaign Monitor, and are not resubscribed."""
+    """They left at Campaign Monitor, or are not known to it any more, and are not resubscribed."""
     would_resubscribe: int = 0
     """They left before they entered: at most so many, the client's suppression list is not read."""
     confirmed_opt_in: bool = False
@@ -103,6 +105,9 @@ def preview(
         kind = route_of(held, desired, AttemptState()).kind
         there = on_list.get((held.address if held is not None else None) or desired.address or "")
         returns = there is not None and _returns(desired, held, there, dates)
+        if there is None and desired.present and kind is not RequestKind.REFUSE and is_gone(held, desired):
+            found.blocked += 1
+            continue
         _count(found, desired, kind, there, returns=returns)
     return found
 
@@ -174,6 +179,8 @@ class DriftReport:
     """On the list with audiences that we did not write."""
     repairable: list[str] = field(default_factory=list)
     """Keys of the rows that a repair would send again."""
+    gone: list[str] = field(default_factory=list)
+    """Keys of the rows of who is missing: a repair has the worker note it, and adds nobody."""
 
     @property
     def drifted(self) -> int:
@@ -209,7 +216,7 @@ def compare(
         if there is None:
             if desired.present and not held.code:
                 report.missing.append(address)
-                report.repairable.append(email)
+                report.gone.append(email)
         elif there.state == "active" and (
             differs(desired, there.fields, dropped) or (desired.present and held.code > 0)
         ):
@@ -220,6 +227,12 @@ def compare(
         if address not in ours and there.state == "active" and any(there.fields.get(name) for name in names):
             report.strangers.append(address)
     return report
+
+
+def repairs(report: DriftReport, list_id: str, read_at: EpochMillis) -> Iterator[tuple[str, Resend]]:
+    """Yield what a repair publishes, by key. `read_at`: when the list was read."""
+    yield from ((email, Resend(list_id)) for email in report.repairable)
+    yield from ((email, Resend(list_id, read_at)) for email in report.gone)
 
 
 SILENCE_SECONDS = 20.0

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 from schemas.envelope import EpochMillis
 from streams.export.rules.address_claims import RenameOrder
+from streams.export.rules.codes import DELETED
 from streams.export.rules.desired import Membership, membership_of, was_exported
 from streams.export.rules.jobs import JobView, ListView
-from streams.export.rules.row import DeliveredPart, Held, MembershipRow, UnansweredCalls, open_orders
+from streams.export.rules.row import NEVER, DeliveredPart, Held, MembershipRow, UnansweredCalls, open_orders
 
 
 def _is_lent(held: Held, key: str) -> bool:
@@ -82,11 +83,17 @@ def _report(held: Held, lent: EpochMillis) -> None:
     held.late = UnansweredCalls(0).and_(held.late)  # what it holds is not known: only a look shows that
 
 
-def mark_for_resend(row: MembershipRow, list_id: str) -> bool:
-    """Drop what is recorded about a list's content for the person, so that it is sent again. False: nothing was."""
+def mark_for_resend(row: MembershipRow, list_id: str, missing: EpochMillis = 0) -> bool:
+    """Drop what is recorded about a list's content for the person, so that it is sent again. False: nothing was.
+
+    `missing`: when the list did not know them; who was delivered before was deleted for good since then.
+    """
     held = row.lists.get(list_id)
     if held is None:
         return False
+    if missing and held.address is not None and held.code == 0:
+        held.code = DELETED
+        row.own_acts[list_id] = max(missing, row.own_acts.get(list_id, NEVER))
     for part in held.delivered.values():
         part.digest = ""
     held.digest = ""

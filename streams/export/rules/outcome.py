@@ -52,6 +52,8 @@ class SubscriberRejected:
 
     code: int
     reason: str
+    gone: bool = False
+    """The list does not know somebody any more who was on it, and since when is not known: before now."""
 
 
 @dataclass(frozen=True, slots=True)

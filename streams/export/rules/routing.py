@@ -13,6 +13,7 @@ has entered an audience, and first reads when they left.
     outcome unknown, mails might go twice     VERIFY           read the subscriber before anything is repeated
     refused, waits for their confirmation     UPDATE           PUT keeps the values up to date, and confirms nothing
     refused, an entry may count               CHECK_CONSENT    compare it with when they left, resubscribe or refuse
+    refused before, and something changed     CHECK_CONSENT    the list may not know them any more: an import would add
     the same, where a PUT would not refuse    CHECK_CONSENT
     refused, but the list holds old options   CLEAR_AUDIENCES  PUT removes what is no longer true, and adds nothing
     on the list under a former address        RENAME           PUT with that one; where both are on the list, neither
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 
 from schemas.envelope import EpochMillis
 from streams.export.rules.address_claims import RenameOrder
-from streams.export.rules.codes import INACTIVE, UNCONFIRMED
+from streams.export.rules.codes import BOUNCED, INACTIVE, SUPPRESSED, UNCONFIRMED
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.row import Held, UnansweredCalls, open_orders
 
@@ -140,12 +141,29 @@ def _presence(held: Held | None, desired: DesiredSubscriber, attempt: AttemptSta
             return check
         clear = stale_audiences(held, desired) or attempt.outcome_unknown
         return RequestRoute(RequestKind.CLEAR_AUDIENCES if clear else RequestKind.REFUSE)
+    if was_refused(held, desired):
+        return check if may_return(held, desired) else RequestRoute(RequestKind.CHECK_CONSENT)
     mails = desired.queue or desired.restart
     if attempt.outcome_unknown and mails and not attempt.not_applied:
         return RequestRoute(RequestKind.VERIFY)
     if moves(held, desired, attempt) or not desired.may_add:
         return check if may_return(held, desired) else RequestRoute(RequestKind.UPDATE)
     return RequestRoute(RequestKind.IMPORT, queue=desired.queue)
+
+
+def was_refused(held: Held | None, desired: DesiredSubscriber) -> bool:
+    """Whether the person left the list, as far as is known: who was deleted for good since then would be added.
+
+    The suppression list refuses whoever the list does not know, too; and a bounce is an address's.
+    """
+    if held is None or (held.code == BOUNCED and held.address != desired.address):
+        return False
+    return held.code in INACTIVE and held.code != SUPPRESSED
+
+
+def is_gone(held: Held | None, desired: DesiredSubscriber) -> bool:
+    """Whether somebody was deleted for good, where the list does not know them: only an entry adds them again."""
+    return was_refused(held, desired) or (held is not None and held.address is not None and not desired.entered)
 
 
 def may_return(held: Held | None, desired: DesiredSubscriber) -> bool:

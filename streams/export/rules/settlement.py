@@ -157,10 +157,13 @@ def record_refused(
     code: int | None,
     message: str | None = None,
     address: str | None = None,
+    *,
+    gone: EpochMillis = 0,
 ) -> list[Receipt]:
     """Record that the list, or a rule of ours, does not accept the person: final until the desired state changes.
 
-    `address`: under which the subscriber was written all the same; None: not at all.
+    `address`: under which the subscriber was written all the same; None: not at all. `gone`: when the list was found
+    not to know them any more; 0: it does.
     """
     held, desired = row.lists.setdefault(written.list_id, Held()), written.desired
     _record_parts(row, held, written)
@@ -168,6 +171,8 @@ def record_refused(
         held.removed = 0  # who was removed by a job is made active again: this refusal is their own
         if desired.resubscribe and not desired.consent_rules:
             held.used_entry = desired.entered
+    if gone:
+        row.own_acts[written.list_id] = max(gone, row.own_acts.get(written.list_id, NEVER))
     held.code = code or -1
     held.address = address or held.address
     if code in INACTIVE and held.address is None:

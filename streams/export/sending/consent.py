@@ -13,7 +13,9 @@ not later, unless a webhook reported the exact time. By state:
 The suppression list is looked at, too, before anybody is made active on a list that honours it: Campaign Monitor takes
 them off it with the same call, and who had bounced here may have unsubscribed elsewhere later.
 
-Any other answer refuses: a state or a date that is not understood, an address that is not found.
+Any other answer refuses: a state or a date that is not understood. Whoever was on the list and is not known to it any
+more was deleted for good: where a webhook reported when, a later entry adds them; else one that is later than the look
+which found it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,7 +25,7 @@ from datetime import UTC, datetime
 from connectors.campaign_monitor.client.entities import Subscriber
 from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
-from streams.export.rules.codes import SUPPRESSED, code_of_state, refused_sentence
+from streams.export.rules.codes import DELETED, SUPPRESSED, code_of_state, refused_sentence
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.entries import MINUTE_MS, end_of
 from streams.export.rules.row import NEVER, Held
@@ -60,6 +62,7 @@ class ListFacts:
 UNREADABLE = 2**62
 """Stands for a date that is not understood: later than any entry."""
 
+GONE = "They were on the list, which does not know them any more: only a new entry with Resubscribe users on adds them"
 BY_ACCOUNT = "The account put the address on the client's suppression list: remove it there first"
 
 
@@ -78,7 +81,13 @@ async def why_refused(
 ) -> str | None:
     """Return why somebody with this code is not made active again, as a sentence; None: they are."""
     times: list[EpochMillis] = []
-    if found is not None and found.state.casefold() != "active":
+    if found is None and code == DELETED:
+        if is_undated(desired, held):
+            return GONE
+        times.append(desired.left)
+        if (reason := compared(desired.left, desired, held)) is not None:
+            return reason
+    elif found is not None and found.state.casefold() != "active":
         try:
             left = int((await facts.to_utc(found.date)).timestamp() * 1000)
         except ValueError:
@@ -97,6 +106,11 @@ async def why_refused(
     else:
         times.append(suppression.at)
     return compared(max(times), desired, held) if times else "The list has no such subscriber any more"
+
+
+def is_undated(desired: DesiredSubscriber, held: Held | None) -> bool:
+    """Whether it is not known when somebody was deleted, where the list does not know them any more."""
+    return held is None or held.code != DELETED or desired.left == NEVER
 
 
 def compared(left: EpochMillis, desired: DesiredSubscriber, held: Held | None) -> str | None:

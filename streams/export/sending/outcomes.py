@@ -72,10 +72,10 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             attempt.refused_code = code  # what the list still holds, or the jobs' rule, comes first
             queue.requeue(person, RequestRoute(RequestKind.REFUSE))
             return None
-        case SubscriberRejected(code=code):
+        case SubscriberRejected(code=code, gone=gone):
             refusal = state.desired.refused or REFUSALS.get(code, Refusal.INVALID)
             address, message = result.address, result.message
-            return FinalOutcome(state, person, address, refusal=refusal, code=code or None, message=message)
+            return FinalOutcome(state, person, address, refusal=refusal, code=code or None, message=message, gone=gone)
         case NotOnList():
             attempt.not_applied = attempt.not_applied or result.not_applied
             attempt.address_moved = attempt.address_moved or not result.not_applied

@@ -124,8 +124,9 @@ class PartitionRows:
                 receipts = []
                 row.data.lists.setdefault(list_id, Held()).address = outcome.address
             elif outcome.refusal is not None:
+                gone = accepted if outcome.gone else 0
                 receipts = record_refused(
-                    row.data, outcome.state, outcome.refusal, outcome.code, outcome.message, outcome.address
+                    row.data, outcome.state, outcome.refusal, outcome.code, outcome.message, outcome.address, gone=gone
                 )
             elif outcome.person.attempt.recheck and not outcome.state.desired.present and not outcome.removed:
                 receipts = record_unchanged(row.data, outcome.state)

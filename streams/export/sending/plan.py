@@ -66,6 +66,8 @@ class FinalOutcome:
     refusal: Refusal | None = None
     code: int | None = None
     message: str | None = None
+    gone: bool = False
+    """The list does not know the person any more, who was on it."""
     unwritten: bool = False
     """Only the orders to rename were carried out: what the list should hold is written next."""
 

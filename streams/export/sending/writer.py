@@ -30,8 +30,8 @@ from streams.export.rules.outcome import (
     SubscriberRejected,
     classify,
 )
-from streams.export.rules.routing import RequestKind, RequestRoute, moves, stale_audiences
-from streams.export.sending.consent import ListFacts, code_of, why_refused
+from streams.export.rules.routing import RequestKind, RequestRoute, is_gone, moves, stale_audiences
+from streams.export.sending.consent import GONE, ListFacts, code_of, is_undated, why_refused
 from streams.export.sending.plan import (
     PlannedWrite,
     WriteResult,
@@ -45,7 +45,6 @@ from streams.export.sending.plan import (
 from streams.export.sending.renames import rename
 
 log = structlog.get_logger(__name__)
-
 
 # Between two looks whether somebody may be made active whose earlier call may be applied still.
 RETURN_SECONDS = 15.0
@@ -220,6 +219,8 @@ class ListWriter:
         found = await self._api.subscribers.find(self._list_id, address)
         if found is not None and found.state.casefold() == "active" and matches(found, desired):
             return WriteResult(write, Delivered(), address)
+        if found is None and is_gone(write.held, desired) and not moves(write.held, desired, write.person.attempt):
+            return WriteResult(write, SubscriberRejected(DELETED, "", is_undated(desired, write.held)), message=GONE)
         return WriteResult(write, NotOnList(), not_applied=True)
 
     async def _look_again(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
@@ -249,11 +250,17 @@ class ListWriter:
         address = (write.held.address if moving and write.held is not None else None) or _address(write)
         found = await self._api.subscribers.find(self._list_id, address)
         code = code_of(found, attempt.refused_code)
+        if found is None and not code and is_gone(write.held, desired):
+            moved = await self._api.subscribers.find(self._list_id, _address(write)) if moving else None
+            code = DELETED if moved is None else ACTIVE
         flags = NO_AUTORESPONDERS
         attempt.refused_code = code
         if code not in (ACTIVE, UNCONFIRMED):
             reason = await why_refused(found, code, address, desired, write.held, self._facts)
             if reason is not None:
+                if found is None and code == DELETED:
+                    gone = SubscriberRejected(code, "", is_undated(desired, write.held))
+                    return WriteResult(write, gone, message=reason)
                 refused = WriteResult(write, SubscriberRejected(code, ""), message=reason)
                 stale = moving or stale_audiences(write.held, desired) or attempt.outcome_unknown
                 cleared = await self._clear_audiences(write, keys) if stale else refused

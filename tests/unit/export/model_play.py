@@ -7,8 +7,9 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from connectors.devkit.simulator import Simulator, SimulatorSettings
-from schemas.membership_command import Resend, command_bytes
+from schemas.membership_command import command_bytes
 from streams.batches import Output, Revoked, partition_of
+from streams.export.recovery.reconcile import repairs
 from tests.unit.export.model_people import ENTER, EXIT, SNAP_IN, SNAP_OUT
 from tests.unit.export.model_stage import Stage, text_of
 from tests.unit.export.model_stories import AUDIENCES, Step
@@ -188,8 +189,9 @@ class Play(Stage):
         self.controls.clear_faults()
         await self.worker.consume()
         with contextlib.suppress(KeyError):  # before the list was opened
-            for key in (await self.reconciled()).repairable:
-                value = command_bytes(Resend(self.world.list_id))
+            read_at = self.world.wall()
+            for key, command in repairs(await self.reconciled(), self.world.list_id, read_at):
+                value = command_bytes(command)
                 self.world.log.append(Output("cm_membership-commands", key.encode(), value), self.world.wall())
 
     # -- bad luck

@@ -29,7 +29,7 @@ def job_is_edited(world: World, at: int) -> None:
 
 def audience_is_renamed(world: World, at: int) -> None:
     named = [{"id": "vip", "name": f"VIP {at}"}]
-    world.publish(ANN, {"email": ANN, "audiences": named, "at": _time(at)})
+    world.publish(ANN, {"email": ANN, "change": "snapshot", "audiences": named, "at": _time(at)})
 
 
 def repair_is_asked_for(world: World, at: int) -> None:

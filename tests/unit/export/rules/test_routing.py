@@ -45,7 +45,12 @@ def refused(code: int) -> AttemptState:
         # nobody is made active again by an import
         (None, desired(restart=True, **RESUBSCRIBE), FIRST, RequestRoute(K.IMPORT)),
         (None, desired(queue=True, **RESUBSCRIBE), FIRST, RequestRoute(K.IMPORT, queue=True)),
-        (held(code=206), desired(**RESUBSCRIBE), FIRST, RequestRoute(K.IMPORT)),
+        # who left is read first: the list may not know them any more, and an import would add them
+        (held(code=206), desired(**RESUBSCRIBE), FIRST, RequestRoute(K.CHECK_CONSENT, True)),
+        (held(code=205), desired(), FIRST, RequestRoute(K.CHECK_CONSENT)),
+        (held(code=207), desired(), FIRST, RequestRoute(K.CHECK_CONSENT)),
+        (held(code=207, address=None), desired(), FIRST, RequestRoute(K.IMPORT)),
+        (held(code=204), desired(), FIRST, RequestRoute(K.IMPORT)),
         (held(address=None, removed=1), desired(), FIRST, RequestRoute(K.IMPORT)),
         # on the list under another address
         (held(address="old@example.com"), desired(), FIRST, RequestRoute(K.UPDATE)),
