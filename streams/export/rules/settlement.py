@@ -127,8 +127,9 @@ def record_delivered(
     held = row.lists.setdefault(written.list_id, Held())
     desired = written.desired
     had = bool(held.audiences)
+    entry_message = message
     if added is None and held.address is None and address and desired.present:
-        message = message or NOT_KNOWN_AS_NEW
+        entry_message = message or NOT_KNOWN_AS_NEW
     _record_parts(row, held, written)
     held.code, held.last_removed = 0, removed or held.last_removed
     # Who is found off the list, after a crash for example, was taken off by the removal that is recorded.
@@ -142,9 +143,9 @@ def record_delivered(
     entered = Outcome.ADDED if added else Outcome.UPDATED
     left = Outcome.REMOVED if had or removed else Outcome.UNCHANGED
     receipts = [
-        _receipt(written, answer, entered, held, message=message)
+        _receipt(written, answer, entered, held, message=entry_message)
         if answer.enters
-        else _receipt(written, answer, answer.otherwise or left, held)
+        else _receipt(written, answer, answer.otherwise or left, held, message=message if answer.otherwise else None)
         for answer in written.answers
     ]
     return [replace(receipt, taken_off=desired.on_exit) for receipt in receipts] if removed else receipts

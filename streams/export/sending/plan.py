@@ -22,12 +22,17 @@ from streams.export.rules.orders import note_unknown
 from streams.export.rules.outcome import SendDecision
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held, MembershipRow
-from streams.export.rules.settlement import WrittenState
+from streams.export.rules.settlement import NOT_KNOWN_AS_NEW, WrittenState
 from streams.export.rules.values import field_name
 from streams.export.sending.queue import QueuedPerson, RowKey, SendQueue
 
 # How often a removal that is held back is tried again; a confirmed job is looked at once anyway.
 HELD_BACK_SECONDS = 15.0
+
+_LINK = "waits for confirmation: they have to follow the link of the mail"
+ADDED_WAITS = f"Added, {_LINK}"
+STILL_WAITS = f"Written, {_LINK}"
+PERHAPS_WAITS = f"{NOT_KNOWN_AS_NEW}; who is new {_LINK}"
 
 FieldKeys = Mapping[str, str]
 """Custom field's plain name (see `field_name`) -> its bracketed key."""
@@ -180,6 +185,13 @@ def was_added(write: PlannedWrite, new: int, unknown: int) -> bool | None:
     if new == 0 or not is_unknown(write):
         return False
     return True if new == unknown else None
+
+
+def waits_for_confirmation(added: bool | None, effects: Autoresponders) -> str | None:
+    """Return what the receipt of an import to a confirmed opt-in list says of it; None: they are active."""
+    if effects.resubscribe:
+        return STILL_WAITS
+    return PERHAPS_WAITS if added is None else ADDED_WAITS if added else None
 
 
 def is_unknown(write: PlannedWrite) -> bool:

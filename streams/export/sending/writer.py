@@ -33,12 +33,14 @@ from streams.export.rules.outcome import (
 from streams.export.rules.routing import RequestKind, RequestRoute, is_gone, moves, stale_audiences
 from streams.export.sending.consent import GONE, ListFacts, code_of, is_undated, why_refused
 from streams.export.sending.plan import (
+    STILL_WAITS,
     PlannedWrite,
     WriteResult,
     effects_of,
     is_unknown,
     matches,
     subscriber_of,
+    waits_for_confirmation,
     was_added,
     without_audiences,
 )
@@ -48,8 +50,6 @@ log = structlog.get_logger(__name__)
 
 # Between two looks whether somebody may be made active whose earlier call may be applied still.
 RETURN_SECONDS = 15.0
-ADDED_WAITS = "Added, waits for confirmation: they have to follow the link of the mail"
-STILL_WAITS = "Written, waits for confirmation: they have to follow the link of the mail"
 
 
 class ListWriter:
@@ -119,7 +119,7 @@ class ListWriter:
                 results.append(WriteResult(write, SplitRequest(None)))
             elif code is None:
                 added = everybody or was_added(write, result.new, unknown)
-                message = ADDED_WAITS if added and self._facts.confirms() else None
+                message = waits_for_confirmation(added, effects) if self._facts.confirms() else None
                 results.append(WriteResult(write, Delivered(), address, added, message=message))
             else:
                 results.append(WriteResult(write, _classified(refusal(code), write)))
@@ -129,9 +129,8 @@ class ListWriter:
         try:
             match route.kind:
                 case RequestKind.UPDATE if _is_written_blindly(write):
-                    return await self._update(
-                        write, keys, effects_of(route, repeated=write.person.attempt.outcome_unknown)
-                    )
+                    effects = effects_of(route, repeated=write.person.attempt.outcome_unknown)
+                    return await self._update(write, keys, effects)
                 case RequestKind.REMOVE:
                     return await self._remove(write, keys)
                 case RequestKind.CLEAR_AUDIENCES:
@@ -165,7 +164,8 @@ class ListWriter:
             if isinstance(decision, NotOnList) and former is None:
                 return WriteResult(write, SubscriberRejected(NOT_ON_LIST, ""))
             return WriteResult(write, decision)
-        message = STILL_WAITS if write.person.attempt.refused_code == UNCONFIRMED else None
+        waits = write.person.attempt.refused_code == UNCONFIRMED or (effects.resubscribe and self._facts.confirms())
+        message = STILL_WAITS if waits else None
         return WriteResult(write, Delivered(), address, added=False, message=message)
 
     async def _remove(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:

@@ -5,7 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
+from connectors.campaign_monitor.client.requests import Autoresponders
 from streams.batches import Output
+from streams.export.sending.plan import waits_for_confirmation
 from tests.unit.export.export_world import World
 
 ANN = "ann@example.com"
@@ -172,13 +174,18 @@ async def test_what_came_before_the_confirmation_is_there_after_it(
     await worker.rest()
     last = world.receipts()[-1]
     assert (state(world), last["outcome"]) == ("Unconfirmed", "updated")
-    assert update_only or last["message"].startswith("Written, waits for confirmation")
+    assert last["message"].startswith("Written, waits for confirmation")
+    world.snapshot(ANN, ["vip", "eu"], 6 * MINUTE, user={"city": "Rome"})
+    await worker.rest()
+    last = world.receipts()[-1]
+    assert (last["outcome"], world.options(ANN, "City")) == ("updated", ["Rome"])
+    assert last["message"].startswith("Written, waits for confirmation")
     world.at(9 * MINUTE)
     assert world.controls.confirm(world.list_id, ANN)
     if reported:
         webhook(world, "subscribe", 9)
     await worker.rest()
-    assert (state(world), world.options(ANN), world.options(ANN, "City")) == ("Active", ["EU", "VIP"], ["Oslo"])
+    assert (state(world), world.options(ANN), world.options(ANN, "City")) == ("Active", ["EU", "VIP"], ["Rome"])
     world.change(ANN, "exit", "vip", 9 * MINUTE)
     await worker.rest()
     assert world.options(ANN) == ["EU"]
@@ -210,3 +217,27 @@ async def test_our_removal_is_known_after_a_crash(world: World, policy: str, lat
     world.change(ANN, "enter", "eu", 11 * MINUTE)
     await worker.rest()
     assert state(world) == "Active"
+
+
+@pytest.mark.parametrize("update_only", [False, True])
+async def test_who_comes_back_to_a_confirmed_list_waits_again(world: World, update_only: bool) -> None:
+    world.list_id = world.controls.add_list(world.client_id, "Confirmed", confirmed_opt_in=True)
+    world.at(1 * MINUTE)
+    world.controls.add_subscriber(world.list_id, ANN)
+    world.controls.unsubscribe(world.list_id, ANN)
+    world.job(resubscribe_users=True, update_only=update_only)
+    worker = await world.start()
+    world.at(5 * MINUTE)
+    world.change(ANN, "enter", "vip", 5 * MINUTE)
+    await worker.rest()
+    (receipt,) = world.receipts()
+    assert (state(world), receipt["outcome"]) == ("Unconfirmed", "updated")
+    assert receipt["message"].startswith("Written, waits for confirmation")
+
+
+@pytest.mark.parametrize(
+    ("added", "resubscribe", "says"),
+    [(True, False, "Added, waits"), (False, False, ""), (None, False, "who is new waits"), (False, True, "Written")],
+)
+def test_who_waits_for_confirmation_after_an_import(added: bool | None, resubscribe: bool, says: str) -> None:
+    assert says in (waits_for_confirmation(added, Autoresponders(resubscribe=resubscribe)) or "")
