@@ -166,11 +166,17 @@ class Stage:
 
     async def settle(self) -> None:
         """Work until nothing is left; somebody looks at the job meanwhile, and confirms its removals."""
-        looking = asyncio.create_task(self._confirm())
+        meanwhile = [asyncio.create_task(self._confirm()), asyncio.create_task(self._apply_late_calls())]
         try:
             await self.worker.rest(LATE_CALL_SECONDS * 8)  # each lost answer makes a rename wait for all of it
         finally:
-            looking.cancel()
+            for task in meanwhile:
+                task.cancel()
+
+    async def _apply_late_calls(self) -> None:
+        """No call is applied later than `LATE_CALL_SECONDS` after it was made, and the worker relies on that."""
+        await asyncio.sleep(LATE_CALL_SECONDS / 3)
+        self.controls.release_calls()
 
     async def _confirm(self) -> None:
         while True:
