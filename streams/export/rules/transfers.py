@@ -28,6 +28,8 @@ from streams.export.rules.membership import MembershipEvent, SupersededChange, f
 from streams.export.rules.orders import held_of_leaver, held_of_next, receive_held
 from streams.export.rules.row import (
     NEVER,
+    SNAPSHOT_IN,
+    SNAPSHOT_OUT,
     AudienceEntry,
     Held,
     MembershipRow,
@@ -251,20 +253,42 @@ def _union(parts: Iterable[MembershipRow]) -> MembershipRow:
 def _merge(row: MembershipRow, other: MembershipRow) -> list[SupersededChange]:
     """Take over what another row states later; at one instant what was appended later. Changes the first row.
 
+    An audience that one of them does not know counts as left at its latest snapshot.
+
     Returns the changes that it replaces.
     """
     replaced: list[SupersededChange] = []
-    for audience, entry in other.audiences.items():
+    for audience in dict.fromkeys([*row.audiences, *other.audiences]):
         mine = row.audiences.get(audience)
-        if mine is None or _order(mine) < _order(entry):
-            row.audiences[audience] = replace(entry)
-            if mine is not None:
-                replaced.append(SupersededChange(audience, mine.rank, mine.position, mine.appended, mine.since))
+        merged = _later(_stated(row, audience), _stated(other, audience))
+        if mine is not None and (mine.inside, mine.position) != (merged.inside, merged.position):
+            replaced.append(SupersededChange(audience, mine.rank, mine.position, mine.appended, mine.since))
+        row.audiences[audience] = merged
     for name, (value, valid_from) in other.fields.items():
         if name not in row.fields or row.fields[name][1] < valid_from:
             row.fields[name] = (value, valid_from)
     row.snapshot_at = max(row.snapshot_at, other.snapshot_at)
     return replaced
+
+
+def _stated(row: MembershipRow, audience: str) -> AudienceEntry:
+    """Return what a row knows of an audience: by its latest snapshot, somebody is in no others than it named."""
+    at = row.snapshot_at
+    return row.audiences.get(audience) or AudienceEntry(SNAPSHOT_OUT, at, -1, 0, at, at)
+
+
+def _later(one: AudienceEntry, other: AudienceEntry) -> AudienceEntry:
+    """Return the later of two entries about one audience, with what the earlier one knows since when; a copy."""
+    earlier, later = sorted((one, other), key=_order)
+    if later.rank == SNAPSHOT_IN and later.entered < earlier.at:  # its row did not know the earlier one
+        if earlier.inside:
+            return replace(later, since=earlier.since, entered=earlier.entered)
+        return replace(later, since=later.at, entered=earlier.at)
+    if later.rank == SNAPSHOT_OUT and not earlier.inside and earlier.at != NEVER:
+        return replace(earlier, rank=SNAPSHOT_OUT, at=later.at)
+    if later.rank == SNAPSHOT_OUT and later.position < 0:
+        return replace(later, appended=earlier.appended, entered=earlier.at)
+    return replace(later)
 
 
 def _order(entry: AudienceEntry) -> tuple[EpochMillis, int, EpochMillis, int]:
