@@ -1,7 +1,8 @@
 """What a person has to do, shown on the jobs of a list: the reason why it waits, and notes on what goes on without it.
 
-A job has one text. A reason stops people: a credential, the list, the removal guard. Notes stop nobody: segments that
-are refused, values that are dropped. They follow the reason, and stay when it goes.
+A job has one text. A reason stops people: a credential, the list, the removal guard. Notes do not stop the job:
+segments that are refused, values that are dropped, people who wait for another job. They follow the reason, and stay
+when it goes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,7 +20,8 @@ ReportBlocked = Callable[[str, str | None], Awaitable[None]]
 
 SEGMENTS = "Segments that Campaign Monitor refuses: "
 VALUES = "Values that Campaign Monitor drops: "
-KINDS = (SEGMENTS, VALUES)
+WAITS = "Some people wait for an authorization of another job: "
+KINDS = (WAITS, SEGMENTS, VALUES)
 REMOVALS = "Look at the audiences, then confirm the removals"
 """The end of the reason that the removal guard gives: while a job shows it there is something to confirm."""
 SHOWN = 5

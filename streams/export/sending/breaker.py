@@ -54,6 +54,9 @@ class BlockedAuthorizations:
         self._probe_seconds = min(probe_seconds, PROBE_SECONDS)
         self._retry_at: dict[str, float] = {}
 
+    def __len__(self) -> int:
+        return len(self._retry_at)
+
     def __contains__(self, authorization: object) -> bool:
         return authorization in self._retry_at
 

@@ -6,23 +6,26 @@ person has to do is shown on the jobs that it concerns, and removed when an answ
 left.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
-from streams.export.lists.attention import BlockedReports, reason_on
+from streams.export.lists.attention import WAITS, BlockedReports, note, reason_on
 from streams.export.lists.fields import ListFields
 from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.outcome import Blocked, RetryLater
 from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.plan import PlannedWrite
 from streams.export.sending.writer import ListWriter
 from streams.export.state import ExportState, OpenList
 from streams.export.table import ExportRuntime
 
 log = structlog.get_logger(__name__)
+
+ADDS_THEM = "Who is not known to be on the list is added by its jobs alone: connect it again, or stop them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class ListConnections:
         self._state = state
         self._reports = reports
         self._connections = connections
+        self._waiting: dict[str, str] = {}
+        """By job: the authorization of another one that some of its people wait for."""
         self._answered: set[str] = set()
         """Authorizations that worked in this run: what an earlier run left on their jobs is removed."""
 
@@ -132,12 +137,42 @@ class ListConnections:
             log.error("list blocked", list_id=self._list_id, authorization=authorization, why=blocked.why)
             await self._reports.report(self._list_id, blocked.why, authorization)
 
+    async def show_waiting(self, writes: Sequence[PlannedWrite]) -> None:
+        """Show on jobs whose own authorization works that some of their people wait for one that does not."""
+        if not self._blocked:
+            return
+        of_job = self._authorizations()
+        found = {
+            job: write.state.desired.authorization
+            for write in writes
+            if write.state is not None and write.state.desired.authorization in self._blocked
+            for job in write.state.desired.digests
+            if of_job.get(job) not in (None, write.state.desired.authorization)
+        }
+        if not found.items() <= self._waiting.items():
+            self._waiting |= found
+            await self._note_waiting()
+
+    async def _note_waiting(self) -> None:
+        texts = {job: note(WAITS, {name: ""}, ADDS_THEM) for job, name in self._waiting.items()}
+        await self._reports.note(self._list_id, WAITS, texts)
+
+    async def _end_waiting(self) -> None:
+        used = self._used()
+        still = {job: name for job, name in self._waiting.items() if name in self._blocked and name in used}
+        if still != self._waiting:
+            self._waiting = still
+            await self._note_waiting()
+
     async def resumed(self, authorization: str, attention: str | None) -> None:
         """A request was answered. `attention`: what the jobs show instead, for another reason."""
         list_blocked = self._breaker.record_success()
         was_blocked = self._blocked.record_success(authorization)
+        await self._end_waiting()
         if not (list_blocked or was_blocked or authorization not in self._answered):
             return
+        if not self._answered:
+            await self._note_waiting()  # removes what an earlier run left
         self._answered.add(authorization)
         if list_blocked or was_blocked:
             log.info("list resumed", list_id=self._list_id, authorization=authorization)
@@ -150,8 +185,11 @@ class ListConnections:
         return any(name != authorization and name not in self._blocked for name in self._used())
 
     def _used(self) -> set[str]:
+        return set(self._authorizations().values())
+
+    def _authorizations(self) -> dict[str, str]:
         listed = self._state.listed(self._list_id)
-        return {view.job.authorization_id for view in listed.running} if listed is not None else set()
+        return {view.id: view.job.authorization_id for view in listed.running} if listed is not None else {}
 
     def _with_attention(self) -> set[str]:
         listed = self._state.listed(self._list_id)

@@ -153,6 +153,7 @@ class ListSender:
             writes = [write for write in writes if not is_rename_held_back(write, self.queue, self._now(), self._late)]
             held_back = await self._guard.held_back(writes)
             group, route = group_by_route(writes, self.queue, held_back, self.connections.wait_until, self._now())
+            await self.connections.show_waiting(writes)
             if held_back:
                 await self.report_guard()
             if not group or route is None:

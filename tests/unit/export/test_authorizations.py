@@ -8,6 +8,7 @@ import pytest
 
 from connectors.campaign_monitor.limits.allowance import RateLimitReport
 from connectors.campaign_monitor.limits.limiter import Limiter
+from streams.export.lists.attention import WAITS
 from streams.export.rules.desired import desired_subscriber
 from streams.export.sending.breaker import BlockedAuthorizations
 from tests.unit.export.export_world import Worker, World
@@ -109,10 +110,35 @@ async def test_a_working_key_adds_nobody_whose_own_job_may_not(world: World) -> 
     await _until(worker, lambda: world.options(BOB) == ["EU", "VIP"] and bool(world.attention.get("a")))
     assert world.subscriber(ANN) is None
     assert not world.outcomes(ANN)
+    await _until(worker, lambda: "first" in str(world.attention.get("b")))
     del world.keys["first"]
     worker.runner.credential_changed()
     await worker.rest()
     assert world.outcomes(ANN) == ["added", "added"]
+    assert world.attention == {"a": None, "b": None}
+
+
+async def test_a_job_does_not_wait_for_one_that_is_gone(world: World) -> None:
+    world.keys["first"] = "wrong"
+    world.job("a", authorization_id="first")
+    world.job("b", authorization_id="second", update_only=True)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await _until(worker, lambda: "first" in str(world.attention.get("b")))
+    world.job("a", authorization_id="first", state="stopped")
+    await worker.rest()
+    assert world.outcomes(ANN)[-1] == "refused not_a_subscriber"
+    assert world.attention["b"] is None
+
+
+async def test_what_an_earlier_run_left_of_a_wait_is_removed(world: World) -> None:
+    left = f'{WAITS}"first". Connect it'
+    world.job("a", authorization_id="first")
+    world.job("b", authorization_id="second", update_only=True, attention=left)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    assert world.attention["b"] is None
 
 
 async def test_no_credential_stops_its_own_people_and_no_others(world: World) -> None:
