@@ -1,14 +1,15 @@
 """Campaign Monitor's dates: local text without an offset, in the zone of the client.
 
-Two hours a year need a rule. The hour that comes twice in autumn is read as its first pass; the hour that is left out
-in spring as if the clock had not been moved. Both keep the order of events as far as the text allows; the raw text
-is kept beside the UTC value, because no rule can be right for all.
+Two hours a year need a rule. The hour that comes twice in autumn is read as its first pass, unless the order of rows
+shows that it is the second (`repeated`); the hour that is left out in spring as if the clock had not been moved. The
+raw text is kept beside the UTC value, because no rule can be right for all.
 """
 
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.campaign_monitor.zones import ZONES
@@ -66,6 +67,18 @@ def _by_plain_label() -> dict[str, str]:
     return {_plain(label): zone for label, zone in ZONES.items()}
 
 
+class RepeatedHour(NamedTuple):
+    """What clocks show twice when they go back: local minutes (`YYYY-MM-DD HH:MM`) from `begin` to before `end`.
+
+    Mostly an hour; elsewhere half of one or two.
+    """
+
+    begin: str
+    end: str
+    length: timedelta
+    """From a minute's first pass to its second."""
+
+
 class ClientDates:
     """Converts one client's dates. Keep one per client: it remembers the offset of each hour, which makes it fast."""
 
@@ -74,6 +87,7 @@ class ClientDates:
         self._offsets: dict[str, timedelta | None] = {}
         self._texts: dict[str, str] = {}
         self._hours: dict[str, str] = {}
+        self._repeated: dict[str, RepeatedHour | None] = {}
 
     @classmethod
     def of(cls, label: str, overrides: Mapping[str, str] | None = None) -> "ClientDates":
@@ -129,8 +143,30 @@ class ClientDates:
         return f"{self.local(instant):%Y-%m-%d}"
 
     def minute_filter(self, instant: datetime) -> str:
-        """Return `YYYY-MM-DD HH:MM` for report filters; in the repeated hour the text fits both passes, so overlap."""
-        return f"{self.local(instant):%Y-%m-%d %H:%M}"
+        """Return `YYYY-MM-DD HH:MM` for filters that ask for what came since; in the repeated hour its beginning."""
+        minute = f"{self.local(instant):%Y-%m-%d %H:%M}"
+        hour = self.repeated(minute)
+        return minute if hour is None else hour.begin
+
+    def minute_until(self, instant: datetime) -> str:
+        """Return the same for what came before; in the repeated hour its end."""
+        minute = f"{self.local(instant):%Y-%m-%d %H:%M}"
+        hour = self.repeated(minute)
+        return minute if hour is None else hour.end
+
+    def repeated(self, text: str) -> RepeatedHour | None:
+        """Return the repeated hour that a local date is in; None for any other, and for what is no such date."""
+        hour = text[:13]
+        if self._offsets.get(hour) is not None or len(text) > len("2026-10-25 02:30:00"):
+            return None  # the usual case, or a date with an offset of its own
+        if hour not in self._repeated:
+            self._repeated[hour] = self._find_repeated(hour) if self._remember(hour) is None else None
+        found = self._repeated[hour]
+        return found if found is not None and found.begin <= text[:16] < found.end else None
+
+    def second_pass(self, text: str, hour: RepeatedHour) -> str:
+        """Return `utc_text` of a date in the second pass of its repeated hour."""
+        return _rfc3339(self.utc(text) + hour.length)
 
     def _within_hour(self, text: str) -> str | None:
         """Return the same for `YYYY-MM-DD HH:MM:SS` in an hour that begins with one in UTC too; None for all others."""
@@ -150,6 +186,27 @@ class ClientDates:
         if first.minute or first.second or last - first != timedelta(minutes=59, seconds=59):
             return ""
         return _rfc3339(first)[:13] if self._offsets.get(hour) is not None else ""
+
+    def _find_repeated(self, hour: str) -> RepeatedHour | None:
+        try:
+            start = datetime.fromisoformat(f"{hour}:00")
+        except ValueError:
+            return None
+        minute = timedelta(minutes=1)
+        begin = next((at for at in (start + number * minute for number in range(60)) if self._lost(at)), None)
+        if begin is None:
+            return None
+        length, end = self._lost(begin), begin
+        while self._lost(begin - minute):
+            begin -= minute
+        while self._lost(end):
+            end += minute
+        return RepeatedHour(f"{begin:%Y-%m-%d %H:%M}", f"{end:%Y-%m-%d %H:%M}", length)
+
+    def _lost(self, local: datetime) -> timedelta:
+        """Return by how much clocks had gone back when they showed a time again; 0 for one that they show once."""
+        first, second = (local.replace(tzinfo=self.zone, fold=fold).utcoffset() for fold in (0, 1))
+        return max(timedelta(0), (first or timedelta(0)) - (second or timedelta(0)))
 
     def _slowly(self, local: datetime) -> datetime:
         return (local if local.tzinfo else local.replace(tzinfo=self.zone)).astimezone(UTC)

@@ -52,18 +52,22 @@ class RowTranslator:
         self.odd_dates = 0
 
     def translate(
-        self, rows: Sequence[JsonObject], minute: str | None = None, held: AbstractSet[bytes] = frozenset()
+        self,
+        rows: Sequence[JsonObject],
+        minute: str | None = None,
+        held: AbstractSet[bytes] = frozenset(),
+        clock: str = "",
     ) -> list[TranslatedRow]:
         """Return the rows with their ids and records, in one pass.
 
         `minute`, `held`: the minute at which the page before ended and the short ids of its rows there, so that equal
-        rows are counted on.
+        rows are counted on; `clock`: that of its last row.
         """
         if self._source.resource in ("users", "suppression"):
             people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail)
             implied = self._source.gap or self._source.unreported_before is not None
             return people.changes(rows, self._reported) if implied else people.users(rows)
-        return self._activity(rows, minute, held)
+        return self._activity(rows, minute, held, clock)
 
     def local_minute(self, instant: datetime) -> str:
         """Return the client's wall clock at an instant, as rows compare with it."""
@@ -77,7 +81,7 @@ class RowTranslator:
         return instant
 
     def _activity(
-        self, rows: Sequence[JsonObject], minute: str | None, held: AbstractSet[bytes]
+        self, rows: Sequence[JsonObject], minute: str | None, held: AbstractSet[bytes], clock: str
     ) -> list[TranslatedRow]:
         source, tail, names = self._source, self._tail, self._source.list_names
         event, status = EVENTS[source.report or ""]
@@ -88,7 +92,7 @@ class RowTranslator:
         texts = tuple((theirs, ours) for theirs, ours in _ACTIVITY_TEXTS if any(theirs in row for row in rows))
         earlier = EarlierReads(source) if source.published else None
         ordinals: dict[str, int] = {}
-        last, at, instant = "", self._undated, ""
+        last, at, instant, moment = "", self._undated, "", ""
         translated: list[TranslatedRow] = []
         for row in rows:
             get = row.get
@@ -99,14 +103,24 @@ class RowTranslator:
             if date != last or not date:
                 last, at = date, self._utc(date)
                 instant = date if at is self._undated else at
+                moment = date
+                hour = self._dates.repeated(date)
+                if hour is not None:
+                    # Rows come in the order of time. Ids follow the text, so that no later evidence changes them.
+                    if date[:16] < clock:
+                        at = self._dates.second_pass(date, hour)
+                    clock = hour.end if date[:16] < clock else date[:16]
+                    moment = hour.begin
+                elif clock:
+                    clock = ""
             if status is not None:
                 base = events.list_change(event, status, list_id, key, instant)
             else:
                 base = events.report_row(event, owner, list_id, key, instant, get("URL") or "", get("IPAddress") or "")
             ordinal = 0
             if numbered:
-                if date[:16] != minute:
-                    minute, held, ordinals = date[:16], frozenset(), {}
+                if moment[:16] != minute:
+                    minute, held, ordinals = moment[:16], frozenset(), {}
                 ordinal = ordinals.get(base, -1) + 1
             event_id = events.digest(base, ordinal)
             while held and event_id[: events.SHORT_BYTES] in held:
@@ -137,12 +151,14 @@ class RowTranslator:
                 if number is not None:
                     value[ours] = number
             record = ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + tail)
-            in_scope = (not chosen or list_id in chosen) and date >= since
-            if earlier is None:
-                translated.append(TranslatedRow(event_id, date, record, in_scope))
-            else:
-                was_read, was_published = earlier.has(event_id[: events.SHORT_BYTES], date, list_id)
-                translated.append(TranslatedRow(event_id, date, record, in_scope, was_read, was_published))
+            in_scope = (not chosen or list_id in chosen) and moment >= since
+            if earlier is None and not clock:
+                translated.append(TranslatedRow(event_id, moment, record, in_scope))
+                continue
+            was_read = was_published = False
+            if earlier is not None:
+                was_read, was_published = earlier.has(event_id[: events.SHORT_BYTES], moment, list_id)
+            translated.append(TranslatedRow(event_id, moment, record, in_scope, was_read, was_published, clock))
         return translated
 
 

@@ -1,8 +1,8 @@
 """What a row becomes: an id, a date and a record; and what an earlier, narrower read had of it already (pure)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import JsonObject
@@ -18,7 +18,10 @@ class ImportedRecord(NamedTuple):
 
 
 class TranslatedRow(NamedTuple):
-    """A row: the 16 bytes of its event id, its local date, and its record."""
+    """A row: the 16 bytes of its event id, its local date, and its record.
+
+    The hour that clocks repeat in autumn counts as one long minute in a report: all dates in it are its beginning.
+    """
 
     event_id: bytes
     date: str
@@ -30,10 +33,17 @@ class TranslatedRow(NamedTuple):
     """An earlier, narrower read has counted the row."""
     was_published: bool = False
     """And has published it."""
+    clock: str = ""
+    """In the repeated hour: a row after this one whose clock shows less is in the second pass. Else empty."""
 
 
-Translate = Callable[[Sequence[JsonObject], str | None, AbstractSet[bytes]], list[TranslatedRow]]
-"""`RowTranslator.translate`."""
+class Translate(Protocol):
+    """`RowTranslator.translate`."""
+
+    def __call__(
+        self, rows: Sequence[JsonObject], minute: str | None, held: AbstractSet[bytes], clock: str = "", /
+    ) -> list[TranslatedRow]:
+        """Return the rows with their ids and records."""
 
 
 class EarlierReads:

@@ -29,6 +29,10 @@ from connectors.importer.readers.sketch import Sketch
 from connectors.importer.translated import Translate, TranslatedRow
 from schemas.import_task import Cursor, Mark, Source
 
+MAX_HELD = 40_000
+"""Rows of one minute, or of the repeated hour, that a task holds: 320 KB of text, where a record may have 1 MB. Fewer:
+equal rows of a busy hour in autumn share an id; more: the task is refused by the brokers."""
+
 
 class DateReader:
     """Reads a report whose rows are ordered by date."""
@@ -116,7 +120,8 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
     known, held = unpack(cursor.known) | unpack(cursor.previous), unpack(cursor.minute_ids)
     newest = NewestRows(cursor.newest, cursor.newest_date, cursor.newest_cut)
     near_end = page.total - page.number * page.size <= MAX_REMEMBERED
-    rows = translate(page.rows, cursor.minute, held)
+    rows = translate(page.rows, cursor.minute, held, cursor.clock)
+    clock = rows[-1].clock if rows else cursor.clock
     if cursor.minute is None and cursor.known_from is not None:
         start = cursor.known_from
         rows = list(dropwhile(lambda row: row.date < start, rows))
@@ -139,7 +144,8 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
             "page": page.number + 1,
             "total": page.total,
             "minute": minute,
-            "minute_ids": pack(minute_ids | (held if minute == cursor.minute else set())),
+            "minute_ids": _held_on(minute_ids, held if minute == cursor.minute else set()),
+            "clock": clock,
             "newest": newest.packed(),
             "newest_date": newest.latest,
             "newest_cut": newest.cut,
@@ -148,6 +154,11 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
         }
     )
     return read
+
+
+def _held_on(here: set[bytes], before: set[bytes]) -> str:
+    """Return the ids of the last minute, of which this page has `here`. Of too many only these."""
+    return pack(here | before if len(here) + len(before) <= MAX_HELD else here)
 
 
 def _account(
@@ -214,7 +225,14 @@ def _moved(cursor: Cursor, page: Page, translate: Translate) -> bool:
 
 def _last_minute_again(cursor: Cursor) -> Cursor:
     """Return the cursor that reads the last minute again, from its beginning."""
-    start: dict[str, object] = {"phase": "forward", "page": 1, "total": None, "minute": None, "minute_ids": ""}
+    start: dict[str, object] = {
+        "phase": "forward",
+        "page": 1,
+        "total": None,
+        "minute": None,
+        "minute_ids": "",
+        "clock": "",
+    }
     if cursor.minute is not None:
         # Started again at the same minute, this pass may not have come as far as the one before: both are known.
         earlier = unpack(cursor.previous) if cursor.known_from == cursor.minute else set()

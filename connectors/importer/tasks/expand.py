@@ -90,7 +90,7 @@ def _unreported(context: ExpansionContext, result: TaskResult, listing: Source, 
     job, run = context.job, context.table.runs.get(context.job.id)
     started = run.started_at if run is not None else context.now
     since = sources.since_text(job, dates)
-    chain, source = sources.unreported(listing, dates.minute_filter(started), since)
+    chain, source = sources.unreported(listing, dates.minute_until(started), since)
     first = context.task.sweep and context.table.mark(job.id, chain) is None
     if first or _any_failed(context, (chain,)):
         context.read(result, chain, source)

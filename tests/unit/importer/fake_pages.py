@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+import orjson
+
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.readers import reader_for
@@ -88,16 +90,18 @@ class ReadLoop:
     seed: int = 0
     published: list[str] = field(default_factory=list)
     rows: list[dict] = field(default_factory=list)
+    dated: list[str] = field(default_factory=list)
     mark: Mark | None = None
     accounted: int = 0
     sketch: str = ""
     pages: int = 0
+    zone: str = "UTC"
 
     def run(
         self, between: Callable[[int], None] = lambda page: None, *, full: bool = False, widen: bool = False
     ) -> list[str]:
         """Return the ids that this run published."""
-        translator = RowTranslator(self.source, "job", ClientDates(ZoneInfo("UTC")), "2026-01-01T00:00:00.000Z")
+        translator = RowTranslator(self.source, "job", ClientDates(ZoneInfo(self.zone)), "2026-01-01T00:00:00.000Z")
         order = random.Random(self.seed)
         reader = reader_for(self.source)
         first = reader.first_cursor(None if full else self.mark, self.accounted)
@@ -120,8 +124,8 @@ class ReadLoop:
             self.pages += 1
             raw: dict[bytes, dict] = {}
 
-            def translate(rows, minute, held, raw=raw):
-                translated = translator.translate(rows, minute, held)
+            def translate(rows, minute, held, clock="", raw=raw):
+                translated = translator.translate(rows, minute, held, clock)
                 raw.update(zip((row.event_id for row in translated), rows, strict=True))
                 return translated
 
@@ -132,6 +136,7 @@ class ReadLoop:
                 if order.random() < 0.3:
                     prefetched.answered(self.server)
             fresh_ids += [new.event_id.hex() for new in read.new_rows]
+            self.dated += [orjson.loads(new.record.value)["at"] for new in read.new_rows if new.record is not None]
             self.rows += [raw[new.event_id] for new in read.new_rows]
             fresh += len(read.new_rows) + read.left_out
             fresh_all += len(read.new_rows) + read.left_out
