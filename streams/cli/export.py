@@ -30,14 +30,13 @@ from streams.cli.control import FAILED, control, refusals, refuse
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 from streams.export.lists.segments import planned
 from streams.export.lists.shared_state import SharedState
+from streams.export.recovery.preview import Preview, preview
 from streams.export.recovery.reconcile import (
     SHOWN,
     DriftReport,
-    Preview,
     SnapshotError,
     compare,
     newest,
-    preview,
     repairs,
     snapshot_rows,
     subscribers,

@@ -1,6 +1,6 @@
-"""What a job would do, and where a list has drifted from what was delivered. Pure: rows and subscribers are given.
+"""Where a list has drifted from what was delivered. Pure: rows and subscribers are given.
 
-Both read the table and the list as a whole, from outside of the worker.
+It reads the table and the list as a whole, from outside of the worker.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -9,23 +9,21 @@ from dataclasses import dataclass, field
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.caller import pages
 from connectors.campaign_monitor.client.requests import STATES, Paging
-from connectors.campaign_monitor.dates import ClientDates
 from connectors.kafka.read_to_end import ReadError, newest_by_partition
 from connectors.kafka.settings import KafkaSettings
 from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
 from schemas.membership_command import Resend
 from streams.batches import decode_blob
+from streams.export.rules.claims import allowed, has_claims
 from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
 from streams.export.rules.dropped import Dropped, differs
 from streams.export.rules.jobs import AudienceNames, ListView
-from streams.export.rules.routing import AttemptState, RequestKind, is_due, is_gone, route_of
-from streams.export.rules.row import Held, MembershipRow, decode
+from streams.export.rules.routing import is_due
+from streams.export.rules.row import MembershipRow, decode
 from streams.export.rules.values import field_name
-from streams.export.sending.consent import compared, exact
 from streams.export.table import CHECKPOINT_KEY
 
-IMPORT_LIMIT = 1_000
 SHOWN = 20
 """Addresses that a report shows of each kind."""
 
@@ -40,124 +38,11 @@ class OnList:
     """Since when they are in that state, in the client's zone."""
 
 
-@dataclass(slots=True)
-class Preview:
-    """Counts of people, by what would happen to them."""
-
-    adds: int = 0
-    updates: int = 0
-    removals: int = 0
-    blocked: int = 0
-    """They left at Campaign Monitor, or are not known to it any more, and are not resubscribed."""
-    would_resubscribe: int = 0
-    """They left before they entered: at most so many, the client's suppression list is not read."""
-    confirmed_opt_in: bool = False
-    """Whether who is added has to confirm it first."""
-    wait_for_confirmation: int = 0
-    """Of those who are added, updated or resubscribed: they get no mail of the list before they confirm."""
-    refused: int = 0
-    """No usable address."""
-    not_subscribers: int = 0
-    """Update only: not on the list, and not added."""
-    unchanged: int = 0
-    imported: int = 0
-    single_calls: int = 0
-    fields_missing: list[str] = field(default_factory=list)
-    options_missing: int = 0
-    segments_missing: list[str] = field(default_factory=list)
-
-    @property
-    def calls(self) -> int:
-        """API calls that it takes, fields and segments included."""
-        created = len(self.fields_missing) + len(self.segments_missing) + bool(self.options_missing)
-        return -(-self.imported // IMPORT_LIMIT) + self.single_calls + created
-
-    @property
-    def billable(self) -> int:
-        """Active contacts that the account has more of afterwards."""
-        return self.adds + self.would_resubscribe
-
-    @property
-    def nothing_to_do(self) -> bool:
-        """Whether not a single call would be made."""
-        return self.calls == 0
-
-
-def preview(
-    rows: Iterable[tuple[str, MembershipRow]],
-    listed: ListView,
-    audience_names: AudienceNames,
-    on_list: Mapping[str, OnList],
-    dates: ClientDates,
-    *,
-    confirmed_opt_in: bool = False,
-) -> Preview:
-    """Return what would happen if the list's jobs ran now. `dates`: of the client."""
-    found = Preview(confirmed_opt_in=confirmed_opt_in)
-    for email, row in rows:
-        held = row.lists.get(listed.list_id)
-        desired = desired_subscriber(row, email, listed, held, audience_names.option_of)
-        if desired is None:
-            continue
-        if not is_due(held, desired):
-            found.unchanged += 1
-            continue
-        kind = route_of(held, desired, AttemptState()).kind
-        there = on_list.get((held.address if held is not None else None) or desired.address or "")
-        returns = there is not None and _returns(desired, held, there, dates)
-        if there is None and desired.present and kind is not RequestKind.REFUSE and is_gone(held, desired):
-            found.blocked += 1
-            continue
-        _count(found, desired, kind, there, returns=returns)
-    return found
-
-
-def _returns(desired: DesiredSubscriber, held: Held | None, there: OnList, dates: ClientDates) -> bool:
-    """Whether somebody who left is made active again: by the rule of `sending/consent.py`."""
-    try:
-        left = int(dates.utc(there.date).timestamp() * 1000)
-    except ValueError:
-        return False
-    return compared(exact(left, desired.left), desired, held) is None
-
-
-_CALLS = {
-    RequestKind.IMPORT: 0,
-    RequestKind.REMOVE: 3,
-    RequestKind.UPDATE: 2,
-    RequestKind.CHECK_CONSENT: 2,
-}
-"""Calls for one person; an import's are counted by the thousand."""
-
-
-def _count(
-    found: Preview, desired: DesiredSubscriber, kind: RequestKind, there: OnList | None, *, returns: bool
-) -> None:
-    if kind is RequestKind.NO_CALL:
-        found.unchanged += 1
-        return
-    if kind is RequestKind.REFUSE:
-        found.refused += 1
-        return
-    found.imported += kind is RequestKind.IMPORT
-    found.single_calls += _CALLS.get(kind, 1)
-    if not desired.present:
-        found.removals += 1
-    elif there is None:
-        if desired.may_add:
-            found.adds += 1
-            found.wait_for_confirmation += found.confirmed_opt_in
-        else:
-            found.not_subscribers += 1
-    elif there.state in ("active", "unconfirmed"):
-        found.updates += 1
-        found.wait_for_confirmation += there.state == "unconfirmed"
-    elif returns:
-        found.would_resubscribe += 1
-        found.wait_for_confirmation += found.confirmed_opt_in
-        found.single_calls += 2 if kind is RequestKind.IMPORT else 0  # refused by the import, then read
-    else:
-        found.blocked += 1
+def permitted_of(row: MembershipRow, email: str, list_id: str, desired: DesiredSubscriber) -> DesiredSubscriber | None:
+    """Return what the worker may write of what is desired; None: an address is not decided yet."""
+    if not has_claims(row, email, list_id, desired):
+        return desired
+    return allowed(row, email, list_id, desired)
 
 
 @dataclass(slots=True)
@@ -200,10 +85,12 @@ def compare(
     ours: set[str] = set()
     for email, row in rows:
         held = row.lists.get(listed.list_id)
-        desired = desired_subscriber(row, email, listed, held, audience_names.option_of)
+        wanted = desired_subscriber(row, email, listed, held, audience_names.option_of)
+        desired = permitted_of(row, email, listed.list_id, wanted) if wanted is not None else None
         address = held.address if held is not None and held.address else desired.address if desired else None
         if address is not None and (desired is None or desired.present or held is not None):
             ours.add(address)
+        report.waiting += wanted is not None and desired is None
         if desired is None or held is None or address is None or desired.refused is not None:
             continue
         if is_due(held, desired):

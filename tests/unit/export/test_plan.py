@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from connectors.campaign_monitor.dates import ClientDates
-from streams.export.recovery.reconcile import Preview, compare, preview, subscribers
+from streams.export.recovery.preview import Preview, preview
+from streams.export.recovery.reconcile import DriftReport, compare, subscribers
 from streams.export.rules.row import MembershipRow, decode
 from streams.export.rules.values import field_name
 from tests.unit.export.export_world import World
@@ -96,3 +97,40 @@ async def test_a_reconciliation_says_who_waits_for_confirmation(world: World) ->
     plain = {name: field_name(name) for name in ("Lytics Audiences",)}
     report = compare(_rows(world), listed, worker.state.names, await subscribers(api, world.list_id), plain)
     assert (report.compared, report.drifted, report.wait_for_confirmation) == (2, 0, 2)
+
+
+async def _drift(world: World) -> DriftReport:
+    assert world.worker is not None
+    api = world.worker.accounts._open["auth-1"].apis["live"]
+    listed = world.worker.state.exports.lists[world.list_id]
+    return compare(_rows(world), listed, world.worker.state.names, await subscribers(api, world.list_id))
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_of_people_with_one_address_only_one_is_counted_as_its_owner(world: World, own: bool) -> None:
+    """Three people have one address in their field; perhaps it is the own one of a fourth."""
+    home = "home@example.com"
+    world.job(email_field="mail", field_mappings=[{"user_field": "city", "custom_field": "City"}])
+    fault = await _failing(world)
+    worker = await world.start()
+    for number, person in enumerate(PEOPLE[:3]):
+        world.change(person, "enter", "vip", 1, user={"mail": home, "city": f"City {number}"})
+    if own:
+        world.change(home, "enter", "vip", 1, user={"mail": home, "city": "Home"})
+    await worker.consume()
+    found = await _plan(world)
+    assert (found.adds, found.refused, found.imported) == (1, 2 + own, 1)
+    world.controls.clear_faults()
+    await worker.rest()
+    report = await _drift(world)
+    assert (report.compared, report.different, report.missing, report.waiting) == (1, [], [], 0)
+    assert (await _plan(world)).nothing_to_do
+    refused = next(person for person in PEOPLE[:3] if world.outcomes(person)[-1].startswith("refused"))
+    await _failing(world)
+    world.snapshot(refused, ["vip"], 2, user={"city": "Rome"})
+    await worker.consume()
+    found = await _plan(world)
+    assert (found.updates, found.nothing_to_do) == (0, True)
+    report = await _drift(world)
+    assert (report.different, report.repairable, report.strangers) == ([], [], [])
+    assert fault
