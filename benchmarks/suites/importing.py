@@ -117,6 +117,9 @@ def filled(directory: Path, size: Size, latency_ms: float = LATENCY_MS) -> Itera
         users = [f"/lists/{list_id}/{state}.json?pagesize=10" for state in STATES]
         reports = [f"/campaigns/{campaign_id}/{report}.json?pagesize=10" for report in REPORTS]
         users.append(f"/clients/{client_id}/suppressionlist.json?pagesize=10")
+        # Everybody who unsubscribed did so without a campaign: no report holds it, and the listing is published as
+        # activity, too.
+        reports.append(f"/lists/{list_id}/unsubscribed.json?pagesize=10")
         yield Filled(
             account,
             client_id,
