@@ -117,6 +117,7 @@ def simulator(
     address_limit: Annotated[int, typer.Option(min=0, help="Writes of one address in 10 s; 0 is no limit.")] = 0,
     add_delay_seconds: Annotated[float, typer.Option(min=0, help="Time an added subscriber is queued.")] = 0.0,
     book_limit: Annotated[int | None, typer.Option(min=1, help="Entries kept in each log; all without it.")] = None,
+    keep_rows: Annotated[int, typer.Option(min=0, help="Rows of pages that are kept encoded, for load tests.")] = 0,
 ) -> None:
     """Run a local Campaign Monitor with a demo account; prints `ready` when it serves."""
     settings = SimulatorSettings(
@@ -135,6 +136,7 @@ def simulator(
         address_limit=address_limit,
         add_delay_seconds=add_delay_seconds,
         book_limit=book_limit,
+        keep_rows=keep_rows,
     )
     try:
         uvloop.run(_serve(settings))

@@ -32,6 +32,7 @@ class SimulatorSettings(BaseModel):
     # How it answers
     latency_ms: float = Field(default=0.0, ge=0)  # what a call takes at least, from its arrival
     latency_us_per_row: float = Field(default=0.0, ge=0)  # and for each subscriber or row that is sent or shown
+    keep_rows: int = Field(default=0, ge=0)  # rows of pages that are kept encoded: see `EncodedRows`
     gzip: bool = False
     read_keys: Literal["name", "key"] = "name"  # form of `Key` in subscriber reads
     minute_resolution: bool = False  # subscriber dates without seconds

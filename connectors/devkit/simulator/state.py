@@ -20,6 +20,7 @@ from connectors.devkit.simulator.data.entities import (
     SimulatedWebhook,
     SubscriberList,
 )
+from connectors.devkit.simulator.data.encoded_rows import EncodedRows
 from connectors.devkit.simulator.data.request_log import DroppedValue, RequestLog
 from connectors.devkit.simulator.data.transitions import WebhookType
 from connectors.devkit.simulator.data.zones import local_text
@@ -99,6 +100,7 @@ class SimulatorState:
         self.identifiers = Identifiers(settings.seed)
         self.random = random.Random(settings.seed)
         self.request_log = RequestLog(settings.book_limit)
+        self.encoded_rows = EncodedRows(settings.keep_rows)
         self.limits = SimulatedLimits(settings)
         self.keyring = Keyring({}, {}, {}, {}, {})
         self.accounts: list[SimulatedAccount] = []

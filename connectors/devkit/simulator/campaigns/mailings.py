@@ -31,20 +31,33 @@ class ActivityReport:
         """Return how many rows show at `now`, from `since` on."""
         return self._until(now) - self._before(since) if since else self._until(now)
 
+    @property
+    def acts(self) -> int:
+        """How many rows are no computed ones: each may have moved others."""
+        return len(self._acts)
+
     def page(self, request: PageRequest, now: int, since: int = 0) -> tuple[list[ReportRow], int]:
         """Return the rows of a page and the total."""
+        numbers, total = self.page_numbers(request, now, since)
+        return [*map(self.row_reader(), numbers)], total
+
+    def page_numbers(self, request: PageRequest, now: int, since: int = 0) -> tuple[list[int], int]:
+        """Return the numbers of a page's rows and the total."""
         first, last = self._before(since) if since else 0, self._until(now)
         total = max(0, last - first)
         start, stop = request.window(total)
         if request.field == "date":
-            numbers: Any = range(first + start, first + stop)
+            numbers = [*range(first + start, first + stop)]
         else:
-            numbers = self._order(request.field, first, last)[start:stop]
-        places = self._places()
-        rows = [self._row(number, places) for number in numbers]
+            numbers = [*self._order(request.field, first, last)[start:stop]]
         if request.descending:
-            rows.reverse()
-        return rows, total
+            numbers.reverse()
+        return numbers, total
+
+    def row_reader(self) -> Callable[[int], ReportRow]:
+        """Return what returns the row of a number, until an act is added."""
+        places = self._places()
+        return lambda number: self._row(number, places)
 
     def rows(self, now: int) -> Iterator[ReportRow]:
         """Yield every row that shows at `now`, in the order of dates."""

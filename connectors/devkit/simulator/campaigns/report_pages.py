@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.devkit.simulator.campaigns.activity import ReportRow
 from connectors.devkit.simulator.campaigns.campaigns import web_versions
-from connectors.devkit.simulator.campaigns.mailings import SimulatedCampaign
+from connectors.devkit.simulator.campaigns.mailings import ActivityReport, SimulatedCampaign
 from connectors.devkit.simulator.data.entities import SimulatedClient
 from connectors.devkit.simulator.data.zones import instant, local_text
 from connectors.devkit.simulator.protocol.call import ApiCall, Endpoint, EndpointResult
@@ -44,6 +44,17 @@ def row_json(row: ReportRow, kind: str, zone: ZoneInfo, *, list_id: bool) -> dic
             "CountryName": place.country if place else "",
         }
     return shown
+
+
+def _shown(
+    call: ApiCall, report: ActivityReport, source: tuple[str, str], numbers: list[int], zone: ZoneInfo, *, list_id: bool
+) -> list[Any]:
+    """Return rows as the API writes them, or what was encoded before while nothing is added or written."""
+    row = report.row_reader()
+    version = (report.acts, call.state.request_log.write_count)
+    return call.state.encoded_rows.of(
+        source, version, numbers, lambda number: row_json(row(number), source[1], zone, list_id=list_id)
+    )
 
 
 def since_date(call: ApiCall, client: SimulatedClient) -> int:
@@ -116,8 +127,8 @@ def journey_report(call: ApiCall, kind: str) -> EndpointResult:
     since = max(since_date(call, client), now - _YEAR)
     query = {name: value for name, value in call.query.items() if name != "orderfield"}
     request = read_page(query, ("date",))
-    rows, total = mail.report(kind).page(request, now, since)
-    shown = [row_json(row, kind, client.zone, list_id=False) for row in rows]
+    numbers, total = mail.report(kind).page_numbers(request, now, since)
+    shown = _shown(call, mail.report(kind), (mail.email_id, kind), numbers, client.zone, list_id=False)
     field = "SentDate" if kind == "recipients" else "Date"
     return EndpointResult(envelope(shown, request, total, field=field, upper=True))
 
@@ -196,12 +207,16 @@ def recipients(call: ApiCall) -> EndpointResult:
     request = read_page(call.query, ("email", "list"))
     total = len(campaign.recipients)
     start, stop = request.window(total)
-    rows = []
-    for number in campaign.recipient_order(request.field)[start:stop]:
-        target, row = campaign.recipients[number]
-        rows.append({"EmailAddress": target.subscribers.email(row), "ListID": target.list_id})
+    numbers = [*campaign.recipient_order(request.field)[start:stop]]
     if request.descending:
-        rows.reverse()
+        numbers.reverse()
+
+    def row_json_of(number: int) -> dict[str, Any]:
+        target, row = campaign.recipients[number]
+        return {"EmailAddress": target.subscribers.email(row), "ListID": target.list_id}
+
+    source = (campaign.campaign_id, "recipients")
+    rows = call.state.encoded_rows.of(source, call.state.request_log.write_count, numbers, row_json_of)
     return EndpointResult(envelope(rows, request, total))
 
 
@@ -210,8 +225,9 @@ def campaign_report(call: ApiCall, kind: str) -> EndpointResult:
     campaign, now = _campaign(call), call.state.clock.now()
     since = since_date(call, campaign.client)
     request = read_page(call.query, ("date", "email", "list"))
-    rows, total = campaign.report(kind).page(request, now, since)
-    shown = [row_json(row, kind, campaign.client.zone, list_id=True) for row in rows]
+    report = campaign.report(kind)
+    numbers, total = report.page_numbers(request, now, since)
+    shown = _shown(call, report, (campaign.campaign_id, kind), numbers, campaign.client.zone, list_id=True)
     return EndpointResult(envelope(shown, request, total))
 
 

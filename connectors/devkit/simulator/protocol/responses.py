@@ -67,7 +67,7 @@ def _encoded(reply: Reply, wants_json: bool, pretty: bool) -> tuple[bytes, str]:
     if reply.empty:
         return b"", _JSON
     if not wants_json:
-        return as_xml(reply.body).encode(), "application/xml; charset=utf-8"
+        return as_xml(orjson.loads(orjson.dumps(reply.body))).encode(), "application/xml; charset=utf-8"
     return orjson.dumps(reply.body, option=orjson.OPT_INDENT_2 if pretty else None), _JSON
 
 

@@ -33,7 +33,18 @@ def listing(call: ApiCall, state: SimulatedState) -> EndpointResult:
         rows = sorted(found, key=subscribers.sort_key(request.field))[start:stop]
     if request.descending:
         rows.reverse()
-    return EndpointResult(envelope(listed(call, target, rows), request, total))
+    return EndpointResult(envelope(_kept(call, target, rows), request, total))
+
+
+def _kept(call: ApiCall, target: SubscriberList, rows: list[int]) -> list[Any]:
+    """Return the same as `listed`, or what was encoded before while the list is as it was."""
+    preferences = ("includetrackingpreference", "includetrackinginformation", "includesmspreference")
+    shown = tuple(map(call.wants, preferences))
+    source = ("listing", target.list_id, shown)
+    settings = call.state.settings
+    version = (target.subscribers.version, call.state.request_log.write_count)
+    version += (settings.read_keys, settings.minute_resolution)
+    return call.state.encoded_rows.of(source, version, rows, lambda row: listed(call, target, [row])[0])
 
 
 def since_date(call: ApiCall, target: SubscriberList) -> int | None:
