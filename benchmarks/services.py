@@ -92,7 +92,7 @@ def simulator(
     """Run an empty simulated account that takes so long for each call."""
     command = [sys.executable, "-m", "streams.cli", "simulator", "--port", "0", "--no-demo", "--api-key", API_KEY]
     command += ["--latency-ms", str(latency_ms), "--keep-rows", str(keep_rows)]
-    command += (["--book-limit", str(book_limit)] if book_limit else [])
+    command += ["--book-limit", str(book_limit)] if book_limit else []
     with service("simulator", command, directory, {}) as it:
         deadline = time.monotonic() + START_SECONDS
         while not (lines := output_tail(it.directory).splitlines()) or "ready" not in lines:

@@ -1,10 +1,11 @@
 """Peer: a loop over the official client, page after page, each row one record.
 
-Options: base URL, API key, client id.
+Options: base URL, API key, client id, threads: with several, as many pages of a resource are read at once.
 """
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -21,28 +22,36 @@ REPORTS = ("opens", "clicks", "unsubscribes", "bounces", "spam")
 def main() -> None:
     """Publish every subscriber and every report row."""
     job, stopwatch = Job.from_arguments(sys.argv[1:]), Stopwatch()
-    base_url, api_key, client_id = job.options
+    base_url, api_key, client_id, threads = job.options
     official_client.use(base_url)
     auth = {"api_key": api_key}
     producer = Producer({"bootstrap.servers": job.bootstrap, "enable.idempotence": True, "compression.type": "lz4"})
     done = 0
 
-    def publish(rows: list[Any], **more: str) -> None:
-        nonlocal done
+    def publish(rows: list[Any], **more: str) -> int:
         for row in rows:
             value = plain(row) | more
-            producer.produce(job.output, orjson.dumps(value), str(row.EmailAddress).encode())
+            while True:
+                try:
+                    producer.produce(job.output, orjson.dumps(value), str(row.EmailAddress).encode())
+                    break
+                except BufferError:
+                    producer.poll(0.1)
         producer.poll(0)
-        done += len(rows)
+        return len(rows)
+
+    readers = ThreadPoolExecutor(int(threads))
 
     def pages(read: Callable[..., Any], **more: str) -> None:
-        page, last = 1, 1
-        while page <= last:
-            stopwatch.start()
-            answer = read(page=page, page_size=1000)
-            last = answer.NumberOfPages
-            publish(answer.Results, **more)
-            page += 1
+        nonlocal done
+        stopwatch.start()
+
+        def page(number: int) -> tuple[int, int]:
+            answer = read(page=number, page_size=1000)
+            return publish(answer.Results, **more), answer.NumberOfPages
+
+        rows, last = page(1)
+        done += rows + sum(rows for rows, _ in readers.map(page, range(2, last + 1)))
 
     client = Client(auth, client_id)
     for mailing_list in client.lists():

@@ -4,12 +4,10 @@ The connector is the product's own process. The clock runs from the request of t
 row's append; one page's time is added to the time between the first and the last row.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,79 +15,95 @@ import orjson
 from confluent_kafka import Producer
 
 from benchmarks.contest import Bench, WrongOutputError
-from benchmarks.job import PARTITIONS, Job
+from benchmarks.job import PARTITIONS
 from benchmarks.measure import RunFailedError
-from benchmarks.measure import run as run_program
 from benchmarks.results import Result
-from benchmarks.services import API_KEY, Account, Meter, Service, product, simulator
+from benchmarks.services import Meter, Service, product
+from benchmarks.suites import import_peers
+from benchmarks.suites.import_account import LATENCY_MS, PAGE_ROWS, SUITE, Filled, Size, calls_made, filled, read_pages
 from benchmarks.suites.waiting import until
 from benchmarks.systems import (
-    BUILD,
     OURS,
-    TAP,
     PeerUnavailableError,
-    prepare_tap,
     python_versions,
-    tap_versions,
 )
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ImportJob
 
-SUITE = "import"
-LATENCY_MS = 100.0
-PAGE_ROWS = 1_000
-ZONE = "(GMT+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna"
-STATES = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
-REPORTS = ("recipients", "opens", "clicks", "unsubscribes", "bounces", "spam")
 GUARANTEE = "each row once, also over crashes and when a read is repeated (transactions, event ids)"
 VERSIONS = python_versions("aiohttp", "aiokafka", "confluent-kafka", "orjson")
+SIMULATOR = "the simulator alone"
 
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """Of an account: one list and one campaign. The recipients' report has one row for each subscriber or so."""
-
-    subscribers: int
-    opens: int
-    clicks: int
-
-
-USUAL = Size(40_000, 50_000, 12_000)
-SMALL = Size(15_000, 15_000, 4_000)
+# Pages in flight -> an account that lasts for 20 seconds at the limit.
+USUAL = {1: Size(50_000, 80_000, 20_000), 4: Size(200_000, 340_000, 60_000), 8: Size(400_000, 680_000, 120_000)}
 LOOPS = Size(6_000, 6_000, 1_500)
-"""For the peers, which would take minutes otherwise."""
+"""For the tap and a single loop, which would take minutes otherwise."""
 LARGE = Size(1_000_000, 3_200_000, 800_000)
 LARGE_LATENCY_MS = 10.0
 """Memory is the question there; the cores are the limit, not the latency."""
+SLOW_LATENCY_MS = 400.0
+"""With eight in flight two cores are enough then."""
 QUICK, CHECK = LOOPS, Size(1_500, 1_200, 300)
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """An account with data, and how many rows there are by its own totals."""
-
-    account: Account
-    client_id: str
-    users: int
-    activity: int
 
 
 def run(bench: Bench, *, extra: bool = False) -> list[Result]:
     """Measure 1, 4 and 8 pages in flight, and the peers, one page after the other. `extra`: 6,000,000 rows."""
-    cases = [(1, SMALL, ""), (4, USUAL, "")] + ([] if bench.quick else [(8, USUAL, "")])
     few = CHECK if bench.check_only else LOOPS
     results: list[Result] = []
-    for in_flight, size, what in cases:
-        size = CHECK if bench.check_only else QUICK if bench.quick else size
-        _try(bench, results, lambda: ours(bench, in_flight, size, f"{in_flight} in flight{what}"))  # noqa: B023
+    for in_flight, usual in USUAL.items():
+        size = CHECK if bench.check_only else QUICK if bench.quick else usual
+        if in_flight <= 4 or not bench.quick:
+            _case(bench, results, in_flight, size, f"{in_flight} in flight", threads=in_flight == 4)
         if in_flight == 1:
-            _try(bench, results, lambda: loop(bench, few))
+            _try(bench, results, lambda: import_peers.loop(bench, few))
             if not bench.quick:  # its environment has to be made first
-                _try(bench, results, lambda: tap(bench, few))
+                _try(bench, results, lambda: import_peers.tap(bench, few))
+    if not bench.quick and not bench.check_only:
+        _case(bench, results, 8, USUAL[4], f"8 in flight, {SLOW_LATENCY_MS:.0f} ms", SLOW_LATENCY_MS)
     if extra and not bench.check_only:
-        _try(bench, results, lambda: ours(bench, 8, LARGE, "8 in flight, 1,000,000 subscribers", LARGE_LATENCY_MS))
+        _case(bench, results, 8, LARGE, "8 in flight, 1,000,000 subscribers", LARGE_LATENCY_MS)
     return results
+
+
+def _case(
+    bench: Bench,
+    results: list[Result],
+    in_flight: int,
+    size: Size,
+    workload: str,
+    latency_ms: float = LATENCY_MS,
+    *,
+    threads: bool = False,
+) -> None:
+    """Measure on one account: the simulator alone, ours, and the official client in as many threads."""
+    _, directory = bench.fresh(f"import{in_flight}")
+    try:
+        # The largest account would take as much memory again for the rows that are kept.
+        with filled(directory, size, latency_ms, keep=size is not LARGE) as it:
+            _try(bench, results, lambda: apparatus(it, in_flight, workload, latency_ms))
+            _try(bench, results, lambda: ours(bench, it, directory, in_flight, workload, latency_ms))
+            if threads:
+                _try(bench, results, lambda: import_peers.client_in_threads(bench, it, directory, in_flight, workload))
+    except (RunFailedError, TimeoutError, OSError) as error:
+        bench.failures.append(f"import: {error}")
+        bench.report(bench.failures[-1])
+
+
+def apparatus(it: Filled, in_flight: int, workload: str, latency_ms: float) -> Result:
+    """Return what threads get that read pages and do nothing: more than that nobody can get."""
+    pages = it.pages[: 50 * in_flight]
+    seconds = read_pages(it, pages, in_flight)
+    share = len(pages) * latency_ms / 1000 / in_flight / seconds
+    return Result(
+        suite=SUITE,
+        workload=workload,
+        system=SIMULATOR,
+        events=len(pages) * PAGE_ROWS,
+        events_per_s=round(len(pages) * PAGE_ROWS / seconds, 1),
+        limit_fraction=round(share, 3),
+        guarantee="none: pages are read and dropped",
+    )
 
 
 def _try(bench: Bench, results: list[Result], measure: Callable[[], Result]) -> None:
@@ -103,145 +117,61 @@ def _try(bench: Bench, results: list[Result], measure: Callable[[], Result]) -> 
         results.append(result)
 
 
-@contextmanager
-def filled(directory: Path, size: Size, latency_ms: float = LATENCY_MS) -> Iterator[Filled]:
-    """Start a simulator and fill it."""
-    with simulator(directory, latency_ms=latency_ms) as account:
-        client_id = account.do("add_client", name="Acme", zone_label=ZONE)
-        list_id = account.do("add_list", client_id=client_id, title="Newsletter")
-        account.do("add_field", list_id=list_id, name="City")
-        account.do("seed_subscribers", list_id=list_id, count=size.subscribers)
-        campaign_id = account.do(
-            "add_campaign", list_ids=[list_id], name="Spring", opens=size.opens, clicks=size.clicks, bounces=100
-        )
-        users = [f"/lists/{list_id}/{state}.json?pagesize=10" for state in STATES]
-        reports = [f"/campaigns/{campaign_id}/{report}.json?pagesize=10" for report in REPORTS]
-        users.append(f"/clients/{client_id}/suppressionlist.json?pagesize=10")
-        # Everybody who unsubscribed did so without a campaign: no report holds it, and the listing is published as
-        # activity, too.
-        reports.append(f"/lists/{list_id}/unsubscribed.json?pagesize=10")
-        yield Filled(
-            account,
-            client_id,
-            sum(account.get(path)["TotalNumberOfRecords"] for path in users),
-            sum(account.get(path)["TotalNumberOfRecords"] for path in reports),
-        )
-
-
-def ours(bench: Bench, in_flight: int, size: Size, workload: str, latency_ms: float = LATENCY_MS) -> Result:
+def ours(bench: Bench, it: Filled, directory: Path, in_flight: int, workload: str, latency_ms: float) -> Result:
     """Import everything once, and compare what is in Kafka with what Campaign Monitor's own totals require."""
-    prefix, directory = bench.fresh(f"import{in_flight}")
+    prefix, _ = bench.fresh(f"import{in_flight}-ours")
     kafka = KafkaSettings(
         _env_file=None, bootstrap_servers=bench.topics.bootstrap, topic_prefix=prefix, partitions=PARTITIONS
     )
     names = kafka.names()
     ensure_topics(kafka, create=True)
     try:
-        with filled(directory, size, latency_ms) as it:
-            environment = it.account.environment() | {
-                "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-                "KAFKA_TOPIC_PREFIX": prefix,
-                "KAFKA_PARTITIONS": str(PARTITIONS),
-                "IMPORT_PAGES_IN_FLIGHT": str(in_flight),
-                "IMPORT_PAGE_SIZE": str(PAGE_ROWS),
-            }
-            with product(["connector"], directory, environment) as connector:
-                meter = Meter(ours=connector, simulator=it.account.service)
-                _start(kafka, it.client_id)
-                expected = it.users + it.activity
-                memory = Memory(bench, (names["cm_user"], names["cm_activity"]), expected, connector)
-                with memory.watched():
-                    until(lambda: _is_done(bench, names["cm_import_progress"]), 90 + expected / 1_500, "its end")
-                cores, spent = meter.cores(), meter.seconds()
-                memory.look()
-            users = [record.timestamp()[1] for record in bench.topics.read(names["cm_user"])]
-            times, ids = users, set()
-            for record in bench.topics.read(names["cm_activity"]):
-                times.append(record.timestamp()[1])
-                ids.add(hash(orjson.loads(record.value() or b"{}")["event_id"]))
-            found = (len(times) - len(ids), len(ids))
-            if found != (it.users, it.activity):
-                raise WrongOutputError(
-                    f"{found[0]:,} users and {found[1]:,} different activities are in Kafka, not {it.users:,} and "
-                    f"{it.activity:,}"
-                )
-            rate = expected / ((max(times) - min(times) + latency_ms) / 1000)
-        return Result(
-            suite=SUITE,
-            workload=workload,
-            system=OURS,
-            guarantee=GUARANTEE,
-            versions=VERSIONS(),
-            events=expected,
-            events_per_s=round(rate, 1),
-            cpu_us_per_event=round(spent["ours"] / expected * 1e6, 1),
-            peak_rss_mb=round(connector.peak_rss_mb, 1),
-            limit_fraction=round(rate / (in_flight * PAGE_ROWS * 1000 / latency_ms), 3),
-            checked="each row of Campaign Monitor's totals once",
-            note=f"{cores}; {memory.summary()}" if size is LARGE else cores,
-            quick=bench.quick,
-        )
+        environment = it.account.environment() | {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": prefix,
+            "KAFKA_PARTITIONS": str(PARTITIONS),
+            "IMPORT_PAGES_IN_FLIGHT": str(in_flight),
+            "IMPORT_PAGE_SIZE": str(PAGE_ROWS),
+        }
+        before = calls_made(it.account)
+        with product(["connector"], directory, environment) as connector:
+            meter = Meter(ours=connector, simulator=it.account.service)
+            _start(kafka, it.client_id)
+            memory = Memory(bench, (names["cm_user"], names["cm_activity"]), it.records, connector)
+            with memory.watched():
+                until(lambda: _is_done(bench, names["cm_import_progress"]), 90 + it.records / 1_500, "its end")
+            cores, spent = meter.cores(), meter.seconds()
+            memory.look()
+        calls = calls_made(it.account) - before
+        users = [record.timestamp()[1] for record in bench.topics.read(names["cm_user"])]
+        times, ids = users, set()
+        for record in bench.topics.read(names["cm_activity"]):
+            times.append(record.timestamp()[1])
+            ids.add(hash(orjson.loads(record.value() or b"{}")["event_id"]))
+        found = (len(times) - len(ids), len(ids))
+        if found != (sum(it.users.values()), it.activity):
+            raise WrongOutputError(
+                f"{found[0]:,} users and {found[1]:,} different activities are in Kafka, not "
+                f"{sum(it.users.values()):,} and {it.activity:,}"
+            )
     finally:
         bench.topics.delete(prefix)
-
-
-def loop(bench: Bench, size: Size) -> Result:
-    """Return the row of a loop over the official client."""
-    prefix, directory = bench.fresh("import-loop")
-    topic = f"{prefix}rows"
-    bench.topics.create(topic)
-    try:
-        with filled(directory, size) as it:
-            events = it.users + it.activity
-            options = (it.account.base_url, API_KEY, it.client_id)
-            job = Job(bench.topics.bootstrap, prefix, (topic,), topic, events, directory, options)
-            command = [sys.executable, "-m", "benchmarks.peers.official_import", *job.arguments()]
-            sample = run_program(command, directory / "loop", timeout_seconds=90 + events / 500)
-        if (found := bench.topics.records(topic)) != events:
-            raise WrongOutputError(f"the loop published {found:,} rows, not {events:,}")
-    finally:
-        bench.topics.delete(prefix)
+    seconds = (max(times) - min(times) + latency_ms) / 1000
+    needed = len(it.pages)
+    share, more = needed * latency_ms / 1000 / in_flight / seconds, calls / needed - 1
     return Result(
         suite=SUITE,
-        workload="1 in flight",
-        system="official client, loop",
-        guarantee="none: a crash begins again, and rows come twice",
-        versions=python_versions("createsend", "confluent-kafka")(),
-        events=events,
-        events_per_s=round(sample.events_per_s, 1),
-        cpu_us_per_event=round(sample.cpu_us_per_event, 1),
-        peak_rss_mb=round(sample.peak_rss_mb, 1),
-        limit_fraction=round(sample.events_per_s / (PAGE_ROWS * 1000 / LATENCY_MS), 3),
-        checked="as many rows as Campaign Monitor's totals require",
-        quick=bench.quick,
-    )
-
-
-def tap(bench: Bench, size: Size) -> Result:
-    """Return the row of the Singer tap. It writes lines to a file, not to Kafka, and knows no suppression list."""
-    prepare_tap()
-    _, directory = bench.fresh("import-tap")
-    with filled(directory, size) as it:
-        events = it.users + it.activity
-        token = it.account.do("grant_token")["refresh_token"]
-        program = str(Path(__file__).parent.parent / "peers" / "tap" / "import_rows.py")
-        command = [str(BUILD / "tap" / "bin" / "python"), program, it.account.base_url, it.client_id, token]
-        sample = run_program(command, directory / "tap", timeout_seconds=90 + events / 200)
-    suppressed = events - sample.events
-    if not 0 <= suppressed <= events // 10:
-        raise WrongOutputError(f"the tap wrote {sample.events:,} rows of {events:,}")
-    return Result(
-        suite=SUITE,
-        workload="1 in flight",
-        system=TAP,
-        guarantee="none: a crash begins again, and rows come twice; to a file, not to Kafka",
-        versions=tap_versions(),
-        events=sample.events,
-        events_per_s=round(sample.events_per_s, 1),
-        cpu_us_per_event=round(sample.cpu_us_per_event, 1),
-        peak_rss_mb=round(sample.peak_rss_mb, 1),
-        limit_fraction=round(sample.events_per_s / (PAGE_ROWS * 1000 / LATENCY_MS), 3),
-        checked=f"{suppressed:,} rows of the suppression list are not read",
+        workload=workload,
+        system=OURS,
+        guarantee=GUARANTEE,
+        versions=VERSIONS(),
+        events=it.records,
+        events_per_s=round(it.records / seconds, 1),
+        cpu_us_per_event=round(spent["ours"] / it.records * 1e6, 1),
+        peak_rss_mb=round(connector.peak_rss_mb, 1),
+        limit_fraction=round(it.records / seconds / (in_flight * PAGE_ROWS * 1000 / latency_ms), 3),
+        checked="each row of Campaign Monitor's totals once",
+        note=f"{share:.0%} of the calls needed; {more:.1%} more calls; {cores}; {memory.summary()}",
         quick=bench.quick,
     )
 

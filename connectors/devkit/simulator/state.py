@@ -12,6 +12,7 @@ from itertools import count
 from zoneinfo import ZoneInfo
 
 from connectors.devkit.simulator.campaigns.mailings import SimulatedCampaign, SimulatedJourney, SimulatedJourneyEmail
+from connectors.devkit.simulator.data.encoded_rows import EncodedRows
 from connectors.devkit.simulator.data.entities import (
     Json,
     SimulatedAccount,
@@ -20,7 +21,6 @@ from connectors.devkit.simulator.data.entities import (
     SimulatedWebhook,
     SubscriberList,
 )
-from connectors.devkit.simulator.data.encoded_rows import EncodedRows
 from connectors.devkit.simulator.data.request_log import DroppedValue, RequestLog
 from connectors.devkit.simulator.data.transitions import WebhookType
 from connectors.devkit.simulator.data.zones import local_text

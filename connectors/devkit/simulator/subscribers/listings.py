@@ -42,8 +42,8 @@ def _kept(call: ApiCall, target: SubscriberList, rows: list[int]) -> list[Any]:
     shown = tuple(map(call.wants, preferences))
     source = ("listing", target.list_id, shown)
     settings = call.state.settings
-    version = (target.subscribers.version, call.state.request_log.write_count)
-    version += (settings.read_keys, settings.minute_resolution)
+    changes = (target.subscribers.version, call.state.request_log.write_count)
+    version = (*changes, settings.read_keys, settings.minute_resolution)
     return call.state.encoded_rows.of(source, version, rows, lambda row: listed(call, target, [row])[0])
 
 
