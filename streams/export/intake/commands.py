@@ -89,7 +89,10 @@ class RowChanges:
         await self._apply(batch, changes, effects)
 
     async def activity(self, batch: Batch) -> None:
-        """Compare what webhooks report with what the list was recorded to hold. Everything else is ignored."""
+        """Compare what webhooks report with what the list was recorded to hold. Everything else is ignored.
+
+        What belongs into another partition is published again there by the profile aggregator, whose input this is.
+        """
         changes: list[RowChange] = []
         for record in batch.records:
             if b'"webhook"' not in (record.value or b""):
@@ -104,8 +107,6 @@ class RowChanges:
             key = email.encode()
             if batch.holds(key):
                 changes.append(RowChange(key, record.offset, self._compared(activity)))
-            else:
-                batch.move(record, key)
         await self._apply(batch, changes, ChangeEffects())
 
     def _change_of(

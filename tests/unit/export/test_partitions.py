@@ -67,7 +67,9 @@ async def test_a_replay_of_the_wrong_partition_changes_nothing(world: World) -> 
     assert len(ids) == len(set(ids))
 
 
-async def test_commands_and_webhook_events_in_the_wrong_partition_are_moved(world: World) -> None:
+async def test_commands_in_the_wrong_partition_are_moved_and_webhook_events_are_not(
+    world: World,
+) -> None:
     world.job()
     worker = await world.start()
     world.change(ANN, "enter", "vip", 1)
@@ -82,6 +84,10 @@ async def test_commands_and_webhook_events_in_the_wrong_partition_are_moved(worl
         list_id=world.list_id, client_id=world.client_id,
     )  # fmt: skip
     misplaced(world, "cm_activity", left.to_bytes())
+    await worker.rest()
+    assert len(world.log.read("cm_activity")) == 1, "the profile aggregator moves it, too"
+    moved = Output("cm_activity", ANN.encode(), left.to_bytes(), [(MOVED_FROM, b"cm_activity/0/0")])
+    world.log.append(moved, world.wall())
     await worker.rest()
     assert people(world) == [(RIGHT, ANN.encode())]
     held = world.worker and world.worker.process._row(RIGHT, ANN.encode()).data.lists[world.list_id]
