@@ -138,7 +138,7 @@ class RowChanges:
             case Renamed(list_id=list_id, lent=lent):
 
                 def end(row: MembershipRow) -> bool:
-                    renamed(row, list_id, lent)
+                    renamed(row, key.decode(), list_id, lent)
                     return True
 
                 return end

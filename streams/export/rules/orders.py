@@ -15,15 +15,18 @@ from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.row import NEVER, DeliveredPart, Held, MembershipRow, UnansweredCalls, open_orders
 
 
-def _is_lent(held: Held, key: str) -> bool:
-    """Whether whoever leaves may be on the list under this row's address: then an order for it goes along."""
-    return not held.lent and held.address in (None, key) and not (held.removed and held.address is None)
+def _is_lent(held: Held, key: str, *, taken: bool) -> bool:
+    """Whether whoever leaves may be on the list under this row's address: then an order for it goes along.
+
+    `taken`: somebody else was granted the address, and the list holds it for them.
+    """
+    return not taken and not held.lent and held.address in (None, key) and not (held.removed and held.address is None)
 
 
-def held_of_leaver(held: Held, key: str, at: EpochMillis) -> Held:
+def held_of_leaver(held: Held, key: str, at: EpochMillis, *, taken: bool) -> Held:
     """Return what whoever leaves takes along of a list: their consent, and the orders for all addresses they had."""
     orders = {former: order._replace(since=at) for former, order in held.orders.items() if order.since < at}
-    if _is_lent(held, key):
+    if _is_lent(held, key, taken=taken):
         orders[key] = RenameOrder(at, at)
     address = None if held.address == key else held.address  # a job may write to another address than the row's
     return replace(
@@ -31,10 +34,10 @@ def held_of_leaver(held: Held, key: str, at: EpochMillis) -> Held:
     )
 
 
-def held_of_next(held: Held, key: str, at: EpochMillis) -> Held:
+def held_of_next(held: Held, key: str, at: EpochMillis, *, taken: bool) -> Held:
     """Return what stays: which changes have receipts, what may still happen to the address, and later orders."""
     orders = {former: order for former, order in held.orders.items() if order.since >= at}
-    lent = at if _is_lent(held, key) else held.lent
+    lent = at if _is_lent(held, key, taken=taken) else held.lent
     return Held(_unwritten(held), seen=held.seen, late=held.late, orders=orders, lent=lent)
 
 
@@ -53,7 +56,7 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tupl
     elif held.address is not None and held.address != mine.address:
         orders[held.address] = RenameOrder(at, 0)
     if (back := orders.pop(key, None)) is not None:  # they have the address again that they had before
-        _report(mine, back.lent)
+        _report(mine, back.lent, key)
     replaced: list[tuple[str, EpochMillis]] = []
     for former, order in orders.items():
         older, newer = sorted((mine.orders.get(former, order), order), key=lambda known: known.lent)
@@ -69,18 +72,19 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tupl
     return replaced
 
 
-def renamed(row: MembershipRow, list_id: str, lent: EpochMillis) -> None:
+def renamed(row: MembershipRow, key: str, list_id: str, lent: EpochMillis) -> None:
     """Record that an order for this row's address is carried out: the address is this row's alone again."""
-    _report(row.lists.setdefault(list_id, Held()), lent)
+    _report(row.lists.setdefault(list_id, Held()), lent, key)
     row.due = True
 
 
-def _report(held: Held, lent: EpochMillis) -> None:
+def _report(held: Held, lent: EpochMillis, key: str) -> None:
     if held.lent == lent:
         held.lent = 0
     held.delivered, held.digest = _unwritten(held), ""
     held.address, held.audiences = None, []
-    held.late = UnansweredCalls(0).and_(held.late)  # what it holds is not known: only a look shows that
+    # What it holds is not known: only a look shows that, also where the job writes to another address.
+    held.late = UnansweredCalls(0, addresses=(key,)).and_(held.late)
 
 
 def mark_for_resend(row: MembershipRow, list_id: str, missing: EpochMillis = 0) -> bool:

@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from schemas.envelope import EpochMillis
+from streams.export.rules.address_claims import holder_of
 from streams.export.rules.membership import MembershipEvent, SupersededChange, fold
 from streams.export.rules.orders import held_of_leaver, held_of_next, receive_held
 from streams.export.rules.row import (
@@ -136,8 +137,11 @@ def transfer_out(row: MembershipRow, key: str) -> MembershipRow:
     followed = bool(kept.audiences or kept.fields or row.awaits)
     transferred.own_acts = {list_id: left for list_id, left in row.own_acts.items() if left < at or not followed}
     row.own_acts = {list_id: left for list_id, left in row.own_acts.items() if list_id not in transferred.own_acts}
-    transferred.lists = {list_id: held_of_leaver(held, key, at) for list_id, held in row.lists.items()}
-    row.lists = {list_id: held_of_next(held, key, at) for list_id, held in row.lists.items()}
+    taken = {list_id for list_id, claimants in row.claimants.items() if holder_of(claimants) is not None}
+    transferred.lists = {
+        list_id: held_of_leaver(held, key, at, taken=list_id in taken) for list_id, held in row.lists.items()
+    }
+    row.lists = {list_id: held_of_next(held, key, at, taken=list_id in taken) for list_id, held in row.lists.items()}
     if not followed:
         row.tenures = []
     row.audiences, row.fields, row.snapshot_at = kept.audiences, kept.fields, kept.snapshot_at

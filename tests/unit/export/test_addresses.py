@@ -96,7 +96,7 @@ async def _merged(world: World) -> None:
 
 
 async def test_sabotage_of_ending_the_former_address(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "renamed", lambda row, list_id, lent: None)
+    monkeypatch.setattr(commands, "renamed", lambda row, key, list_id, lent: None)
     with pytest.raises(AssertionError):
         await _merged(world)
 
@@ -193,7 +193,7 @@ async def test_whose_address_is_not_usable_has_no_order_left(world: World) -> No
     assert world.options("work@example.com") == ["EU"]
 
 
-async def test_whom_no_job_exports_any_more_has_no_order_left(world: World) -> None:
+async def test_no_order_is_left_where_no_job_exports_the_person_any_more(world: World) -> None:
     world.job(audiences=["vip"])
     worker = await world.start()
     world.controls.inject(kind="reset", path="/subscribers/*", count=100)
@@ -212,3 +212,35 @@ async def test_whom_no_job_exports_any_more_has_no_order_left(world: World) -> N
     world.change(ANN, "enter", "eu", 3)
     await worker.rest()
     assert world.options(ANN) == ["EU"]
+
+
+async def test_whose_new_address_is_not_usable_leaves_the_list_under_the_former_one(world: World) -> None:
+    world.job()
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    world.job(email_field="work")
+    world.change(BOB, "enter", "new", 2, previous_email=ANN)
+    await worker.rest()
+    await asyncio.sleep(6)
+    await worker.rest()
+    assert world.options(ANN) == []
+
+
+async def test_an_address_that_somebody_else_has_is_not_renamed(world: World) -> None:
+    """Ann is refused, and Dee's address field holds her key."""
+    world.job(email_field="work")
+    worker = await world.start()
+    world.change(DEE, "enter", "eu", 1, user={"work": ANN})
+    await worker.rest()
+    assert world.options(ANN) == ["EU"]
+    world.change(ANN, "enter", "vip", 2)
+    await worker.rest()
+    world.change(BOB, "enter", "new", 3, previous_email=ANN, user={"work": "work@example.com"})
+    await worker.rest()
+    await asyncio.sleep(6)
+    await worker.rest()
+    assert world.options(ANN) == ["EU"]
+    assert world.options("work@example.com") == ["NEW", "VIP"]
+    added = [write["email"] for write in world.controls.writes() if write["before"] is None]
+    assert added == [ANN, "work@example.com"]
