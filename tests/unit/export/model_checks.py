@@ -102,7 +102,7 @@ def _nothing_stale(play: Play, person: Person) -> None:
     inside = {name for audience in known for name in (play.names[audience], *play.former_names[audience])}
     for email in _addresses(play, person):
         found = play.world.subscriber(email)
-        if found is not None and found["State"] != "Deleted":
+        if found is not None:
             held = set(play.world.options(email, play.option("custom_field_name")))
             assert held <= inside, f"{email}, {found['State']}, still has {sorted(held - inside)}"
 
@@ -119,6 +119,9 @@ def _consent(play: Play, person: Person, writes: list[dict[str, Any]]) -> None:
         entries = _entries_after(person, act)
         assert len(back) <= entries, (
             f"{person.email}: {act.how}, {entries} entries later, made active {len(back)} times"
+        )
+        assert not back or "True" in play.ever("resubscribe_users"), (
+            f"{person.email}: {act.how}, made active by a job that resubscribes nobody"
         )
         if "None" not in play.ever("consent_rule"):
             consents = [at for at in person.fields.get("consented", {}) if at > act.at - SECOND]
@@ -137,9 +140,9 @@ def _additions(play: Play, person: Person, writes: list[dict[str, Any]]) -> None
         assert not added, f"{person.email} was added by a job that adds nobody"
     if play.ever("existing_users") == {"False"} and person.counts(play.names, play.started) is False:
         assert not added, f"{person.email} was there before the job, and was added"
-    if person.exits_only and person.acts:
+    if person.no_entry and person.acts:
         late = [write for write in added if write["seq"] > person.acts[-1].seq]
-        assert not late, f"{person.email} was deleted permanently, left, and was added"
+        assert not late, f"{person.email} was deleted permanently, did not enter, and was added"
 
 
 def _guard(play: Play, person: Person, writes: list[dict[str, Any]]) -> None:

@@ -47,8 +47,10 @@ class Person:
     """When they had their last new address: what is dated before is not about them there."""
     mixed: bool = False
     """They had somebody else's address, or became one with somebody: what was done under which is not followed."""
-    exits_only: bool = False
-    """Since they were deleted permanently nothing came but exits."""
+    no_entry: bool = False
+    """Since they were deleted permanently nothing came that enters them."""
+    deletion_read: bool = False
+    """The worker has read that they were."""
 
     @property
     def email(self) -> str:

@@ -149,7 +149,7 @@ class Play(Stage):
     async def edit_job(self, **options: Any) -> None:
         self.options |= options
         for known in self.people.values():
-            known.exits_only = False
+            known.no_entry &= known.deletion_read
         self.set_job()
 
     async def stop_and_start(self) -> None:
@@ -239,6 +239,8 @@ class Play(Stage):
             await self.settle()
         assert not self.late_calls(), "somebody waits for calls that are over"
         self.rested = True
+        for known in self.people.values():
+            known.deletion_read = known.deletion_read or (known.no_entry and known.acts[-1].webhook)
 
 
 async def played(story: list[Step]) -> Play:

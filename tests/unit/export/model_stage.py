@@ -138,7 +138,7 @@ class Stage:
         """Know what upstream states."""
         statement = Statement(at, rank, audience, first)
         known.statements.append(statement)
-        known.exits_only &= not statement.enters
+        known.no_entry &= not statement.enters
 
     # -- people
 
@@ -160,7 +160,8 @@ class Stage:
     def remember(self, known: Person, how: str, *, webhook: bool) -> None:
         """Know what a person did."""
         known.acts.append(Act(how, self.seconds(), self.controls.summary()["writes"], webhook))
-        known.exits_only = how == "delete_permanently" and self.rested
+        known.no_entry = how == "delete_permanently" and self.rested
+        known.deletion_read = False
 
     # -- the worker
 

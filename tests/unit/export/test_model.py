@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
+from streams.export.rules import routing
 from streams.export.rules.routing import RequestRoute
 from streams.export.sending import writer
 from tests.unit.export.export_world import FastLoop
@@ -81,6 +82,76 @@ COMES_BACK = [
 
 def test_who_left_stays_away_from_an_entry_that_is_older() -> None:
     play(COMES_BACK)
+
+
+REST = Step("rest", {})
+
+
+def change(audience: str, **more: Any) -> Step:
+    return Step("change", {"person": "ann", "audience": audience, "enters": True, **more})
+
+
+def leaves(how: str, *, webhook: bool = False) -> Step:
+    return Step("own_act", {"person": "ann", "how": how, "webhook": webhook})
+
+
+CONSENT = {
+    "entered before they left, reported after it": [
+        Step("begin", {"resubscribe_users": True}),
+        *[change("vip"), *[REST] * 5, leaves("unsubscribe"), change("new", steps_late=3)],
+    ],
+    "the job resubscribes nobody": [Step("begin", {}), change("vip"), REST, leaves("unsubscribe"), change("new")],
+    "no consent since they left": [
+        Step("begin", {"resubscribe_users": True, "consent_rule": {"user_field": "consented"}}),
+        *[change("vip", fields={"consented": "now"}), REST, leaves("hard_bounce"), change("new")],
+    ],
+}
+
+
+@pytest.mark.parametrize("story", CONSENT)
+def test_who_left_stays_away(story: str) -> None:
+    play(CONSENT[story])
+
+
+@pytest.mark.parametrize("story", CONSENT)
+def test_sabotage_consent(story: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has an entry is made active again, whatever came first and whatever the jobs say."""
+
+    async def never(*_: Any) -> None:
+        return None
+
+    monkeypatch.setattr(writer, "why_refused", never)
+    monkeypatch.setattr(routing, "may_return", lambda held, desired: desired.entered > 0)
+    with pytest.raises(AssertionError, match="made active"):
+        play(CONSENT[story])
+
+
+def loses_an_audience(how: str) -> list[Step]:
+    left = Step("change", {"person": "ann", "audience": "vip", "enters": False})
+    return [Step("begin", {}), change("vip"), change("new"), REST, leaves(how), REST, left]
+
+
+@pytest.mark.parametrize("how", ["unsubscribe", "hard_bounce", "delete_subscriber"])
+def test_sabotage_stale_audiences_of_who_is_refused(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    play(loses_an_audience(how))
+    monkeypatch.setattr(routing, "stale_audiences", lambda held, desired: False)
+    monkeypatch.setattr(writer, "stale_audiences", lambda held, desired: False)
+    with pytest.raises(AssertionError, match="still has"):
+        play(loses_an_audience(how))
+
+
+DELETED_FOR_GOOD = [
+    Step("begin", {}),
+    *[change("vip"), REST, leaves("delete_permanently", webhook=True), REST],
+    Step("edit_job", {"custom_field_name": "Groups"}),
+]
+
+
+def test_sabotage_reading_who_was_deleted_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    play(DELETED_FOR_GOOD)
+    monkeypatch.setattr(routing, "was_refused", lambda held, desired: False)
+    with pytest.raises(AssertionError, match="did not enter, and was added"):
+        play(DELETED_FOR_GOOD)
 
 
 def test_sabotage_the_resubscribe_flag(monkeypatch: pytest.MonkeyPatch) -> None:
