@@ -192,7 +192,7 @@ def _claim(row: MembershipRow, context: ClaimContext, attempt: AttemptState, res
         if now < may_be_applied if claim.state == REVOKED else keeps:
             if claim.state == GRANTED and address == wanted and held is not None:
                 result.changed = _send_again(held, address) or result.changed
-            if attempt.outcome_unknown:
+            if attempt.outcome_unknown or claim.state == REFUSED:  # perhaps too many waited
                 result.messages.append(ClaimMessage(address, ClaimAddress(list_id, key, claim.number)))
             continue
         _forget_subscriber(held, address)

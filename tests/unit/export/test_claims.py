@@ -3,7 +3,10 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from streams.batches import partition_of
+from streams.export.rules import claims
 from tests.unit.export.export_world import World
 from tests.unit.export.test_erasure import forget
 
@@ -176,3 +179,23 @@ async def test_people_under_their_own_addresses_have_no_commands(world: World) -
         world.change(f"p{number}@example.com", "enter", "vip", 1)
     await worker.rest()
     assert world.log.read("cm_membership-commands") == []
+
+
+async def test_who_came_when_too_many_waited_asks_again_with_the_next_change(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "MAX_CLAIMANTS", 2)
+    people = [f"{name}@example.com" for name in ("ann", "bob", "cem")]
+    job(world)
+    worker = await world.start()
+    for at, person in enumerate(people):
+        enter(world, person, at, city=person)
+        await worker.rest()
+    for at, person in enumerate(people[:2], 10):
+        assert city(world) == person
+        world.change(person, "exit", "vip", at)
+        await worker.rest()
+    assert world.options(HOME) == []
+    world.snapshot(people[2], ["vip"], 20, user={"city": "Celle"})
+    await worker.rest()
+    assert city(world) == "Celle"
