@@ -25,7 +25,8 @@ class CmUser(Message):
     list_name: str | None = None
     status: str = Field(
         description="Active, Unconfirmed, Unsubscribed, Bounced or Deleted (Campaign Monitor's words), "
-        "or Suppressed for an entry of the client's suppression list."
+        "or Suppressed for an entry of the client's suppression list, Unsuppressed for one that was taken off it; "
+        "when is not known, so `at` is when it was seen there last."
     )
     suppression_reason: str | None = Field(default=None, description="Unsubscribed, Bounced or Reason Unavailable.")
     client_id: str

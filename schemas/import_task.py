@@ -42,7 +42,9 @@ class Source(Contract):
     list_names: dict[str, str] = Field(
         default_factory=dict, description="report: names of the campaign's lists, by id."
     )
-    lists: list[str] = Field(default_factory=list, description="report: lists whose rows count; none = all.")
+    lists: list[str] = Field(
+        default_factory=list, description="report, suppression: lists whose rows or people count; none = all."
+    )
     journey_id: str | None = None
     journey_name: str | None = None
     email_id: str | None = None
@@ -111,8 +113,15 @@ class Cursor(Contract):
     expected: int | None = Field(default=None, description="Rows that the report holds now, by a probe.")
     parts: int = Field(default=0, description="borders: chains that were divided off so far.")
     divided: bool = Field(default=False, description="down: not the chain that reads the newest rows.")
-    sketch: str = Field(default="", description="report: sketch of the ids of all rows that are accounted for.")
+    sketch: str = Field(
+        default="", description="Sketch of what is accounted for. report: ids of all rows; suppression: addresses."
+    )
     acts: str = Field(default="", description="unsubscribes: packed ids of all rows that are accounted for.")
+    whole: bool = Field(default=False, description="suppression: read to the first page, whatever is known.")
+    seen: str = Field(default="", description="suppression, whole: sketch of the addresses that it has read.")
+    last_seen: Instant | None = Field(
+        default=None, description="suppression: when all addresses of `sketch` were on the list."
+    )
     late: LateRows | None = Field(default=None, description="report: rows came later than the overlap.")
 
 
@@ -203,7 +212,9 @@ class Mark(Contract):
     known: str = ""
     newest_date: str | None = None
     accounted: int = Field(default=0, description="report: rows published or left out until now.")
-    sketch: str = Field(default="", description="report: sketch of the ids of these rows.")
+    sketch: str = Field(
+        default="", description="report: sketch of the ids of these rows; suppression: of the addresses on the list."
+    )
     acts: str = Field(default="", description="unsubscribes: packed ids of these rows.")
     counts: dict[str, int] = Field(default_factory=dict, description="The summary that was seen before reading.")
     list_names: dict[str, str] = Field(default_factory=dict, description="campaign: the lists it was sent to.")

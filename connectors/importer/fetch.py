@@ -37,6 +37,8 @@ class ChainPages:
         self._request = request
         self._bound = bound
         self._max_chains = max_chains
+        self.lists_of: dict[str, set[str]] = {}
+        """Lists of addresses of the page that is read: they are not asked for again when one of the calls failed."""
         self._ahead: deque[tuple[PageQuery, asyncio.Future[Page]]] = deque()
 
     async def page(self, task: ImportTask) -> Page:
@@ -102,7 +104,7 @@ def _retrieve_exception(requested: "asyncio.Future[Page]") -> None:
         requested.exception()
 
 
-async def read(api: CampaignMonitor, source: Source, request: PageQuery) -> Page:
+async def request_page(api: CampaignMonitor, source: Source, request: PageQuery) -> Page:
     """Make the call for a page of a source."""
     paging = Paging(request.page, request.size, reader_for(source).order_field, "asc")
     match source.resource:

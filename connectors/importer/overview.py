@@ -152,6 +152,7 @@ async def estimate(
     suppressed = await api.clients.suppression_list(job.client_id, Paging(page_size=10))
     found.asked += 1
     found.add("suppressed", suppressed.total, page_size)
+    found.calls += suppressed.total if job.lists else 0  # on which lists each is
     campaigns: list[JsonObject] = []
     if job.activities:
         paging = Paging(direction="desc")

@@ -73,6 +73,17 @@ class SubscriberRows:
             translated.append(TranslatedRow(event_id, date, record))
         return translated
 
+    def removed(self, addresses: Sequence[str], at: str) -> list[ImportedRecord]:
+        """Return the records of who is not on the suppression list any more; `at`: when they were seen there last."""
+        owner = events.subscriber_state(self._source.client_id, "unsuppressed")
+        records: list[ImportedRecord] = []
+        for address in addresses:
+            event_id = blake2b(owner + f"{address} {at}".encode(), digest_size=16).hexdigest()
+            value = {"schema_version": 1, "event_id": event_id, "at": at, "email": address, "status": "Unsuppressed"}
+            content = dumps(value | {"custom_fields": []})[:-1] + self._tail
+            records.append(ImportedRecord("cm_user", address.encode(), content))
+        return records
+
     def _state_id(self, owner: bytes, row: JsonObject, at: str, joined_at: str | None) -> bytes:
         """Return the id of a subscriber's state: what its row holds, and the instants of its dates.
 

@@ -17,6 +17,7 @@ from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.events import event_key
 from connectors.importer.subscriber_rows import SubscriberRows
 from connectors.importer.translated import EarlierReads, ImportedRecord, TranslatedRow
+from schemas.envelope import rfc3339
 from schemas.import_task import Source
 
 EVENTS: dict[str, tuple[str, str | None]] = {
@@ -72,6 +73,16 @@ class RowTranslator:
     def local_minute(self, instant: datetime) -> str:
         """Return the client's wall clock at an instant, as rows compare with it."""
         return self._dates.minute_filter(instant)
+
+    def instant(self, date: str | None) -> datetime | None:
+        """Return the instant of a local date, None for what is no date."""
+        text = self._dates.utc_text_or_none(date)
+        return None if text is None else datetime.fromisoformat(text)
+
+    def removed(self, addresses: Sequence[str], last_seen: datetime) -> list[ImportedRecord]:
+        """Return the records of who was taken off the suppression list at some time after `last_seen`."""
+        people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail)
+        return people.removed(addresses, rfc3339(last_seen))
 
     def _utc(self, text: str) -> str:
         instant = self._dates.utc_text_or_none(text)

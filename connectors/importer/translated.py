@@ -1,6 +1,6 @@
 """What a row becomes: an id, a date and a record; and what an earlier, narrower read had of it already (pure)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple, Protocol
 
@@ -56,7 +56,11 @@ class EarlierReads:
     def has(self, short: bytes, date: str, list_id: str) -> tuple[bool, bool]:
         """Return whether a row was counted, and whether it was published."""
         counted = self._counts and self._reads[0].holds(short, date)
-        return counted, any(read.holds(short, date) and read.wanted(date, list_id) for read in self._reads)
+        return counted, self.has_published(short, date, (list_id,))
+
+    def has_published(self, short: bytes, date: str, list_ids: Collection[str]) -> bool:
+        """Return whether a row of any of these lists was published."""
+        return any(read.holds(short, date) and read.wanted(date, list_ids) for read in self._reads)
 
 
 class _EarlierRead:
@@ -71,5 +75,5 @@ class _EarlierRead:
     def holds(self, short: bytes, date: str) -> bool:
         return self._all or date < self._before or short in self._known
 
-    def wanted(self, date: str, list_id: str) -> bool:
-        return (not self._lists or list_id in self._lists) and date >= self._since
+    def wanted(self, date: str, list_ids: Collection[str]) -> bool:
+        return (not self._lists or not self._lists.isdisjoint(list_ids)) and date >= self._since

@@ -1,4 +1,4 @@
-"""Reading a listing from its last page to its first (pure): the five states of a list, and the suppression list.
+"""Reading a listing from its last page to its first (pure): the five states of a list; `suppression` builds on it.
 
 Ordered by date, oldest first: people come in at the end and may leave anywhere. When somebody leaves, all behind move
 left. Read forward, a row would slip from the next page to one that we have; read backward it can only slip to a page
@@ -112,7 +112,11 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
         newest.skip(rows[0].date)  # older than any overlap: what follows need not be remembered
     held = newest.packed()
     number = cursor.page if cursor.phase == "down" else 1
-    ended = number <= 1 or met_known or (cursor.border is not None and number < cursor.low and met_border)
+    ended = (
+        number <= 1
+        or (met_known and not cursor.whole)
+        or (cursor.border is not None and number < cursor.low and met_border)
+    )
     if cursor.border is None and number <= cursor.low:
         ended = True
     if not ended:

@@ -170,6 +170,10 @@ class PageRead:
     """With `known_rows`, of a report: the sketch of the ids of all rows that are accounted for."""
     acts: str = ""
     """With it, of unsubscribes: these ids."""
+    removed: list[str] = field(default_factory=list)
+    """With it, of a suppression list: addresses that were taken off it since the last read."""
+    unnamed: int = 0
+    """Instead: how many were, at least, when they are too many to be named."""
     pages_total: int | None = None
     rows_total: int | None = None
 

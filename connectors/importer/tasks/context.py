@@ -46,7 +46,12 @@ class ExpansionContext:
                 cursor = reader_for(source).first_cursor(None)
                 if source.read_since == mark.read_since:  # else it counted other rows
                     cursor = cursor.model_copy(
-                        update={"accounted": accounted, "sketch": mark.sketch, "acts": mark.acts}
+                        update={
+                            "accounted": accounted,
+                            "sketch": mark.sketch,
+                            "acts": mark.acts,
+                            "last_seen": mark.checked_at,
+                        }
                     )
             begun = self._task(chain, source, cursor)
         result.begin(begun, full=mark is None)

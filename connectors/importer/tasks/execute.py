@@ -18,14 +18,14 @@ from connectors.campaign_monitor.errors.backoff import retry_after
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, RowRefused, Unauthorised
 from connectors.control.accounts import OpenApi
-from connectors.importer.fetch import ChainPages, PageBound, read
+from connectors.importer.fetch import ChainPages, PageBound, request_page
 from connectors.importer.progress import ProgressView
 from connectors.importer.readers.reader import UNKNOWN_PAGES, PageQuery
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.slots import SlotCaller, Slots
-from connectors.importer.tasks import expand, sources
+from connectors.importer.tasks import association, expand, sources
 from connectors.importer.tasks.context import ExpansionContext
-from connectors.importer.tasks.page import TaskResult, process_page, progress_of
+from connectors.importer.tasks.page import TaskResult, process_page, progress_of, read_page
 from connectors.importer.translate import RowTranslator
 from schemas.control import ImportJob
 from schemas.envelope import rfc3339
@@ -111,12 +111,12 @@ class TaskExecutor:
         job = self.job(task.job_id)
         if job is None or task.source is None:
             raise LookupError(f"there is no job {task.job_id}")
-        return await read(await self._api(job, pages_left), task.source, query)
+        return await request_page(await self._api(job, pages_left), task.source, query)
 
     async def _execute(self, job: ImportJob, task: ImportTask, pages: ChainPages) -> TaskResult:
         match task.kind:
             case "read":
-                return await self._page(task, pages)
+                return await self._page(job, task, pages)
             case "discover":
                 return await self._discover(await self._api(job), job, task)
             case "campaign":
@@ -130,7 +130,7 @@ class TaskExecutor:
             case "start":
                 return TaskResult()
 
-    async def _page(self, task: ImportTask, pages: ChainPages) -> TaskResult:
+    async def _page(self, job: ImportJob, task: ImportTask, pages: ChainPages) -> TaskResult:
         if task.source is None or task.cursor is None:
             return self._failed(task, "the task has no source or cursor to read")
         page = await pages.page(task)
@@ -140,7 +140,13 @@ class TaskExecutor:
         translator = RowTranslator(
             task.source, task.job_id, self.dates(task.source.time_zone), rfc3339(task.started_at), reported
         )
-        result = process_page(task, page, translator, datetime.now(UTC), self.settings.chains_per_read)
+        read = read_page(task, page, translator, self.settings.chains_per_read)
+        if association.names_lists(task.source):
+            api = await self._api(job)
+            await association.look_up(api, task.source.client_id, association.addresses(read), pages.lists_of)
+            read = association.of_lists(read, task.source, pages.lists_of)
+            pages.lists_of.clear()
+        result = process_page(task, read, translator, datetime.now(UTC))
         self._count(task, result, translator)
         return result
 

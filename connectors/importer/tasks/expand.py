@@ -71,7 +71,7 @@ def _lists(
                 if source.state == "unsubscribed" and "unsubscribe" in job.activities:
                     _unreported(context, result, source, dates)
     if swept is None:
-        chain, source = sources.suppression(client)
+        chain, source = sources.suppression(job, client)
         context.read(result, chain, source)
     if lists is None:
         return

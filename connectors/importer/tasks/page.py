@@ -5,7 +5,7 @@ A `TaskResult` is what any task leads to (pure): all of it is published in one t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.campaign_monitor.client.entities import Page
@@ -63,12 +63,21 @@ def progress_of(task: ImportTask, change: Mapping[str, Any]) -> ChainProgress:
     return ChainProgress(**{**values, **change})
 
 
-def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: datetime, max_chains: int) -> TaskResult:
-    """Return what a page leads to. Raises ValueError when the task has no source or cursor."""
+def read_page(task: ImportTask, page: Page, translator: RowTranslator, max_chains: int) -> PageRead:
+    """Return what to publish of a page and what to read next. Raises ValueError when the task has no source or cursor.
+
+    `max_chains`: how many chains may share a long read.
+    """
     source, cursor = _needed(task)
     fresh = task.tally.rows + task.tally.left_out
-    read = reader_for(source).read_page(cursor, page, translator.translate, fresh, max_chains)
+    return reader_for(source).read_page(cursor, page, translator.translate, fresh, max_chains)
+
+
+def process_page(task: ImportTask, read: PageRead, translator: RowTranslator, now: datetime) -> TaskResult:
+    """Return what a page leads to. Raises ValueError when the task has no source or cursor."""
+    source, cursor = _needed(task)
     result = TaskResult([row.record for row in read.new_rows if row.record is not None])
+    result.records += translator.removed(read.removed, cursor.last_seen or task.started_at)
     tally = _counted(task.tally, read, len(result.records))
     for number, part in enumerate(read.divided, start=_next_part(task, read)):
         divided = task.model_copy(
@@ -98,7 +107,7 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
                 sketch=read.sketch,
                 acts=read.acts,
                 accounted=read.accounted_before + tally.rows + tally.left_out,
-                checked_at=now,
+                checked_at=now if source.resource != "suppression" else _all_there(task, read, translator),
                 lists=source.lists,
                 since=source.since,
                 read_since=source.read_since,
@@ -107,12 +116,24 @@ def process_page(task: ImportTask, page: Page, translator: RowTranslator, now: d
         )
     full = cursor.known_from is None and cursor.expected is None
     if read.next is None:
-        ended = {"full": full, "tally": tally, "state": "done", "updated_at": now}
+        ended: dict[str, Any] = {"full": full, "tally": tally, "state": "done", "updated_at": now}
+        if read.unnamed:
+            problem = f"{read.unnamed} or more people were taken off it since the last read, too many to be named"
+            ended |= {"state": "failed", "problem": problem, "task": None}
         result.progress.append(progress_of(task, ended))
     else:
         following = task.model_copy(update={"cursor": read.next, "step": task.step + 1, "tally": tally, "attempt": 0})
         result.progress.append(progress_of(following, {"full": full, "updated_at": now}))
     return result
+
+
+def _all_there(task: ImportTask, read: PageRead, translator: RowTranslator) -> datetime:
+    """Return when all that was read of a suppression list was on it: not before the newest entry came onto it.
+
+    Its own clock may be ahead of ours.
+    """
+    newest = translator.instant(read.newest_date)
+    return task.started_at if newest is None else max(task.started_at, newest + timedelta(milliseconds=1))
 
 
 def _counted(tally: Tally, read: PageRead, published: int) -> Tally:

@@ -50,13 +50,14 @@ def unreported(of: Source, before: str, since: str | None) -> tuple[str, Source]
     return f"unreported/{of.list_id}", of.model_copy(update={"unreported_before": before, "since": since})
 
 
-def suppression(client: ClientDetails) -> tuple[str, Source]:
+def suppression(job: ImportJob, client: ClientDetails) -> tuple[str, Source]:
     """Return (chain, source) of the client's suppression list."""
     source = Source(
         resource="suppression",
         client_id=client.client_id,
         client_name=client.company_name,
         time_zone=client.time_zone,
+        lists=list(job.lists),
     )
     return f"suppression/{client.client_id}", source
 

@@ -115,10 +115,21 @@ async def test_a_job_of_one_list_reads_nothing_of_others(bootstrap_servers, name
     kafka = kafka_settings(bootstrap_servers, namespace)
     async with Simulator(SimulatorSettings()) as simulator:
         client, news, campaign = seed(simulator)
+        reader = simulator.controls.subscribers(news, "Active", limit=1)[0]["EmailAddress"]
+        simulator.controls.suppress(client, reader)
         job = import_job(client, lists=[news], activities=["open"], journeys=False)
         async with connector(kafka, simulator, [job]):
             await finished(kafka)
-        assert {value.get("list_id") for value in values(topic(kafka, "cm_user"))} == {news, None}
+            del simulator.state.clients[client].suppressed[reader.lower()]
+            await ask_for_a_run(kafka)
+            await finished(kafka, 2)
+        people = values(topic(kafka, "cm_user"))
+        assert {value.get("list_id") for value in people} == {news, None}
+        assert not [value for value in people if value["email"].startswith("suppressed")], "they are on no list"
+        assert [value["status"] for value in people if value["email"] == reader and value.get("list_id") is None] == [
+            "Suppressed",
+            "Unsuppressed",
+        ]
         published = values(topic(kafka, "cm_activity"))
         assert {(value["event"], value["list_id"]) for value in published} == {("open", news)}
         assert sum(value["campaign_id"] == campaign for value in published) == 700

@@ -94,6 +94,7 @@ class ReadLoop:
     mark: Mark | None = None
     accounted: int = 0
     sketch: str = ""
+    removed: list[str] = field(default_factory=list)
     pages: int = 0
     zone: str = "UTC"
 
@@ -143,6 +144,7 @@ class ReadLoop:
             chains += [ReadChain(part) for part in read.divided]
             if read.next is not None:
                 chains.append(ReadChain(Cursor.from_bytes(read.next.to_bytes()), fresh, chain.prefetched))
+            self.removed += read.removed
             if read.known_rows is not None:
                 known_rows, before, sketch = read.known_rows, read.accounted_before, read.sketch
         else:

@@ -15,7 +15,7 @@ from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import execute, expand
 from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.execute import TaskExecutor
-from connectors.importer.tasks.page import TaskResult, process_page, progress_of
+from connectors.importer.tasks.page import TaskResult, process_page, progress_of, read_page
 from connectors.importer.translate import RowTranslator
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, Cursor, ImportTask, Mark, Source, Tally
@@ -43,7 +43,8 @@ def page(rows: list[dict], number: int = 1, pages: int = 1, total: int | None = 
 
 
 def processed(read: ImportTask, answered: Page):
-    return process_page(read, answered, RowTranslator(read.source, "j", DATES, "2026-06-01T12:00:00.000Z"), NOW, 8)
+    translator = RowTranslator(read.source, "j", DATES, "2026-06-01T12:00:00.000Z")
+    return process_page(read, read_page(read, answered, translator, 8), translator, NOW)
 
 
 def test_the_last_page_ends_its_chain_and_leaves_a_mark_for_the_next_run():
@@ -238,7 +239,8 @@ def test_unsubscribes_that_no_report_holds_become_activity_with_the_state_s_date
         )
     ]
     translator = RowTranslator(source, "j", DATES, "2026-06-01T12:00:00.000Z", table.reported_unsubscribes("j"))
-    result = process_page(task(source, chain="unreported/l"), page(people), translator, NOW, 8)
+    reading = task(source, chain="unreported/l")
+    result = process_page(reading, read_page(reading, page(people), translator, 8), translator, NOW)
     (value,) = [orjson.loads(record.value) for record in result.records]
     assert (value["email"], value["event"], value["status"]) == ("other@example.com", "deactivate", "unsubscribe")
     assert value["at"] == "2026-05-01T10:02:00.000Z"
@@ -336,7 +338,7 @@ def executor(monkeypatch, *pages: Page | Exception, **settings: object) -> TaskE
     async def open_api(_authorization_id: str) -> FakeApi:
         return FakeApi()
 
-    monkeypatch.setattr(execute, "read", read)
+    monkeypatch.setattr(execute, "request_page", read)
     return TaskExecutor(ImporterSettings(**settings), FakeProgressView(), open_api, {"j": JOB}.get)
 
 
