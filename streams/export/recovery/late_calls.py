@@ -80,7 +80,7 @@ async def look_again(
             await _end(calls, take_off, list_id, address, "keep", cleared)
     code = held.code
     if is_gone(held, desired) and not any(found.values()):
-        return Looked(SubscriberRejected(code if code in INACTIVE else DELETED, "", is_undated(desired, held)))
+        return Looked(SubscriberRejected(DELETED, "", is_undated(desired, held)))
     if there is None:
         return Looked(SubscriberRejected(code or NOT_ON_LIST, "")) if code in INACTIVE or not desired.may_add else None
     if left := code_of_state(there.state):

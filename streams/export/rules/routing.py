@@ -163,7 +163,8 @@ def was_refused(held: Held | None, desired: DesiredSubscriber) -> bool:
 
 def is_gone(held: Held | None, desired: DesiredSubscriber) -> bool:
     """Whether somebody was deleted for good, where the list does not know them: only an entry adds them again."""
-    return was_refused(held, desired) or (held is not None and held.address is not None and not desired.entered)
+    was_there = held is not None and held.address is not None and held.code != SUPPRESSED
+    return was_refused(held, desired) or (was_there and not desired.entered)
 
 
 def may_return(held: Held | None, desired: DesiredSubscriber) -> bool:

@@ -4,11 +4,20 @@ from typing import Any
 
 import pytest
 
+from connectors.campaign_monitor.client.requests import SubscriberWrite
 from schemas.membership_command import Resend, command_bytes
 from streams.batches import Output
+from streams.export.recovery.late_calls import look_again
 from streams.export.rules import routing
+from streams.export.rules.desired import ExitPolicy
+from streams.export.rules.outcome import SubscriberRejected
+from streams.export.rules.row import UnansweredCalls
+from streams.export.rules.settlement import WrittenState
 from streams.export.sending import writer
+from streams.export.sending.plan import PlannedWrite
+from streams.export.sending.queue import QueuedPerson
 from tests.unit.export.export_world import World
+from tests.unit.export.rules.rows import desired, held
 from tests.unit.export.test_consent import (
     ANN,
     MAPPINGS,
@@ -97,6 +106,42 @@ async def test_a_new_address_of_theirs_is_not_added(world: World) -> None:
     world.snapshot(ANN, ["vip"], 20 * MINUTE, user={"work": "ann@work.example"})
     await world.worker.rest()
     assert world.subscriber("ann@work.example") is None
+
+
+async def test_a_new_identity_of_theirs_is_not_added(world: World) -> None:
+    await _is_deleted(world, webhook=True)
+    assert world.worker is not None
+    world.snapshot("anna@example.com", ["vip"], 20 * MINUTE, previous_email=ANN)
+    await world.worker.rest()
+    assert world.subscriber("anna@example.com") is None
+
+
+@pytest.mark.parametrize(("code", "entered"), [(0, 0), (206, 0), (205, 0), (204, 0), (0, 2_000)])
+async def test_a_look_after_late_calls_does_not_add_them(code: int, entered: int) -> None:
+    known = held(code=code, late=UnansweredCalls(0, False, (ANN,)))
+    state = WrittenState(ANN.encode(), 0, "list", desired(entered=entered, options=()), (), 0)
+    write = PlannedWrite(QueuedPerson((0, ANN.encode()), True, 0.0), state, held=known)
+    looked = await look_again(_NobodyThere(), _take_off, "list", write, {})
+    if entered:
+        assert looked is None, "an entry adds them"
+    else:
+        assert looked == (
+            SubscriberRejected(204, "") if code == 204 else SubscriberRejected(205, "", gone=True),
+            None,
+            False,
+        )
+
+
+class _NobodyThere:
+    async def find(self, list_id: str, email: str) -> None:
+        return None
+
+    async def update(self, list_id: str, email: str, subscriber: SubscriberWrite) -> object:
+        raise AssertionError("nobody is there")
+
+
+async def _take_off(address: str, how: ExitPolicy) -> None:
+    raise AssertionError("nobody is there")
 
 
 async def test_a_read_that_finds_nobody_counts_for_mails_of_unknown_outcome(world: World) -> None:
