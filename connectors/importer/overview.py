@@ -15,6 +15,7 @@ from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.tasks.expand import SUMMARY_OF
+from connectors.importer.tasks.plan import belongs_to
 from connectors.importer.tasks.sources import undivided
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
@@ -63,7 +64,7 @@ class Overview:
 def overview(run: RunProgress, chains: Iterable[ChainProgress]) -> Overview:
     """Return how far a run is; chains of earlier runs are left out."""
     groups: dict[str, list[ChainProgress]] = {}
-    current = [chain for chain in chains if chain.run == run.run]
+    current = [chain for chain in chains if belongs_to(chain, run)]
     for chain in current:
         groups.setdefault(chain.group or chain.chain, []).append(chain)
     lines = sorted(
@@ -71,9 +72,10 @@ def overview(run: RunProgress, chains: Iterable[ChainProgress]) -> Overview:
     )
     if run.state != "open":
         return Overview(run, tuple(lines), run.rows, run.rows)
+    own = [chain for chain in current if chain.run == run.run]
     # A catch-up reads listings a second time; what the run had published before is kept with the run.
     since = run.swept_at
-    counted = [chain.tally.rows for chain in current if since is None or chain.started_at >= since]
+    counted = [chain.tally.rows for chain in own if since is None or chain.started_at >= since]
     rows = run.rows + sum(counted)
     expected = sum(max(line.expected, line.rows) for line in lines)
     return Overview(run, tuple(lines), rows, max(rows, expected))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from connectors.control.jobs import chain_partition, home_partition
 from connectors.importer.chains import RunningChains
 from connectors.importer.group import CommitGroup
-from connectors.importer.progress import ProgressView
+from connectors.importer.progress import ProgressTable, ProgressView
 from connectors.importer.tasks import plan
 from connectors.importer.tasks.execute import TaskExecutor
 from connectors.importer.tasks.page import TaskResult, progress_of
@@ -122,7 +122,7 @@ class TaskPartition:
             await self._publish(CommitGroup(), [record.position])
             return
         async with self._ticking:
-            await self._claim(self._requested(task), [record.position])
+            await self._claim(requested(task, self._view.table), [record.position])
 
     async def tick(self) -> None:
         """Start, catch up and end the runs whose home this partition is; go on with chains whose time has come."""
@@ -183,19 +183,6 @@ class TaskPartition:
                 result.progress.append(planned)
             case None:
                 pass
-
-    def _requested(self, task: ImportTask) -> TaskResult:
-        """Return what a request leads to: a run at once, or a chain that fills the gap of a webhook."""
-        table = self._view.table
-        if task.kind == "gap":
-            earlier = table.waiting(task.job_id).get(task.chain)
-            since = {task.since, earlier.task.since if earlier is not None and earlier.task is not None else None}
-            first = min(filter(None, since), default=None)
-            return TaskResult(progress=[progress_of(task.model_copy(update={"since": first}), {})])
-        run = table.runs.get(task.job_id)
-        if task.kind != "start" or run is None or run.state == "open" or run.requested:
-            return TaskResult()  # it begins by itself, or is under way
-        return TaskResult(progress=[run.model_copy(update={"requested": True})])
 
     def _is_ours(self, job_id: str, chain: str) -> bool:
         return chain_partition(job_id, chain, self._partitions) == self.number
@@ -272,6 +259,22 @@ class TaskPartition:
         PUBLISH.observe(time.perf_counter() - began)
         for topic, count in Counts(record.topic for record in group.records).items():
             RECORDS.labels(topic).inc(count)
+
+
+def requested(task: ImportTask, table: ProgressTable) -> TaskResult:
+    """Return what a request leads to: a run at once, or a chain that fills the gap of a webhook.
+
+    A gap that was not filled yet, or could not be, is filled with it.
+    """
+    if task.kind == "gap":
+        earlier = table.chains(task.job_id).get(task.chain)
+        since = {task.since, earlier.task.since if earlier is not None and earlier.task is not None else None}
+        first = min(filter(None, since), default=None)
+        return TaskResult(progress=[progress_of(task.model_copy(update={"since": first}), {})])
+    run = table.runs.get(task.job_id)
+    if task.kind != "start" or run is None or run.state == "open" or run.requested:
+        return TaskResult()  # it begins by itself, or is under way
+    return TaskResult(progress=[run.model_copy(update={"requested": True})])
 
 
 def _has_ended(result: TaskResult, job_id: str) -> bool:

@@ -1,5 +1,6 @@
 """What an expansion depends on, and how it begins to read a source: with what is known of it (pure)."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -7,10 +8,10 @@ from itertools import count
 from connectors.importer.progress import ProgressTable
 from connectors.importer.readers import reader_for
 from connectors.importer.settings import ImporterSettings
-from connectors.importer.tasks import sources
+from connectors.importer.tasks import plan, sources
 from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
-from schemas.import_task import Cursor, ImportTask, Mark, Source, Tally
+from schemas.import_task import Cursor, ImportTask, Mark, Source, Tally, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,23 @@ class ExpansionContext:
         source = source.model_copy(update={"published": task.source.published, "earlier": task.source.earlier})
         source = source.model_copy(update={"read_since": task.source.read_since})
         return task.model_copy(update={**change, "source": source, "cursor": cursor})
+
+    def unfilled_from(self, chain: str) -> str | None:
+        """Return from which local date on a gap is not filled yet, or could not be; None when there is none."""
+        left = self.table.chains(self.job.id).get(chain)
+        cursor = left.task.cursor if left is not None and left.task is not None else None
+        return None if cursor is None else cursor.known_from
+
+    def fill_failed_gaps(self, result: TaskResult, list_ids: Set[str]) -> None:
+        """Go on with gaps of webhooks that could not be filled; drop those of other lists, which nobody can read."""
+        for name, chain in self.table.chains(self.job.id).items():
+            if not plan.is_failed_gap(chain):
+                continue
+            if chain.task is None or name.split("/")[1] not in list_ids:
+                result.deleted.append(key_of(chain))
+                continue
+            change = {"run": self.task.run, "attempt": 0, "tally": Tally(), "started_at": self.now}
+            result.begin(chain.task.model_copy(update=change))
 
     def look(self, result: TaskResult, chain: str, kind: str, source: Source) -> None:
         """Begin to look at a campaign or journey."""

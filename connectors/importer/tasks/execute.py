@@ -182,6 +182,7 @@ class TaskExecutor:
         result = TaskResult(progress=list(refused))
         found = expand.discover(self._context(job, task), client, dates, lists, campaigns, journeys or [])
         result.progress += found.progress
+        result.deleted += found.deleted
         return result
 
     async def _campaign(self, api: CampaignMonitor, job: ImportJob, task: ImportTask) -> TaskResult:

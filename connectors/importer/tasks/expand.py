@@ -70,6 +70,8 @@ def _lists(
                 context.read(result, chain, source)
                 if source.state == "unsubscribed" and "unsubscribe" in job.activities:
                     _unreported(context, result, source, dates)
+    if swept is None and lists is not None:
+        context.fill_failed_gaps(result, {ref.list_id for ref in lists if not job.lists or ref.list_id in job.lists})
     if swept is None:
         chain, source = sources.suppression(job, client)
         context.read(result, chain, source)
@@ -228,17 +230,18 @@ def gap(
     """Begin to read who changed state on lists since a webhook was last seen to work."""
     result = TaskResult()
     start = dates.minute_filter(since)
-    known = Mark(job_id=context.job.id, run=context.task.run, chain="", known_from=start)
     for ref in lists:
         if ref.list_id not in context.task.list_ids:
             continue
         for chain, source in sources.users(context.job, client, ref):
-            filling = source.model_copy(update={"gap": True})
+            filling, chain = source.model_copy(update={"gap": True}), f"gap/{chain.removeprefix('users/')}"
+            known_from = min(start, context.unfilled_from(chain) or start)
+            known = Mark(job_id=context.job.id, run=context.task.run, chain="", known_from=known_from)
             result.begin(
                 ImportTask(
                     job_id=context.job.id,
                     run=context.task.run,
-                    chain=f"gap/{chain.removeprefix('users/')}",
+                    chain=chain,
                     kind="read",
                     page_size=context.settings.page_size,
                     label=f"missed: {source.state}",

@@ -96,13 +96,23 @@ MAX_NAMED = 3
 
 def attention_change(job: ImportJob, run: RunProgress, chains: Iterable[ChainProgress]) -> tuple[str | None] | None:
     """Return the attention that a job needs after a run, as a tuple of one; None when it stays as it is."""
-    failed = [chain for chain in chains if chain.run == run.run and chain.state == "failed"]
+    failed = [chain for chain in chains if chain.state == "failed" and belongs_to(chain, run)]
     named = [f"{chain.group}, {chain.label}: {chain.problem}" for chain in failed[:MAX_NAMED]]
     more = [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
     wanted = NOT_READ + "; ".join(named + more) if failed else None
     if wanted == job.attention or not (job.attention or NOT_READ).startswith(NOT_READ):
         return None
     return (wanted,)
+
+
+def belongs_to(chain: ChainProgress, run: RunProgress) -> bool:
+    """Return whether a chain counts for a run: one of its own, or the gap of a webhook that could not be filled."""
+    return chain.run == run.run or is_failed_gap(chain)
+
+
+def is_failed_gap(chain: ChainProgress) -> bool:
+    """Return whether a chain was to fill the gap of a webhook and could not. The next run tries again."""
+    return chain.state == "failed" and chain.chain.startswith("gap/")
 
 
 def campaign_is_due(
@@ -154,12 +164,13 @@ def _in_run(
 ) -> RunAction | None:
     if waiting:
         return None
-    read = [chain for chain in read_in_run if chain.run == run.run]
+    chains = list(read_in_run)
+    read = [chain for chain in chains if chain.run == run.run]
     whole = sorted({chain.chain.split("/")[1] for chain in read if chain.full and chain.chain.startswith("users/")})
     if run.swept_at is None and whole:
         swept = run.model_copy(update={"swept_at": now, "rows": _rows(read)})
         return StartCatchUp(swept, _discover(job, swept, now).model_copy(update={"list_ids": whole}))
-    since, problems = run.swept_at, sum(chain.state == "failed" for chain in read)
+    since, problems = run.swept_at, sum(chain.state == "failed" for chain in chains if belongs_to(chain, run))
     ended = {
         "state": "incomplete" if problems else "done",
         "finished_at": now,

@@ -1,0 +1,144 @@
+"""Gaps of webhooks: none is left out when another one is found meanwhile; one that failed is filled by the next run."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.campaign_monitor.client.entities import ClientDetails, ListRef
+from connectors.campaign_monitor.dates import ClientDates
+from connectors.importer.overview import overview
+from connectors.importer.progress import ProgressTable
+from connectors.importer.publish import requested
+from connectors.importer.settings import ImporterSettings
+from connectors.importer.tasks import expand, plan
+from connectors.importer.tasks.context import ExpansionContext
+from connectors.importer.tasks.page import TaskResult
+from schemas.control import ImportJob
+from schemas.envelope import rfc3339
+from schemas.import_task import ChainProgress, ImportTask, RunProgress, key_of
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+ZONE = "(GMT) Coordinated Universal Time"
+DATES = ClientDates.of(ZONE)
+CLIENT = ClientDetails("c", "Acme", ZONE, "BE", {})
+JOB = ImportJob(id="j", authorization_id="a", client_id="c", created_at=NOW, updated_at=NOW)
+STATES = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
+
+
+def gap(since: datetime) -> ImportTask:
+    return ImportTask(
+        job_id="j", run=0, chain="gap/l", kind="gap", list_ids=["l"], since=rfc3339(since), started_at=NOW
+    )
+
+
+def context(table: ProgressTable, task: ImportTask, now: datetime = NOW) -> ExpansionContext:
+    return ExpansionContext(JOB, task, table, ImporterSettings(), now)
+
+
+def commit(table: ProgressTable, result: TaskResult) -> None:
+    for record in result.progress:
+        table.apply(key_of(record), record.to_bytes())
+    for key in result.deleted:
+        table.apply(key, None)
+
+
+def end(table: ProgressTable, chain: ChainProgress, state: str) -> None:
+    change = {"state": state, "problem": "no" if state == "failed" else None}
+    table.put(chain.model_copy(update=change | ({"task": None} if state == "done" else {})))
+
+
+def fill(table: ProgressTable) -> None:
+    """Take the steps that begin the five reads of a gap."""
+    open_gap = table.waiting("j").get("gap/l")
+    if open_gap is None or open_gap.task is None:
+        return
+    since = datetime.fromisoformat(open_gap.task.since or "")
+    commit(table, expand.gap(context(table, open_gap.task), CLIENT, DATES, [ListRef("l", "News")], since))
+
+
+def discover(table: ProgressTable, run: int, *lists: str) -> TaskResult:
+    task = ImportTask(job_id="j", run=run, chain="discover", kind="discover", started_at=NOW)
+    refs = [ListRef(name, name) for name in lists]
+    return expand.discover(context(table, task), CLIENT, DATES, refs, None, [])
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("gap"), st.integers(1, 500)),
+            st.tuples(st.just("fill"), st.just(0)),
+            st.tuples(st.sampled_from(["done", "failed", "parked"]), st.integers(0, 5)),
+            st.tuples(st.just("run"), st.just(0)),
+        ),
+        max_size=25,
+    )
+)
+def test_every_state_is_read_from_the_beginning_of_the_oldest_gap_that_was_not_filled(acts):
+    table, runs = ProgressTable(), 0
+    unfilled: dict[str, datetime] = {}
+    for act, number in acts:
+        match act:
+            case "gap":
+                since = NOW - timedelta(hours=number)
+                commit(table, requested(gap(since), table))
+                unfilled = {state: min(since, unfilled.get(state, since)) for state in STATES}
+            case "fill":
+                fill(table)
+            case "run":
+                runs += 1
+                commit(table, discover(table, runs, "l"))
+            case state:
+                name = "gap/l" if number == 5 else f"gap/l/{STATES[number]}"
+                chain = table.waiting("j").get(name)
+                if chain is not None and not (number == 5 and state == "done"):
+                    end(table, chain, state)
+                    if state == "done" and "gap/l" not in table.waiting("j"):
+                        failed = table.chains("j").get("gap/l")
+                        if failed is None or failed.state != "failed":
+                            del unfilled[STATES[number]]
+    commit(table, discover(table, runs + 1, "l"))
+    fill(table)
+    for state in STATES:
+        chain = table.waiting("j").get(f"gap/l/{state}")
+        start = chain.task.cursor.known_from if chain is not None else None
+        if state in unfilled:
+            assert start is not None
+            assert start <= DATES.minute_filter(unfilled[state])
+
+
+def test_a_gap_that_failed_is_a_problem_of_runs_until_it_is_filled_or_its_list_is_not_wanted():
+    table = ProgressTable()
+    commit(table, requested(gap(NOW - timedelta(days=2)), table))
+    fill(table)
+    end(table, table.chains("j")["gap/l/active"], "failed")
+    for state in STATES[1:]:
+        end(table, table.chains("j")[f"gap/l/{state}"], "done")
+    run = RunProgress(job_id="j", run=4, state="open", swept_at=NOW, planned_at=NOW, started_at=NOW)
+    chains = list(table.chains("j").values())
+    ended = plan.next_action(JOB, run, {}, chains, NOW)
+    assert isinstance(ended, plan.FinishRun)
+    assert (ended.run.state, ended.run.problems, ended.run.rows) == ("incomplete", 1, 0)
+    (attention,) = plan.attention_change(JOB, ended.run, chains) or ("",)
+    assert "missed: active" in (attention or "")
+    assert [line.failed for line in overview(run, chains).lines] == [1]
+    assert [begun.chain for begun in discover(table, 5, "l").tasks if begun.chain.startswith("gap/")] == [
+        "gap/l/active"
+    ]
+    gone = discover(table, 5, "other")
+    assert gone.deleted == [b"chain:j:gap/l/active"]
+
+
+@pytest.mark.parametrize("state", ["open", "parked", "failed"])
+def test_a_gap_that_is_found_before_another_one_is_filled_begins_where_that_one_did(state):
+    table = ProgressTable()
+    commit(table, requested(gap(NOW - timedelta(days=9)), table))
+    fill(table)
+    end(table, table.chains("j")["gap/l/active"], state)
+    commit(table, requested(gap(NOW - timedelta(hours=1)), table))
+    fill(table)
+    chain = table.chains("j")["gap/l/active"]
+    assert chain.task is not None
+    assert chain.task.cursor is not None
+    assert chain.task.cursor.known_from == "2026-05-23 12:00"
