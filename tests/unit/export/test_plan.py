@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from connectors.campaign_monitor.dates import ClientDates
+from schemas.membership_command import command_bytes
+from streams.batches import Output
 from streams.export.recovery.preview import Preview, preview
-from streams.export.recovery.reconcile import DriftReport, compare, subscribers
+from streams.export.recovery.reconcile import DriftReport, compare, repairs, subscribers
 from streams.export.rules.row import MembershipRow, decode
 from streams.export.rules.values import field_name
 from tests.unit.export.export_world import World
@@ -134,3 +136,27 @@ async def test_of_people_with_one_address_only_one_is_counted_as_its_owner(world
     report = await _drift(world)
     assert (report.different, report.repairable, report.strangers) == ([], [], [])
     assert fault
+
+
+async def test_a_repair_notes_who_is_missing_and_a_plan_counts_them_as_blocked(world: World) -> None:
+    world.job()
+    worker = await world.start()
+    for person in PEOPLE[:2]:
+        world.change(person, "enter", "vip", 1)
+    await worker.rest()
+    world.controls.delete_permanently(world.list_id, PEOPLE[0])
+    world.controls.edit_profile(world.list_id, PEOPLE[1], fields={"Lytics Audiences": ""})
+    report = await _drift(world)
+    assert (report.missing, report.gone) == ([PEOPLE[0]], [PEOPLE[0]])
+    assert (report.different, report.repairable) == ([PEOPLE[1]], [PEOPLE[1]])
+    for key, command in repairs(report, world.list_id, int(world.wall())):
+        world.log.append(Output("cm_membership-commands", key.encode(), command_bytes(command)), world.wall())
+    await worker.rest()
+    assert (world.subscriber(PEOPLE[0]), world.options(PEOPLE[1])) == (None, ["VIP"])
+    report = await _drift(world)
+    assert (report.drifted, report.waiting) == (0, 0)
+    await _failing(world)
+    world.job(custom_field_name="Groups")
+    await worker.consume()
+    found = await _plan(world)
+    assert (found.adds, found.updates, found.blocked) == (0, 1, 1)
