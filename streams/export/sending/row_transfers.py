@@ -26,6 +26,11 @@ EARLIER_SECONDS = 15.0
 """By so much the record of an earlier change of address may come, in another partition, after that of a later one."""
 
 
+def late_calls_over_at(row: MembershipRow) -> EpochMillis:
+    """Return when no call without an answer can be applied any more to what the lists hold for the row; 0: now."""
+    return max((held.late.over_at for held in row.lists.values() if held.late is not None), default=0)
+
+
 class RowTransfers:
     """Transfers rows, one at a time for each."""
 
@@ -56,8 +61,7 @@ class RowTransfers:
                 return RETRY_MS * 10
         self._waiting.pop((owned.number, key, move), None)
         unknown = self._note_unknown_calls(owned, key, row.data)
-        over_at = max((held.late.over_at for held in row.data.lists.values() if held.late is not None), default=0)
-        now = self._clocks.wall()
+        over_at, now = late_calls_over_at(row.data), self._clocks.wall()
         if over_at > now:
             if unknown:
                 await self._table.write_rows(owned.number, owned.generation, [row])

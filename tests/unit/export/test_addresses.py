@@ -110,8 +110,9 @@ async def _late_import(world: World) -> None:
     await worker.consume()
     await asyncio.sleep(1)
     world.change(BOB, "enter", "new", 2, previous_email=ANN)
-    await worker.consume()
-    await asyncio.sleep(8)
+    for _ in range(8):
+        await worker.consume()
+        await asyncio.sleep(1)
     world.controls.release_calls()
     world.pass_time(400)
     await asyncio.sleep(12)
@@ -122,6 +123,12 @@ async def _late_import(world: World) -> None:
 
 async def test_a_row_is_transferred_once_no_call_can_be_applied_late(world: World) -> None:
     await _late_import(world)
+
+
+async def test_sabotage_of_the_wait_for_late_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_transfers, "late_calls_over_at", lambda row: 0)
+    with pytest.raises(AssertionError):
+        await _late_import(world)
 
 
 async def _in_the_order_of_leaving(world: World) -> None:
