@@ -27,8 +27,9 @@ from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.outcome import AddressTaken, NotOnList, classify
 from streams.export.rules.routing import RequestKind
 from streams.export.rules.row import Held, open_orders
+from streams.export.rules.values import field_name
 from streams.export.sending.consent import ListFacts, code_of, why_refused
-from streams.export.sending.plan import PlannedWrite, subscriber_of, without_audiences
+from streams.export.sending.plan import PlannedWrite, subscriber_of, texts_of, without_audiences
 from streams.export.sending.queue import SendQueue
 
 LEFT_UNDER_ONE = "The person had left the list under one of their addresses, so they are off it under all"
@@ -94,8 +95,10 @@ async def rename(
     both = moved is None and own in there and len(there) > 1
     if reason is not None:
         for address, subscriber in there.items():
-            if address != moved and code_of(subscriber, 0) == ACTIVE:
+            active = code_of(subscriber, 0) == ACTIVE
+            if address != moved and (active or _has_audiences(subscriber, desired)):
                 await calls.update(list_id, address, without_audiences(desired, (), address, keys))
+            if address != moved and active:
                 await take_off(address, "unsubscribe")
         return RenameOutcome("refused", both, code, f"{LEFT_UNDER_ONE}. {reason}")
     if moved is not None:
@@ -115,6 +118,12 @@ async def _refusal(
             if reason is not None:
                 return code, reason
     return 0, None
+
+
+def _has_audiences(subscriber: Subscriber, desired: DesiredSubscriber) -> bool:
+    """Whether the subscriber has audiences; somebody deleted is not written."""
+    texts = texts_of(subscriber)
+    return code_of(subscriber, 0) != DELETED and any(texts.get(field_name(name)) for name, _ in desired.options)
 
 
 async def _put(calls: SubscriberCalls, list_id: str, address: str, content: SubscriberWrite) -> bool:

@@ -41,6 +41,17 @@ def _addresses(play: Play, person: Person) -> list[str]:
     return [email for email in dict.fromkeys(person.everywhere()) if email not in others]
 
 
+def _sharing(play: Play, person: Person) -> list[Person]:
+    """The person, and whoever had an address of theirs: whose act it was that was done under it is not followed."""
+    mine = set(person.addresses)
+    return [other for other in _everybody(play) if other is person or mine & set(other.addresses)]
+
+
+def _unseen(play: Play, person: Person) -> bool:
+    """Whether the last act under one of the person's addresses was not reported."""
+    return any(other.unseen for other in _sharing(play, person))
+
+
 def _allowed(play: Play, person: Person) -> list[set[str]]:
     """The audiences that the list may hold, by name: one way, or two where the model does not know."""
     exported = play.exported()
@@ -66,7 +77,7 @@ def _content(play: Play, person: Person) -> None:
     if found is None or found["State"] not in ON_LIST:
         assert not all(allowed) or _may_be_away(play, person), f"{address} is not active, and wanted in {allowed}"
         return
-    if person.unseen:
+    if _unseen(play, person):
         return  # nobody reported what they did last
     held = set(play.world.options(address, play.option("custom_field_name")))
     assert held in allowed, f"{address} has {sorted(held)}, not {allowed}"
@@ -84,6 +95,8 @@ def _may_be_away(play: Play, person: Person) -> bool:
     """Whether somebody who is wanted may be away from the list."""
     if "True" in play.ever("update_only"):
         return True
+    if any(other.acts for other in _sharing(play, person) if other is not person):
+        return True  # who swaps addresses with somebody who left the list is off it, too
     if not person.acts:
         return play.lost and bool(play.ever("on_last_exit") - {"keep"})
     last = person.acts[-1]
@@ -96,7 +109,7 @@ def _may_be_away(play: Play, person: Person) -> bool:
 
 def _nothing_stale(play: Play, person: Person) -> None:
     """Also who is refused, or has no address, holds no audience that they are not in; perhaps by a former name."""
-    if person.unseen and person.acts[-1].how in ("sign_up", "confirm"):
+    if any(other.unseen and other.acts[-1].how in ("sign_up", "confirm") for other in _sharing(play, person)):
         return
     known = person.inside(play.exported())
     inside = {name for audience in known for name in (play.names[audience], *play.former_names[audience])}
@@ -186,7 +199,7 @@ def _is_answered_for(play: Play, published: Published) -> bool:
 def _reconciliation(play: Play) -> None:
     """Nothing waits, and nothing differs but where people did something that nobody reported."""
     report = play.drift
-    unseen = {email for person in _everybody(play) if person.unseen for email in person.everywhere()}
+    unseen = {email for person in _everybody(play) if _unseen(play, person) for email in person.everywhere()}
     different = {*report.missing, *report.different, *report.strangers} - unseen
     assert not different, f"reconciliation: {sorted(different)} differ"
     if play.option("consent_rule") is None:  # else who is refused waits for their consent

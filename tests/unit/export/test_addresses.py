@@ -80,6 +80,7 @@ async def test_who_left_under_one_address_is_mailed_under_neither(world: World, 
         found = world.subscriber(address)
         assert found is not None
         assert found["State"] == "Unsubscribed"
+        assert world.options(address) == []
     assert world.outcomes(BOB)[-1] == "refused unsubscribed"
 
 
