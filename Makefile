@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 BUILT := $(VENV)/.built
-COMPILED := $(shell find streams -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
+COMPILED := $(shell find streams connectors schemas -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run check test faults bench lint format types lock generate clean

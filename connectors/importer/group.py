@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from connectors.importer.tasks.page import ProgressRecord, TaskResult
 from connectors.importer.translated import ImportedRecord
-from connectors.kafka.records import OutgoingRecord
+from connectors.kafka.records import OutgoingRecord, RecordFields
 from schemas.import_task import key_of
 from schemas.topics import TopicNames
 
@@ -27,11 +27,12 @@ class CommitGroup:
         for key in result.deleted:
             self._put(key, None)
 
-    def outgoing(self, names: TopicNames) -> list[OutgoingRecord]:
+    def outgoing(self, names: TopicNames) -> list[RecordFields]:
         """Return the Kafka records."""
         topics = {role: names[role] for role in ("cm_user", "cm_activity")}
         progress = names["cm_import_progress"]
-        out = [OutgoingRecord(topics[topic], key, value) for topic, key, value in self.records]
+        # Plain tuples: thousands are made at once, and making a named one takes three times as long.
+        out: list[RecordFields] = [(topics[topic], key, value, None, None) for topic, key, value in self.records]
         for key, record in self.progress.items():
             out.append(OutgoingRecord(progress, key, None if record is None else record.to_bytes()))
         return out

@@ -13,6 +13,11 @@ from connectors.campaign_monitor.events import custom_fields, event_key
 from connectors.importer.translated import ImportedRecord, TranslatedRow
 from schemas.import_task import Source
 
+try:
+    from connectors.importer import native_rows
+except ImportError:  # there was no C compiler
+    native_rows = None  # type: ignore[assignment]
+
 CHANGES: dict[str, tuple[str, str | None]] = {
     "active": ("subscribe", None),
     "unsubscribed": ("deactivate", "unsubscribe"),
@@ -42,6 +47,13 @@ class SubscriberRows:
     def _owner(self) -> bytes:
         source = self._source
         return events.subscriber_state(source.list_id or source.client_id, source.state or "suppressed")
+
+    def usual(self, rows: list[JsonObject]) -> list[TranslatedRow] | None:
+        """Return the same as `users`, in C; None for a page with anything unusual, or where it is not compiled."""
+        if native_rows is None:
+            return None
+        state = (self._source.state or "suppressed").capitalize()
+        return native_rows.users(rows, self._owner, state, self._dates.utc_text_or_none, self._tail)
 
     def users(self, rows: Sequence[JsonObject]) -> list[TranslatedRow]:
         """Return the subscribers, or entries of the suppression list."""

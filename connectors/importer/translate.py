@@ -20,6 +20,11 @@ from connectors.importer.translated import EarlierReads, ImportedRecord, Transla
 from schemas.envelope import rfc3339
 from schemas.import_task import Source
 
+try:
+    from connectors.importer import native_rows
+except ImportError:  # there was no C compiler
+    native_rows = None  # type: ignore[assignment]
+
 EVENTS: dict[str, tuple[str, str | None]] = {
     "recipients": ("sent", None),
     "opens": ("open", None),
@@ -67,8 +72,12 @@ class RowTranslator:
         if self._source.resource in ("users", "suppression"):
             people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail)
             implied = self._source.gap or self._source.unreported_before is not None
-            return people.changes(rows, self._reported) if implied else people.users(rows)
-        return self._activity(rows, minute, held, clock)
+            if implied:
+                return people.changes(rows, self._reported)
+            usual = people.usual(list(rows))
+            return people.users(rows) if usual is None else usual
+        usual = None if clock else self._usual(list(rows), minute, held)
+        return self._activity(rows, minute, held, clock) if usual is None else usual
 
     def local_minute(self, instant: datetime) -> str:
         """Return the client's wall clock at an instant, as rows compare with it."""
@@ -90,6 +99,39 @@ class RowTranslator:
             self.odd_dates += 1
             return self._undated
         return instant
+
+    def _usual(
+        self, rows: list[JsonObject], minute: str | None, held: AbstractSet[bytes]
+    ) -> list[TranslatedRow] | None:
+        """Return the same as `_activity`, in C; None for a page with anything unusual, or where it is not compiled."""
+        source = self._source
+        if native_rows is None or source.published:
+            return None
+        event, status = EVENTS[source.report or ""]
+        base = ("list", event, status) if status else ("report", event, source.campaign_id or source.email_id or "")
+        return native_rows.activity(
+            rows,
+            "\x1f".join((*base, "")).encode(),
+            status is not None,
+            b',"event":"%s","email":' % event.encode(),
+            status,
+            source.sent_date or "",
+            source.list_id or "",
+            source.list_names,
+            source.list_name,
+            source.report != "recipients" or source.resource != "report",
+            minute,
+            held,
+            frozenset(source.lists),
+            source.since or "",
+            self._moment,
+            self._tail,
+        )
+
+    def _moment(self, date: str) -> tuple[str, str] | None:
+        """Return the time of a date and the instant of its id; None for one that is not usual."""
+        at = self._dates.utc_text_or_none(date)
+        return None if at is None or self._dates.repeated(date) is not None else (at, at)
 
     def _activity(
         self, rows: Sequence[JsonObject], minute: str | None, held: AbstractSet[bytes], clock: str

@@ -19,7 +19,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.kafka.client_config import transaction_config
-from connectors.kafka.records import OutgoingRecord, Position
+from connectors.kafka.records import Position, RecordFields
 from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -89,7 +89,7 @@ class TransactionalPublisher:
         await self._run(lambda: self._take_over(time.monotonic() + OPEN_SECONDS), OPEN_SECONDS)
 
     async def publish(
-        self, records: Iterable[OutgoingRecord], *, consumed: Sequence[Position] = (), group: Any = None
+        self, records: Iterable[RecordFields], *, consumed: Sequence[Position] = (), group: Any = None
     ) -> int:
         """Publish all records and mark the consumed ones as done, at once; return the number of records.
 
@@ -133,7 +133,7 @@ class TransactionalPublisher:
         except KafkaException as failure:
             raise BrokenPublisherError(f"{self._id}: not opened: {failure.args[0].str()}") from None
 
-    def _transact(self, page: list[OutgoingRecord], consumed: Sequence[Position], group: Any) -> None:
+    def _transact(self, page: list[RecordFields], consumed: Sequence[Position], group: Any) -> None:
         deadline = time.monotonic() + self._seconds
         done = [TopicPartition(topic, partition, offset + 1) for topic, partition, offset in consumed]
         stage = "begin"
@@ -149,7 +149,7 @@ class TransactionalPublisher:
         except (KafkaException, BufferError) as failure:
             self._abort(failure, stage)
 
-    def _produce(self, page: list[OutgoingRecord], deadline: float) -> None:
+    def _produce(self, page: list[RecordFields], deadline: float) -> None:
         """Hand the page to the client. A record that the brokers refuse later fails the commit."""
         for topic, key, value, headers, partition in page:
             where = -1 if partition is None else partition

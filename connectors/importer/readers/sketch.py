@@ -63,7 +63,8 @@ class Sketch:
         first, second, third = self._rows
         joined = b"".join([_PADDING + short for short in shorts])
         for number in unpack(f">{len(shorts)}Q", joined):
-            entry = _entry(number)
+            # `_entry`, without the price of a call for each row of an import
+            entry = (((number * number & _LOW) * _FACTOR & _LOW) >> _ID_BITS) << _ID_BITS | number | _ONE
             first[number & _MASK] += entry
             second[number >> _SHIFT & _MASK] += entry
             third[number >> 2 * _SHIFT & _MASK] += entry

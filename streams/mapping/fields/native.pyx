@@ -14,7 +14,7 @@ from cpython.object cimport PyObject, PyObject_Hash
 from libc.string cimport memcmp, memset
 
 from streams.mapping.fields.entries cimport *
-from streams.mapping.fields.json_text cimport *
+from schemas.json_text cimport *
 
 import orjson
 

@@ -1,0 +1,351 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The usual rows of a page, translated in C. `translate.py` and `subscriber_rows.py` state the rules.
+
+Both functions return None for a page with anything unusual, which is then translated there; a test compares both.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.dict cimport PyDict_GetItem, PyDict_Next, PyDict_SetItem
+from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
+from libc.stdint cimport uint8_t
+
+from schemas.json_text cimport *
+
+from hashlib import blake2b
+
+from orjson import dumps
+
+from connectors.campaign_monitor.events import custom_fields, event_key
+from connectors.importer.translated import ImportedRecord, TranslatedRow
+
+cdef object _new = tuple.__new__
+cdef str TEXTS = "URL IPAddress CountryCode CountryName City Region BounceType Reason"
+cdef tuple ACTIVITY_TEXTS = tuple(TEXTS.split())
+cdef list ACTIVITY_NAMES = [b',"url":', b',"ip":', b',"cc":', b',"country":', b',"city":', b',"region":',
+                            b',"bounce_type":', b',"reason":']
+cdef tuple USER_TEXTS = ("Name", "ConsentToTrack", "ConsentToSendSms", "MobileNumber", "ReadsEmailWith",
+                         "SuppressionReason")
+cdef list USER_NAMES = [b',"name":', b',"consent_to_track":', b',"consent_to_send_sms":', b',"mobile_number":',
+                        b',"reads_email_with":', b',"suppression_reason":']
+cdef str EMAIL = "EmailAddress", DATE = "Date", SENT_DATE = "SentDate", LIST = "ListID", JOINED = "ListJoinedDate"
+cdef str STATE = "State", FIELDS = "CustomFields", KEY = "Key", VALUE = "Value"
+cdef str LATITUDE = "Latitude", LONGITUDE = "Longitude", URL = "URL", IP = "IPAddress"
+
+
+class _UnusualRow(Exception):
+    """Not for here."""
+
+
+cdef inline object value_of(dict row, str name):
+    """Return a value of a row, None when it is absent."""
+    cdef PyObject* found = PyDict_GetItem(row, name)
+    return <object>found if found != NULL else None
+
+
+cdef inline str text_of(dict row, str name):
+    """Return a text, empty when it is absent or null."""
+    cdef object found = value_of(row, name)
+    if found is None:
+        return ""
+    if type(found) is not str:
+        raise _UnusualRow
+    return <str>found
+
+
+cdef inline bint is_word(uint8_t byte, bint local) noexcept:
+    return (97 <= byte <= 122 or 48 <= byte <= 57 or byte == 45) or (local and (byte == 95 or byte == 43))
+
+
+cdef bint is_plain_address(str text) noexcept:
+    """Return whether an address is its own key: `schemas.identity._PLAIN`."""
+    if not PyUnicode_IS_COMPACT_ASCII(text):
+        return False
+    cdef const uint8_t* data = <const uint8_t*>PyUnicode_DATA(text)
+    cdef Py_ssize_t at, size = PyUnicode_GET_LENGTH(text)
+    cdef bint local = True, begun = False
+    for at in range(size):
+        if is_word(data[at], local):
+            begun = True
+        elif not begun:
+            return False
+        elif data[at] == 46:
+            begun = False
+        elif data[at] == 64 and local:
+            local, begun = False, False
+        else:
+            return False
+    return begun and not local
+
+
+cdef inline int put_utf8(Buffer* to, str text) except -1:
+    cdef const char* data
+    cdef Py_ssize_t size
+    if PyUnicode_IS_COMPACT_ASCII(text):
+        data, size = <const char*>PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text)
+    else:
+        data = PyUnicode_AsUTF8AndSize(text, &size)
+    return put_raw(to, data, size)
+
+
+cdef inline int put_bytes(Buffer* to, bytes what) except -1:
+    return put_raw(to, <const char*>what, len(what))
+
+
+cdef inline int put_value(Buffer* to, object value) except -1:
+    """Write any JSON value."""
+    if type(value) is str:
+        return put_text(to, value)
+    if value is None:
+        return put_raw(to, b"null", 4)
+    return put_bytes(to, dumps(value))
+
+
+cdef inline int put_hex(Buffer* to, bytes digest) except -1:
+    cdef const uint8_t* data = <const uint8_t*><const char*>digest
+    cdef Py_ssize_t at
+    reserve(to, 32)
+    for at in range(16):
+        put_char(to, b"0123456789abcdef"[data[at] >> 4])
+        put_char(to, b"0123456789abcdef"[data[at] & 15])
+    return 0
+
+
+cdef inline bytes taken_bytes(Buffer* buffer):
+    return PyBytes_FromStringAndSize(buffer.data, buffer.size)
+
+
+cdef class _Writer:
+    """A buffer that is given back also when a row is refused."""
+
+    cdef Buffer base
+    cdef Buffer value
+
+    def __cinit__(self):
+        self.base = Buffer(NULL, 0, 0)
+        self.value = Buffer(NULL, 0, 0)
+
+    def __dealloc__(self):
+        PyMem_Free(self.base.data)
+        PyMem_Free(self.value.data)
+
+
+cdef int put_fields(Buffer* to, dict row) except -1:
+    """Write `custom_fields` of a row."""
+    cdef object entries = value_of(row, FIELDS), entry, key, value
+    cdef const char* data
+    cdef Py_ssize_t size
+    cdef bint more = False
+    if entries is None:
+        return put_raw(to, b"[]", 2)
+    if type(entries) is not list:
+        raise _UnusualRow
+    put_char(to, 91)
+    for entry in <list>entries:
+        if type(entry) is not dict:
+            raise _UnusualRow
+        key, value = value_of(<dict>entry, KEY), value_of(<dict>entry, VALUE)
+        if type(key) is not str or type(value) is not str or not PyUnicode_IS_COMPACT_ASCII(key):
+            raise _UnusualRow
+        data, size = <const char*>PyUnicode_DATA(key), PyUnicode_GET_LENGTH(key)
+        while size and (data[0] == 91 or data[0] == 93):
+            data, size = data + 1, size - 1
+        while size and (data[size - 1] == 91 or data[size - 1] == 93):
+            size -= 1
+        if not is_plain(data, size):
+            raise _UnusualRow
+        if more:
+            put_char(to, 44)
+        put_raw(to, b'{"key":"', 8)
+        put_raw(to, data, size)
+        put_raw(to, b'","value":', 10)
+        put_text(to, value)
+        put_char(to, 125)
+        more = True
+    return put_char(to, 93)
+
+
+def activity(list rows, bytes head, bint is_change, bytes beginning, str status, str sent, str default_list,
+             dict names, str default_name, bint numbered, str minute, object held, object chosen, str since,
+             object moment_of, bytes tail):
+    """(rows, constants of the source, minute and ids of the page before, dates) -> list of TranslatedRow, or None.
+
+    `head`: of an id's base, up to the list; `beginning`: from `event` to before the address; `moment_of`: date -> (at,
+    instant of the id), None for a date in a repeated hour.
+    """
+    cdef _Writer writer = _Writer()
+    cdef Buffer* base = &writer.base
+    cdef Buffer* value = &writer.value
+    cdef dict row, ordinals = {}
+    cdef list translated = []
+    cdef str address, key, date, list_id, last = None, at = None, instant = None, name
+    cdef object found, moment, event_id, text_bytes
+    cdef Py_ssize_t number, ordinal
+    cdef PyObject* counted
+    if type(held) not in (set, frozenset):
+        return None
+    try:
+        for item in rows:
+            if type(item) is not dict:
+                return None
+            row = <dict>item
+            address = text_of(row, EMAIL)
+            key = address if is_plain_address(address) else event_key(address)
+            date = text_of(row, DATE) or text_of(row, SENT_DATE) or sent
+            list_id = text_of(row, LIST) or default_list
+            if last is None or date != last or not date:
+                moment = moment_of(date)
+                if moment is None:
+                    return None
+                last = date
+                at, instant = moment
+            base.size = 0
+            put_bytes(base, head)
+            put_utf8(base, list_id)
+            put_char(base, 31)
+            put_utf8(base, key)
+            put_char(base, 31)
+            if is_change:
+                put_utf8(base, instant[:16])
+            else:
+                put_utf8(base, instant)
+                put_char(base, 31)
+                put_utf8(base, text_of(row, URL))
+                put_char(base, 31)
+                put_utf8(base, text_of(row, IP))
+            text_bytes = taken_bytes(base)
+            ordinal = 0
+            if numbered:
+                if minute is None or not date.startswith(minute) or len(minute) < 16:
+                    if minute is None or date[:16] != minute:
+                        minute, held = date[:16], frozenset()
+                        ordinals.clear()
+                counted = PyDict_GetItem(ordinals, text_bytes)
+                ordinal = <object>counted + 1 if counted != NULL else 0
+            event_id = _digest(text_bytes, ordinal)
+            while held and event_id[:6] in held:
+                ordinal += 1
+                event_id = _digest(text_bytes, ordinal)
+            PyDict_SetItem(ordinals, text_bytes, ordinal)
+            value.size = 0
+            put_raw(value, b'{"schema_version":1,"event_id":"', 32)
+            put_hex(value, event_id)
+            put_raw(value, b'","at":', 7)
+            put_text(value, at)
+            put_bytes(value, beginning)
+            put_text(value, address)
+            put_raw(value, b',"raw_date":', 12)
+            put_text(value, date)
+            if status is not None:
+                put_raw(value, b',"status":', 10)
+                put_text(value, status)
+            if list_id:
+                put_raw(value, b',"list_id":', 11)
+                put_text(value, list_id)
+                found = value_of(names, list_id)
+                name = <str>found if found is not None and found else default_name
+                if name is not None:
+                    put_raw(value, b',"list_name":', 13)
+                    put_text(value, name)
+            for number in range(8):
+                found = value_of(row, <str>ACTIVITY_TEXTS[number])
+                if found is not None and found != "":
+                    if type(found) is not str:
+                        return None
+                    put_bytes(value, <bytes>ACTIVITY_NAMES[number])
+                    put_text(value, found)
+            found = value_of(row, LATITUDE)
+            if found is not None:
+                put_raw(value, b',"latitude":', 12)
+                put_value(value, found)
+            found = value_of(row, LONGITUDE)
+            if found is not None:
+                put_raw(value, b',"longitude":', 13)
+                put_value(value, found)
+            put_bytes(value, tail)
+            record = _new(ImportedRecord, ("cm_activity", key.encode(), taken_bytes(value)))
+            in_scope = (not chosen or list_id in chosen) and date >= since
+            translated.append(_new(TranslatedRow, (event_id, date, record, in_scope, False, False, "")))
+    except (_UnusualRow, UnicodeEncodeError):
+        return None
+    return translated
+
+
+cdef inline object _digest(bytes base, Py_ssize_t ordinal):
+    if ordinal:
+        base = base + b"\x1f%d" % ordinal
+    return blake2b(base, digest_size=16).digest()
+
+
+def users(list rows, bytes owner, str default_state, object moment_of, bytes tail):
+    """(rows, beginning of their ids' bases, state of one without, dates, common end) -> list of TranslatedRow, or None.
+
+    `moment_of`: date -> instant, None for one that cannot be read.
+    """
+    cdef _Writer writer = _Writer()
+    cdef Buffer* base = &writer.base
+    cdef Buffer* value = &writer.value
+    cdef dict row
+    cdef list translated = []
+    cdef str address, key, date, joined, at, joined_at
+    cdef object found, event_id
+    cdef Py_ssize_t position, number
+    cdef PyObject* name
+    cdef PyObject* content
+    cdef bint more
+    try:
+        for item in rows:
+            if type(item) is not dict:
+                return None
+            row = <dict>item
+            address, date, joined = text_of(row, EMAIL), text_of(row, DATE), text_of(row, JOINED)
+            at = moment_of(date)
+            joined_at = at if joined == date else moment_of(joined) if joined else None
+            if at is None or (joined and joined_at is None):
+                return None
+            key = address if is_plain_address(address) else event_key(address)
+            base.size = position = 0
+            more = False
+            put_bytes(base, owner)
+            put_char(base, 123)
+            while PyDict_Next(row, &position, &name, &content):
+                if more:
+                    put_char(base, 44)
+                more = True
+                put_text(base, <object>name)
+                put_char(base, 58)
+                if <object>name == DATE:
+                    put_text(base, at)
+                elif <object>name == JOINED and joined:
+                    put_text(base, joined_at)
+                else:
+                    put_value(base, <object>content)
+            put_char(base, 125)
+            event_id = blake2b(taken_bytes(base), digest_size=16).digest()
+            value.size = 0
+            put_raw(value, b'{"schema_version":1,"event_id":"', 32)
+            put_hex(value, event_id)
+            put_raw(value, b'","at":', 7)
+            put_text(value, at)
+            put_raw(value, b',"email":', 9)
+            put_text(value, address)
+            put_raw(value, b',"status":', 10)
+            put_text(value, text_of(row, STATE) or default_state)
+            put_raw(value, b',"custom_fields":', 17)
+            put_fields(value, row)
+            put_raw(value, b',"raw_date":', 12)
+            put_text(value, date)
+            if joined_at is not None:
+                put_raw(value, b',"joined_at":', 13)
+                put_text(value, joined_at)
+            for number in range(6):
+                found = value_of(row, <str>USER_TEXTS[number])
+                if found is not None:
+                    put_bytes(value, <bytes>USER_NAMES[number])
+                    put_value(value, found)
+            put_bytes(value, tail)
+            record = _new(ImportedRecord, ("cm_user", key.encode(), taken_bytes(value)))
+            translated.append(_new(TranslatedRow, (event_id, date, record, True, False, False, "")))
+    except (_UnusualRow, UnicodeEncodeError):
+        return None
+    return translated
