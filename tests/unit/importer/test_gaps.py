@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor.client.entities import ClientDetails, ListRef
@@ -75,6 +75,7 @@ def discover(table: ProgressTable, run: int, *lists: str) -> TaskResult:
         max_size=25,
     )
 )
+@example([("gap", 100), ("failed", 5), ("gap", 1)])
 def test_every_state_is_read_from_the_beginning_of_the_oldest_gap_that_was_not_filled(acts):
     table, runs = ProgressTable(), 0
     unfilled: dict[str, datetime] = {}
