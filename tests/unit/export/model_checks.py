@@ -103,8 +103,9 @@ def _may_be_away(play: Play, person: Person) -> bool:
         return True
     if any(other.acts for other in _sharing(play, person) if other is not person):
         return True  # who swaps addresses with somebody who left the list is off it, too
-    if not person.acts:
-        return play.lost and bool(play.ever("on_last_exit") - {"keep"})
+    if not person.acts:  # who was taken off before they confirmed stays away
+        confirms = play.controls.list(play.world.list_id).confirmed_opt_in
+        return (play.lost or confirms) and bool(play.ever("on_last_exit") - {"keep"})
     last = person.acts[-1]
     simple = len(person.acts) == 1 and last.how in ("unsubscribe", "delete_subscriber") and last.webhook
     free = play.ever("resubscribe_users") == {"True"} and play.ever("consent_rule") == {"None"}
