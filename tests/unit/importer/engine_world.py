@@ -20,7 +20,7 @@ from connectors.importer.progress import ProgressTable
 from connectors.importer.publish import TaskPartition
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks.execute import TaskExecutor
-from connectors.kafka.records import OutgoingRecord
+from connectors.kafka.records import RecordFields
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
@@ -136,13 +136,13 @@ class Engine:
     async def close(self) -> None:
         """Close the publisher."""
 
-    async def publish(self, records: list[OutgoingRecord], **_offsets: Any) -> None:
+    async def publish(self, records: list[RecordFields], **_offsets: Any) -> None:
         """Show on the topic what a transaction holds."""
         await asyncio.sleep(0)
-        for record in records:
-            if record.topic != PROGRESS:
+        for topic, key, value, *_more in records:
+            if topic != PROGRESS:
                 continue
-            progress = self.table.apply(record.key or b"", record.value)
+            progress = self.table.apply(key or b"", value)
             if isinstance(progress, ChainProgress):
                 self._partitions[chain_partition(progress.job_id, progress.chain, 4)].merge(progress)
 
