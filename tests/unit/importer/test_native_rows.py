@@ -15,7 +15,9 @@ from tests.unit.importer.test_translate import CAMPAIGN, DATES, JOURNEY, SUPPRES
 COMPILED = translate.native_rows is not None
 needs_compiler = pytest.mark.skipif(not COMPILED, reason="there is no C compiler here")
 
-odd_values = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.just([]), st.just({}))
+odd_values = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.floats(allow_nan=False), st.just([]), st.just({})
+)
 odd_people = st.builds(lambda row, name, value: {**row, name: value}, people, st.text(max_size=3), odd_values)
 spoilt = st.builds(
     lambda row, name, value: {**row, name: value},
