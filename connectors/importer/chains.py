@@ -21,7 +21,7 @@ ChainKey = tuple[str, str]
 
 
 def beginning(task: ImportTask | ChainProgress) -> tuple[int, int]:
-    """Return what tells one read of a chain apart from another: its run, and when it began in milliseconds."""
+    """Return which read of a chain it is: its run, and when it began in milliseconds."""
     return task.run, (task.started_at - EPOCH) // timedelta(milliseconds=1)
 
 
