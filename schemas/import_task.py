@@ -150,7 +150,11 @@ class ImportTask(Contract):
     sweep: bool = Field(default=False, description="discover: only what changed on the lists during a full read.")
     page: int = Field(default=1, description="discover: page of the sent campaigns.")
     list_ids: list[str] = Field(default_factory=list, description="gap and sweep: the lists.")
-    since: str | None = Field(default=None, description="gap: RFC 3339, when the hook was last seen to work.")
+    client_id: str | None = Field(default=None, description="gap: the client that has the list.")
+    states: list[str] = Field(default_factory=list, description="gap: the listings to read; none = all.")
+    since: str | None = Field(
+        default=None, description="gap, and its reads: RFC 3339, when the hook was last seen to work."
+    )
     label: str = Field(default="", description="Display name of the chain.")
     group: str = Field(default="", description="The list or campaign that it belongs to.")
     started_at: Instant

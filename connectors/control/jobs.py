@@ -21,7 +21,6 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.control import AnyJob, ExportJob, ImportJob, WebhookRegistration
 from schemas.envelope import rfc3339
 from schemas.import_task import ImportTask
-from schemas.topics import TopicNames
 
 log = structlog.get_logger(__name__)
 
@@ -96,6 +95,11 @@ class Jobs(ControlTable[ExportOrImportJob]):
         return await self.change(job_id, attention=attention)
 
 
+def has_list(job: ImportJob, client_id: str, list_id: str) -> bool:
+    """Return whether a job imports a list of a client, once it runs."""
+    return job.client_id == client_id and (not job.lists or list_id in job.lists)
+
+
 def task_key(task: ImportTask) -> bytes:
     """Return the key of a task: its chain, so that a chain has one partition."""
     return f"{task.job_id}:{task.chain}".encode()
@@ -134,21 +138,26 @@ async def request_run(kafka: KafkaSettings, producer: AsyncProducer, job_id: str
 
 
 async def request_missed_changes(
-    producer: AsyncProducer, names: TopicNames, hook: WebhookRegistration, since: datetime
+    kafka: KafkaSettings, producer: AsyncProducer, hook: WebhookRegistration, since: datetime
 ) -> None:
     """Ask for the changes of state on a list since its webhook was last seen to work.
 
-    Safe to ask twice, and after late events: the same change has the same event id. Raises PublishError.
+    One job is asked; another one takes over when it does not read them. Safe to ask twice, and after late events: the
+    same change has the same event id. Raises as `request_run`.
     """
+    topic = kafka.names()["cm_import_tasks"]
+    count = await asyncio.to_thread(partition_count, kafka, topic)
     task = ImportTask(
         job_id=hook.job_ids[0],
         run=0,
         chain=f"gap/{hook.list_id}",
         kind="gap",
         list_ids=[hook.list_id],
+        client_id=hook.client_id,
         since=rfc3339(since),
         label="events that a webhook missed",
         group=f"list {hook.list_name or hook.list_id}",
         started_at=datetime.now(UTC),
     )
-    await producer.publish(names["cm_import_tasks"], task_key(task), task.to_bytes())
+    number = chain_partition(task.job_id, task.chain, count)
+    await producer.publish(topic, task_key(task), task.to_bytes(), partition=number)

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from connectors.control.jobs import chain_partition, task_key
 from connectors.importer.tasks.page import ProgressRecord, TaskResult
 from connectors.importer.translated import ImportedRecord
 from connectors.kafka.records import OutgoingRecord, RecordFields
-from schemas.import_task import key_of
+from schemas.import_task import ImportTask, key_of
 from schemas.topics import TopicNames
 
 
@@ -15,6 +16,7 @@ class CommitGroup:
 
     records: list[ImportedRecord] = field(default_factory=list)
     progress: dict[bytes, ProgressRecord | None] = field(default_factory=dict)
+    requests: list[ImportTask] = field(default_factory=list)
 
     def add(self, result: TaskResult) -> None:
         """Add what a step has led to.
@@ -26,15 +28,19 @@ class CommitGroup:
             self._put(key_of(record), record)
         for key in result.deleted:
             self._put(key, None)
+        self.requests += result.requests
 
-    def outgoing(self, names: TopicNames) -> list[RecordFields]:
-        """Return the Kafka records."""
+    def outgoing(self, names: TopicNames, partitions: int) -> list[RecordFields]:
+        """Return the Kafka records. `partitions`: how many `cm_import_tasks` has."""
         topics = {role: names[role] for role in ("cm_user", "cm_activity")}
         progress = names["cm_import_progress"]
         # Plain tuples: thousands are made at once, and making a named one takes three times as long.
         out: list[RecordFields] = [(topics[topic], key, value, None, None) for topic, key, value in self.records]
         for key, record in self.progress.items():
             out.append(OutgoingRecord(progress, key, None if record is None else record.to_bytes()))
+        for task in self.requests:
+            number = chain_partition(task.job_id, task.chain, partitions)
+            out.append(OutgoingRecord(names["cm_import_tasks"], task_key(task), task.to_bytes(), partition=number))
         return out
 
     def _put(self, key: bytes, record: ProgressRecord | None) -> None:

@@ -25,6 +25,7 @@ class ProgressTable:
         self.claims: dict[int, Claim] = {}
         self._chains: dict[str, dict[str, ChainProgress]] = {}
         self._waiting: dict[str, dict[str, ChainProgress]] = {}
+        self._gaps: dict[str, dict[str, ChainProgress]] = {}
         self._marks: dict[str, dict[str, Mark]] = {}
 
     def apply(self, key: bytes, value: bytes | None) -> ProgressRecord | None:
@@ -48,6 +49,8 @@ class ProgressTable:
                     waiting[record.chain] = record
                 else:
                     waiting.pop(record.chain, None)
+                if record.chain.startswith("gap/"):
+                    self._put_gap(record)
             case Mark():
                 self._marks.setdefault(record.job_id, {})[record.chain] = record
             case Claim():
@@ -60,6 +63,14 @@ class ProgressTable:
     def waiting(self, job_id: str) -> dict[str, ChainProgress]:
         """Return the job's open and parked chains by name."""
         return self._waiting.get(job_id, {})
+
+    def gaps(self, job_id: str) -> dict[str, ChainProgress]:
+        """Return the job's gaps of webhooks that were not filled yet, or could not be, by the name of their chain."""
+        return self._gaps.get(job_id, {})
+
+    def jobs_with_gaps(self) -> list[str]:
+        """Return the jobs that have such gaps."""
+        return [job_id for job_id, gaps in self._gaps.items() if gaps]
 
     def mark(self, job_id: str, chain: str) -> Mark | None:
         """Return what the last finished read of a chain left."""
@@ -88,12 +99,20 @@ class ProgressTable:
         return kept | set(self.runs)
 
     def keys(self, job_id: str) -> list[bytes]:
-        """Return the keys of everything that is kept for a job."""
-        keys = [f"chain:{job_id}:{chain}" for chain in self.chains(job_id)]
+        """Return the keys of everything that is kept for a job, but not of its gaps: another job may take them over."""
+        gaps = self.gaps(job_id)
+        keys = [f"chain:{job_id}:{chain}" for chain in self.chains(job_id) if chain not in gaps]
         keys += [f"mark:{job_id}:{chain}" for chain in self._marks.get(job_id, {})]
         if job_id in self.runs:
             keys.append(f"run:{job_id}")
         return [key.encode() for key in keys]
+
+    def _put_gap(self, chain: ChainProgress) -> None:
+        gaps = self._gaps.setdefault(chain.job_id, {})
+        if chain.state == "done":
+            gaps.pop(chain.chain, None)
+        else:
+            gaps[chain.chain] = chain
 
     def _remove(self, key: str) -> None:
         kind, _, rest = key.partition(":")
@@ -103,6 +122,7 @@ class ProgressTable:
         elif kind == "chain":
             self._chains.get(job_id, {}).pop(chain, None)
             self._waiting.get(job_id, {}).pop(chain, None)
+            self._gaps.get(job_id, {}).pop(chain, None)
         elif kind == "mark":
             self._marks.get(job_id, {}).pop(chain, None)
 

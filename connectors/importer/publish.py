@@ -16,9 +16,9 @@ from connectors.control.jobs import chain_partition, home_partition
 from connectors.importer.chains import RunningChains
 from connectors.importer.group import CommitGroup
 from connectors.importer.progress import ProgressTable, ProgressView
-from connectors.importer.tasks import plan
+from connectors.importer.tasks import gaps, plan
 from connectors.importer.tasks.execute import TaskExecutor
-from connectors.importer.tasks.page import TaskResult, progress_of
+from connectors.importer.tasks.page import TaskResult
 from connectors.kafka.producer import PublishError
 from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
@@ -140,6 +140,7 @@ class TaskPartition:
             result = TaskResult()
             for job_id in [*jobs, *kept]:
                 self._plan(job_id, jobs.get(job_id), result)
+            self._hand_over(result)
             if result.progress or result.deleted:
                 await self._claim(result)
             for job_id in [job_id for job_id in jobs if _has_ended(result, job_id)]:
@@ -183,6 +184,14 @@ class TaskPartition:
                 result.progress.append(planned)
             case None:
                 pass
+
+    def _hand_over(self, result: TaskResult) -> None:
+        """Ask other jobs for the gaps of this partition that the job they were found for does not read."""
+        table, jobs = self._view.table, {job.id: job for job in self._jobs()}
+        for job_id in table.jobs_with_gaps():
+            for chain in table.gaps(job_id).values():
+                if self._is_ours(job_id, chain.chain):
+                    gaps.take_over(chain, jobs, datetime.now(UTC), result)
 
     def _is_ours(self, job_id: str, chain: str) -> bool:
         return chain_partition(job_id, chain, self._partitions) == self.number
@@ -237,7 +246,7 @@ class TaskPartition:
         Raises FencedError or BrokenPublisherError when the partition is not ours any more, TransactionError when the
         last attempt was aborted.
         """
-        records = group.outgoing(self._names)
+        records = group.outgoing(self._names, self._partitions)
         began = time.perf_counter()
         fenced_before = False
         for attempt in range(1, ATTEMPTS + 1):
@@ -262,15 +271,9 @@ class TaskPartition:
 
 
 def requested(task: ImportTask, table: ProgressTable) -> TaskResult:
-    """Return what a request leads to: a run at once, or a chain that fills the gap of a webhook.
-
-    A gap that was not filled yet, or could not be, is filled with it.
-    """
+    """Return what a request leads to: a run at once, or a chain that fills the gap of a webhook."""
     if task.kind == "gap":
-        earlier = table.chains(task.job_id).get(task.chain)
-        since = {task.since, earlier.task.since if earlier is not None and earlier.task is not None else None}
-        first = min(filter(None, since), default=None)
-        return TaskResult(progress=[progress_of(task.model_copy(update={"since": first}), {})])
+        return gaps.requested_gap(task, table)
     run = table.runs.get(task.job_id)
     if task.kind != "start" or run is None or run.state == "open" or run.requested:
         return TaskResult()  # it begins by itself, or is under way

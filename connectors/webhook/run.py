@@ -10,7 +10,7 @@ import structlog
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import authorized_apis
 from connectors.control.crypto import ControlSettings
-from connectors.control.jobs import Jobs, request_run
+from connectors.control.jobs import Jobs, request_missed_changes, request_run
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
@@ -80,13 +80,12 @@ async def run(
             on_ports(receiver.port, health.port)
         manager = HookManager(
             settings,
-            producer,
-            names,
             jobs=lambda: jobs.imports().values(),
             registrations=registrations,
             open_api=apis.api,
             set_attention=jobs.set_attention,
             request_run=lambda job_id: request_run(kafka, producer, job_id),
+            request_missed_changes=lambda hook, since: request_missed_changes(kafka, producer, hook, since),
         )
         work = [
             asyncio.create_task(ended.wait(), name="stop"),

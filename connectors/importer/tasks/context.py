@@ -120,14 +120,13 @@ class ExpansionContext:
         return task.model_copy(update={**change, "source": source, "cursor": cursor})
 
     def unfilled_from(self, chain: str) -> str | None:
-        """Return from which local date on a gap is not filled yet, or could not be; None when there is none."""
-        left = self.table.chains(self.job.id).get(chain)
-        cursor = left.task.cursor if left is not None and left.task is not None else None
-        return None if cursor is None else cursor.known_from
+        """Return since when a gap is not filled yet, or could not be, in RFC 3339; None when there is none."""
+        left = self.table.gaps(self.job.id).get(chain)
+        return left.task.since if left is not None and left.task is not None else None
 
     def fill_failed_gaps(self, result: TaskResult, list_ids: Set[str]) -> None:
         """Go on with gaps of webhooks that could not be filled; drop those of other lists, which nobody can read."""
-        for name, chain in self.table.chains(self.job.id).items():
+        for name, chain in self.table.gaps(self.job.id).items():
             if not plan.is_failed_gap(chain):
                 continue
             if chain.task is None or name.split("/")[1] not in list_ids:

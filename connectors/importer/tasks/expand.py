@@ -10,7 +10,8 @@ from connectors.importer.tasks import plan, sources
 from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
-from schemas.import_task import ImportTask, Mark, Source, Tally
+from schemas.envelope import rfc3339
+from schemas.import_task import ImportTask, Mark, Source
 
 SUMMARY_OF = {
     "sent": "Recipients",
@@ -229,13 +230,16 @@ def gap(
 ) -> TaskResult:
     """Begin to read who changed state on lists since a webhook was last seen to work."""
     result = TaskResult()
-    start = dates.minute_filter(since)
     for ref in lists:
         if ref.list_id not in context.task.list_ids:
             continue
         for chain, source in sources.users(context.job, client, ref):
+            if context.task.states and source.state not in context.task.states:
+                continue
             filling, chain = source.model_copy(update={"gap": True}), f"gap/{chain.removeprefix('users/')}"
-            known_from = min(start, context.unfilled_from(chain) or start)
+            earlier = context.unfilled_from(chain)
+            first = since if earlier is None else min(since, datetime.fromisoformat(earlier))
+            known_from = dates.minute_filter(first)
             known = Mark(job_id=context.job.id, run=context.task.run, chain="", known_from=known_from)
             result.begin(
                 ImportTask(
@@ -248,7 +252,7 @@ def gap(
                     group=sources.group(source),
                     source=filling,
                     cursor=reader_for(filling).first_cursor(known),
-                    tally=Tally(),
+                    since=rfc3339(first),
                     started_at=context.now,
                 )
             )

@@ -27,6 +27,8 @@ class TaskResult:
     progress: list[ProgressRecord] = field(default_factory=list)
     deleted: list[bytes] = field(default_factory=list)
     """Keys of progress records to delete."""
+    requests: list[ImportTask] = field(default_factory=list)
+    """What other jobs are asked for."""
 
     def begin(self, task: ImportTask, *, full: bool = False) -> None:
         """Begin a chain with its first task. `full`: whether it reads its source from the beginning."""

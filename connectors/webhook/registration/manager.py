@@ -18,9 +18,8 @@ from connectors.campaign_monitor.client.entities import ClientDetails, ListRef, 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Forbidden, NotFound
 from connectors.control.accounts import OpenApi
-from connectors.control.jobs import request_missed_changes
+from connectors.control.jobs import has_list
 from connectors.control.table import ControlTable
-from connectors.kafka.producer import AsyncProducer
 from connectors.webhook.body import path_of
 from connectors.webhook.registration.hooks import (
     ActivateHook,
@@ -40,7 +39,6 @@ from connectors.webhook.registration.trial import Trial
 from connectors.webhook.settings import WebhookSettings
 from schemas.control import ImportJob, WebhookRegistration
 from schemas.envelope import rfc3339
-from schemas.topics import TopicNames
 
 log = structlog.get_logger(__name__)
 
@@ -68,23 +66,21 @@ class HookManager:
     def __init__(
         self,
         settings: WebhookSettings,
-        producer: AsyncProducer,
-        names: TopicNames,
         *,
         jobs: Callable[[], Iterable[ImportJob]],
         registrations: ControlTable[WebhookRegistration],
         open_api: OpenApi,
         set_attention: Callable[[str, str | None], Awaitable[object]],
         request_run: Callable[[str], Awaitable[object]],
+        request_missed_changes: Callable[[WebhookRegistration, datetime], Awaitable[object]],
     ) -> None:
         self._settings = settings
-        self._producer = producer
-        self._names = names
         self._jobs = jobs
         self._registrations = registrations
         self._open_api = open_api
         self._set_attention = set_attention
         self._request_run = request_run
+        self._request_changes = request_missed_changes
         self._missed: set[str] = set()
 
     async def check(self) -> bool:
@@ -98,10 +94,9 @@ class HookManager:
             wanted, unread = await self._wanted(jobs)
             trial = Trial(self._settings)
             work = [self._repair(hook, trial) for hook in wanted.values()]
-            there = {job.id for job in jobs}
             for list_id, known in list(self._registrations.all().items()):
                 if list_id not in wanted and unread.isdisjoint(known.job_ids):
-                    work.append(self._remove(known, forget=there.isdisjoint(known.job_ids)))
+                    work.append(self._remove(known, forget=not any(_names(job, known) for job in jobs)))
             done = all(await self._together(work)) and not unread
             await self._read_reports(jobs)
         else:
@@ -252,14 +247,14 @@ class HookManager:
         """Ask the importer for what changed meanwhile; event ids remove what was posted after all."""
         GAPS.inc()
         self._missed.update(hook.job_ids)
-        await request_missed_changes(self._producer, self._names, hook, since)
+        await self._request_changes(hook, since)
         log.warning("missed changes requested", list_id=hook.list_id, since=rfc3339(since))
 
     async def _remove(self, known: WebhookRegistration, *, forget: bool) -> bool:
         """Remove a list's webhook, and return whether that is done.
 
-        `forget`: no job names the list any more. Else its registration stays as `removed`: it holds since when events
-        are missing, should the job be started again.
+        `forget`: no job has the list any more. Else its registration stays as `removed`: it holds since when events
+        are missing, should one that is stopped be started.
         """
         if known.state != "removed":
             prefixes = own_prefixes(list_prefix(self._settings.public_url, known.list_id), known)
@@ -280,6 +275,11 @@ class HookManager:
             removed = {"state": "removed", "webhook_id": None, "problem": None, "updated_at": datetime.now(UTC)}
             await self._registrations.write(known.list_id, known.model_copy(update=removed))
         return True
+
+
+def _names(job: ImportJob, known: WebhookRegistration) -> bool:
+    """Return whether a job has a list, or had it when its webhook was registered."""
+    return job.id in known.job_ids or has_list(job, known.client_id, known.list_id)
 
 
 def _id_at(url: str, found: Iterable[Webhook]) -> str | None:

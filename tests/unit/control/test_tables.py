@@ -4,13 +4,20 @@ from datetime import UTC, datetime
 
 import pytest
 
+from connectors.control import jobs as control_jobs
 from connectors.control import table
-from connectors.control.jobs import Jobs, UnknownJobError, home_partition, request_missed_changes, task_key
+from connectors.control.jobs import (
+    Jobs,
+    UnknownJobError,
+    chain_partition,
+    home_partition,
+    request_missed_changes,
+    task_key,
+)
 from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob, WebhookRegistration
 from schemas.import_task import ImportTask
-from schemas.topics import TopicNames
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 LATER = datetime(2026, 1, 3, 4, 5, 6, 789_999, tzinfo=UTC)
@@ -25,6 +32,7 @@ class FakeTopic:
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes, bytes | None]] = []
+        self.partitions: list[int | None] = []
         self.merge = None
 
     def view(self, _settings, _topic, on_change):
@@ -40,6 +48,7 @@ class FakeTopic:
     async def publish(self, topic, key, value, *, partition=None) -> Position:
         offset = len(self.published)
         self.published.append((topic, key, value))
+        self.partitions.append(partition)
         if self.merge is not None:
             self.merge(ConsumedRecord(topic, 0, offset, key, value, 0, ()))
         return Position(topic, 0, offset)
@@ -104,7 +113,8 @@ def test_a_job_has_one_home_whatever_process_asks():
     assert [home_partition(job, 16) for job in ("i", "imp", "a-job")] == [1, 11, 9]
 
 
-async def test_missed_changes_are_requested_as_a_task_of_the_lists_first_job(topic):
+async def test_missed_changes_are_requested_as_a_task_of_the_lists_first_job(topic, monkeypatch):
+    monkeypatch.setattr(control_jobs, "partition_count", lambda _settings, _topic: 16)
     hook = WebhookRegistration(
         list_id="l",
         client_id="c",
@@ -113,9 +123,11 @@ async def test_missed_changes_are_requested_as_a_task_of_the_lists_first_job(top
         authorization_id="a",
         updated_at=NOW,
     )
-    await request_missed_changes(topic, TopicNames(), hook, NOW)
+    await request_missed_changes(KafkaSettings(), topic, hook, NOW)
     ((name, key, value),) = topic.published
     task = ImportTask.from_bytes(value)
     assert (name, key) == ("cm_import_tasks", b"i:gap/l")
     assert task_key(task) == key
+    assert topic.partitions == [chain_partition("i", "gap/l", 16)], "who reads the chain orders what is asked for it"
+    assert task.client_id == "c"
     assert (task.kind, task.list_ids, task.since, task.group) == ("gap", ["l"], "2026-01-02T00:00:00.000Z", "list l")

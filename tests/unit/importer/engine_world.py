@@ -14,20 +14,23 @@ import pytest
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.requests import Request
-from connectors.control.jobs import chain_partition
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.campaign_monitor.errors.verdicts import Transient
+from connectors.control.jobs import chain_partition, task_key
 from connectors.importer import publish
 from connectors.importer.progress import ProgressTable
 from connectors.importer.publish import TaskPartition
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks.execute import TaskExecutor
-from connectors.kafka.records import RecordFields
+from connectors.kafka.records import ConsumedRecord, RecordFields
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ImportJob
-from schemas.import_task import ChainProgress, RunProgress
+from schemas.import_task import ChainProgress, ImportTask, RunProgress
 
 SECONDS_A_CALL = 0.1
 KAFKA = KafkaSettings()
 PROGRESS = KAFKA.names()["cm_import_progress"]
+REQUESTS = KAFKA.names()["cm_import_tasks"]
 
 
 class _VirtualSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
@@ -58,12 +61,13 @@ def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
 
 
 class Accounts:
-    """Answers calls: clients with empty lists. `calls`: how many of each path."""
+    """Answers calls: clients with empty lists. `calls`: how many of each path; `down`: listings fail."""
 
     def __init__(self, lists: dict[str, int]) -> None:
         self.lists = lists
         self.calls: Counter[str] = Counter()
         self.clients: Counter[str] = Counter()
+        self.down = False
 
     def wait(self) -> float:
         return 0.0
@@ -72,6 +76,8 @@ class Accounts:
         self.calls[request.path] += 1
         self.clients[request.ids[0].partition("-")[0]] += 1
         await asyncio.sleep(SECONDS_A_CALL)
+        if self.down and request.path.startswith("/lists/"):
+            raise CampaignMonitorError("no", Transient(503))
         return orjson.dumps(self._answer(request))
 
     def _answer(self, request: Request) -> object:
@@ -92,9 +98,11 @@ class Engine:
     def __init__(self, accounts: Accounts, jobs: list[ImportJob], patched: pytest.MonkeyPatch, slots: int) -> None:
         self.jobs = jobs
         self.table = ProgressTable()
+        self.requests: list[ConsumedRecord] = []
         api = CampaignMonitor(accounts)
         self._view: Any = SimpleNamespace(table=self.table, until=self._until)
         patched.setattr(publish, "TransactionalPublisher", lambda _settings, _fence: self)
+        patched.setattr(TaskPartition, "_group_member", self._group_member)  # its thread knows no virtual time
         settings = ImporterSettings(pages_in_flight=slots)
 
         async def open_api(_authorization: str) -> CampaignMonitor:
@@ -124,7 +132,19 @@ class Engine:
             while not true():
                 for partition in self._partitions:
                     await partition.tick()
+                await self.handle_requests()
                 await asyncio.sleep(every)
+
+    def request(self, task: ImportTask) -> None:
+        """Put a request on the topic."""
+        number = chain_partition(task.job_id, task.chain, 4)
+        self.requests.append(ConsumedRecord(REQUESTS, number, 0, task_key(task), task.to_bytes()))
+
+    async def handle_requests(self) -> None:
+        """Hand each request to the partition that it is in."""
+        while self.requests:
+            record = self.requests.pop(0)
+            await self._partitions[record.partition].handle(record)
 
     def run(self, job_id: str) -> RunProgress | None:
         """Return a job's run."""
@@ -140,11 +160,16 @@ class Engine:
         """Show on the topic what a transaction holds."""
         await asyncio.sleep(0)
         for topic, key, value, *_more in records:
+            if topic == REQUESTS:
+                self.requests.append(ConsumedRecord(topic, _more[1] or 0, len(self.requests), key, value))
             if topic != PROGRESS:
                 continue
             progress = self.table.apply(key or b"", value)
             if isinstance(progress, ChainProgress):
                 self._partitions[chain_partition(progress.job_id, progress.chain, 4)].merge(progress)
+
+    async def _group_member(self, **_renewed: bool) -> None:
+        """Return no metadata: nobody else is in the group."""
 
     async def _until(self, holds: Callable[[ProgressTable], bool], _seconds: float = 60.0) -> None:
         assert holds(self.table), "what was published is seen at once"

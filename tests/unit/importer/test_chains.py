@@ -165,7 +165,7 @@ def test_a_group_holds_all_rows_and_of_each_chain_the_last_step():
     ended = progress_of(task(2), {"state": "done"})
     group.add(TaskResult([ImportedRecord("cm_user", b"k", b"2")], [ended], [b"mark:j:a"]))
     names = TopicNames("p-")
-    out = [record[:3] for record in group.outgoing(names)]
+    out = [record[:3] for record in group.outgoing(names, 4)]
     assert out[:2] == [("p-cm_activity", b"k", b"1"), ("p-cm_user", b"k", b"2")]
     # The end of a chain comes after the beginning of those that it led to, or a run would seem over.
     assert [key for _topic, key, _value in out[2:]] == [b"chain:j:b", key_of(ended), b"mark:j:a"]

@@ -2,7 +2,6 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
 from pydantic import SecretStr
@@ -17,8 +16,6 @@ from connectors.webhook.registration.manager import HookManager
 from connectors.webhook.registration.registrations import Registrations
 from connectors.webhook.settings import WebhookSettings
 from schemas.control import ImportJob, WebhookRegistration
-from schemas.import_task import ImportTask
-from schemas.topics import TopicNames
 from tests.deadline import eventually
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
@@ -126,14 +123,14 @@ class Setting:
         self.account = FakeAccount()
         self.registrations = FakeRegistrations()
         self.jobs = [JOB]
-        self.requested: list[ImportTask] = []
+        self.requested: list[tuple[WebhookRegistration, datetime]] = []
         self.attention: dict[str, str | None] = {}
 
         async def open_api(_authorization_id: str) -> FakeAccount:
             return self.account
 
-        async def publish(_topic: str, _key: bytes, value: bytes) -> None:
-            self.requested.append(ImportTask.from_bytes(value))
+        async def request_missed_changes(hook: WebhookRegistration, since: datetime) -> None:
+            self.requested.append((hook, since))
 
         self.runs: list[str] = []
 
@@ -146,13 +143,12 @@ class Setting:
         def manager(public_url: str) -> HookManager:
             return HookManager(
                 WebhookSettings(secret=SECRET, public_url=public_url),
-                SimpleNamespace(publish=publish),
-                TopicNames(),
                 jobs=lambda: self.jobs,
                 registrations=self.registrations,
                 open_api=open_api,
                 set_attention=set_attention,
                 request_run=request_run,
+                request_missed_changes=request_missed_changes,
             )
 
         self.manager_at = manager
@@ -189,9 +185,9 @@ async def test_what_a_deactivated_webhook_missed_is_requested(setting):
     seen = setting.registrations.models["l1"].seen_active_at
     setting.account.active["hook2"] = False
     await setting.manager.check()
-    (task,) = setting.requested
-    assert (task.kind, task.list_ids) == ("gap", ["l1"])
-    assert datetime.fromisoformat(task.since) <= seen - timedelta(days=7)
+    ((hook, since),) = setting.requested
+    assert (hook.list_id, hook.job_ids) == ("l1", ["j"])
+    assert since <= seen - timedelta(days=7)
     assert setting.account.active["hook2"]
 
 
@@ -224,7 +220,8 @@ async def test_a_job_whose_lists_cannot_be_read_keeps_no_other_jobs_webhooks(set
     setting.account.failing_lists = True
     setting.jobs[:] = [JOB.model_copy(update={"id": "another"})]
     await setting.manager.check()
-    assert (setting.account.hooks, setting.registrations.models) == ({}, {})
+    assert setting.account.hooks == {}
+    assert setting.registrations.models["l1"].state == "removed", "it may have the list: events are missing since now"
 
 
 async def test_a_webhook_that_could_not_be_removed_is_removed_by_the_next_check(setting):
@@ -260,13 +257,32 @@ async def test_what_happened_while_the_job_was_stopped_is_requested_when_it_is_s
     assert setting.account.calls == calls, "removed once"
     setting.jobs[:] = [JOB]
     await setting.manager.check()
-    (task,) = setting.requested
-    assert (task.kind, task.list_ids) == ("gap", ["l1"])
-    assert seen - timedelta(minutes=11) < datetime.fromisoformat(task.since) < seen
+    ((hook, since),) = setting.requested
+    assert (hook.list_id, hook.job_ids) == ("l1", ["j"])
+    assert seen - timedelta(minutes=11) < since < seen
     assert setting.registrations.models["l1"].state == "active"
     setting.jobs.clear()
     await setting.manager.check()
     assert (setting.account.hooks, setting.registrations.models) == ({}, {})
+
+
+async def test_a_stopped_job_that_shares_the_list_keeps_since_when_events_are_missing(setting):
+    """The list was registered for the other job alone, and forgotten with it."""
+    stopped = JOB.model_copy(update={"id": "stopped", "state": "stopped", "lists": ["l1"]})
+    setting.jobs.append(stopped)
+    await setting.manager.check()
+    seen = setting.registrations.models["l1"].seen_active_at
+    setting.jobs[:] = [stopped, JOB.model_copy(update={"id": "elsewhere", "client_id": "d", "state": "stopped"})]
+    await setting.manager.check()
+    assert (setting.account.hooks, setting.registrations.models["l1"].state) == ({}, "removed")
+    setting.jobs[0] = stopped.model_copy(update={"state": "running"})
+    await setting.manager.check()
+    ((hook, since),) = setting.requested
+    assert hook.job_ids == ["stopped"]
+    assert seen - timedelta(minutes=11) < since < seen
+    setting.jobs[:] = setting.jobs[1:]
+    await setting.manager.check()
+    assert setting.registrations.models == {}, "a job of another client does not keep it"
 
 
 async def test_a_changed_public_url_moves_the_webhooks_and_leaves_others_alone(setting):

@@ -1,0 +1,74 @@
+"""Gaps of webhooks: one job reads a gap for all that import the list; another takes over when it does not (pure)."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from connectors.control.jobs import has_list
+from connectors.importer.progress import ProgressTable
+from connectors.importer.tasks.page import TaskResult, progress_of
+from schemas.control import ImportJob
+from schemas.import_task import ChainProgress, ImportTask, key_of
+
+
+def requested_gap(task: ImportTask, table: ProgressTable) -> TaskResult:
+    """Return the chain that fills a gap, and with it one of the list that was not filled yet, or could not be.
+
+    It begins after the one before: of two reads of a chain the one that began later goes on.
+    """
+    earlier = table.chains(task.job_id).get(task.chain)
+    if earlier is not None:
+        later = max(task.started_at, earlier.started_at + timedelta(milliseconds=1))
+        task = task.model_copy(update={"started_at": later})
+    if earlier is not None and earlier.task is not None:
+        before = earlier.task
+        states = sorted({*task.states, *before.states}) if task.states and before.states else []
+        since = min(filter(None, (task.since, before.since)), default=None)
+        task = task.model_copy(update={"since": since, "states": states})
+    return TaskResult(progress=[progress_of(task, {})])
+
+
+def take_over(chain: ChainProgress, jobs: Mapping[str, ImportJob], now: datetime, result: TaskResult) -> None:
+    """Ask another job for a gap that its own does not read, and drop it here: both happen, or neither.
+
+    A job reads no gap while it is stopped, nor of a list that it does not name any more: then one that runs takes over,
+    and without one the gap stays. Of a removed job a stopped one takes it as well, and reads it when it is started;
+    when no job has the list, the gap is dropped.
+    """
+    owner, task = jobs.get(chain.job_id), chain.task
+    client_id, list_id = _list_of(task)
+    if owner is not None and (
+        chain.state == "open" or (owner.state == "running" and has_list(owner, client_id, list_id))
+    ):
+        return
+    others = [job for job in jobs.values() if job.id != chain.job_id and has_list(job, client_id, list_id)]
+    takers = [job for job in others if job.state == "running"] or ([] if owner is not None else others)
+    if owner is not None and not takers:
+        return
+    result.deleted.append(key_of(chain))
+    if takers and task is not None:
+        result.requests.append(_request(task, min(job.id for job in takers), list_id, now))
+
+
+def _request(task: ImportTask, job_id: str, list_id: str, now: datetime) -> ImportTask:
+    return ImportTask(
+        job_id=job_id,
+        run=0,
+        chain=f"gap/{list_id}",
+        kind="gap",
+        list_ids=[list_id],
+        client_id=_list_of(task)[0],
+        states=task.states if task.source is None or task.source.state is None else [task.source.state],
+        since=task.since,
+        label="events that a webhook missed",
+        group=task.group,
+        started_at=now,
+    )
+
+
+def _list_of(task: ImportTask | None) -> tuple[str, str]:
+    """Return the client and the list of a gap."""
+    if task is None:
+        return "", ""
+    if task.source is not None:
+        return task.source.client_id, task.source.list_id or ""
+    return task.client_id or "", next(iter(task.list_ids), "")
