@@ -73,6 +73,12 @@ class TaskExecutor:
         cannot help ends the chain. Nothing but the chain itself waits for a retry. A task of a removed job leads to
         nothing.
         """
+        result = await self._attempts(task, pages)
+        chains = (record for record in result.progress if isinstance(record, ChainProgress))
+        FAILED.inc(sum(chain.state == "failed" for chain in chains))
+        return result
+
+    async def _attempts(self, task: ImportTask, pages: ChainPages) -> TaskResult:
         for attempt in range(1, self.settings.retry_attempts + 1):
             job = self.job(task.job_id)
             if job is None:
@@ -226,14 +232,12 @@ class TaskExecutor:
         return TaskResult(progress=[progress_of(waiting, change)])
 
     def _failed(self, task: ImportTask, problem: str) -> TaskResult:
-        FAILED.inc()
         log.error("chain abandoned", job=task.job_id, chain=task.chain, reason=problem)
         failed = {"state": "failed", "problem": problem, "updated_at": datetime.now(UTC)}
         return TaskResult(progress=[progress_of(task, failed)])
 
     def _refused(self, task: ImportTask, name: str, problem: str) -> ChainProgress:
         """Return what people see of a part of the discovery that was refused."""
-        FAILED.inc()
         log.error("part of the discovery refused", job=task.job_id, part=name, reason=problem)
         failed = {"state": "failed", "problem": problem, "updated_at": datetime.now(UTC), "task": None}
         change = {"chain": f"{task.chain}/{name}", "label": name, "group": f"the client's {name}", "tally": Tally()}

@@ -14,6 +14,7 @@ from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.importer.readers import address_sketch
 from connectors.importer.readers import reader as readers
 from connectors.importer.readers.address_sketch import AddressSketch
+from connectors.importer.tasks import execute
 from connectors.importer.translate import RowTranslator
 from schemas.cm_user import CmUser
 from schemas.import_task import Source
@@ -197,10 +198,12 @@ async def test_more_removals_than_can_be_named_are_a_problem_of_the_run(monkeypa
             for email in sorted(suppressed)[:40]:
                 del suppressed[email]
             for state, problems in (("incomplete", 1), ("done", 0)):
+                counted = execute.FAILED._value.get()
                 world.ask_for_a_run()
                 await world.work()
                 run = world.table.runs[world.job.id]
                 assert (run.state, run.problems) == (state, problems)
+                assert execute.FAILED._value.get() - counted == problems
             found = [orjson.loads(record.value)["status"] for record in world.published]
             assert found.count("Unsuppressed") == 0
 

@@ -391,6 +391,34 @@ async def test_repeats_and_restarts_are_counted(monkeypatch):
     assert execute.RESTARTS._value.get() - restarts == 1
 
 
+async def test_every_chain_that_failed_is_counted(monkeypatch):
+    """Of those that no call refused, none was: a list that the client lacks, people who cannot be named."""
+
+    async def counted(running: TaskExecutor, step: ImportTask) -> tuple[float, int]:
+        before = execute.FAILED._value.get()
+        result = await executed(running, step)
+        failed = [record for record in result.progress if isinstance(record, ChainProgress)]
+        return execute.FAILED._value.get() - before, sum(record.state == "failed" for record in failed)
+
+    refused = CampaignMonitorError("no", NotFound(102, "resource"))
+    later = CampaignMonitorError("later", Unauthorised(121, "refresh"))
+    assert await counted(executor(monkeypatch, refused), task()) == (1, 1)
+    assert await counted(executor(monkeypatch, RuntimeError("broken")), task()) == (1, 1)
+    assert await counted(executor(monkeypatch, later), task()) == (0, 0)
+    assert await counted(executor(monkeypatch, page([row(1)])), task()) == (0, 0)
+
+    class Api:
+        clients = RefusingClients({"journeys", "campaigns"}, Forbidden(403, "agency_only"))
+
+    async def api(_self: object, _job: ImportJob, _left: int = 0) -> Api:
+        return Api()
+
+    monkeypatch.setattr(TaskExecutor, "_api", api)
+    running = executor(monkeypatch)
+    running.job = {"j": JOB.model_copy(update={"lists": ["l1", "gone"]})}.get
+    assert await counted(running, task(None, chain="discover", kind="discover")) == (3, 3)
+
+
 class RefusingClients:
     """A client whose `refused` calls are not permitted."""
 
