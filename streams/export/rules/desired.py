@@ -107,9 +107,9 @@ def part_of(
 ) -> JobPart:
     """Return a job's part. The digest is empty when the job does not concern the person.
 
-    People that a job exported before, and does not any more because it was changed, have left it.
+    People that a job exported before, and whose audiences are no audiences of the job any more, have left it.
     """
-    membership, audiences = membership_of(row, view)
+    membership, audiences = membership_of(row, view, exported=was_exported(view, held))
     if membership is Membership.UNCONCERNED and was_exported(view, held):
         membership = Membership.ABSENT
     if membership is Membership.UNCONCERNED:
@@ -146,10 +146,11 @@ def is_concerned(row: MembershipRow, view: JobView) -> bool:
     return membership is not Membership.UNCONCERNED or was_exported(view, row.lists.get(view.job.list_id))
 
 
-def membership_of(row: MembershipRow, view: JobView) -> tuple[Membership, tuple[str, ...]]:
+def membership_of(row: MembershipRow, view: JobView, *, exported: bool = False) -> tuple[Membership, tuple[str, ...]]:
     """Return whether the job exports the person, and the ids of its audiences that they are in.
 
-    Without existing users a person counts from the first change (event time) after the job began.
+    Without existing users a person counts from the first change (event time) after the job began. `exported`: it did so
+    before; whoever came as an existing user stays until they leave, also when the option is turned off.
     """
     inside: list[str] = []
     changed = False
@@ -158,7 +159,7 @@ def membership_of(row: MembershipRow, view: JobView) -> tuple[Membership, tuple[
             changed = changed or entry.since >= view.started
             if entry.inside:
                 inside.append(audience)
-    if inside and (changed or view.job.existing_users):
+    if inside and (changed or exported or view.job.existing_users):
         return Membership.PRESENT, tuple(sorted(inside))
     if changed and not inside:
         return Membership.ABSENT, ()

@@ -57,6 +57,8 @@ def _allowed(play: Play, person: Person) -> list[set[str]]:
     exported = play.exported()
     inside = {play.names[audience] for audience in person.inside(exported)}
     counts = True if play.option("existing_users") else person.counts(exported, play.started)
+    if counts is False and "True" in play.ever("existing_users"):
+        counts = None  # who was exported while the option was on stays until they leave
     return [inside] if counts else [set()] if counts is False else [inside, set()]
 
 

@@ -64,3 +64,23 @@ async def test_a_first_snapshot_exports_nobody_without_existing_users(world: Wor
     world.snapshot(ANN, ["vip", "eu"], 7)
     await worker.rest()
     assert world.options(ANN) == ["EU", "VIP"]
+
+
+async def test_turning_existing_users_off_takes_nobody_off_the_list(world: World) -> None:
+    """An edit of that option deleted all who had come as existing users, without a question or a receipt."""
+    world.change(ANN, "enter", "vip", -60)
+    worker = await world.start()
+    await worker.rest()
+    world.job("a", existing_users=True, on_last_exit="delete")
+    await worker.rest()
+    assert world.options(ANN) == ["VIP"]
+    world.change_job("a", existing_users=False)
+    world.change(BOB, "enter", "eu", 1)
+    await worker.rest()
+    assert world.options(ANN) == ["VIP"]
+    found = world.subscriber(ANN)
+    assert found is not None
+    assert found["State"] == "Active"
+    world.change(ANN, "exit", "vip", 2)
+    await worker.rest()
+    assert world.outcomes(ANN)[-1] == "removed"

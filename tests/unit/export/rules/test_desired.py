@@ -239,6 +239,22 @@ def test_who_was_exported_before_the_job_changed_has_left(on_list: Held | None, 
 
 
 @pytest.mark.parametrize(
+    ("audience", "on_list", "present"),
+    [
+        (entry(at=900), held(), True),
+        (entry(at=900), None, None),
+        (entry(at=900), held(delivered={}), None),
+        (entry(EXIT, at=1_100), held(), False),
+    ],
+)
+def test_who_came_as_an_existing_user_stays_when_the_option_is_turned_off(
+    audience: AudienceEntry, on_list: Held | None, present: bool | None
+) -> None:
+    found = want(row({"vip": audience}), job(on_last_exit="delete", existing_users=False), on_list=on_list)
+    assert (None if found is None else found.present) is present
+
+
+@pytest.mark.parametrize(
     ("before", "after", "differs"),
     [
         ({}, {}, False),
