@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
-from connectors.control.jobs import Jobs
+from connectors.control.jobs import Jobs, request_missed_changes
 from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
@@ -20,7 +21,15 @@ from connectors.webhook.settings import WebhookSettings
 from schemas.audience_delivery import DeliveryReceipt, Outcome, SourcePosition
 from schemas.control import ExportJob, WebhookRegistration
 from tests.deadline import eventually
-from tests.integration.importer.importing import connector, import_job, kafka_settings, topic, values
+from tests.integration.importer.importing import (
+    connector,
+    finished,
+    import_job,
+    kafka_settings,
+    progress,
+    topic,
+    values,
+)
 
 
 @contextlib.asynccontextmanager
@@ -123,6 +132,38 @@ async def test_a_webhook_that_was_switched_off_is_switched_on_and_its_gap_is_fil
         found = values(topic(kafka, "cm_activity"))
         by_id = {value["event_id"]: value["email"] for value in found if value["event"] == "deactivate"}
         assert sorted(by_id.values()) == sorted(people[:2]), "one event each, from whatever source"
+
+
+async def test_a_gap_that_was_asked_for_under_a_removed_job_is_read_by_another_one(bootstrap_servers, namespace):
+    kafka = kafka_settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings()) as simulator:
+        controls = simulator.controls
+        client = controls.add_client("Acme")
+        news = controls.add_list(client, "News")
+        controls.seed_subscribers(news, 20, all_active=True, until="2026-01-01T00:00:00+00:00")
+        (left,) = (row["EmailAddress"] for row in controls.subscribers(news, limit=1))
+        job = import_job(client)
+        async with connector(kafka, simulator, [job]), AsyncProducer(kafka, "test") as producer:
+            await finished(kafka)
+            controls.unsubscribe(news, left)
+            hook = WebhookRegistration(
+                list_id=news,
+                client_id=client,
+                time_zone="",
+                job_ids=["removed", job.id],
+                authorization_id="a",
+                updated_at=datetime.now(UTC),
+            )
+            await request_missed_changes(kafka, producer, hook, datetime.now(UTC) - timedelta(days=1))
+            await eventually(lambda: ("deactivate", "unsubscribe", left) in published_events(kafka), every=0.2)
+            kept = await eventually(lambda: _all_read(progress(kafka)), every=0.2)
+        assert {record.job_id for record in kept} == {job.id}, "nothing is left of the other one"
+
+
+def _all_read(kept: dict[bytes, Any]) -> list[Any]:
+    """Return the records of jobs, once no chain waits."""
+    records = [record for record in kept.values() if record.kind != "claim"]
+    return records if all(record.kind != "chain" or record.state == "done" for record in records) else []
 
 
 async def test_own_writes_are_marked_as_echoes(bootstrap_servers, namespace):
