@@ -152,6 +152,9 @@ class ImportTask(Contract):
     list_ids: list[str] = Field(default_factory=list, description="gap and sweep: the lists.")
     client_id: str | None = Field(default=None, description="gap: the client that has the list.")
     states: list[str] = Field(default_factory=list, description="gap: the listings to read; none = all.")
+    tried: list[str] = Field(
+        default_factory=list, description="gap, and its reads: authorizations with which it could not be read."
+    )
     since: str | None = Field(
         default=None, description="gap, and its reads: RFC 3339, when the hook was last seen to work."
     )

@@ -253,6 +253,7 @@ def gap(
                     source=filling,
                     cursor=reader_for(filling).first_cursor(known),
                     since=rfc3339(first),
+                    tried=context.task.tried,
                     started_at=context.now,
                 )
             )

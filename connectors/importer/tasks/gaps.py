@@ -9,6 +9,9 @@ from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, key_of
 
+MAX_ATTEMPTS = 3
+"""Times that a read is put aside with a problem before a job with another authorization is asked."""
+
 
 def requested_gap(task: ImportTask, table: ProgressTable) -> TaskResult:
     """Return the chain that fills a gap, and with it one of the list that was not filled yet, or could not be.
@@ -23,7 +26,8 @@ def requested_gap(task: ImportTask, table: ProgressTable) -> TaskResult:
         before = earlier.task
         states = sorted({*task.states, *before.states}) if task.states and before.states else []
         since = min(filter(None, (task.since, before.since)), default=None)
-        task = task.model_copy(update={"since": since, "states": states})
+        tried = sorted({*task.tried, *before.tried})
+        task = task.model_copy(update={"since": since, "states": states, "tried": tried})
     return TaskResult(progress=[progress_of(task, {})])
 
 
@@ -32,24 +36,39 @@ def take_over(chain: ChainProgress, jobs: Mapping[str, ImportJob], now: datetime
 
     A job reads no gap while it is stopped, nor of a list that it does not name any more: then one that runs takes over,
     and without one the gap stays. Of a removed job a stopped one takes it as well, and reads it when it is started;
-    when no job has the list, the gap is dropped.
+    when no job has the list, the gap is dropped. What a running job cannot read is read with another authorization.
     """
     owner, task = jobs.get(chain.job_id), chain.task
     client_id, list_id = _list_of(task)
-    if owner is not None and (
-        chain.state == "open" or (owner.state == "running" and has_list(owner, client_id, list_id))
-    ):
-        return
-    others = [job for job in jobs.values() if job.id != chain.job_id and has_list(job, client_id, list_id)]
-    takers = [job for job in others if job.state == "running"] or ([] if owner is not None else others)
+    having = [job for job in jobs.values() if has_list(job, client_id, list_id)]
+    takers = _takers(chain, owner, having)
     if owner is not None and not takers:
         return
     result.deleted.append(key_of(chain))
     if takers and task is not None:
-        result.requests.append(_request(task, min(job.id for job in takers), list_id, now))
+        tried = [*task.tried, owner.authorization_id] if owner is not None and _cannot_read(chain) else task.tried
+        result.requests.append(_request(task, min(job.id for job in takers), list_id, tried, now))
 
 
-def _request(task: ImportTask, job_id: str, list_id: str, now: datetime) -> ImportTask:
+def _takers(chain: ChainProgress, owner: ImportJob | None, having: list[ImportJob]) -> list[ImportJob]:
+    """Return the jobs, of those that have the list, that may read a gap instead of its own; none: it stays there."""
+    others = [job for job in having if job.id != chain.job_id]
+    running = [job for job in others if job.state == "running"]
+    if owner is None:
+        return running or others
+    if chain.state == "open" or chain.task is None:
+        return []
+    if owner.state == "stopped" or owner not in having:
+        return running
+    tried = {*chain.task.tried, owner.authorization_id}
+    return [job for job in running if _cannot_read(chain) and job.authorization_id not in tried]
+
+
+def _cannot_read(chain: ChainProgress) -> bool:
+    return chain.state == "failed" or (chain.task is not None and chain.task.attempt >= MAX_ATTEMPTS)
+
+
+def _request(task: ImportTask, job_id: str, list_id: str, tried: list[str], now: datetime) -> ImportTask:
     return ImportTask(
         job_id=job_id,
         run=0,
@@ -58,6 +77,7 @@ def _request(task: ImportTask, job_id: str, list_id: str, now: datetime) -> Impo
         list_ids=[list_id],
         client_id=_list_of(task)[0],
         states=task.states if task.source is None or task.source.state is None else [task.source.state],
+        tried=tried,
         since=task.since,
         label="events that a webhook missed",
         group=task.group,

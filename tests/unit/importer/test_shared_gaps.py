@@ -42,6 +42,7 @@ class World:
 
     def __init__(self) -> None:
         self.jobs = {name: job(name) for name in "xyz"} | {"a": job("a", client_id="another")}
+        self.jobs["z"] = job("z", authorization_id="b")
         self.table = ProgressTable()
         self.unread: dict[str, datetime] = {}
 
@@ -182,13 +183,36 @@ def test_what_a_job_reads_or_will_try_again_is_no_other_jobs(state, owner, hande
     world = World()
     world.found(9)
     (chain,) = world.table.gaps("x").values()
-    jobs = world.jobs | {"x": job("x", state=owner)}
+    jobs = world.jobs | {"x": job("x", state=owner), "z": job("z")}
     if owner == "removed":
         del jobs["x"]
     result = TaskResult()
     gaps.take_over(chain.model_copy(update={"state": state}), jobs, NOW, result)
     assert [task.job_id for task in result.requests] == (["y"] if handed else [])
     assert bool(result.deleted) == handed
+
+
+def test_what_one_authorization_may_not_read_another_one_reads_and_each_is_tried_once():
+    world = World()
+    world.found(9)
+
+    def put_aside(name: str, listing: str, state: str, attempt: int) -> list[str]:
+        """Return the jobs that have the gap afterwards."""
+        chain = world.table.gaps(name)[listing]
+        assert chain.task is not None
+        task = chain.task.model_copy(update={"attempt": attempt})
+        world.table.put(chain.model_copy(update={"state": state, "problem": "refused", "task": task}))
+        world.hand_over()
+        return sorted(world.table.jobs_with_gaps())
+
+    whole, deleted = f"gap/{LIST}", f"gap/{LIST}/deleted"
+    assert put_aside("x", whole, "parked", gaps.MAX_ATTEMPTS - 1) == ["x"]
+    assert put_aside("x", whole, "parked", gaps.MAX_ATTEMPTS) == ["z"], "y has the authorization of x"
+    world.fill("z")
+    assert put_aside("z", deleted, "failed", 0) == ["z"], "x was tried"
+    world.jobs["y"] = job("y", authorization_id="d")
+    assert put_aside("z", deleted, "failed", 0) == ["y", "z"]
+    assert set(world.kept("y")) == {"deleted"}
 
 
 @pytest.mark.parametrize("at", ["asked", "begun", "reading"])
