@@ -111,7 +111,7 @@ def has_earlier_holder(row: MembershipRow, at: EpochMillis) -> bool:
 
 
 def leaver(row: MembershipRow, at: EpochMillis) -> MembershipRow:
-    """Return what belongs to whoever leaves at that time, with the changes that wait for receipts; a copy."""
+    """Return what belongs to whoever leaves at that time, and which changes wait for receipts or have them; a copy."""
     gone = _part_of(row, (tenure for since, tenure in row.tenures if since < at))
     kept = _part_of(row, (tenure for since, tenure in row.tenures if since >= at))
     theirs = {entry.position for entry in kept.audiences.values()}
@@ -123,6 +123,7 @@ def leaver(row: MembershipRow, at: EpochMillis) -> MembershipRow:
         own_acts=dict(row.own_acts),
         source=row.source,
         outstanding=outstanding,
+        answered=row.answered,
     )
 
 
@@ -131,7 +132,7 @@ def transfer_out(row: MembershipRow, key: str) -> MembershipRow:
     _, at = move = row.leaving.pop(0)
     transferred = leaver(row, at)
     row.outstanding = [change for change in row.outstanding if change not in transferred.outstanding]
-    transferred.pending, transferred.outstanding = [], []
+    transferred.pending, transferred.outstanding, transferred.answered = [], [], {}
     row.tenures = [(NEVER, MembershipRow()), *((since, tenure) for since, tenure in row.tenures if since >= at)]
     kept = _part_of(row, (tenure for _, tenure in row.tenures))
     followed = bool(kept.audiences or kept.fields or row.awaits)

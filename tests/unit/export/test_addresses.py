@@ -252,3 +252,16 @@ async def test_an_address_that_somebody_else_has_is_not_renamed(world: World) ->
     assert world.options("work@example.com") == ["NEW", "VIP"]
     added = [write["email"] for write in world.controls.writes() if write["before"] is None]
     assert added == [ANN, "work@example.com"]
+
+
+async def test_a_change_that_no_job_exported_has_one_receipt_when_people_swap(world: World) -> None:
+    """It was receipted as not exported when it came, and as superseded by the change of address."""
+    world.job()
+    worker = await world.start()
+    world.change(ANN, "exit", "vip", -60)
+    await worker.rest()
+    world.change(BOB, "enter", "eu", 1, previous_email=ANN)
+    world.change(ANN, "enter", "eu", 1, previous_email=BOB)
+    await worker.rest()
+    assert world.outcomes(ANN) == ["not_exported", "added"]
+    assert world.outcomes(BOB) == ["added"]
