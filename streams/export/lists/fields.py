@@ -29,6 +29,9 @@ SELECTS = frozenset({"MultiSelectOne", "MultiSelectMany"})
 PLACEHOLDER = "-"
 """The only option of a select field that has none yet."""
 
+PROVIDE_ATTEMPTS = 2
+"""So often a field or option is created that is not there afterwards; then the list does not take it."""
+
 
 class FieldTypeError(Exception):
     """A custom field of this name exists with another type: a person has to choose another name or type."""
@@ -143,13 +146,19 @@ class ListFields:
             async with self._lock:
                 if not self._fresh():
                     await self._check(api, used)
-                if missing := self._missing(needs):
-                    for plain in missing:
-                        await self._provide(api, plain, needs[plain])
-                    await self._read(api)
-                    await self._shared.fields_seen(self._list_id, self._marks(used))
-                    self._note_not_taken(needs)
+                await self._provide_all(api, needs, used)
         return {plain: self._fields[plain].key for plain in needs}
+
+    async def _provide_all(self, api: CampaignMonitor, needs: Mapping[str, FieldNeed], used: NeededOptions) -> None:
+        """Create what is missing. What is not there afterwards is created again: somebody may have removed it."""
+        for _ in range(PROVIDE_ATTEMPTS):
+            missing = self._missing(needs)
+            if not missing:
+                return
+            for plain in missing:
+                await self._provide(api, plain, needs[plain])
+            await self._read_and_compare(api, used)
+        self._note_not_taken(needs)
 
     def _fresh(self) -> bool:
         return self._clock() - self._read_at < self._check_seconds
@@ -191,6 +200,10 @@ class ListFields:
 
     async def _check(self, api: CampaignMonitor, used: NeededOptions) -> None:
         self._not_taken.clear()
+        await self._read_and_compare(api, used)
+
+    async def _read_and_compare(self, api: CampaignMonitor, used: NeededOptions) -> None:
+        """Each read is compared before it is stored: the next one would not show any more what this one lacks."""
         await self._read(api)
         lost = losses(self._shared.field_history(self._list_id).fields, self._marks(used), used)
         if lost:  # by a read that began after the history was known: another worker may just have created it
