@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -133,16 +133,17 @@ def readers_list(subscribers: Iterable[ListedSubscriber], story: Story, known: S
 
 def receipts(records: Iterable[TopicRecord], changes: int) -> list[Finding]:
     """One final receipt for each change and job: none missing, none twice."""
-    per_change: Counter[tuple[str, int, int]] = Counter()
-    twice: Counter[tuple[str, str, int, int]] = Counter()
+    per_change: Counter[tuple[str, ...]] = Counter()
+    twice: Counter[tuple[str, ...]] = Counter()
     outcomes: Counter[str] = Counter()
-    for record in records:
-        receipt = orjson.loads(record.value or b"{}")
-        source = receipt["source"]
-        position = (source["topic"], source["partition"], source["offset"])
+    for receipt in _values(records):
+        source = receipt.get("source")
+        if not isinstance(source, dict) or not isinstance(receipt.get("outcome"), str):
+            continue
+        position = tuple(str(source.get(name)) for name in ("topic", "partition", "offset"))
         per_change[position] += 1
-        twice[(receipt["job_id"], *position)] += 1
-        outcomes[receipt["outcome"]] += 1
+        twice[(str(receipt.get("job_id")), *position)] += 1
+        outcomes[str(receipt.get("outcome"))] += 1
     return [
         Finding("changes with a receipt", len(per_change), changes),
         Finding("receipts published twice", sum(count - 1 for count in twice.values()), 0),
@@ -152,14 +153,15 @@ def receipts(records: Iterable[TopicRecord], changes: int) -> list[Finding]:
 
 def imported_users(records: Iterable[TopicRecord], lists: Mapping[str, Set[str]]) -> Finding:
     """Each subscriber that the list held when the import ran is on `cm_user`; `lists`: list id -> addresses."""
-    published = {(user["list_id"], user["email"]) for user in _values(records) if user.get("list_id")}
+    published = {(user["list_id"], user.get("email")) for user in _values(records) if user.get("list_id")}
     missing = sum((list_id, email) not in published for list_id, emails in lists.items() for email in emails)
     return Finding("imported lists: subscribers missing on cm_user", missing, 0)
 
 
 def imported_activity(records: Sequence[TopicRecord], reports: Mapping[str, int]) -> list[Finding]:
     """As many campaign and journey activities of each kind as the reports hold, each with an id of its own."""
-    rows = [activity for activity in _values(records) if activity["source"] != "webhook" and not activity.get("echo")]
+    ours = [activity for activity in _values(records) if _is_activity(activity)]
+    rows = [activity for activity in ours if activity["source"] != "webhook" and not activity.get("echo")]
     kinds = Counter(activity["event"] for activity in rows)
     # An unsubscribe in two reports is one event with one id; everything else is reported once.
     ids = [activity["event_id"] for activity in rows if activity["event"] != "deactivate"]
@@ -173,7 +175,7 @@ def webhook_unsubscribes(records: Iterable[TopicRecord], list_id: str, left: Set
     """Everybody who left the list was reported by webhook; our own writes to other lists' people do not count here."""
     reported = {
         activity["email"]
-        for activity in _values(records)
+        for activity in filter(_is_activity, _values(records))
         if (activity["source"], activity["event"], activity.get("status"), activity.get("list_id"))
         == ("webhook", "deactivate", "unsubscribe", list_id)
     }
@@ -187,15 +189,17 @@ def profiles(
 
     Who is known only by echoes of our own writes has none.
     """
-    newest: dict[bytes, bytes | None] = {record.key or b"": record.value for record in profile_records}
-    alive = [orjson.loads(value) for value in newest.values() if value]
+    newest = {record.key or b"": record for record in profile_records}
+    alive = list(_values(newest.values()))
     people = {
         email
         for message in (*_values(user_records), *_values(activity_records))
-        if not message.get("echo") and (email := normalise_email(message.get("email", "")))
+        if not message.get("echo") and (email := normalise_email(str(message.get("email", ""))))
     }
     by_id = {
-        activity["event_id"]: activity["event"] for activity in _values(activity_records) if not activity.get("echo")
+        activity["event_id"]: activity["event"]
+        for activity in filter(_is_activity, _values(activity_records))
+        if not activity.get("echo")
     }
     events = Counter(by_id.values())
     sums = {
@@ -208,10 +212,19 @@ def profiles(
     ]
 
 
-def _values(records: Iterable[TopicRecord]) -> Iterable[dict[str, Any]]:
+def _values(records: Iterable[TopicRecord]) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects; what others publish besides is left out, and has become dead letters."""
     for record in records:
-        if record.value is not None:
-            yield orjson.loads(record.value)
+        try:
+            body = orjson.loads(record.value or b"null")
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(body, dict):
+            yield body
+
+
+def _is_activity(body: dict[str, Any]) -> bool:
+    return all(isinstance(body.get(name), str) for name in ("source", "event", "event_id", "email"))
 
 
 def _plain(key: str) -> str:
