@@ -168,10 +168,7 @@ def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topic
         else:
             found_now = found
     except KafkaException as failure:
-        raise BrokersUnreachableError(
-            f"No Kafka broker answered at {settings.bootstrap_servers} ({failure.args[0].str()}): is "
-            "KAFKA_BOOTSTRAP_SERVERS right, and are the KAFKA_SECURITY_PROTOCOL and credentials those of the brokers?"
-        ) from None
+        raise unreachable(settings, failure.args[0].str()) from None
     reports = []
     for topic in wanted:
         refusal = refusals.get(topic.name)
@@ -179,6 +176,14 @@ def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topic
         created = topic.name not in found and topic.name in found_now
         reports.append(TopicReport(topic, found.get(topic.name), problems, created))
     return reports
+
+
+def unreachable(settings: KafkaSettings, reason: str) -> BrokersUnreachableError:
+    """Return the error that names the addresses, the reason, and what to look at."""
+    return BrokersUnreachableError(
+        f"No Kafka broker answered at {settings.bootstrap_servers} ({reason}): is "
+        "KAFKA_BOOTSTRAP_SERVERS right, and are the KAFKA_SECURITY_PROTOCOL and credentials those of the brokers?"
+    )
 
 
 def shape_of(settings: KafkaSettings) -> TopicShape:

@@ -25,6 +25,8 @@ from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition
 from connectors.kafka.settings import KafkaSettings
 
 REQUEST_SECONDS = 15.0
+COUNT_SECONDS = 10.0
+"""For counting all small differences of one read; what is left then is shown as it is, and not as exact."""
 AGAIN_SECONDS = 0.2
 """Before partitions whose leader changes are asked for again."""
 LOOK_WITHIN = 1_000
@@ -73,7 +75,8 @@ def measure(group: str, topic: str, partition: int, committed: int | None, start
 class LagReader:
     """Asks the brokers for lags. Keeps its connections and can be asked every few seconds; every call blocks."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, *, count_seconds: float = COUNT_SECONDS) -> None:
+        self._count_seconds = count_seconds
         quiet = {"log_level": 0}
         self._admin = AdminClient({**admin_config(settings, "lag"), **quiet})
         # Looks at a few records here and there: small fetches, and an answer at once.
@@ -175,7 +178,8 @@ class LagReader:
 
     def _counted(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
         """Return the lags with small ones counted by reading. One reading serves all groups at the same offset."""
-        counts: dict[tuple[str, int, int, int], int] = {}
+        counts: dict[tuple[str, int, int, int], int | None] = {}
+        deadline = time.monotonic() + self._count_seconds
         result = []
         for group_lag in lags:
             if group_lag.exact or group_lag.lag > LOOK_WITHIN:
@@ -184,19 +188,22 @@ class LagReader:
             place = max(group_lag.start, group_lag.committed or 0)
             key = (group_lag.topic, group_lag.partition, place, group_lag.stable_end)
             if key not in counts:
-                counts[key] = self._count(*key)
-            result.append(replace(group_lag, lag=counts[key], exact=True))
+                counts[key] = self._count(*key, deadline - time.monotonic())
+            count = counts[key]
+            result.append(group_lag if count is None else replace(group_lag, lag=count, exact=True))
         return result
 
-    def _count(self, topic: str, partition: int, start: int, end: int) -> int:
-        """Return how many records can be read from here to the end; the difference where nothing comes in time."""
+    def _count(self, topic: str, partition: int, start: int, end: int, seconds: float) -> int | None:
+        """Return how many records can be read from here to the end; None where they do not come in time."""
+        if seconds <= 0:
+            return None
         part = TopicAndPartition(topic, partition)
-        reader = EndReader(self._consumer, silence_seconds=REQUEST_SECONDS)
+        reader = EndReader(self._consumer, deadline_seconds=seconds)
         try:
             reader.assign([part], {part: start}, {part: end})
             return sum(len(page) for page in pages(reader, LOOK_WITHIN))
         except ReadError:
-            return end - start
+            return None
         finally:
             self._consumer.unassign()
 

@@ -2,11 +2,13 @@
 
 import importlib
 import importlib.metadata
+import re
 import sys
 from typing import Any
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from typer.core import TyperCommand, TyperGroup
 
 CONFIGURATION_ERROR = 78
@@ -102,6 +104,9 @@ def main() -> None:
     except ValidationError as error:
         sys.stderr.write(settings_sentence(error) + "\n")
         sys.exit(CONFIGURATION_ERROR)
+    except SettingsError as error:
+        sys.stderr.write(unparsable_sentence(error) + "\n")
+        sys.exit(CONFIGURATION_ERROR)
 
 
 def settings_sentence(error: ValidationError) -> str:
@@ -114,6 +119,16 @@ def settings_sentence(error: ValidationError) -> str:
         name = "_".join(str(part) for part in fault["loc"])
         faults.append(f"{_environment_name(error.title, name)}: {fault['msg'].removeprefix('Value error, ')}")
     return "cm-streams cannot start, a setting is missing or wrong. " + "; ".join(faults)
+
+
+def unparsable_sentence(error: SettingsError) -> str:
+    """Return a sentence that names a setting whose text is no JSON. The error holds the name of the field only."""
+    from streams.readme import SETTINGS
+
+    found = re.search(r'field "(\w+)"', str(error))
+    field = found[1] if found else ""
+    named = [_environment_name(settings.__name__, field) for settings in SETTINGS if field in settings.model_fields]
+    return f"cm-streams cannot start, a setting is wrong. {' or '.join(named) or 'A setting'}: the text is not JSON"
 
 
 def _environment_name(settings_class: str, field: str) -> str:

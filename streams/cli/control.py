@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from connectors.control.authorizations import Authorizations, UnknownAuthorizati
 from connectors.control.crypto import ControlSettings, Sealer, SealError
 from connectors.control.jobs import Jobs, UnknownJobError
 from connectors.kafka.admin import CONFIGURATION_ERROR, BrokersUnreachableError, TopicsRefusedError
+from connectors.kafka.broker_check import check_brokers
 from connectors.kafka.client_config import NoBrokerError
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.read_to_end import ReadError
@@ -25,7 +27,6 @@ from connectors.kafka.transaction import TransactionError
 
 FAILED = 1
 SENTENCES = (
-    BrokersUnreachableError,
     ReadError,
     PublishError,
     TransactionError,
@@ -36,19 +37,33 @@ SENTENCES = (
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Turn errors that a person can do something about into their sentence; settings and topics exit with 78.
+    """Turn errors that a person can do something about into their sentence; settings, brokers and topics exit with 78.
 
-    Standard output belongs to the command's answer, so from here on only warnings are logged, and to standard error.
+    Standard output belongs to the command's answer, so from here on only warnings are logged, and to standard error;
+    of the Kafka client nothing is, because what it cannot do ends in a sentence.
     """
     logs.configure("console", "warning", process="cli")
+    logging.getLogger("librdkafka").setLevel(logging.CRITICAL + 1)
     try:
         yield
-    except (TopicsRefusedError, SealError, NoBrokerError) as refusal:
+    except (TopicsRefusedError, SealError, NoBrokerError, BrokersUnreachableError) as refusal:
         refuse(str(refusal), CONFIGURATION_ERROR)
     except SENTENCES as refusal:
         refuse(str(refusal.args[0]))
     except KafkaException as failure:
-        refuse(f"Kafka did not answer: {failure.args[0].str()}; is KAFKA_BOOTSTRAP_SERVERS right?")
+        refuse(f"Kafka did not answer: {failure.args[0].str()}; is KAFKA_BOOTSTRAP_SERVERS right?", CONFIGURATION_ERROR)
+    except TimeoutError:
+        refuse("Kafka did not answer in time; is KAFKA_BOOTSTRAP_SERVERS right?", CONFIGURATION_ERROR)
+
+
+def kafka_settings() -> KafkaSettings:
+    """Return the settings when a broker has answered, so that no command waits for one that is not there.
+
+    Raises NoBrokerError, BrokersUnreachableError; call it within `refusals`.
+    """
+    settings = KafkaSettings()
+    check_brokers(settings)
+    return settings
 
 
 def refuse(sentence: str, code: int = FAILED) -> NoReturn:
@@ -63,7 +78,7 @@ T = TypeVar("T")
 @asynccontextmanager
 async def control(sealer: Sealer | None = None) -> AsyncIterator[tuple[Jobs, Authorizations]]:
     """Hold jobs and authorizations; without a sealer secrets stay closed."""
-    settings = KafkaSettings()
+    settings = kafka_settings()
     async with (
         AsyncProducer(settings, "cli") as producer,
         Jobs(settings, producer) as jobs,

@@ -26,7 +26,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
 from schemas.identity import normalise_email
 from schemas.membership_command import command_bytes
-from streams.cli.control import FAILED, control, refusals, refuse
+from streams.cli.control import FAILED, control, kafka_settings, refusals, refuse
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 from streams.export.lists.segments import planned
 from streams.export.lists.shared_state import SharedState
@@ -139,7 +139,7 @@ class _ExportView:
 
 
 async def _plan(job_id: str) -> Preview:
-    kafka = KafkaSettings()
+    kafka = kafka_settings()
     async with _export_view(kafka, job_id) as export:
         there = await subscribers(export.api, export.job.list_id)
         details = await export.api.lists.details(export.job.list_id)
@@ -163,7 +163,7 @@ async def _plan(job_id: str) -> Preview:
 
 
 async def _reconcile(job_id: str, repair: bool) -> DriftReport:
-    kafka = KafkaSettings()
+    kafka = kafka_settings()
     async with _export_view(kafka, job_id) as export:
         read_at = int(time.time() * 1000)
         there = await subscribers(export.api, export.job.list_id)

@@ -29,7 +29,7 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.process import stopped_by_signal
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
-from streams.cli.control import control, refusals, refuse
+from streams.cli.control import control, kafka_settings, refusals, refuse
 
 app = typer.Typer(no_args_is_help=True, help="Run an import and watch it.")
 
@@ -83,7 +83,7 @@ def status(
 
 
 async def _table() -> ProgressTable:
-    async with ProgressView(KafkaSettings()) as view:
+    async with ProgressView(kafka_settings()) as view:
         return view.table
 
 
@@ -132,7 +132,7 @@ class _Watch:
 
 async def _run(job_id: str, *, work: bool) -> bool:
     """Ask for a run and show it; return whether it ended without problems."""
-    kafka = KafkaSettings()
+    kafka = kafka_settings()
     job = await _known(job_id)
     if job.state == "stopped":
         refuse(f"Import {job_id} is stopped: start it with `cm-streams job start {job_id}`")

@@ -10,9 +10,8 @@ from rich.table import Table
 
 from connectors.control.jobs import ExportOrImportJob, Jobs
 from connectors.importer.progress import ProgressView
-from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
-from streams.cli.control import refuse, with_jobs
+from streams.cli.control import kafka_settings, refuse, with_jobs
 from streams.cli.job_changes import edit_job
 from streams.cli.job_forms import create_export, create_import
 from streams.export.lists.attention import REMOVALS
@@ -129,7 +128,7 @@ def read_again(job_id: str) -> None:
         job = jobs.known(job_id)
         if not isinstance(job, ImportJob):
             refuse(f"Job {job_id} is an export job; only imports read")
-        async with ProgressView(KafkaSettings()) as view:
+        async with ProgressView(kafka_settings()) as view:
             listings, reports, rows = view.table.read_before(job_id)
         await jobs.change(job_id, full_read=job.full_read + 1)
         typer.echo(

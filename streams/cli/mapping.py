@@ -66,8 +66,7 @@ def rebuild(
     2. `rebuild --diff` shows what would change;
     3. stop the workers, `rebuild --switch`, start them with the new mappings.
     """
-    from connectors.kafka.settings import KafkaSettings
-    from streams.cli.control import refusals
+    from streams.cli.control import kafka_settings, refusals
     from streams.process import StreamsSettings
     from streams.profile.rebuild import Rebuild, RebuildError, RebuildProgress
     from streams.profile.settings import ProfileSettings
@@ -77,7 +76,7 @@ def rebuild(
 
     with refusals():
         try:
-            work = Rebuild(StreamsSettings(), KafkaSettings(), ProfileSettings())
+            work = Rebuild(StreamsSettings(), kafka_settings(), ProfileSettings())
             if switch:
                 typer.echo(f"{asyncio.run(work.switch())} records written to {work.running}", err=True)
                 work.clean()

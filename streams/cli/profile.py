@@ -13,7 +13,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import ErasureReceipt
 from schemas.identity import key_of, normalise_email
 from streams.batches import partition_of
-from streams.cli.control import refusals, refuse
+from streams.cli.control import kafka_settings, refusals, refuse
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
 
@@ -31,7 +31,7 @@ def show(email: Annotated[str, ADDRESS]) -> None:
     """Print the profile as the topic cm_profile has it; exit code 1 when there is none."""
     address = _address(email)
     with refusals():
-        value = _newest(KafkaSettings(), key_of(address))
+        value = _newest(kafka_settings(), key_of(address))
     if value is None:
         refuse(f"there is no profile under {address}", NO_PROFILE)
     typer.echo(orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode())
@@ -63,7 +63,7 @@ def erase(
             asyncio.run(_delete_subscriber(list_id, address, authorization))
             typer.echo(f"deleted from list {list_id}", err=True)
         try:
-            receipt: ErasureReceipt = asyncio.run(ask(KafkaSettings(), address, wait_seconds))
+            receipt: ErasureReceipt = asyncio.run(ask(kafka_settings(), address, wait_seconds))
         except NoReceiptError as late:
             refuse(str(late))
     typer.echo(receipt.to_bytes().decode())

@@ -23,7 +23,7 @@ from schemas.envelope import rfc3339
 from schemas.topics import TOPICS
 from streams.batches import BatchError, BatchSettings
 from streams.batches import reset as reset_offsets
-from streams.cli.control import FAILED, refusals, refuse
+from streams.cli.control import FAILED, kafka_settings, refusals, refuse
 from streams.dead_letters import Letter, ReplayError, read_letters
 from streams.dead_letters import replay as replayed
 from streams.process import StreamsSettings
@@ -43,7 +43,7 @@ def lag(
 
     Counts records that can be read: transaction markers, and what is behind an open transaction, do not count.
     """
-    with refusals(), LagReader(KafkaSettings()) as reader:
+    with refusals(), LagReader(kafka_settings()) as reader:
         looks = _looks(reader, group, topic, every if watch else None)
         if as_json:
             for lags in looks:
@@ -130,7 +130,7 @@ def reset(
     Nothing is counted twice: rows remember what they hold. Stop the processor's workers first.
     """
     with refusals():
-        settings = group_settings(KafkaSettings(), group)
+        settings = group_settings(kafka_settings(), group)
         try:
             done = reset_offsets(settings, topic, to.value)
         except BatchError as refusal:
@@ -153,7 +153,7 @@ def check_topics(
     Topics that exist are never changed.
     """
     with refusals():
-        reports = checked(KafkaSettings(), create=create)
+        reports = checked(kafka_settings(), create=create)
         if as_json:
             for report in reports:
                 typer.echo(topic_as_object(report))
@@ -209,8 +209,8 @@ def list_letters(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object each, with key and value.")] = False,
 ) -> None:
     """List the dead letters of an input topic: where each came from, and why it was refused."""
-    settings = KafkaSettings()
     with refusals():
+        settings = kafka_settings()
         table = Table("dead letter", "came from", "at", "stage", "reason", "key")
         count = 0
         try:
@@ -232,8 +232,8 @@ def list_letters(
 
 def replay(topic: TopicArgument) -> None:
     """Send the dead letters of an input topic to it again, each once, oldest first."""
-    settings = KafkaSettings()
     with refusals():
+        settings = kafka_settings()
         try:
             done = asyncio.run(replayed(settings, _named(settings, topic)))
         except ReplayError as error:

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,78 +16,135 @@ from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.devkit.simulator.controls.admin import SimulatorAdmin
-from connectors.kafka.admin import ensure_topics
+from connectors.kafka.admin import CONFIGURATION_ERROR, ensure_topics
+from connectors.kafka.broker_check import check_brokers
 from connectors.kafka.settings import KafkaSettings
+from streams.cli.control import FAILED, refusals, refuse
 from streams.demo.demonstration import Demonstration
 from streams.demo.findings import as_table, verdict
+from streams.demo.run_directory import InUseError, RunDirectory
 from streams.demo.supervisor import PORTS_NEEDED, PROCESSES, Machine, ServiceFailedError, Supervisor, machine
-from streams.process import StreamsSettings, start_process
+from streams.process import StreamsSettings
+
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C ended before its time, as shells have it."""
 
 console = Console()
 
 
 def up(
     once: bool = typer.Option(False, "--once", help="Play the demonstration to its end, check it, and exit 0 or 1."),
+    demo: bool = typer.Option(
+        False, "--demo", help="Play the demonstration on the broker of KAFKA_BOOTSTRAP_SERVERS, too."
+    ),
 ) -> None:
     """Start a broker, a local Campaign Monitor and all processes; play a demonstration; Ctrl-C stops everything.
 
-    With KAFKA_BOOTSTRAP_SERVERS that broker is used, with CM_BASE_URL that Campaign Monitor, without a demonstration.
+    With KAFKA_BOOTSTRAP_SERVERS that broker is used: topics that are missing are created, and nothing is published to
+    it without --demo. With CM_BASE_URL that Campaign Monitor is used, without a demonstration.
     """
-    settings = start_process("up", log_level="warning")
-    try:
-        code = asyncio.run(_up(settings, once=once))
-    except (ServiceFailedError, BrokerUnavailableError, TimeoutError) as failure:
-        console.print(f"[bold red]{failure}[/]", highlight=False)
-        code = 1
+    with refusals():
+        settings = StreamsSettings()
+        try:
+            with RunDirectory(settings.data_dir / "up") as directory:
+                directory.forget_settings(os.environ)
+                _refuse_once(KafkaSettings(), once=once, demo=demo)
+                code = asyncio.run(_until_stopped(directory, once=once, demo=demo))
+        except InUseError as refusal:
+            refuse(str(refusal), CONFIGURATION_ERROR)
+        except (ServiceFailedError, BrokerUnavailableError, TimeoutError) as failure:
+            refuse(str(failure), FAILED)
     raise typer.Exit(code)
 
 
-async def _up(settings: StreamsSettings, *, once: bool) -> int:
-    began = time.monotonic()
-    run_dir = (settings.data_dir / "up").absolute()
-    shutil.rmtree(run_dir, ignore_errors=True)  # each start plays its story from the beginning
+def _refuse_once(kafka: KafkaSettings, *, once: bool, demo: bool) -> None:
+    if once and os.environ.get("CM_BASE_URL"):
+        refuse("--once plays the demonstration, which needs the local Campaign Monitor: unset CM_BASE_URL", 78)
+    if once and kafka.bootstrap_servers and not demo:
+        refuse(
+            f"--once plays the demonstration, and KAFKA_BOOTSTRAP_SERVERS names {kafka.bootstrap_servers}: add --demo "
+            "(DEMO=1 make run) to publish made-up events and jobs there, or unset KAFKA_BOOTSTRAP_SERVERS",
+            CONFIGURATION_ERROR,
+        )
+
+
+async def _until_stopped(directory: RunDirectory, *, once: bool, demo: bool) -> int:
+    """Run everything until it ends by itself or a signal comes, in whatever state; a second signal ends it at once."""
     stopped = _stopped_by_signal()
+    running = asyncio.create_task(_run(directory, once=once, demo=demo))
+    stop = asyncio.create_task(stopped.wait())
+    await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        stop.cancel()
+        return running.result()
+    _show_line("stopping; Ctrl-C again ends everything at once")
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    # All that was started has been stopped, in order. A thread may still wait for Maven, or for a broker that is gone;
+    # it holds nothing, and asyncio would wait for it.
+    _end_at_once(INTERRUPTED if once else 0)
+    raise AssertionError("not reached")
+
+
+async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
+    began = time.monotonic()
+    directory.clear()  # each start plays its story from the beginning
     async with contextlib.AsyncExitStack() as stack:
         kafka = KafkaSettings()
-        if not kafka.bootstrap_servers:
-            broker = await stack.enter_async_context(EmbeddedKafka(run_dir / "kafka", progress=_show_line))
+        ours = not kafka.bootstrap_servers
+        if ours:
+            broker = await stack.enter_async_context(EmbeddedKafka(directory.path / "kafka", progress=_show_line))
             kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+        else:
+            await asyncio.to_thread(check_brokers, kafka)
+            _show_line(f"using the Kafka of KAFKA_BOOTSTRAP_SERVERS, {kafka.bootstrap_servers}; its topics are kept")
         here = machine(
-            os.environ, bootstrap_servers=kafka.bootstrap_servers, data_dir=run_dir, free_ports=free_ports(PORTS_NEEDED)
+            os.environ,
+            bootstrap_servers=kafka.bootstrap_servers,
+            data_dir=directory.path,
+            free_ports=free_ports(PORTS_NEEDED),
         )
         await asyncio.to_thread(ensure_topics, kafka, create=True)
-        supervisor = Supervisor(run_dir / "logs")
+        supervisor = Supervisor(directory.path / "logs")
         stack.push_async_callback(supervisor.stop)
-        demonstration = Demonstration(here, kafka, _show_line) if here.simulated else None
+        demonstration = Demonstration(here, kafka, _show_line) if here.simulated and (ours or demo) else None
         admin = await stack.enter_async_context(SimulatorAdmin(here.simulator_admin_url))
-        if demonstration:
+        if here.simulated:
             await supervisor.start(here.simulator())
+        if demonstration:
             await demonstration.prepare(admin)
         await supervisor.start(*(here.service(name) for name in PROCESSES))
-        _where_to_look(here, supervisor, time.monotonic() - began)
-        work: asyncio.Future[int] = asyncio.create_task(_play(demonstration, admin, once=once))
-        stop: asyncio.Future[bool] = asyncio.create_task(stopped.wait())
-        ends: set[asyncio.Future[Any]] = {stop, supervisor.failed}
-        try:
-            await asyncio.wait({work, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if supervisor.failed.done():
-                supervisor.failed.result()
-            if once and work.done():
-                return work.result()
-            if work.done():
-                work.result()
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            _show_line("stopping")
-            return 130 if once else 0
-        finally:
-            for task in (work, stop):
-                task.cancel()
-            await asyncio.gather(work, stop, return_exceptions=True)
+        env_file = directory.write_settings(here.shell_settings(os.environ))
+        _where_to_look(here, supervisor, env_file, time.monotonic() - began)
+        return await _play_and_wait(supervisor, demonstration, admin, once=once)
+
+
+async def _play_and_wait(
+    supervisor: Supervisor, demonstration: Demonstration | None, admin: SimulatorAdmin, *, once: bool
+) -> int:
+    """Play the demonstration; return its exit code with `once`, else wait. Raises ServiceFailedError."""
+    work: asyncio.Task[int] = asyncio.create_task(_play(demonstration, admin, once=once))
+    try:
+        ends: set[asyncio.Future[Any]] = {work, supervisor.failed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if supervisor.failed.done():
+            supervisor.failed.result()
+        code = work.result()
+        if not once:
+            await asyncio.shield(supervisor.failed)
+        return code
+    finally:
+        work.cancel()
+        # Its clients end while the broker and the local Campaign Monitor still answer them.
+        await asyncio.gather(work, return_exceptions=True)
 
 
 async def _play(demonstration: Demonstration | None, admin: SimulatorAdmin, *, once: bool) -> int:
     if demonstration is None:
-        _show_line("running against the Campaign Monitor that CM_BASE_URL names; no demonstration is played")
+        _show_line(
+            "no demonstration is played: the broker or the Campaign Monitor is yours. `cm-streams up --demo` plays it "
+            "on your broker, with the local Campaign Monitor."
+        )
         return 0
     await demonstration.play(admin)
     found = await demonstration.findings(admin)
@@ -97,20 +154,25 @@ async def _play(demonstration: Demonstration | None, admin: SimulatorAdmin, *, o
     return verdict(found)
 
 
-def _where_to_look(here: Machine, supervisor: Supervisor, seconds: float) -> None:
+def _where_to_look(here: Machine, supervisor: Supervisor, env_file: Path, seconds: float) -> None:
     ports = here.ports
+    local = [f"                     OAuth {here.oauth_url}"] if here.simulated else []
     lines = [
         f"[bold green]running[/] after {seconds:.1f} s",
         f"  Kafka              {here.bootstrap_servers}",
-        f"  Campaign Monitor   {here.base_url}"
-        + ("  (local, its pages: OAuth " + here.oauth_url + ")" if here.simulated else ""),
+        f"  Campaign Monitor   {here.base_url}",
+        *local,
         f"  webhooks           http://127.0.0.1:{ports.webhooks}",
-        f"  profiles           http://127.0.0.1:{ports.profiles}/profiles/EMAIL  (with the token, see README)",
+        f"  profiles           http://127.0.0.1:{ports.profiles}/profiles/EMAIL",
         *(f"  {name:<18} http://127.0.0.1:{port}/ready, /metrics" for name, port in ports.health.items()),
         f"  logs               {_relative(supervisor.log_file('*'))}",
-        f"  lag                KAFKA_BOOTSTRAP_SERVERS={here.bootstrap_servers} .venv/bin/cm-streams lag",
+        "",
+        "In another terminal, the addresses, keys and tokens of this start, and a first command:",
+        f"  source {_relative(env_file)}",
+        "  .venv/bin/cm-streams job list",
+        "",
     ]
-    console.print("\n".join(lines), highlight=False)
+    console.print("\n".join(lines), highlight=False, soft_wrap=True)
 
 
 def _relative(path: Path) -> str:
@@ -120,12 +182,26 @@ def _relative(path: Path) -> str:
 
 
 def _show_line(line: str) -> None:
-    console.print(f"[dim]·[/] {line}", highlight=False)
+    console.print(f"[dim]·[/] {line}", highlight=False, soft_wrap=True)
 
 
 def _stopped_by_signal() -> asyncio.Event:
+    """Return an event that SIGINT or SIGTERM sets; the second of them ends this process, and its children with it."""
     stopped = asyncio.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            _end_at_once(INTERRUPTED)
+        stopped.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
     return stopped
+
+
+def _end_at_once(code: int) -> None:
+    """End without waiting for threads. The program around each child ends it when our pipe to it closes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -187,6 +187,15 @@ class Machine:
             "PROFILE_API_TOKEN": self.profile_token,
         }
 
+    def shell_settings(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return what a shell needs to reach this start's processes, without what the environment sets itself."""
+        shared = self.environment()
+        names = ("KAFKA_BOOTSTRAP_SERVERS", "CM_BASE_URL", "CM_OAUTH_URL", "CONTROL_ENCRYPTION_KEY")
+        settings = {name: shared[name] for name in (*names, "PROFILE_HTTP_PORT", "PROFILE_API_TOKEN")}
+        if self.simulated and not environment.get("CM_API_KEY"):
+            settings["CAMPAIGN_MONITOR_API_KEY"] = self.api_key
+        return {name: value for name, value in settings.items() if not environment.get(name)}
+
     def simulator(self) -> Service:
         """Return the local Campaign Monitor with its demo account."""
         port = str(self.ports.simulator)

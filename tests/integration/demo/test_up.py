@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.deadline import within
+from tests.kafka_io import read_all
 
 UP = [sys.executable, "-m", "streams.cli", "up"]
 SETTINGS = ("KAFKA_", "CM_", "STREAMS_", "CONTROL_", "WEBHOOK_", "PROFILE_", "IMPORT_", "EXPORT_")
@@ -42,35 +43,103 @@ def test_the_demonstration_ends_as_expected(tmp_path):
     within(10, lambda: not processes_of(data_dir))
 
 
+class Up:
+    """A running `cm-streams up`, its output line by line."""
+
+    def __init__(self, data_dir, **more):
+        self.data_dir = data_dir
+        self.process = subprocess.Popen(
+            UP,
+            env={**environment(data_dir), **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.lines = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+    @property
+    def output(self):
+        return "".join(self.lines)
+
+    def until(self, condition):
+        within(120, lambda: condition() or self.process.poll() is not None)
+        assert condition(), self.output
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self._reader.join(5)
+
+
 @pytest.mark.slow
-def test_ctrl_c_stops_everything(tmp_path):
+@pytest.mark.parametrize(
+    "moment",
+    [
+        lambda up: (up.data_dir / "up" / "kafka" / "server.properties").exists(),
+        lambda up: (up.data_dir / "up" / "logs" / "simulator.log").exists(),
+        lambda up: "running after" in up.output,
+        lambda up: "published 372 audience events" in up.output,
+    ],
+    ids=["broker starts", "processes start", "running", "demonstration"],
+)
+def test_ctrl_c_stops_everything_in_any_state(tmp_path, moment):
+    with Up(tmp_path / "data") as up:
+        up.until(lambda: moment(up))
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(15) == 0, up.output
+        assert "Traceback" not in up.output
+    within(10, lambda: not processes_of(tmp_path / "data"))
+
+
+@pytest.mark.slow
+def test_a_second_start_leaves_the_first_alone_and_its_settings_serve_a_shell(tmp_path):
     data_dir = tmp_path / "data"
-    process = subprocess.Popen(
-        UP,
-        env=environment(data_dir),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    lines = []
-    running = threading.Event()
-
-    def read():
-        for line in process.stdout:
-            lines.append(line)
-            if line.startswith("running after"):
-                running.set()
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        assert running.wait(120), "".join(lines)
+    with Up(data_dir) as up:
+        up.until(lambda: "running after" in up.output)
         assert len(processes_of(data_dir)) > 4
-        process.send_signal(signal.SIGINT)
-        assert process.wait(40) == 0, "".join(lines)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        reader.join(5)
-    within(10, lambda: not processes_of(data_dir))
+        second = subprocess.run(UP, env=environment(data_dir), capture_output=True, text=True, timeout=20)
+        assert second.returncode == 78
+        assert second.stderr.startswith(f"Another `make run` (process {up.process.pid}) uses {data_dir}/up")
+        assert "STREAMS_DATA_DIR" in second.stderr
+        settings = data_dir / "up" / "env"
+        assert settings.stat().st_mode & 0o777 == 0o600
+        script = f"""
+            source {settings} && cd {tmp_path}
+            {sys.executable} -m streams.cli job list --json | wc -l
+            {sys.executable} -m streams.cli export plan export-everyone --json >/dev/null; echo plan $?
+            curl -sf -u "$CAMPAIGN_MONITOR_API_KEY:x" "$CM_BASE_URL/clients.json" >/dev/null; echo api $?
+            curl -s -H "Authorization: Bearer $PROFILE_API_TOKEN" -o /dev/null -w "profile %{{http_code}}" \
+                "http://127.0.0.1:$PROFILE_HTTP_PORT/profiles/nobody@example.com"
+        """
+        done = subprocess.run(["bash", "-c", script], env=environment(data_dir), capture_output=True, text=True)
+        assert done.stdout.split("\n") == ["4", "plan 0", "api 0", "profile 404"], done.stderr
+        up.process.send_signal(signal.SIGINT)
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(5) in (0, 130), up.output
+    within(15, lambda: not processes_of(data_dir))
+
+
+@pytest.mark.slow
+def test_nothing_is_published_to_a_broker_of_somebody_else(tmp_path, bootstrap_servers, namespace):
+    theirs = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "KAFKA_TOPIC_PREFIX": namespace, "KAFKA_PARTITIONS": "1"}
+    theirs |= {"EXPORT_APP_ID": namespace + "e", "PROFILE_APP_ID": namespace + "p"}
+    once = subprocess.run(
+        [*UP, "--once"], env={**environment(tmp_path), **theirs}, capture_output=True, text=True, timeout=20
+    )
+    assert (once.returncode, once.stderr.count("\n")) == (78, 1)
+    with Up(tmp_path / "data", **theirs) as up:
+        up.until(lambda: "no demonstration is played" in up.output)
+        for role in ("audience-membership", "cm_jobs", "cm_authorizations"):
+            assert read_all(bootstrap_servers, namespace + role) == []
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(15) == 0, up.output

@@ -1,5 +1,6 @@
 """Lag by offsets alone."""
 
+import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -77,3 +78,14 @@ def test_another_error_is_raised(reader: Any, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lag, "REQUEST_SECONDS", -1.0)
     with pytest.raises(KafkaException):
         _ends(reader, [KafkaError.NOT_LEADER_FOR_PARTITION])
+
+
+def test_counting_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody answers at this address: each of the partitions would wait for itself."""
+    lags = [measure("g", "t", partition, 0, 0, 5) for partition in range(50)]
+    with LagReader(KafkaSettings(bootstrap_servers="127.0.0.1:1"), count_seconds=0.5) as reader:
+        began = time.monotonic()
+        counted = reader._counted(lags)
+        assert time.monotonic() - began < 3
+    assert counted == lags
+    assert not any(row.exact for row in counted)

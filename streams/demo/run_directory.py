@@ -1,0 +1,90 @@
+"""The directory of one `make run`: held by one process at a time, and the file of settings for a shell in it."""
+
+import fcntl
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+
+class InUseError(RuntimeError):
+    """The directory cannot be had; the text states why and what to do, in a sentence."""
+
+
+class RunDirectory:
+    """Holds a directory against other processes while it is entered.
+
+    The lock is a file beside the directory, so that clearing the directory keeps it; the kernel releases it when the
+    process that holds it ends, however it does.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: IO[str] | None = None
+
+    @property
+    def settings_file(self) -> Path:
+        """A file that a shell can read with `source`."""
+        return self.path / "env"
+
+    def __enter__(self) -> Self:
+        """Raises InUseError: another process holds it, or it cannot be written."""
+        file = self.path.with_name(f"{self.path.name}.lock")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = file.open("a+")
+        except OSError as failure:
+            raise InUseError(
+                f"{file.parent} cannot be used ({failure.strerror}): name another directory with STREAMS_DATA_DIR"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = file.read_text().strip() or "unknown"
+            self._lock.close()
+            raise InUseError(
+                f"Another `make run` (process {holder}) uses {self.path}, and was left alone: stop it with Ctrl-C, or "
+                "start this one in a directory of its own with STREAMS_DATA_DIR=.data-2 make run"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def clear(self) -> None:
+        """Remove what an earlier start left behind."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def forget_settings(self, environment: MutableMapping[str, str]) -> None:
+        """Take out of an environment what an earlier start wrote to its settings file: its broker has ended.
+
+        Call it before `clear`. A shell that has read the file can start again; what it has set itself stays.
+        """
+        try:
+            lines = self.settings_file.read_text().splitlines()
+        except OSError:
+            return
+        for line in lines:
+            name, _equals, value = line.removeprefix("export ").partition("=")
+            if line.startswith("export ") and [environment.get(name)] == shlex.split(value):
+                del environment[name]
+
+    def write_settings(self, settings: Mapping[str, str]) -> Path:
+        """Write settings to the file, for its owner only, and return it."""
+        lines = [
+            "# What this start of `make run` chose, for a shell. Keys and tokens are throw-away ones, for loopback.",
+            *(f"export {name}={shlex.quote(value)}" for name, value in settings.items()),
+        ]
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.settings_file.unlink(missing_ok=True)
+        descriptor = os.open(self.settings_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write("\n".join(lines) + "\n")
+        return self.settings_file

@@ -1,0 +1,131 @@
+"""Every verb of `cm-streams`, found in the code: what it does when no broker answers, or a setting is wrong."""
+
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from connectors import logs
+from connectors.control.crypto import new_key
+from streams.cli import __main__ as command_line
+from streams.cli.__main__ import VERBS, cli
+
+NEEDS_KAFKA: dict[str, str] = {
+    "auth add": "--id x",
+    "auth list": "",
+    "auth remove": "x",
+    "auth reseal": "",
+    "job create-export": "--authorization a --client c --list l",
+    "job create-import": "--authorization a --client c",
+    "job edit": "x --name y",
+    "job list": "",
+    "job show": "x",
+    "job start": "x",
+    "job stop": "x",
+    "job remove": "x",
+    "job confirm-removals": "x",
+    "job read-again": "x",
+    "export plan": "x",
+    "export reconcile": "x",
+    "import run": "x",
+    "import status": "",
+    "mapping rebuild": "",
+    "profile show": "a@example.com",
+    "erase": "a@example.com",
+    "lag": "",
+    "reset": "group topic",
+    "check-topics": "",
+    "dead-letters list": "cm_user",
+    "replay-dead-letters": "cm_user",
+    "up": "",
+}
+"""Verb -> arguments that are enough to reach the broker."""
+WAITS_FOR_KAFKA = {"worker profiles", "worker export", "connector", "webhooks"}
+"""Processes wait for their brokers: a restart of a broker must not end them."""
+WITHOUT_KAFKA = {"simulator", "auth new-key", "validate", "mapping check", "mapping show", "eval", "explain"}
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every command that does something, by the words that are typed."""
+    if isinstance(command, TyperGroup):
+        for name in command.list_commands(typer.Context(command)):
+            yield from leaves(command.get_command(typer.Context(command), name), (*path, name))
+    else:
+        yield " ".join(path)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.setattr(logs, "configure", lambda *_args, **_kwargs: None)
+    for name, value in {
+        "CAMPAIGN_MONITOR_API_KEY": "k",
+        "CONTROL_ENCRYPTION_KEY": new_key(),
+        "STREAMS_DATA_DIR": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, verb: str) -> object:
+    """The exit code of a verb."""
+    monkeypatch.setattr(sys, "argv", ["cm-streams", *verb.split(), *NEEDS_KAFKA[verb].split()])
+    with pytest.raises(SystemExit) as end:
+        command_line.main()
+    return end.value.code
+
+
+def test_each_verb_is_in_one_of_the_tables() -> None:
+    found = set(leaves(typer.main.get_command(cli)))
+    assert found == NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | WITHOUT_KAFKA
+    assert {verb.split()[0] for verb in found} == VERBS.keys()
+
+
+@pytest.mark.parametrize("verb", sorted(NEEDS_KAFKA))
+def test_without_a_broker_each_verb_ends_with_one_sentence(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as unused:  # bound and not listening: nobody else gets the port meanwhile
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
+        began = time.monotonic()
+        code = ended(monkeypatch, verb)
+        seconds = time.monotonic() - began
+    written = capfd.readouterr()
+    assert (code, written.out) == (78, ""), written
+    assert written.err.count("\n") == 1, written.err
+    assert written.err.startswith(f"No Kafka broker answered at {address} ")
+    assert "KAFKA_BOOTSTRAP_SERVERS" in written.err
+    assert seconds < 5
+
+
+@pytest.mark.parametrize("verb", ["job list", "lag"])
+def test_a_broker_that_hangs_ends_with_one_sentence(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", f"127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        assert ended(monkeypatch, verb) == 78
+        assert time.monotonic() - began < 6
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", sorted(NEEDS_KAFKA))
+@pytest.mark.parametrize(("setting", "value"), [("KAFKA_TOPICS", "{bad"), ("KAFKA_PARTITIONS", "many")])
+def test_a_wrong_setting_is_named_by_each_verb(
+    verb: str, setting: str, value: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv(setting, value)
+    assert ended(monkeypatch, verb) == 78
+    written = capfd.readouterr()
+    assert written.out == ""
+    assert written.err.count("\n") == 1, written.err
+    assert setting in written.err
+    assert value not in written.err
