@@ -33,6 +33,8 @@ from schemas.import_task import ChainProgress, ImportTask, Tally
 
 log = structlog.get_logger(__name__)
 
+CALLS_FIRST_SECONDS = 0.001
+
 T = TypeVar("T")
 
 UNAUTHORISED_SECONDS = 60.0
@@ -140,6 +142,8 @@ class TaskExecutor:
         if task.source is None or task.cursor is None:
             return self._failed(task, "the task has no source or cursor to read")
         page = await pages.page(task)
+        # The call that got this page's slot is sent first: reading a page takes as long as many turns of the loop.
+        await asyncio.sleep(CALLS_FIRST_SECONDS)
         reported: set[bytes] = set()
         if task.source.unreported_before is not None:
             reported = self.view.table.reported_unsubscribes(task.job_id)
