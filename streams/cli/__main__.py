@@ -72,13 +72,18 @@ def as_command(target: Any, name: str, about: str) -> TyperCommand | TyperGroup:
     else:
         app = typer.Typer(add_completion=False)
         app.command(name=name, help=target.__doc__ or about)(target)
+    app.rich_markup_mode = None  # its panels cut the names of options at 80 columns
     command = typer.main.get_command(app)
     command.name = name
     return command  # type: ignore[return-value]  # typer builds one of the two, and declares their common base
 
 
 cli = typer.Typer(
-    cls=Verbs, add_completion=False, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Verbs,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

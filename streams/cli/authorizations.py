@@ -12,16 +12,15 @@ from typing import Annotated, Any
 import orjson
 import typer
 from pydantic import SecretStr
-from rich.console import Console
-from rich.table import Table
 
 from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.authorizations import AuthorizationSecret
 from connectors.control.crypto import ControlSettings, Sealer
 from connectors.control.crypto import new_key as make_key
 from streams.cli.control import control, refusals, refuse
+from streams.cli.output import plain, print_table, table_of
 
-app = typer.Typer(no_args_is_help=True, help="Authorizations: add, list, remove.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Authorizations: add, list, remove.")
 
 API_KEY_VARIABLE = "CAMPAIGN_MONITOR_API_KEY"
 """Read by `auth add`: a secret on the command line could be seen by every user of the machine."""
@@ -69,19 +68,12 @@ def list_all(as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
             for authorization in found.values():
                 typer.echo(orjson.dumps(authorization.model_dump(mode="json", exclude={"sealed"})).decode())
             return
-        table = Table("id", "description", "kind", "state", "problem", "key", "updated")
+        table = table_of("id", "description", "kind", "state", "problem", "key", "updated")
         for authorization in found.values():
             updated = f"{authorization.updated_at:%Y-%m-%d %H:%M}"
-            table.add_row(
-                authorization.id,
-                authorization.description,
-                authorization.kind,
-                authorization.state,
-                authorization.problem or "",
-                authorization.key_id,
-                updated,
-            )
-        Console().print(table)
+            cells = (authorization.id, authorization.description, authorization.kind, authorization.state)
+            table.add_row(*map(plain, (*cells, authorization.problem, authorization.key_id, updated)))
+        print_table(table)
 
 
 @app.command()

@@ -30,8 +30,9 @@ from connectors.process import stopped_by_signal
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
 from streams.cli.control import control, kafka_settings, refusals, refuse
+from streams.cli.output import plain, print_line, print_table, table_of
 
-app = typer.Typer(no_args_is_help=True, help="Run an import and watch it.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run an import and watch it.")
 
 MAX_LINES = 20
 """Lists and campaigns that are shown one by one; the others are counted."""
@@ -41,9 +42,12 @@ MAX_LINES = 20
 def run(
     job: Annotated[str, typer.Argument(help="The import job.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate pages, calls and time.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Only watch; other processes do the work.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Only watch; asks for no run, and does no work.")] = False,
 ) -> None:
-    """Run an import now and show how far it is. Ctrl-C stops; the same command goes on where it stopped."""
+    """Run an import now and show how far it is. Ctrl-C stops; the same command goes on where it stopped.
+
+    With --watch nothing is asked for: the run that is under way is shown, or else the next one.
+    """
     with refusals():
         if dry_run:
             try:
@@ -69,17 +73,16 @@ def status(
         for run in runs.values():
             typer.echo(run.to_bytes().decode())
         return
-    shown = Table("job", "run", "state", "rows", "problems", "began", "next run")
+    shown = table_of("job", "run", "state", "rows", "problems", "began", "next run")
     for job_id, run in runs.items():
         rows = overview(run, table.chains(job_id).values()).rows
         began, following = _local(run.started_at), _local(run.next_at) if run.next_at else ""
-        shown.add_row(job_id, str(run.run), run.state, f"{rows:,}", str(run.problems), began, following)
-    console = Console()
-    console.print(shown)
+        shown.add_row(plain(job_id), str(run.run), run.state, f"{rows:,}", str(run.problems), began, following)
+    print_table(shown)
     for job_id, run in runs.items():
         for line in overview(run, table.chains(job_id).values()).lines:
             if line.problem:
-                console.print(f"{job_id}: {line.group}: {line.problem}", style="yellow", markup=False)
+                print_line(f"{job_id}: {line.group}: {line.problem}", style="yellow")
 
 
 async def _table() -> ProgressTable:
@@ -131,16 +134,17 @@ class _Watch:
 
 
 async def _run(job_id: str, *, work: bool) -> bool:
-    """Ask for a run and show it; return whether it ended without problems."""
+    """Ask for a run, unless others do the `work`, and show it; return whether it ended without problems."""
     kafka = kafka_settings()
     job = await _known(job_id)
-    if job.state == "stopped":
+    if job.state == "stopped" and work:
         refuse(f"Import {job_id} is stopped: start it with `cm-streams job start {job_id}`")
     watch = _Watch(job_id)
     async with ProgressView(kafka) as view:
         watch.want(view.table.runs.get(job_id))
-    async with AsyncProducer(kafka, "cli") as producer:
-        await request_run(kafka, producer, job_id)
+    if work:
+        async with AsyncProducer(kafka, "cli") as producer:
+            await request_run(kafka, producer, job_id)
     stop = stopped_by_signal()
     began = datetime.now(UTC)
     tasks: list[asyncio.Task[object]] = [
@@ -159,17 +163,16 @@ async def _run(job_id: str, *, work: bool) -> bool:
         tasks[0].cancel()
         shown.cancel()
         await asyncio.gather(shown, return_exceptions=True)
-    console = Console()
     if not watch.ended.is_set():
-        console.print(f"Stopped. `cm-streams import run {job_id}` goes on where it stopped.")
+        print_line(f"Stopped. `cm-streams import run {job_id}` goes on where it stopped." if work else "Stopped.")
         return True
     run = watch.run
     if run is None:
         return False
-    console.print(f"Run {run.run} of {job_id}: {run.rows:,} rows, {run.problems} problems.")
+    print_line(f"Run {run.run} of {job_id}: {run.rows:,} rows, {run.problems} problems.")
     for line in overview(run, watch.table.chains(job_id).values()).lines:
         if line.problem:
-            console.print(f"{line.group}: {line.problem}", style="yellow", markup=False)
+            print_line(f"{line.group}: {line.problem}", style="yellow")
     return run.problems == 0
 
 
@@ -186,7 +189,8 @@ async def _follow(kafka: KafkaSettings, take: Callable[[ProgressRecord | None], 
 
 
 async def _show(watch: _Watch, began: datetime) -> None:
-    with contextlib.suppress(asyncio.CancelledError), Live(console=Console(), auto_refresh=False) as live:
+    console = Console()
+    with contextlib.suppress(asyncio.CancelledError), Live(console=console, auto_refresh=False) as live:
         rows_before: int | None = None
         while True:
             now, found = datetime.now(UTC), watch.overview()
@@ -194,6 +198,8 @@ async def _show(watch: _Watch, began: datetime) -> None:
                 rows_before, began = found.rows, now
             live.update(view_of(found, rows_before or 0, began, now), refresh=True)
             await asyncio.sleep(0.25)
+    if not console.is_terminal:
+        console.line()  # the last view has come without a line end
 
 
 def view_of(found: Overview | None, rows_before: int, since: datetime, now: datetime) -> Group | Text:
@@ -232,18 +238,17 @@ async def _estimate(job_id: str) -> tuple[ImportJob, Estimate, ImporterSettings]
 
 
 def _print_estimate(job: ImportJob, found: Estimate, settings: ImporterSettings) -> None:
-    console = Console()
-    table = Table("what", "rows")
+    table = table_of("what", "rows")
     for name, rows in found.rows.items():
-        table.add_row(name, f"{rows:,}")
-    console.print(table)
-    console.print(
+        table.add_row(plain(name), f"{rows:,}")
+    print_table(table)
+    print_line(
         f"A full read of {job.id}: {sum(found.rows.values()):,} rows on {found.pages:,} pages, {found.calls:,} calls, "
         f"about {_span(timedelta(seconds=found.seconds))} with {settings.pages_in_flight} pages in flight "
         f"({found.call_seconds * 1000:.0f} ms a call)."
     )
     if found.computed:
-        console.print(f"The rows of the {found.computed} oldest campaigns are computed from their recipients.")
+        print_line(f"The rows of the {found.computed} oldest campaigns are computed from their recipients.")
 
 
 def _span(time: timedelta) -> str:

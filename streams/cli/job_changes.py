@@ -91,15 +91,20 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
                 if check and any(getattr(job, name, None) != getattr(before, name, None) for name in CHECKED):
                     await _compare(job, open_api)
                 await jobs.put(job)
+                lines.extend(changes(form.ctx.command, before, job))
             else:
                 replaced = _replaced(job, jobs.get(job.id), named, replace=replace, yes=yes)
                 if check:
                     await _compare(replaced, open_api)
                 await jobs.put(replaced)
 
+    lines: list[str] = []
     with refusals():
         asyncio.run(write())
-        typer.echo(job.id)
+        if isinstance(form.ctx.obj, Edit):
+            typer.echo("\n".join(lines) or f"Job {job.id} was like that already: nothing has changed.")
+        else:
+            typer.echo(job.id)
 
 
 def edit_job(form: Any, job: ExportOrImportJob, arguments: list[str], clear: Iterable[str]) -> None:
@@ -119,6 +124,30 @@ def edit_job(form: Any, job: ExportOrImportJob, arguments: list[str], clear: Ite
         refuse("An edit takes no --id, --stopped, --replace or --yes: there are `job start`, `job stop`", 2)
     with ctx:
         form.invoke(ctx)
+
+
+def edit_options(form: Any) -> Iterator[tuple[str, str]]:
+    """Yield (options, help) of a form's options that an edit takes; none of them is required there."""
+    for parameter in form.params:
+        if parameter.name not in NOT_IN_AN_EDIT and parameter.param_type_name == "option":
+            takes = "" if parameter.is_flag else f" {parameter.metavar or 'VALUE'}"
+            yield " / ".join((*parameter.opts, *parameter.secondary_opts)) + takes, parameter.help or ""
+
+
+def changes(form: Any, before: ExportOrImportJob, after: ExportOrImportJob) -> Iterator[str]:
+    """Yield `--option: before -> after` for each option that differs."""
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    for name in type(after).model_fields:
+        if name not in NO_OPTIONS and old[name] != new[name]:
+            yield f"{option_of(form, name)}: {_shown(old[name])} -> {_shown(new[name])}"
+
+
+def option_of(form: Any, field: str) -> str:
+    """Return the option (`--list`) of a job's field; the field's own name where it has none."""
+    for parameter in form.params:
+        if FIELDS.get(parameter.name, parameter.name) == field:
+            return str(parameter.opts[0])
+    return field
 
 
 def resets(before: ExportOrImportJob, after: ExportOrImportJob, named: set[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from streams.cli.job_changes import Form, write_job
 
 def _flag(name: str, text: str) -> Any:
     """Return a flag that can also be turned off, as edits do."""
-    return typer.Option(f"--{name}/--no-{name}", help=text)
+    return typer.Option(f"--{name}/--no-{name}", help=text, show_default=False)
 
 
 JobIdOption = Annotated[str, typer.Option("--id", help="The job's id; made up without it.")]
@@ -26,7 +26,9 @@ ReplaceOption = Annotated[
     bool, typer.Option("--replace", help="Replace the job with this id: options that are not named get their defaults.")
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="With --replace: do not ask.")]
-CheckOption = Annotated[bool, _flag("check", "Compare list, fields and types with the account.")]
+CheckOption = Annotated[
+    bool, _flag("check", "Compare list, fields and types with the account, as is done without either.")
+]
 
 ACTIVITIES = get_args(ActivityKind)
 

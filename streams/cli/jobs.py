@@ -1,46 +1,73 @@
 """`cm-streams job`: export and import jobs."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
+from typer.core import TyperCommand
 
 from connectors.control.jobs import ExportOrImportJob, Jobs
 from connectors.importer.progress import ProgressView
 from schemas.control import ExportJob, ImportJob
 from streams.cli.control import kafka_settings, refuse, with_jobs
-from streams.cli.job_changes import edit_job
+from streams.cli.job_changes import edit_job, edit_options
 from streams.cli.job_forms import create_export, create_import
+from streams.cli.output import plain, print_table, table_of
 from streams.export.lists.attention import REMOVALS
 
-app = typer.Typer(no_args_is_help=True, help="Export and import jobs: create, edit, list, show, start, stop, remove.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Export and import jobs: create, edit, list, show, start, stop, remove.",
+)
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id; `job list` shows all.")]
 
 app.command(name="create-export")(create_export)
 app.command(name="create-import")(create_import)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+class EditCommand(TyperCommand):
+    """`job edit`: its help shows the options of both kinds of job, none of which is required."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write its own options, then those of each form that an edit takes."""
+        super().format_options(ctx, formatter)
+        for kind in ("export", "import"):
+            with formatter.section(f"Options of an {kind} job (what is not named stays as it is)"):
+                formatter.write_dl(list(edit_options(_form(kind))))
+
+
+@app.command(cls=EditCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def edit(
     ctx: typer.Context,
-    job_id: str,
+    job_id: JobArgument,
     clear: Annotated[
-        list[str] | None, typer.Option("--clear", help="Option that gets its default again; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--clear",
+            metavar="OPTION",
+            help="An option, as `audience`, that gets back the default it has when a job is created; may be repeated.",
+        ),
     ] = None,
 ) -> None:
-    """Change what is named, and nothing else; takes the options of `create-export` or `create-import`.
+    """Change what is named, and nothing else, and print what has changed.
 
     A repeated option (--audience, --field, --list, --activity) replaces all of its values.
     """
+    if not ctx.args and not clear:
+        refuse(f"Nothing is named that would change: `cm-streams job edit {job_id} --help` lists the options", 2)
 
     async def read(jobs: Jobs) -> ExportOrImportJob:
         return jobs.known(job_id)
 
     job = with_jobs(read)
-    commands = typer.main.get_group(app).commands
-    edit_job(commands[f"create-{job.kind}"], job, ctx.args, clear or [])
+    edit_job(_form(job.kind), job, ctx.args, clear or [])
+
+
+def _form(kind: str) -> Any:
+    return typer.main.get_group(app).commands[f"create-{kind}"]
 
 
 @app.command(name="list")
@@ -55,15 +82,16 @@ def list_jobs(as_json: Annotated[bool, typer.Option("--json", help="One JSON obj
         for job in found.values():
             typer.echo(job.to_bytes().decode())
         return
-    table = Table("id", "name", "kind", "authorization", "lists", "state", "attention")
+    table = table_of("id", "name", "kind", "authorization", "lists", "state", "attention")
     for job in found.values():
         lists = job.list_id if isinstance(job, ExportJob) else ", ".join(job.lists) or "all"
-        table.add_row(job.id, job.name, job.kind, job.authorization_id, lists, job.state, job.attention or "")
-    Console().print(table)
+        cells = (job.id, job.name, job.kind, job.authorization_id, lists, job.state, job.attention)
+        table.add_row(*map(plain, cells))
+    print_table(table)
 
 
 @app.command()
-def show(job_id: str) -> None:
+def show(job_id: JobArgument) -> None:
     """Show everything about a job, as JSON."""
 
     async def read(jobs: Jobs) -> ExportOrImportJob:
@@ -74,31 +102,43 @@ def show(job_id: str) -> None:
 
 
 @app.command()
-def start(job_id: str) -> None:
+def start(job_id: JobArgument) -> None:
     """Start a job. An export that never ran counts changes from now on."""
 
     async def run(jobs: Jobs) -> None:
         job = jobs.known(job_id)
         never_ran = isinstance(job, ExportJob) and job.state == "stopped" and job.created_at == job.updated_at
         await jobs.change(job_id, state="running", **({"started_at": datetime.now(UTC)} if never_ran else {}))
+        typer.echo(f"Job {job_id} {'runs already' if job.state == 'running' else 'is started'}.")
 
     with_jobs(run)
 
 
 @app.command()
-def stop(job_id: str) -> None:
+def stop(job_id: JobArgument) -> None:
     """Stop a job. It keeps its place, and goes on there when it is started again."""
-    with_jobs(lambda jobs: jobs.set_state(job_id, "stopped"))
+
+    async def halt(jobs: Jobs) -> None:
+        was = jobs.known(job_id).state
+        await jobs.set_state(job_id, "stopped")
+        typer.echo(f"Job {job_id} is stopped{' already' if was == 'stopped' else ''}.")
+
+    with_jobs(halt)
 
 
 @app.command()
-def remove(job_id: str) -> None:
+def remove(job_id: JobArgument) -> None:
     """Remove a job. What it did at Campaign Monitor stays."""
-    with_jobs(lambda jobs: jobs.remove(job_id))
+
+    async def drop(jobs: Jobs) -> None:
+        await jobs.remove(job_id)
+        typer.echo(f"Job {job_id} is removed; what it did at Campaign Monitor stays.")
+
+    with_jobs(drop)
 
 
 @app.command(name="confirm-removals")
-def confirm_removals(job_id: str) -> None:
+def confirm_removals(job_id: JobArgument) -> None:
     """Let an export go on that stopped because it would remove an unusual share of its people.
 
     It covers who waits now, until a job of the list is edited. Later removals are counted from zero, and stop the list
@@ -118,7 +158,7 @@ def confirm_removals(job_id: str) -> None:
 
 
 @app.command(name="read-again")
-def read_again(job_id: str) -> None:
+def read_again(job_id: JobArgument) -> None:
     """Ask an import for a full read at its next run.
 
     All that it has published comes again, marked as `repeat`: profiles take its values and count nothing twice.

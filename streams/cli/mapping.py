@@ -17,7 +17,7 @@ from streams.mapping.compile.evaluate import explain as explained
 from streams.mapping.dates import read_instant
 from streams.mapping.syntax.expressions import MappingError
 
-app = typer.Typer(no_args_is_help=True, help="Check, show and rebuild mappings.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Check, show and rebuild mappings.")
 
 FILES = typer.Argument(help="Mapping files; several are also checked against each other.")
 DIRECTORIES = typer.Option(
@@ -63,7 +63,9 @@ def rebuild(
     """Rebuild all profiles under the configured mappings, beside the running ones.
 
     1. `rebuild` with the new mappings configured (PROFILE_MAPPING_DIR, ...), while the workers run with the old ones;
+
     2. `rebuild --diff` shows what would change;
+
     3. stop the workers, `rebuild --switch`, start them with the new mappings.
     """
     from streams.cli.control import kafka_settings, refusals

@@ -24,6 +24,7 @@ from schemas.topics import TOPICS
 from streams.batches import BatchError, BatchSettings
 from streams.batches import reset as reset_offsets
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse
+from streams.cli.output import plain, print_table, table_of
 from streams.dead_letters import Letter, ReplayError, read_letters
 from streams.dead_letters import replay as replayed
 from streams.process import StreamsSettings
@@ -54,7 +55,7 @@ def lag(
                     live.update(lag_as_table(lags), refresh=True)
         else:
             for lags in looks:
-                Console().print(lag_as_table(lags))
+                print_table(lag_as_table(lags))
 
 
 def _looks(
@@ -79,10 +80,10 @@ def lag_as_object(lags: Sequence[PartitionLag], at: datetime) -> str:
 
 def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
     """Return a look as a table, with a total for each group and topic of several partitions."""
-    table = Table("group", "topic")
+    table = table_of("group", "topic")
     for name in ("partition", "committed", "end", "lag"):
         table.add_column(name, justify="right")
-    table.add_column("note")
+    table.add_column("note", overflow="fold")
     for (group, topic), partitions in groupby(lags, key=lambda lag: (lag.group, lag.topic)):
         rows = list(partitions)
         for row in rows:
@@ -158,7 +159,7 @@ def check_topics(
             for report in reports:
                 typer.echo(topic_as_object(report))
         else:
-            Console().print(topics_as_table(reports))
+            print_table(topics_as_table(reports))
         problems = [problem for report in reports for problem in report.problems]
         if problems:
             raise TopicsRefusedError(problems)
@@ -180,7 +181,7 @@ def topic_as_object(report: TopicReport) -> str:
 
 def topics_as_table(reports: Sequence[TopicReport]) -> Table:
     """Return all topics as a table."""
-    table = Table("topic", "partitions", "replicas", "cleanup", "state")
+    table = table_of("topic", "partitions", "replicas", "cleanup", "state")
     for report in reports:
         wanted = report.wanted
         state = "[red]wrong[/red]" if report.problems else "created" if report.created else "as it should be"
@@ -189,7 +190,7 @@ def topics_as_table(reports: Sequence[TopicReport]) -> Table:
     return table
 
 
-dead_letters = typer.Typer(no_args_is_help=True, help="List dead letters.")
+dead_letters = typer.Typer(add_completion=False, no_args_is_help=True, help="List dead letters.")
 
 TopicArgument = Annotated[str, typer.Argument(help="The input topic, by its name or its role.", show_default=False)]
 SHOWN = 100
@@ -211,7 +212,7 @@ def list_letters(
     """List the dead letters of an input topic: where each came from, and why it was refused."""
     with refusals():
         settings = kafka_settings()
-        table = Table("dead letter", "came from", "at", "stage", "reason", "key")
+        table = table_of("dead letter", "came from", "at", "stage", "reason", "key")
         count = 0
         try:
             for letter in read_letters(settings, _named(settings, topic), waiting_only=waiting):
@@ -221,13 +222,13 @@ def list_letters(
                 if as_json:
                     typer.echo(orjson.dumps(letter_as_object(letter)).decode())
                 else:
-                    table.add_row(*letter_as_row(letter))
+                    table.add_row(*map(plain, letter_as_row(letter)))
         except ReplayError as error:
             refuse(str(error))
         if not as_json:
             if count > limit:
                 table.caption = f"{limit} of {count}; more with --limit"
-            Console().print(table)
+            print_table(table)
 
 
 def replay(topic: TopicArgument) -> None:

@@ -62,6 +62,15 @@ async def test_an_import_is_estimated_run_stopped_and_gone_on_with(bootstrap_ser
         assert "rows on 77 pages, 95 calls" in text.replace("\n", " "), text
         assert not topic(kafka, "cm_user"), "and nothing was imported"
 
+        watching = start("run", "imp", "--watch")
+        await asyncio.sleep(3)
+        watching.send_signal(signal.SIGINT)
+        code, text = await ended(watching)
+        assert code == 0, text
+        assert "waiting for the run to begin" in text
+        assert text.endswith("\nStopped.\n")
+        assert not topic(kafka, "cm_import_tasks"), "and no run was asked for"
+
         first = start("run", "imp")
         await eventually(lambda: len(topic(kafka, "cm_user")) > 60, seconds=60, every=0.1)
         first.send_signal(signal.SIGINT)
@@ -73,7 +82,7 @@ async def test_an_import_is_estimated_run_stopped_and_gone_on_with(bootstrap_ser
         environment |= {"IMPORT_PAGES_IN_FLIGHT": "8", "IMPORT_PAGE_SIZE": "100"}
         code, text = await ended(start("run", "imp"))
         assert code == 0, text
-        assert "Run 1 of imp" in text
+        assert "\nRun 1 of imp" in text
         assert published_users(topic(kafka, "cm_user")) == books_users(simulator, client)
         assert published_activity(topic(kafka, "cm_activity")) == books_activity(simulator)
 

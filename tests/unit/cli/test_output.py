@@ -1,0 +1,69 @@
+"""Tables of commands: nothing is cut, and text of records is only text."""
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from streams.cli.output import plain, print_line, print_table, table_of
+
+ID = "b1f0a0e5c9d84b7f9e3d2c1a0b9f8e7d"
+PROGRAM = f"""
+from streams.cli.output import plain, print_line, print_table, table_of
+table = table_of("id", "topic", "reason", "key")
+table.add_row("{ID}", "x" * 60, "at: missing", "a" * 50)
+print_table(table)
+print_line("cm-streams job start " + "j" * 100)
+"""
+
+
+def test_without_a_terminal_each_row_is_one_whole_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    table = table_of("id", "topic", "reason", "key")
+    table.add_row(ID, "t" * 100, "r e a s o n " * 30, "a@example.com")
+    print_table(table)
+    print_line("cm-streams job start " + "j" * 100)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert all(text in lines[3] for text in (ID, "t" * 100, ("r e a s o n " * 30).strip(), "a@example.com"))
+    assert lines[5] == "cm-streams job start " + "j" * 100
+
+
+def test_in_a_terminal_cells_are_folded_and_lines_are_left_whole() -> None:
+    terminal, end = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=end, env=environment)
+    os.close(end)
+    output = io.BytesIO()
+    try:
+        while part := os.read(terminal, 65536):
+            output.write(part)
+    except OSError:  # the other end was closed
+        pass
+    assert process.wait() == 0
+    os.close(terminal)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue().decode())
+    lines = text.splitlines()
+    assert "…" not in text
+    columns = list(zip(*[line.split("│")[1:5] for line in lines if line.startswith("│")], strict=True))
+    cells = ["".join(cell).replace(" ", "") for cell in columns]
+    assert cells == [ID, "x" * 60, "at:missing", "a" * 50]
+    assert lines[-1] == "cm-streams job start " + "j" * 100
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [("[/x]", "[/x]"), ("[bold]a", "[bold]a"), ("\x1b[31mred\u202e", "\\x1b[31mred\\u202e")]
+)
+def test_text_of_a_record_is_no_markup_and_moves_no_cursor(
+    given: str, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = table_of("key")
+    table.add_row(plain(given))
+    print_table(table)
+    assert shown in capsys.readouterr().out
