@@ -15,6 +15,7 @@ from connectors.kafka.records import ConsumedRecord, OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionalPublisher
 from schemas import dead_letter
+from schemas.topics import TOPICS, TopicNames
 
 PAGE = 500
 """Records in one transaction."""
@@ -95,7 +96,7 @@ def read_letters(settings: KafkaSettings, topic: str, *, waiting_only: bool = Fa
     """
     consumer = _reader(settings, topic)
     try:
-        for page in _pages(consumer, settings.names().dead_letters(topic), waiting_only):
+        for page in _pages(consumer, settings.names(), topic, waiting_only):
             yield from map(letter_of, page)
     finally:
         consumer.close()
@@ -112,13 +113,12 @@ async def replay(
     Raises:
         ReplayError, TransactionError: broken off; run it again, it goes on where it was.
     """
-    name = settings.names().dead_letters(topic)
     sent = passed_over = 0
     # First the lock, then the look at what was sent already: nobody else can send between the two.
     async with TransactionalPublisher(settings, replay_group(settings, topic)) as publisher:
         consumer = _reader(settings, topic)
         try:
-            pages = _pages(consumer, name, waiting_only=True)
+            pages = _pages(consumer, settings.names(), topic, waiting_only=True)
             while page := await asyncio.to_thread(next, pages, None):
                 records = [original(letter_of(record), topic) for record in page]
                 again = [record for record in records if record is not None]
@@ -137,14 +137,23 @@ def _reader(settings: KafkaSettings, topic: str) -> Consumer:
     return Consumer(reader_config(settings, "dead-letters", replay_group(settings, topic)))
 
 
-def _pages(consumer: Consumer, name: str, waiting_only: bool) -> Iterator[list[ConsumedRecord]]:
+def _pages(consumer: Consumer, names: TopicNames, topic: str, waiting_only: bool) -> Iterator[list[ConsumedRecord]]:
     """Yield what a dead-letter topic holds now, in pages; what comes meanwhile is left for another time."""
     reader = EndReader(consumer, silence_seconds=READ_SECONDS)
+    name = names.dead_letters(topic)
     try:
         parts = reader.partitions(name, unknown_seconds=0)
         reader.assign(parts, reader.committed(parts) if waiting_only else None)
         yield from pages(reader, PAGE)
-    except MissingTopicError as failure:
-        raise ReplayError(f"There is no dead-letter topic {name}: {failure}") from None
+    except MissingTopicError:
+        raise ReplayError(f"There is no dead-letter topic {name}; {_advice(names, topic)}") from None
     except ReadError as failure:
         raise ReplayError(str(failure)) from None
+
+
+def _advice(names: TopicNames, topic: str) -> str:
+    """Return what to do about a dead-letter topic that is not there."""
+    inputs = [names[role] for role in TOPICS if role + dead_letter.SUFFIX in TOPICS]
+    if topic in inputs:
+        return "create it with `cm-streams check-topics --create`"
+    return f"dead letters are kept of: {', '.join(inputs)}, and of the streams that added mappings read"

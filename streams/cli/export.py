@@ -79,7 +79,7 @@ def plan(job: str, as_json: AsJson = False) -> None:
         typer.echo(orjson.dumps(body))
         return
     if found.nothing_to_do:
-        typer.echo(f"nothing to do: {found.unchanged} people are as they should be")
+        typer.echo(f"nothing to do: {_people(found.unchanged)} as they should be")
         return
     if found.confirmed_opt_in:
         typer.echo(f"{CONFIRMED_OPT_IN}: they get a mail, and count once they follow its link")
@@ -118,11 +118,15 @@ def reconcile(
                 more = f" and {len(addresses) - SHOWN} more" if len(addresses) > SHOWN else ""
                 typer.echo(f"{name}: {', '.join(addresses[:SHOWN])}{more}")
         if repair and report.repairable:
-            typer.echo(f"{len(report.repairable)} people are sent again by the worker")
+            typer.echo(f"{_people(len(report.repairable))} sent again by the worker")
         if repair and report.gone:
-            typer.echo(f"{len(report.gone)} people are missing: only a new entry into an audience adds them again")
+            typer.echo(f"{_people(len(report.gone))} missing: only a new entry into an audience adds them again")
     if report.drifted and not repair:
         raise typer.Exit(FAILED)
+
+
+def _people(count: int) -> str:
+    return "1 person is" if count == 1 else f"{count} people are"
 
 
 class _ExportView:

@@ -75,12 +75,12 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
         kept = {name: getattr(before, name) for name in type(before).model_fields}
         if isinstance(before, ExportJob) and changed.get("list_id", before.list_id) != before.list_id:
             kept["started_at"] = now
-        job = _checked(form.model, {**kept, **changed, "updated_at": now})
+        job = _checked(form, {**kept, **changed, "updated_at": now})
     else:
         values = {"id": job_id or _made_up(form.model), "state": "stopped" if stopped else "running"}
         times = {"created_at": now, "updated_at": now, "started_at": now}
         times = {name: time for name, time in times.items() if name in form.model.model_fields}
-        job = _checked(form.model, {**form.options, **values, **times})
+        job = _checked(form, {**form.options, **values, **times})
         replace = replace or yes
 
     async def write() -> None:
@@ -90,8 +90,9 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
                 before = form.ctx.obj.job
                 if check and any(getattr(job, name, None) != getattr(before, name, None) for name in CHECKED):
                     await _compare(job, open_api)
-                await jobs.put(job)
                 lines.extend(changes(form.ctx.command, before, job))
+                if lines:
+                    await jobs.put(job)
             else:
                 replaced = _replaced(job, jobs.get(job.id), named, replace=replace, yes=yes)
                 if check:
@@ -150,6 +151,15 @@ def option_of(form: Any, field: str) -> str:
     return field
 
 
+def option_faults(form: Any, error: ValidationError) -> Iterator[str]:
+    """Yield `--option value: what is wrong` for each fault of a job that a form describes."""
+    for fault in error.errors(include_url=False):
+        option = option_of(form, str(fault["loc"][0])) if fault["loc"] else "the job"
+        given = f" {fault['input']}" if isinstance(fault["input"], str | int | float) else ""
+        wrong = fault["msg"].removeprefix("Value error, ").replace("Input should be", "it should be", 1)
+        yield f"{option}{given}: {wrong}"
+
+
 def resets(before: ExportOrImportJob, after: ExportOrImportJob, named: set[str]) -> Iterator[str]:
     """Yield `field: before -> after` for each option that changes though nobody named it."""
     for name in type(after).model_fields:
@@ -206,14 +216,13 @@ def field_mapping(text: str) -> FieldMapping:
     return FieldMapping(user_field=user_field.strip(), custom_field=name.strip(), data_type=data_type)  # type: ignore[arg-type]  # checked above
 
 
-def _checked(model: type[ExportJob] | type[ImportJob], values: dict[str, Any]) -> ExportOrImportJob:
+def _checked(form: Form, values: dict[str, Any]) -> ExportOrImportJob:
     try:
         mappings = values.get("field_mappings", [])
         read = [field_mapping(text) if isinstance(text, str) else text for text in mappings]
-        return model(**{**values, "field_mappings": read} if "field_mappings" in values else values)
+        return form.model(**{**values, "field_mappings": read} if "field_mappings" in values else values)
     except ValidationError as error:
-        faults = (f"{'.'.join(map(str, f['loc']))}: {f['msg']}" for f in error.errors(include_url=False))
-        refuse("The job is not as it should be: " + "; ".join(faults), 2)
+        refuse("The job is not as it should be. " + "; ".join(option_faults(form.ctx.command, error)), 2)
     except ValueError as error:
         refuse(str(error), 2)
 

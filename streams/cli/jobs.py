@@ -14,7 +14,7 @@ from streams.cli.control import kafka_settings, refuse, with_jobs
 from streams.cli.job_changes import edit_job, edit_options
 from streams.cli.job_forms import create_export, create_import
 from streams.cli.output import plain, print_table, table_of
-from streams.export.lists.attention import REMOVALS
+from streams.export.lists.attention import REMOVALS, reason_on
 
 app = typer.Typer(
     add_completion=False,
@@ -150,9 +150,12 @@ def confirm_removals(job_id: JobArgument) -> None:
             refuse(f"Job {job_id} is an import job; only exports remove people")
         exports = jobs.exports()
         of_list = [other for other in exports.values() if other.list_id == exports[job_id].list_id]
-        if not any(REMOVALS in (other.attention or "") for other in of_list):
+        waiting = [other for other in of_list if REMOVALS in (other.attention or "")]
+        if not waiting:
             refuse(f"No removals of job {job_id} wait for a confirmation: nothing was confirmed")
         await jobs.change(job_id, removals_confirmed_at=datetime.now(UTC))
+        counted = (reason_on(waiting[0]) or "").removesuffix(REMOVALS).rstrip()
+        typer.echo(f"Confirmed: the removals that wait on list {exports[job_id].list_id} go on now. {counted}")
 
     with_jobs(confirm)
 

@@ -1,5 +1,6 @@
 """Every verb of `cm-streams`, found in the code: what it does when no broker answers, or a setting is wrong."""
 
+import re
 import socket
 import sys
 import time
@@ -102,6 +103,42 @@ def test_without_a_broker_each_verb_ends_with_one_sentence(
     assert written.err.startswith(f"No Kafka broker answered at {address} ")
     assert "KAFKA_BOOTSTRAP_SERVERS" in written.err
     assert seconds < 5
+
+
+@pytest.mark.parametrize("verb", sorted(NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | WITHOUT_KAFKA))
+def test_the_help_of_each_verb_names_its_options_whole(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["cm-streams", *verb.split(), "--help"])
+    with pytest.raises(SystemExit) as end:
+        command_line.main()
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert not re.search(r"--[\w-]+-$", shown, re.MULTILINE), "an option is wrapped at a hyphen"
+    command: Any = typer.main.get_command(cli)
+    for word in verb.split():
+        command = command.get_command(typer.Context(command), word)
+    assert all(option in shown.split() for parameter in command.params for option in parameter.opts if "--" in option)
+
+
+def test_the_help_of_an_edit_is_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is required of an edit, and no broker is needed for its help; with an id and options it is the same."""
+    shown = []
+    for words in ("--help", "some-job --help", "some-job --audience vip -h"):
+        monkeypatch.setattr(sys, "argv", ["cm-streams", "job", "edit", *words.split()])
+        with pytest.raises(SystemExit) as end:
+            command_line.main()
+        assert end.value.code == 0
+        shown.append(capsys.readouterr().out)
+    assert len(set(shown)) == 1
+    assert shown[0].startswith("Usage: cm-streams job edit [OPTIONS] {JOB}")
+    options = shown[0].partition("Options:")[2]
+    assert "required" not in options
+    assert "default it has" in options
+    assert {"--clear", "--audience", "--interval", "--no-update-only"} <= set(options.split())
+    assert not {"--id", "--replace", "--yes", "--stopped"} & set(options.split())
 
 
 @pytest.mark.parametrize("verb", ["job list", "lag"])

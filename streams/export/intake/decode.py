@@ -81,7 +81,8 @@ def _leaving(
 def fast(message: dict[str, Any], position: int, appended: EpochMillis) -> MembershipEvent | None:
     """Read the common shape, an enter or exit in every respect as in the contract, without pydantic; else None."""
     email, at, user = message.get("email"), message.get("at"), message.get("user", _NOBODY)
-    rank = _RANKS.get(message.get("change", ""))
+    change = message.get("change")
+    rank = _RANKS.get(change) if type(change) is str else None
     audience = message.get("audience")
     if rank is None or type(audience) is not dict or type(email) is not str or type(at) is not str:
         return None
@@ -153,10 +154,13 @@ def validated(message: dict[str, Any]) -> AudienceChange | AudienceSnapshot:
 
 def sentence(fault: ValidationError) -> str:
     """Return which fields are wrong, by path, and what is wrong with each; never the value: it is personal."""
-    return "; ".join(
-        f"{'.'.join(str(part) for part in error['loc']) or 'value'}: {error['msg']}"
-        for error in fault.errors(include_input=False, include_url=False)
-    )
+    faults = []
+    for error in fault.errors(include_input=False, include_url=False):
+        # A snapshot has a schema of its own, so the one of changes does not name it.
+        is_change = error["loc"] == ("change",) and error["type"] == "literal_error"
+        wrong = "Input should be 'enter', 'exit' or 'snapshot'" if is_change else error["msg"]
+        faults.append(f"{'.'.join(str(part) for part in error['loc']) or 'value'}: {wrong}")
+    return "; ".join(faults)
 
 
 def _event(

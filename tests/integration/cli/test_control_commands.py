@@ -16,13 +16,16 @@ from typer.testing import CliRunner
 
 from connectors import logs
 from connectors.control.crypto import new_key
+from connectors.control.jobs import Jobs
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter
 from schemas.control import ExportJob, FieldMapping, ImportJob
 from schemas.topics import TOPICS
 from streams.cli.__main__ import cli
+from streams.export.lists.attention import REMOVALS
 from tests.kafka_io import create_topic, produce, read_all
 
 CANARY = "canary-key-of-campaign-monitor"
@@ -205,8 +208,13 @@ def test_every_option_of_an_import_reaches_the_job(run: Run) -> None:
     assert (job.state, job.full_read) == ("running", 1)
 
 
+async def show_attention(settings: KafkaSettings, job_id: str, text: str) -> None:
+    async with AsyncProducer(settings, "test") as producer, Jobs(settings, producer) as jobs:
+        await jobs.change(job_id, attention=text)
+
+
 @pytest.mark.usefixtures("topics")
-def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
+def test_jobs_are_stopped_replaced_and_removed(run: Run, settings: KafkaSettings) -> None:
     run("auth", "add", "--id", "acme", given=CANARY + "\n")
     options = ("--authorization", "acme", "--client", "c1", "--list", "l1", "--no-check")
     form = ("job", "create-export", "--id", "e1", *options)
@@ -220,11 +228,18 @@ def test_jobs_are_stopped_replaced_and_removed(run: Run) -> None:
     second = ExportJob.model_validate_json(run("job", "list", "--json").stdout.strip().splitlines()[-1])
     assert second.name == "renamed"
     assert (second.created_at, second.started_at) == (first.created_at, first.started_at)
+    assert last_line(run("job", "stop", "e1")) == "Job e1 is stopped."
+    assert last_line(run("job", "stop", "e1")) == "Job e1 is stopped already."
+    assert last_line(run("job", "start", "e1")) == "Job e1 is started."
     run("job", "stop", "e1")
     assert "nothing was confirmed" in run("job", "confirm-removals", "e1", code=1).stderr
+    counted = "120 of 200 people were removed within 1 h, and more wait."
+    asyncio.run(show_attention(settings, "e1", f"{counted} {REMOVALS}"))
+    confirmed = last_line(run("job", "confirm-removals", "e1"))
+    assert confirmed == f"Confirmed: the removals that wait on list l1 go on now. {counted}"
     assert "stopped" in run("job", "list").stdout
     assert "is used by e1" in run("auth", "remove", "acme", code=1).stderr
-    run("job", "remove", "e1")
+    assert last_line(run("job", "remove", "e1")) == "Job e1 is removed; what it did at Campaign Monitor stays."
     assert "There is no job e1" in run("job", "show", "e1", code=1).stderr
     run("auth", "remove", "acme")
 
@@ -267,7 +282,10 @@ def test_an_edit_changes_what_is_named_and_nothing_else(run: Run) -> None:
     options = ("--authorization", "acme", "--client", "c1", "--list", "l1", "--no-check")
     run("job", "create-export", "--id", "e1", *options, "--audience", "vip", "--field", "city=City", "--update-only")
     before = stored()
-    run("job", "edit", "e1", "--name", "VIPs", "--no-update-only")
+    edited = run("job", "edit", "e1", "--name", "VIPs", "--no-update-only").stdout
+    assert edited.endswith('--name: "" -> "VIPs"\n--update-only: true -> false\n')
+    assert last_line(run("job", "edit", "e1", "--name", "VIPs")) == "Job e1 was like that already: nothing has changed."
+    assert "Nothing is named that would change" in run("job", "edit", "e1", code=2).stderr
     after = stored()
     assert {name for name in after if after[name] != before[name]} == {"name", "update_only", "updated_at"}
     run("job", "edit", "e1", "--audience", "eu", "--audience", "us", "--clear", "field", "--no-check")
@@ -314,8 +332,8 @@ async def test_a_job_is_compared_with_its_account(run: Run) -> None:
     [
         (("--authorization", "nobody"), "There is no authorization nobody"),
         (("--field", "city"), "--field 'city' is not USER_FIELD=CUSTOM FIELD"),
-        (("--consent-to-track", "Perhaps"), "consent_to_track"),
-        (("--on-last-exit", "forget"), "on_last_exit"),
+        (("--consent-to-track", "Perhaps"), "--consent-to-track Perhaps: it should be 'Yes'"),
+        (("--on-last-exit", "forget"), "--on-last-exit forget: it should be 'keep'"),
     ],
 )
 def test_a_wrong_option_is_a_sentence(run: Run, options: tuple[str, ...], sentence: str) -> None:
@@ -366,4 +384,7 @@ def test_dead_letters_are_listed_and_replayed(run: Run, settings: KafkaSettings)
     assert run("dead-letters", "list", "cm_user", "--waiting", "--json").stdout == ""
     values = {record.value for record in read_all(settings.bootstrap_servers, topic, at_least=2)}
     assert values == {b"v", b"\xff"}
-    assert "There is no dead-letter topic" in run("dead-letters", "list", "nothing", code=1).stderr
+    wrong = run("dead-letters", "list", "nothing", code=1).stderr
+    assert "There is no dead-letter topic nothing.dlq; dead letters are kept of: " in wrong
+    assert topic in wrong
+    assert "check-topics" not in wrong

@@ -4,10 +4,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import typer
+from pydantic import ValidationError
 
-from schemas.control import ExportJob, FieldMapping
-from streams.cli.job_changes import resets
+from schemas.control import ExportJob, FieldMapping, ImportJob
+from streams.cli.job_changes import NO_OPTIONS, option_faults, option_of, resets
 from streams.cli.job_checks import field_faults, missing_list
+from streams.cli.jobs import app
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
 
@@ -48,3 +51,31 @@ def test_what_a_replacement_resets_is_what_changes_unnamed() -> None:
     before, after = _job(audiences=["vip"], update_only=True, name="x"), _job(name="y")
     assert list(resets(before, after, {"name"})) == ['audiences: ["vip"] -> []', "update_only: true -> false"]
     assert not list(resets(before, after, {"name", "audiences", "update_only"}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "sentence"),
+    [
+        ("export", {"on_last_exit": "forget"}, "--on-last-exit forget: it should be 'keep'"),
+        ("export", {"consent_to_track": "perhaps"}, "--consent-to-track perhaps: "),
+        ("export", {"removal_guard": 2.0}, "--removal-guard 2.0: "),
+        ("import", {"activities": ["open", "nonsense"]}, "--activity nonsense: it should be"),
+        ("import", {"interval_seconds": 1}, "--interval 1: "),
+    ],
+)
+def test_a_fault_of_a_job_names_the_option_and_what_was_given(kind: str, wrong: Any, sentence: str) -> None:
+    form = typer.main.get_group(app).commands[f"create-{kind}"]
+    times = {"created_at": NOW, "updated_at": NOW, **({"started_at": NOW, "list_id": "l"} if kind == "export" else {})}
+    model: type[ExportJob] | type[ImportJob] = ExportJob if kind == "export" else ImportJob
+    with pytest.raises(ValidationError) as caught:
+        model(**{"id": "i", "authorization_id": "a", "client_id": "c", **times, **wrong})
+    (fault,) = option_faults(form, caught.value)
+    assert fault.startswith(sentence)
+    assert "\n" not in fault
+
+
+def test_every_field_of_a_job_has_an_option_or_is_the_systems() -> None:
+    for kind, model in (("export", ExportJob), ("import", ImportJob)):
+        form = typer.main.get_group(app).commands[f"create-{kind}"]
+        fields = set(model.model_fields) - NO_OPTIONS
+        assert [name for name in fields if not option_of(form, name).startswith("--")] == []

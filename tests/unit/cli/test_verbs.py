@@ -33,3 +33,17 @@ def test_validate_prints_what_an_address_is_read_as():
     line = '{"email":"\\u00a0Ann@x.com","change":"enter","at":"2026-01-01T00:00:00Z","audience":{"id":"a","name":"A"}}'
     done = subprocess.run([sys.executable, "-m", "streams.cli", "validate"], input=line, capture_output=True, text=True)
     assert done.stdout == "line 1: email: is read as ann@x.com\n1 lines, all good\n"
+
+
+@pytest.mark.parametrize("change", ['"maybe"', "7", "null", '["enter"]', "{}"])
+def test_validate_names_every_change_that_there_is(change):
+    line = f'{{"email":"a@x.com","change":{change},"at":"2026-01-01T00:00:00Z","audience":{{"id":"a","name":"A"}}}}'
+    done = subprocess.run([sys.executable, "-m", "streams.cli", "validate"], input=line, capture_output=True, text=True)
+    assert "change: Input should be 'enter', 'exit' or 'snapshot'" in done.stdout
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 people are"), (1, "1 person is"), (2, "2 people are")])
+def test_one_person_is_not_many(count, text):
+    from streams.cli.export import _people
+
+    assert _people(count) == text
