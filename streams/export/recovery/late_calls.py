@@ -106,10 +106,11 @@ async def _end(
 
 
 def _has_audiences(there: Subscriber, desired: DesiredSubscriber, kept: frozenset[str]) -> bool:
-    """Whether somebody has audiences that a person who left would not have; also who is not active any more."""
+    """Whether somebody has audiences that a person who left would not have; also who is not active any more, as they
+    would have them again with a sign-up."""
     names = {field_name(name) for name, _ in desired.options}
     texts = {text for name, text in there.custom_fields if field_name(name) in names}
-    return there.state.casefold() != "deleted" and bool(texts - kept)
+    return bool(texts - kept)
 
 
 def _is_on_list(there: Subscriber | None) -> bool:

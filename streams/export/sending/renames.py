@@ -121,9 +121,9 @@ async def _refusal(
 
 
 def _has_audiences(subscriber: Subscriber, desired: DesiredSubscriber) -> bool:
-    """Whether the subscriber has audiences; somebody deleted is not written."""
+    """Whether the subscriber has audiences; also who is deleted has them again with a sign-up."""
     texts = texts_of(subscriber)
-    return code_of(subscriber, 0) != DELETED and any(texts.get(field_name(name)) for name, _ in desired.options)
+    return any(texts.get(field_name(name)) for name, _ in desired.options)
 
 
 async def _put(calls: SubscriberCalls, list_id: str, address: str, content: SubscriberWrite) -> bool:

@@ -67,21 +67,24 @@ async def test_an_address_that_somebody_left_for_one_on_the_list_leaves_by_the_r
 
 
 @pytest.mark.parametrize("left", [ANN, BOB])
-async def test_who_left_under_one_address_is_mailed_under_neither(world: World, left: str) -> None:
+@pytest.mark.parametrize(("how", "state"), [("unsubscribe", "Unsubscribed"), ("delete_subscriber", "Deleted")])
+async def test_who_left_under_one_address_is_mailed_under_neither(
+    world: World, how: str, state: str, left: str
+) -> None:
     world.job()
     worker = await world.start()
     world.change(ANN, "enter", "vip", 1)
     world.change(BOB, "enter", "eu", 1)
     await worker.rest()
-    world.controls.unsubscribe(world.list_id, left)
+    getattr(world.controls, how)(world.list_id, left)
     world.change(BOB, "enter", "new", 2, previous_email=ANN)
     await worker.rest()
     for address in (ANN, BOB):
         found = world.subscriber(address)
         assert found is not None
-        assert found["State"] == "Unsubscribed"
+        assert found["State"] == (state if address == left else "Unsubscribed")
         assert world.options(address) == []
-    assert world.outcomes(BOB)[-1] == "refused unsubscribed"
+    assert world.outcomes(BOB)[-1] == f"refused {state.lower()}"
 
 
 async def _merged(world: World) -> None:

@@ -72,6 +72,14 @@ STORIES = {
         Step("own_act", {"person": "ann", "how": "complain", "webhook": True}),
         _change("ann", "vip", enters=False),
     ],
+    "who was deleted loses what a call without an answer wrote": [
+        Step("begin", {}),
+        Step("fault", {"fault": {"kind": "reset", "path": "/subscribers/*", "after": True}, "times": 2}),
+        _change("ann", "vip", then="work"),
+        Step("edit_job", {"email_field": "work"}),
+        Step("own_act", {"person": "ann", "how": "delete_subscriber", "webhook": True}),
+        _change("ann", "vip", enters=False),
+    ],
     "who unsubscribed comes back with an entry and a consent that are later": [
         Step("begin", {"resubscribe_users": True, "consent_rule": {"user_field": "consented"}}),
         _change("ann", "vip", then="rest"),
