@@ -27,6 +27,8 @@ class Statement:
     audience: str
     first: bool = False
     """It is of the first snapshot of somebody who was not known before."""
+    step: int = 0
+    """When it was published."""
 
     @property
     def enters(self) -> bool:
@@ -83,7 +85,7 @@ class Person:
     def merge(self, other: "Person") -> None:
         """Be the same person as somebody, who has the address that is to be ours."""
         self.addresses[:0] = other.addresses
-        self.statements += other.statements
+        self.statements = sorted([*self.statements, *other.statements], key=lambda new: new.step)
         self.acts = sorted([*self.acts, *other.acts], key=lambda act: act.seq)
         for name, values in other.fields.items():
             self.fields.setdefault(name, {}).update(values)

@@ -84,8 +84,8 @@ class Stage:
         self.controls.clock(at=DAY.timestamp() + self.seconds())
 
     def time(self, steps_late: int) -> float:
-        """A time of upstream's, different from all others."""
-        return self.seconds() - steps_late * STEP_SECONDS + self.steps / 1_000
+        """A time of upstream's, different from all others, in whole milliseconds: rows know no others."""
+        return round(self.seconds() - steps_late * STEP_SECONDS + self.steps / 1_000, 3)
 
     def about(self, known: Person, steps_late: int) -> float:
         """A time for a statement about somebody, after they had their address."""
@@ -136,7 +136,7 @@ class Stage:
 
     def state(self, known: Person, at: float, rank: int, audience: str, *, first: bool = False) -> None:
         """Know what upstream states."""
-        statement = Statement(at, rank, audience, first)
+        statement = Statement(at, rank, audience, first, self.steps)
         known.statements.append(statement)
         known.no_entry &= not statement.enters
 

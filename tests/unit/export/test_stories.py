@@ -80,6 +80,11 @@ STORIES = {
         Step("own_act", {"person": "ann", "how": "delete_subscriber", "webhook": True}),
         _change("ann", "vip", enters=False),
     ],
+    "of a new address and a change at its instant the later record is in force": [
+        Step("begin", {}),
+        Step("new_address", {"person": "ann", "audience": "vip"}),
+        _change("ann", "vip", enters=False, steps_late=5),
+    ],
     "who unsubscribed comes back with an entry and a consent that are later": [
         Step("begin", {"resubscribe_users": True, "consent_rule": {"user_field": "consented"}}),
         _change("ann", "vip", then="rest"),
