@@ -147,7 +147,10 @@ class _Scan:
             held = row.data.lists.get(self._listed.list_id)
             desired = desired_subscriber(row.data, key, self._listed, held, names.option_of)
             return True if desired is not None else None
-        return row.data.due if is_due_by_state(row.data, key, self._listed, names) else None
+        # A message about a claim that came while every job of the list was stopped was not answered.
+        claims = self._listed.list_id in row.data.claims or self._listed.list_id in row.data.claimants
+        due = (claims and row.data.due) or is_due_by_state(row.data, key, self._listed, names)
+        return row.data.due if due else None
 
     async def _wait(self, max_waiting: int, mark: ScanMark) -> ScanMark:
         """Wait until at most so many people of the backfill wait; returns the mark after those who are done."""

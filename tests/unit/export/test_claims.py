@@ -199,3 +199,32 @@ async def test_who_came_when_too_many_waited_asks_again_with_the_next_change(
     world.snapshot(people[2], ["vip"], 20, user={"city": "Celle"})
     await worker.rest()
     assert city(world) == "Celle"
+
+
+async def test_who_asks_while_the_job_is_stopped_is_answered_when_it_starts(world: World) -> None:
+    job(world)
+    worker = await world.start()
+    enter(world, "ann@example.com", 1)
+    await worker.consume()
+    await asyncio.sleep(1)  # the address is asked for
+    job(world, state="stopped")
+    await worker.consume()
+    job(world)
+    await worker.rest()
+    assert world.options(HOME) == ["VIP"]
+
+
+async def test_the_next_follows_when_the_first_gives_the_address_back_while_the_job_is_stopped(world: World) -> None:
+    job(world)
+    worker = await world.start()
+    for number, person in enumerate(("ann@example.com", "bob@example.com")):
+        enter(world, person, 1, city=str(number))
+        await worker.rest()
+    world.change("ann@example.com", "exit", "vip", 2)
+    await worker.consume()
+    await asyncio.sleep(1)  # the address is given back
+    job(world, state="stopped")
+    await worker.consume()
+    job(world)
+    await worker.rest()
+    assert (city(world), world.options(HOME)) == ("1", ["VIP"])
