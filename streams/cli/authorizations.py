@@ -97,6 +97,7 @@ def remove(
             refuse(
                 f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first, or use --force"
             )
+        typer.echo(f"Authorization {authorization_id} is removed.")
 
 
 @app.command(name="new-key")

@@ -208,7 +208,9 @@ def view_of(found: Overview | None, rows_before: int, since: datetime, now: date
         return Text("waiting for the run to begin ...")
     seconds = max((now - since).total_seconds(), 0.001)
     rate = (found.rows - rows_before) / seconds
-    table = Table("list, campaign, journey", "read", "rows", "of", "", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("list, campaign, journey", "read", "rows", "of", ""):
+        table.add_column(name, overflow="fold")
     for line in found.lines[:MAX_LINES]:
         state = "done" if line.ended else (f"waits: {line.problem}" if line.waiting else "")
         bar = ProgressBar(total=max(line.expected, 1), completed=line.rows if line.expected else 0, width=20)

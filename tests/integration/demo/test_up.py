@@ -40,6 +40,8 @@ def test_the_demonstration_ends_as_expected(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "differs" not in done.stdout
     assert "lag of all groups" in done.stdout
+    assert "GETPID" not in done.stdout + done.stderr
+    assert "librdkafka" not in done.stderr
     within(10, lambda: not processes_of(data_dir))
 
 
