@@ -37,6 +37,7 @@ from streams.export.recovery.reconcile import (
     SnapshotError,
     compare,
     newest,
+    removals_due,
     repairs,
     snapshot_rows,
     subscribers,
@@ -197,12 +198,22 @@ async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Expo
             credential = await credentials.credential(job.authorization_id)
         except LookupError as fault:
             raise CannotPreviewError(str(fault)) from None
-        state, shared = _state(kafka, jobs, job)
+        state, shared = export_state(kafka, jobs, job)
         async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:
             yield _ExportView(job, api, state, _as_if_running(state, job), shared.dropped(job.list_id))
 
 
-def _state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> tuple[ExportState, SharedState]:
+def removals_waiting(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> int:
+    """Return how many people wait to be taken off a job's list, as the changelog has them now. Blocks.
+
+    Raises SnapshotError.
+    """
+    state, _shared = export_state(kafka, jobs, job)
+    return removals_due(snapshot_rows(kafka), state.exports.lists[job.list_id], state.names)
+
+
+def export_state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> tuple[ExportState, SharedState]:
+    """Return what the workers share about a job's list, and its jobs. Blocks. Raises SnapshotError."""
     state = ExportState(names=AudienceNames(units=ExportSettings().value_units))
     shared = SharedState(kafka.names()["cm_export-state"], _NoPublisher(), state)
     for part in newest(kafka, kafka.names()["cm_export-state"]):

@@ -1,5 +1,6 @@
 """`cm-streams job`: export and import jobs."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from typer.core import TyperCommand
 
 from connectors.control.jobs import ExportOrImportJob, Jobs
 from connectors.importer.progress import ProgressView
+from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
 from streams.cli.control import kafka_settings, refuse, with_jobs
 from streams.cli.job_changes import edit_job, edit_options
@@ -153,11 +155,24 @@ def confirm_removals(job_id: JobArgument) -> None:
         waiting = [other for other in of_list if REMOVALS in (other.attention or "")]
         if not waiting:
             refuse(f"No removals of job {job_id} wait for a confirmation: nothing was confirmed")
+        people = await asyncio.to_thread(_waiting_people, jobs, exports[job_id])
         await jobs.change(job_id, removals_confirmed_at=datetime.now(UTC))
         counted = (reason_on(waiting[0]) or "").removesuffix(REMOVALS).rstrip()
-        typer.echo(f"Confirmed: the removals that wait on list {exports[job_id].list_id} go on now. {counted}")
+        typer.echo(f"Confirmed: the removals of {people} on list {exports[job_id].list_id} go on now. {counted}")
 
     with_jobs(confirm)
+
+
+def _waiting_people(jobs: Jobs, job: ExportJob) -> str:
+    """Return how many people wait to be removed; that they cannot be counted is no reason not to confirm."""
+    from streams.cli.export import removals_waiting
+    from streams.export.recovery.reconcile import SnapshotError
+
+    try:
+        count = removals_waiting(KafkaSettings(), jobs, job)
+    except SnapshotError as failure:
+        return f"people who wait (they were not counted: {failure})"
+    return "1 person who waits" if count == 1 else f"{count} people who wait"
 
 
 @app.command(name="read-again")

@@ -116,6 +116,17 @@ def compare(
     return report
 
 
+def removals_due(rows: Iterable[tuple[str, MembershipRow]], listed: ListView, audience_names: AudienceNames) -> int:
+    """Return how many people wait to be taken off the list, or to lose their last audience on it."""
+    count = 0
+    for email, row in rows:
+        held = row.lists.get(listed.list_id)
+        wanted = desired_subscriber(row, email, listed, held, audience_names.option_of)
+        desired = permitted_of(row, email, listed.list_id, wanted) if wanted is not None else None
+        count += held is not None and desired is not None and not desired.present and is_due(held, desired)
+    return count
+
+
 def repairs(report: DriftReport, list_id: str, read_at: EpochMillis) -> Iterator[tuple[str, Resend]]:
     """Yield what a repair publishes, by key. `read_at`: when the list was read."""
     yield from ((email, Resend(list_id)) for email in report.repairable)

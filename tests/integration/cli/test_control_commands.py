@@ -236,7 +236,7 @@ def test_jobs_are_stopped_replaced_and_removed(run: Run, settings: KafkaSettings
     counted = "120 of 200 people were removed within 1 h, and more wait."
     asyncio.run(show_attention(settings, "e1", f"{counted} {REMOVALS}"))
     confirmed = last_line(run("job", "confirm-removals", "e1"))
-    assert confirmed == f"Confirmed: the removals that wait on list l1 go on now. {counted}"
+    assert confirmed == f"Confirmed: the removals of 0 people who wait on list l1 go on now. {counted}"
     assert "stopped" in run("job", "list").stdout
     assert "is used by e1" in run("auth", "remove", "acme", code=1).stderr
     assert last_line(run("job", "remove", "e1")) == "Job e1 is removed; what it did at Campaign Monitor stays."

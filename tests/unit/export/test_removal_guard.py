@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from schemas.control import ExportJob
 from streams.batches import Output, Revoked
 from streams.export.lists.removal_guard import GUARD, GuardRecords, RemovalGuard
+from streams.export.recovery.reconcile import removals_due
 from streams.export.rules.jobs import AudienceNames, compile_exports
 from streams.export.rules.routing import AttemptState
-from streams.export.rules.row import Held
+from streams.export.rules.row import Held, decode
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import Clocks
@@ -38,6 +39,19 @@ async def everybody_is_in(world: World, **options: Any) -> None:
 def removed(world: World) -> list[str]:
     """Who is in no audience on the list."""
     return [person for person in PEOPLE if not world.options(person)]
+
+
+def waiting(world: World) -> int:
+    """How many people `job confirm-removals` reports."""
+    assert world.worker is not None
+    state = world.worker.state
+    rows = [
+        (key.decode(), decode(value))
+        for rows in world.log.rows.values()
+        for key, (value, _) in rows.items()
+        if value and not key.startswith(b"\x00")
+    ]
+    return removals_due(rows, state.exports.lists[world.list_id], state.names)
 
 
 async def everybody_leaves(world: World, at: int = 2) -> None:
@@ -113,11 +127,14 @@ async def test_a_crash_between_counting_and_removing_never_lets_more_through(wor
 
 async def test_a_confirmation_covers_who_waits_and_then_the_count_begins_again(world: World) -> None:
     await everybody_is_in(world)
+    assert waiting(world) == 0
     await everybody_leaves(world)
+    assert waiting(world) == len(PEOPLE) - 3
     world.confirm_removals()
     assert world.worker is not None
     await world.worker.rest()
     assert removed(world) == PEOPLE
+    assert waiting(world) == 0
     assert world.attention["job-1"] is None
     for person in PEOPLE:
         world.change(person, "enter", "vip", 5)
