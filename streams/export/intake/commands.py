@@ -30,8 +30,9 @@ from streams.export.rules.immediate import receipts_of_superseded
 from streams.export.rules.membership import SupersededChange
 from streams.export.rules.orders import mark_for_resend, renamed
 from streams.export.rules.outstanding import left_over, settle
+from streams.export.rules.reported import Drift, record_activity
 from streams.export.rules.row import MembershipRow, decode
-from streams.export.rules.settlement import Drift, Receipt, pending_answers, record_activity
+from streams.export.rules.settlement import Receipt, pending_answers
 from streams.export.rules.transfers import erase, onward, receive_transfer
 
 log = structlog.get_logger(__name__)

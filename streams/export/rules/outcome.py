@@ -36,6 +36,9 @@ RetryScope = Literal["person", "list", "account"]
 class Delivered:
     """The list holds it."""
 
+    gone: bool = False
+    """Who was to be taken off is not on the list under the address."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:

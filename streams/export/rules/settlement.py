@@ -1,32 +1,24 @@
-"""What an answer of Campaign Monitor, or a webhook, changes in the row, and which receipts it gives. Pure.
+"""What an answer of Campaign Monitor changes in the row, and which receipts it gives. Pure.
 
 A request includes a person as they were when it was made (`WrittenState`). Its answer is applied to the newest row:
 what was included counts as delivered, and what came later stays due. Each change ends in exactly one receipt for each
 job that exports its audience; the row records by job up to which position its changes have their receipts.
-
-Every write of ours comes back as a Subscribe or Update webhook; the receiver marks those that it recognises by the
-receipts. The others are compared by the one field that is ours: the audiences. When the list holds others than were
-written, the row is sent again, but once for the same content: a list that does not keep an option would otherwise be
-written for ever, each write causing the next. Who left is recorded, and who came back by themselves is exported again.
-What people change in other fields is theirs to change.
 """
 
-import enum
 import hashlib
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import orjson
 
 from schemas.audience_delivery import Outcome, Refusal
-from schemas.cm_activity import CmActivity
 from schemas.envelope import EpochMillis
-from streams.export.rules.codes import INACTIVE, UNSUBSCRIBED, code_of_state, refused_sentence
+from streams.export.rules.codes import INACTIVE, refused_sentence
 from streams.export.rules.desired import LEFT, DesiredSubscriber, ExitPolicy, is_concerned
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.row import FIELDS_CHANGED, NEVER, REPEATED, DeliveredPart, Held, MembershipRow
-from streams.export.rules.values import field_name
 
+CLOCKS_MS = 120_000
+"""How far Campaign Monitor's clock may be from ours, whole minutes included."""
 NOT_KNOWN_AS_NEW = "On the list now; whether they were on it before is not known"
 _OTHERWISE = {FIELDS_CHANGED: Outcome.UPDATED, REPEATED: Outcome.UNCHANGED}
 
@@ -117,12 +109,13 @@ def record_delivered(
     *,
     added: bool | None = None,
     removed: EpochMillis = 0,
+    gone: bool = False,
     message: str | None = None,
 ) -> list[Receipt]:
     """Record that the list accepted what was written, and return the receipts.
 
     `address`: under which the subscriber is on the list now, None when they were taken off it; `added`: whether they
-    are new on it, None when that is not known; `removed`: when somebody active was taken off.
+    are new on it, None when that is not known; `removed`: when somebody active was taken off; `gone`: nobody was there.
     """
     held = row.lists.setdefault(written.list_id, Held())
     desired = written.desired
@@ -141,11 +134,17 @@ def record_delivered(
     held.audiences = list(desired.audiences) if address else []
     held.digest = content_digest(desired) if address else ""
     entered = Outcome.ADDED if added else Outcome.UPDATED
-    left = Outcome.REMOVED if had or removed else Outcome.UNCHANGED
+    left = Outcome.REMOVED if (had or removed) and not gone else Outcome.UNCHANGED
     receipts = [
         _receipt(written, answer, entered, held, message=entry_message)
         if answer.enters
-        else _receipt(written, answer, answer.otherwise or left, held, message=message if answer.otherwise else None)
+        else _receipt(
+            written,
+            answer,
+            (not gone and answer.otherwise) or left,
+            held,
+            message=message if gone or answer.otherwise else None,
+        )
         for answer in written.answers
     ]
     return [replace(receipt, taken_off=desired.on_exit) for receipt in receipts] if removed else receipts
@@ -235,64 +234,3 @@ def _receipt(
         "; ".join(notes) or None,
         written.attempts,
     )
-
-
-# -- webhooks
-
-
-class Drift(enum.Enum):
-    """What a webhook event means for a row."""
-
-    NONE = "none"
-    """Our own write, or about a person who was never written."""
-    STATE = "state"
-    """The person left: only the row changes."""
-    CHANGED = "changed"
-    """The list holds something else than was desired, or the person came back: the row is due."""
-
-
-CLOCKS_MS = 120_000
-"""How far Campaign Monitor's clock may be from ours, whole minutes included."""
-
-
-def record_activity(
-    row: MembershipRow, activity: CmActivity, fields: Iterable[str], option_of: Callable[[str], str]
-) -> Drift:
-    """Apply a webhook event to the row, in place, and return what it meant. `fields`: names of the audiences fields."""
-    held_list = activity.list_id or ""
-    held = row.lists.get(held_list)
-    if held is None or activity.echo:
-        return Drift.NONE
-    left_at = int(activity.at.timestamp() * 1000)
-    if held.last_removed and left_at <= held.last_removed + CLOCKS_MS:
-        return Drift.NONE  # our own removal, or older
-    if held.address is None and not (held.removed and activity.event == "deactivate"):
-        return Drift.NONE
-    if activity.event == "deactivate":
-        code = code_of_state(activity.status or "") or UNSUBSCRIBED
-        known = held.code == code and row.own_acts.get(held_list, NEVER) >= left_at
-        row.own_acts[held_list] = max(left_at, row.own_acts.get(held_list, NEVER))
-        if held.code == code:
-            return Drift.NONE if known else Drift.STATE
-        held.code, held.removed = code, 0
-        return Drift.STATE
-    if activity.event not in ("subscribe", "update"):
-        return Drift.NONE
-    active = activity.event == "subscribe" or activity.status in (None, "", "active")
-    came_back = held.code > 0 and active
-    repaired = held.repaired_digest == held.digest
-    if not came_back and (not active or is_echo(held, activity, fields, option_of) or repaired):
-        return Drift.NONE
-    held.code = 0
-    held.repaired_digest = held.digest
-    for part in held.delivered.values():
-        part.digest = ""
-    row.due = True
-    return Drift.CHANGED
-
-
-def is_echo(held: Held, activity: CmActivity, fields: Iterable[str], option_of: Callable[[str], str]) -> bool:
-    """Whether the event holds exactly the audiences that were written last."""
-    ours = {field_name(name) for name in fields}
-    reported = {entry.value for entry in activity.custom_fields if field_name(entry.key) in ours}
-    return reported == {option_of(audience) for audience in held.audiences}

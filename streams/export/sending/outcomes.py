@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 
 NOT_UNDERSTOOD = "Campaign Monitor does not understand what was sent: look at the address and the fields"
 BOTH_ON_LIST = "the new address was on the list already; the former one leaves it by the job's rule"
+NOT_THERE = "Not on the list under this address: they may be on it under one that they chose themselves"
 # A field or segment that was just read as missing is created by the next request: no use in waiting longer.
 REFRESH_SECONDS = 1.0
 # Answers are kept while the partition is ours: they are written as soon as the broker takes them.
@@ -63,9 +64,12 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
         attempt.renamed = write.held.orders
         attempt.both_on_list = result.both_on_list
     match decision:
-        case Delivered():
-            message = BOTH_ON_LIST if attempt.both_on_list else result.message
-            return FinalOutcome(state, person, result.address, result.added, removed=result.removed, message=message)
+        case Delivered(gone=gone):
+            message = BOTH_ON_LIST if attempt.both_on_list else NOT_THERE if gone else result.message
+            removed = result.removed
+            return FinalOutcome(
+                state, person, result.address, result.added, removed=removed, message=message, gone=gone
+            )
         case SubscriberRejected(code=code) if (
             code in INACTIVE and write.route.kind is RequestKind.IMPORT and not attempt.refused_code
         ):

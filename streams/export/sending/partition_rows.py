@@ -137,6 +137,7 @@ class PartitionRows:
                     outcome.address,
                     added=outcome.added,
                     removed=accepted if outcome.removed else 0,
+                    gone=outcome.gone,
                     message=outcome.message,
                 )
             more_people += is_held(row.data, list_id) - before

@@ -160,7 +160,7 @@ class ListWriter:
                 # Both addresses are on the list: the former one loses what it had, the other is written next.
                 await self._api.subscribers.update(self._list_id, former, without_audiences(desired, (), former, keys))
             if isinstance(decision, NotOnList) and not desired.present:
-                return WriteResult(write, Delivered(), None)
+                return WriteResult(write, Delivered(gone=True))
             if isinstance(decision, NotOnList) and former is None:
                 return WriteResult(write, SubscriberRejected(NOT_ON_LIST, ""))
             return WriteResult(write, decision)
@@ -182,9 +182,9 @@ class ListWriter:
                 await self._take_off(address, desired.on_exit)
         except CampaignMonitorError as error:
             decision = _classified(error.verdict, write)
-            inactive = isinstance(decision, SubscriberRejected) and decision.code in INACTIVE
-            if isinstance(decision, NotOnList) or inactive:
-                return WriteResult(write, Delivered())
+            gone = isinstance(decision, NotOnList)
+            if gone or (isinstance(decision, SubscriberRejected) and decision.code in INACTIVE):
+                return WriteResult(write, Delivered(gone))
             return WriteResult(write, decision)
         ours = code in (ACTIVE, DELETED if desired.on_exit == "delete" else UNSUBSCRIBED)
         return WriteResult(write, Delivered(), removed=attempt.removing and ours)

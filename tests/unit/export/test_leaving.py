@@ -40,6 +40,9 @@ async def test_who_is_not_on_the_list_any_more_is_not_added_by_leaving(
     assert world.subscriber(ANN) is None
     assert world.options(BOB) == []
     assert len(world.receipts()) == 4
+    assert (world.outcomes(ANN)[-1], world.outcomes(BOB)[-1]) == ("unchanged", "removed")
+    of_ann = [receipt for receipt in world.receipts() if receipt["email"] == ANN]
+    assert of_ann[-1]["message"].startswith("Not on the list under this address")
 
 
 async def test_an_entry_of_the_same_instant_that_comes_after_leaving_is_in_force(world: World) -> None:

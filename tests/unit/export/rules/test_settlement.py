@@ -8,6 +8,7 @@ import pytest
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.cm_activity import CmActivity
 from streams.export.rules.orders import mark_for_resend
+from streams.export.rules.reported import Drift, record_activity
 from streams.export.rules.row import (
     ENTER,
     EXIT,
@@ -21,12 +22,10 @@ from streams.export.rules.row import (
 )
 from streams.export.rules.settlement import (
     NOT_KNOWN_AS_NEW,
-    Drift,
     PendingAnswer,
     WrittenState,
     content_digest,
     pending_answers,
-    record_activity,
     record_delivered,
     record_refused,
     record_unchanged,
