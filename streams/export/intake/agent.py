@@ -22,6 +22,7 @@ from streams.batches import Row as TableRow
 from streams.export.intake.decode import UnreadableEvent, decode
 from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.takeover import PendingReceipt
+from streams.export.rules.arrivals import note_snapshot
 from streams.export.rules.immediate import immediate_receipts
 from streams.export.rules.membership import MembershipEvent, RowTooLargeError, fold
 from streams.export.rules.outstanding import record_outstanding
@@ -192,6 +193,7 @@ class AudienceAgent:
     def _apply(self, owned: OwnedPartition, row: TableRow[MembershipRow], event: MembershipEvent) -> list[Receipt]:
         source, exports, result = row.data.source, self._state.exports, fold(row.data, event)
         fold_tenure(row.data, event)
+        note_snapshot(row.data, event)
 
         def already_sent(job_id: str, position: int) -> bool:
             return self._rows.already_sent(owned, source, job_id, position)

@@ -25,6 +25,7 @@ from streams.batches import Batch, Output
 from streams.batches import Row as TableRow
 from streams.export.intake.agent import IntakeContext
 from streams.export.recovery.takeover import PendingReceipt
+from streams.export.rules.arrivals import receipts_of_arrived
 from streams.export.rules.claims import Exchanged, end_claims, receive_answer, receive_claim
 from streams.export.rules.immediate import receipts_of_superseded
 from streams.export.rules.membership import SupersededChange
@@ -131,6 +132,7 @@ class RowChanges:
                     received = receive_transfer(row, key.decode(), former, at, transferred)
                     for superseded in received.superseded:
                         effects.receipts += self._superseded(partition, key, row, superseded)
+                    effects.receipts += self._arrived(partition, key, row)
                     for list_id, address, lent in received.unneeded:
                         effects.outputs.append(self._context.command(address, Renamed(list_id, lent)))
                     return True
@@ -155,6 +157,16 @@ class RowChanges:
     def _answered(self, result: Exchanged, effects: ChangeEffects) -> bool:
         effects.outputs += [self._context.command(message.key, message.command) for message in result.messages]
         return result.changed
+
+    def _arrived(self, partition: int, key: bytes, row: MembershipRow) -> list[PendingReceipt]:
+        owned, source = self._state.partition(partition), row.source
+        receipts = receipts_of_arrived(
+            row,
+            self._state.exports,
+            self._state.has_request(partition, key),
+            lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),
+        )
+        return [PendingReceipt(key, receipt, source, None) for receipt in receipts]
 
     def _superseded(
         self, partition: int, key: bytes, row: MembershipRow, change: SupersededChange

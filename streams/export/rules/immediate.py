@@ -4,6 +4,9 @@ An event that came too late is superseded, one
 that repeats what is known is unchanged, and a change that it replaces is superseded, unless a request includes that
 change right now: then its receipt is pending until the answer is there. Pure.
 
+While the row of a former address is awaited, what is known of the person is not all: then only what is superseded has
+its receipt here (see `rules/arrivals.py`).
+
 A change from before a job began has its receipt here, too, unless the job exports the person anyway: then it follows
 the answer like any other. The row keeps the positions of such receipts while they are in force.
 """
@@ -14,14 +17,13 @@ from schemas.audience_delivery import Outcome
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.membership import FoldResult, MembershipEvent, SupersededChange
 from streams.export.rules.orders import mark_answered, note_export
+from streams.export.rules.outstanding import FROM_BEFORE
 from streams.export.rules.row import MembershipRow, PendingChange
 from streams.export.rules.settlement import Receipt, concerns_job
 from streams.export.rules.unentered import HasRequest, await_call, is_answered, rank_of_pending
 
 AlreadySent = Callable[[str, int], bool]
 """True when a job's receipt for a position is in the topic already, from an attempt whose rows were lost."""
-
-FROM_BEFORE = "It is from before the job began, and the job does not export it: see Existing users"
 
 
 def _nothing_sent(_job_id: str, _position: int) -> bool:
@@ -47,7 +49,7 @@ def immediate_receipts(
         if already_sent(view.id, event.position):
             mark_answered(row, view.job.list_id, view.id, event.position)
     answered = {view.id for audience in result.changed for view in exports.of(audience)}
-    early = _not_exported(row, result, exports, has_request)
+    early = [] if row.awaits else _not_exported(row, result, exports, has_request)
     for view in early:
         record_not_exported(row, view.id, event.position)
         receipts[view.id, event.position] = Receipt(
@@ -58,13 +60,14 @@ def immediate_receipts(
             if view.id in answered:
                 continue
             answered.add(view.id)
-            rank = rank_of_pending(row, view, outcome, fields=result.fields)
+            fields = result.fields or (bool(row.awaits) and event.previous is not None)
+            rank = rank_of_pending(row, view, outcome, fields=fields)
             if rank is not None and not already_sent(view.id, event.position):
                 audience = next(audience for audience in audiences if view.exports(audience))
                 waiting = PendingChange(view.job.list_id, audience, rank, event.position, event.appended)
                 await_call(row, waiting, exports, has_request, receipts)
                 continue
-            if result.changed:
+            if result.changed or row.awaits:
                 mark_answered(row, view.job.list_id, view.id, event.position)
             receipts[view.id, event.position] = Receipt(
                 view.id, view.job.list_id, event.position, outcome, event.appended

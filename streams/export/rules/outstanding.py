@@ -5,14 +5,17 @@ the change any more, so the row keeps whose receipt for it is outstanding, and i
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from schemas.audience_delivery import Outcome
+from streams.export.rules.desired import is_concerned
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.membership import FoldResult, MembershipEvent
 from streams.export.rules.row import MembershipRow
 from streams.export.rules.settlement import Receipt, concerns_job
 from streams.export.rules.unentered import is_answered
 
+FROM_BEFORE = "It is from before the job began, and the job does not export it: see Existing users"
 NO_LONGER = "The job was edited or removed before this was delivered, and does not export it any more"
 
 
@@ -56,10 +59,17 @@ def left_over(row: MembershipRow, receipts: Iterable[Receipt], outcome: Outcome,
 def not_exported_now(row: MembershipRow, jobs: Mapping[str, JobView]) -> list[Receipt]:
     """Return receipts of changes that no job as it is now will answer. `jobs`: all, by id."""
     return [
-        receipt
+        replace(receipt, message=FROM_BEFORE) if _names(row, jobs.get(receipt.job_id), receipt.position) else receipt
         for receipt in left_over(row, (), Outcome.NOT_EXPORTED, NO_LONGER)
         if not _will_answer(row, jobs.get(receipt.job_id), receipt.position)
     ]
+
+
+def _names(row: MembershipRow, view: JobView | None, position: int) -> bool:
+    """Whether a change is about an audience of the job still: then the job does not export the person."""
+    changes: list[tuple[str, int]] = [(change.audience, change.position) for change in row.pending]
+    changes += [(audience, entry.position) for audience, entry in row.audiences.items()]
+    return view is not None and any(view.exports(audience) for audience, at in changes if at == position)
 
 
 def _will_answer(row: MembershipRow, view: JobView | None, position: int) -> bool:
@@ -71,6 +81,9 @@ def _will_answer(row: MembershipRow, view: JobView | None, position: int) -> boo
         for audience, entry in row.audiences.items()
     )
     return in_force or any(
-        change.position == position and change.list_id == view.job.list_id and view.exports(change.audience)
+        is_concerned(row, view)
+        and change.position == position
+        and change.list_id == view.job.list_id
+        and view.exports(change.audience)
         for change in row.pending
     )

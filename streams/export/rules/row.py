@@ -148,6 +148,8 @@ class MembershipRow:
     """Former addresses and when they changed to this one."""
     awaits: dict[str, EpochMillis] = field(default_factory=dict)
     """Former addresses whose rows have not been transferred yet, and since when; nothing is sent before."""
+    awaited_at: tuple[int, EpochMillis] | None = None
+    """While rows are awaited: position and append time of the latest snapshot, which may leave audiences of theirs."""
     leaving: list[tuple[str, EpochMillis]] = field(default_factory=list)
     """Addresses that people of this row have now, and since when, earliest first: frozen until they are transferred."""
     moves: list[tuple[str, EpochMillis]] = field(default_factory=list)
@@ -184,22 +186,15 @@ def encode(row: MembershipRow) -> bytes:
         letters["p"] = row.source
     if row.due:
         letters["d"] = 1
-    if row.former_addresses:
-        letters["c"] = row.former_addresses
-    if row.awaits:
-        letters["w"] = row.awaits
-    if row.leaving:
-        letters["m"] = row.leaving
-    if row.moves:
-        letters["n"] = row.moves
+    if row.awaited_at is not None:
+        letters["q"] = row.awaited_at
+    if row.former_addresses or row.awaits or row.leaving or row.moves:
+        moved = {"c": row.former_addresses, "w": row.awaits, "m": row.leaving, "n": row.moves}
+        letters |= {letter: addresses for letter, addresses in moved.items() if addresses}
+    rest = (("u", row.own_acts), ("r", row.answered), ("e", row.outstanding))
+    letters |= {letter: known for letter, known in rest if known}
     if row.tenures:
         letters["t"] = [[since, orjson.Fragment(encode(tenure))] for since, tenure in row.tenures]
-    if row.own_acts:
-        letters["u"] = row.own_acts
-    if row.answered:
-        letters["r"] = row.answered
-    if row.outstanding:
-        letters["e"] = row.outstanding
     if row.claims:
         letters["k"] = encode_claims(row.claims)
     if row.claimants:
@@ -224,6 +219,7 @@ def _decoded(letters: dict[str, Any]) -> MembershipRow:
         "d" in letters,
         read("c", {}),
         read("w", {}),
+        tuple(letters["q"]) if "q" in letters else None,
         [(to, at) for to, at in read("m", ())],
         [(to, at) for to, at in read("n", ())],
         [(since, _decoded(tenure)) for since, tenure in read("t", ())],
@@ -265,6 +261,7 @@ def reset_positions(row: MembershipRow, source: int) -> None:
     row.pending.clear()
     row.answered.clear()
     row.outstanding.clear()
+    row.awaited_at = None
     for entry in row.audiences.values():
         entry.position = -1
     for held in row.lists.values():

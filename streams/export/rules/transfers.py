@@ -27,15 +27,7 @@ from schemas.envelope import EpochMillis
 from streams.export.rules.address_claims import holder_of
 from streams.export.rules.membership import MembershipEvent, SupersededChange, fold
 from streams.export.rules.orders import held_of_leaver, held_of_next, receive_held
-from streams.export.rules.row import (
-    NEVER,
-    SNAPSHOT_IN,
-    SNAPSHOT_OUT,
-    AudienceEntry,
-    Held,
-    MembershipRow,
-    kind_of,
-)
+from streams.export.rules.row import NEVER, SNAPSHOT_IN, SNAPSHOT_OUT, AudienceEntry, Held, MembershipRow, kind_of
 
 AddressChange = tuple[str, EpochMillis]
 """An address, and since when the person has it."""
@@ -81,7 +73,7 @@ def begin_tenure(row: MembershipRow, at: EpochMillis) -> None:
 def fold_tenure(row: MembershipRow, event: MembershipEvent) -> None:
     """Fold an event, that the row has folded, into the tenure that it belongs to."""
     if row.tenures:
-        fold(_tenure_at(row, event.at), event)
+        fold(tenure_at(row, event.at), event)
 
 
 def begin_transfer(row: MembershipRow, to: str, at: EpochMillis) -> None:
@@ -172,14 +164,14 @@ def receive_transfer(
         entry.position = -1  # its changes have their receipts from the old address: they have no position here
     replaced = _merge(row, transferred)
     if row.tenures:
-        _merge(_tenure_at(row, at), transferred)
+        _merge(tenure_at(row, at), transferred)
     result = Received(replaced)
     if known:
         result.unneeded = [
             (list_id, address, order.lent)
             for list_id, held in transferred.lists.items()
             for address, order in held.orders.items()
-            if address not in row.lists.get(list_id, Held()).orders and order.lent
+            if order.lent and address not in row.lists.get(list_id, Held()).orders
         ]
         return result
     row.former_addresses[former] = at
@@ -234,7 +226,8 @@ def _transferred(row: MembershipRow, move: AddressChange | None) -> AddressChang
     return move if move in row.moves else None
 
 
-def _tenure_at(row: MembershipRow, at: EpochMillis) -> MembershipRow:
+def tenure_at(row: MembershipRow, at: EpochMillis) -> MembershipRow:
+    """Return what is known of who had the address at a time."""
     return next(tenure for since, tenure in reversed(row.tenures) if since <= at)
 
 
@@ -279,7 +272,8 @@ def _merge(row: MembershipRow, other: MembershipRow) -> list[SupersededChange]:
 def _stated(row: MembershipRow, audience: str) -> AudienceEntry:
     """Return what a row knows of an audience: by its latest snapshot, somebody is in no others than it named."""
     at = row.snapshot_at
-    return row.audiences.get(audience) or AudienceEntry(SNAPSHOT_OUT, at, -1, 0, at, at)
+    position, appended = row.awaited_at or (-1, 0)
+    return row.audiences.get(audience) or AudienceEntry(SNAPSHOT_OUT, at, position, appended, at, at)
 
 
 def _later(one: AudienceEntry, other: AudienceEntry) -> AudienceEntry:

@@ -21,6 +21,8 @@ def rank_of_pending(row: MembershipRow, view: JobView, outcome: Outcome, *, fiel
     It waits while something may have to be sent, or was refused: only then it is known what became of it.
     """
     held = row.lists.get(view.job.list_id)
+    if row.awaits and view.running and (fields or outcome is Outcome.UNCHANGED):
+        return FIELDS_CHANGED if fields else REPEATED  # whether the job exports the person is known with that row
     if held is None or not view.running or not was_exported(view, held):
         return None
     if fields:
