@@ -44,7 +44,7 @@ def erase(
     ] = [],  # noqa: B006 - typer reads it, nobody changes it
     authorization: Annotated[
         str,
-        typer.Option("--authorization", help="Id of the authorization for --from-list (see `cm-streams auth list`)."),
+        typer.Option("--authorization", help="Id of the authorization for --from-list (`auth list`)."),
     ] = "",
     wait_seconds: Annotated[float, typer.Option("--wait", help="Seconds to wait for a worker's receipt.")] = 60.0,
 ) -> None:

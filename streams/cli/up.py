@@ -93,7 +93,9 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
         kafka = KafkaSettings()
         ours = not kafka.bootstrap_servers
         if ours:
-            broker = await stack.enter_async_context(EmbeddedKafka(directory.path / "kafka", progress=_show_line))
+            broker = await stack.enter_async_context(
+                EmbeddedKafka(directory.path / "kafka", progress=_show_line, held=directory.held)
+            )
             kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         else:
             await asyncio.to_thread(check_brokers, kafka)
@@ -105,7 +107,7 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
             free_ports=free_ports(PORTS_NEEDED),
         )
         await asyncio.to_thread(ensure_topics, kafka, create=True)
-        supervisor = Supervisor(directory.path / "logs")
+        supervisor = Supervisor(directory.path / "logs", directory.held)
         stack.push_async_callback(supervisor.stop)
         demonstration = Demonstration(here, kafka, _show_line) if here.simulated and (ours or demo) else None
         admin = await stack.enter_async_context(SimulatorAdmin(here.simulator_admin_url))

@@ -4,10 +4,14 @@ import fcntl
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
+
+ENDING_SECONDS = 12.0
+"""What the processes of a killed start may take to end: ten seconds from SIGTERM to SIGKILL (devkit/supervise.py)."""
 
 
 class InUseError(RuntimeError):
@@ -18,12 +22,17 @@ class RunDirectory:
     """Holds a directory against other processes while it is entered.
 
     The lock is a file beside the directory, so that clearing the directory keeps it; the kernel releases it when the
-    process that holds it ends, however it does.
+    process that holds it, and those that got `held` from it, have ended, however they do.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock: IO[str] | None = None
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The lock, for the processes that use the directory: where this one is killed, they end a moment later."""
+        return () if self._lock is None else (self._lock.fileno(),)
 
     @property
     def settings_file(self) -> Path:
@@ -40,15 +49,16 @@ class RunDirectory:
             raise InUseError(
                 f"{file.parent} cannot be used ({failure.strerror}): name another directory with STREAMS_DATA_DIR"
             ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        deadline = time.monotonic() + ENDING_SECONDS
+        while not _locked(self._lock):
             holder = file.read_text().strip() or "unknown"
-            self._lock.close()
-            raise InUseError(
-                f"Another `make run` (process {holder}) uses {self.path}, and was left alone: stop it with Ctrl-C, or "
-                "start this one in a directory of its own with STREAMS_DATA_DIR=.data-2 make run"
-            ) from None
+            if _runs(holder) or time.monotonic() > deadline:
+                self._lock.close()
+                raise InUseError(
+                    f"Another `make run` (process {holder}) uses {self.path}, and was left alone: stop it with Ctrl-C, "
+                    "or start this one in a directory of its own with STREAMS_DATA_DIR=.data-2 make run"
+                )
+            time.sleep(0.1)
         self._lock.truncate(0)
         self._lock.write(f"{os.getpid()}\n")
         self._lock.flush()
@@ -88,3 +98,22 @@ class RunDirectory:
         with os.fdopen(descriptor, "w") as file:
             file.write("\n".join(lines) + "\n")
         return self.settings_file
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _runs(process: str) -> bool:
+    """Whether a process is there; True where its id is not known."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        return True
+    return True

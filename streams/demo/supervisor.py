@@ -45,10 +45,14 @@ class Service:
 
 
 class Supervisor:
-    """Keeps services running. Every one writes its log to a file of its own below `log_dir`."""
+    """Keeps services running. Every one writes its log to a file of its own below `log_dir`.
 
-    def __init__(self, log_dir: Path) -> None:
+    `held`: file descriptors that stay open until each of them has ended, as that of a lock on their directory.
+    """
+
+    def __init__(self, log_dir: Path, held: Sequence[int] = ()) -> None:
         self._log_dir = log_dir
+        self._held = tuple(held)
         self._running: dict[str, tuple[asyncio.subprocess.Process, asyncio.Task[None]]] = {}
         self._stopping = False
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -96,6 +100,7 @@ class Supervisor:
                 stderr=output,
                 env={**os.environ, **service.environment},
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop the others in order
+                pass_fds=self._held,
             )
         watch = asyncio.create_task(self._watch(service, process), name=f"watch {service.name}")
         self._running[service.name] = (process, watch)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -60,6 +60,7 @@ class EmbeddedKafka:
         properties: broker properties that go before ours.
         quick_jit: compile less. Starts 0.4 s faster and costs the broker about a third more CPU under load: for tests.
         progress: called with what takes long: fetching and preparing, each once per user.
+        held: file descriptors that stay open until the broker has ended, as that of a lock on its directory.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class EmbeddedKafka:
         properties: Mapping[str, str] | None = None,
         quick_jit: bool = False,
         progress: PrintProgress = to_stderr,
+        held: Sequence[int] = (),
     ) -> None:
         self._temporary = None if data_dir else tempfile.TemporaryDirectory(prefix="cm-streams-kafka-")
         self._directory = Path(data_dir or (self._temporary.name if self._temporary else "")).absolute()
@@ -78,6 +80,7 @@ class EmbeddedKafka:
         self._properties = dict(properties or {})
         self._quick_jit = quick_jit
         self._progress = progress
+        self._held = tuple(held)
         self._supervisor: subprocess.Popen[str] | None = None
         self._pid = 0
 
@@ -234,6 +237,7 @@ class EmbeddedKafka:
                 stdout=subprocess.PIPE,
                 stderr=log_file,
                 start_new_session=True,
+                pass_fds=self._held,
             )
         line = self._supervisor.stdout.readline() if self._supervisor.stdout else ""
         self._pid = int(line) if line.strip() else 0

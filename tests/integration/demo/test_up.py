@@ -132,6 +132,23 @@ def test_a_second_start_leaves_the_first_alone_and_its_settings_serve_a_shell(tm
 
 
 @pytest.mark.slow
+def test_a_killed_start_is_followed_by_the_next_one_in_the_same_shell(tmp_path):
+    data_dir = tmp_path / "data"
+    with Up(data_dir) as up:
+        up.until(lambda: "running after" in up.output)
+        lines = (data_dir / "up" / "env").read_text().splitlines()
+        sourced = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        up.process.kill()
+        up.process.wait()
+    with Up(data_dir, **sourced) as up:
+        up.until(lambda: "published 372 audience events" in up.output)
+        assert sourced["KAFKA_BOOTSTRAP_SERVERS"] not in up.output
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(15) == 0, up.output
+    within(10, lambda: not processes_of(data_dir))
+
+
+@pytest.mark.slow
 def test_nothing_is_published_to_a_broker_of_somebody_else(tmp_path, bootstrap_servers, namespace):
     theirs = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "KAFKA_TOPIC_PREFIX": namespace, "KAFKA_PARTITIONS": "1"}
     theirs |= {"EXPORT_APP_ID": namespace + "e", "PROFILE_APP_ID": namespace + "p"}

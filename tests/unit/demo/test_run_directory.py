@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -27,6 +28,20 @@ def test_the_lock_of_a_killed_process_is_released(tmp_path):
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "up")]).returncode == -9
     with RunDirectory(tmp_path / "up"):
         pass
+
+
+def test_the_processes_of_a_killed_start_are_waited_for(tmp_path):
+    """A broker that is still closing its logs would write into the directory of the next one."""
+    code = (
+        "import os, subprocess, sys; from pathlib import Path; from streams.demo.run_directory import RunDirectory; "
+        "directory = RunDirectory(Path(sys.argv[1])).__enter__(); "
+        "subprocess.Popen(['sleep', '1.5'], pass_fds=directory.held, stdout=subprocess.DEVNULL); "
+        "os.kill(os.getpid(), 9)"
+    )
+    began = time.monotonic()
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "up")]).returncode == -9
+    with RunDirectory(tmp_path / "up"):
+        assert 1.5 < time.monotonic() - began < 10
 
 
 def test_a_directory_that_cannot_be_written_is_named(tmp_path):
