@@ -11,9 +11,10 @@ from typing import NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import SubscriberWrite
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.export.rules.codes import DELETED, INACTIVE, NOT_ON_LIST, code_of_state
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
-from streams.export.rules.outcome import Delivered, SubscriberRejected
+from streams.export.rules.outcome import AddressTaken, Delivered, NotOnList, SubscriberRejected, classify
 from streams.export.rules.routing import is_gone
 from streams.export.rules.row import Held, UnansweredCalls
 from streams.export.rules.values import field_name
@@ -86,7 +87,7 @@ async def look_again(
     if left := code_of_state(there.state):
         if _has_audiences(there, desired, _options(desired)):
             held_now = frozenset(text for _, text in there.custom_fields)
-            await calls.update(list_id, wanted, without_audiences(desired, held_now, wanted, keys))
+            await put(calls, list_id, wanted, without_audiences(desired, held_now, wanted, keys))
         return Looked(SubscriberRejected(left, ""))
     if code in INACTIVE and late.resubscribes:  # a late call made somebody active again who left after it
         await take_off(wanted, "unsubscribe")
@@ -96,12 +97,25 @@ async def look_again(
     return Looked(Delivered(), wanted)
 
 
+async def put(calls: SubscriberCalls, list_id: str, address: str, content: SubscriberWrite) -> bool:
+    """Update a subscriber, or change their address in place.
+
+    False: that is not possible, since others have changed the list meanwhile, or the subscriber is deleted.
+    """
+    try:
+        await calls.update(list_id, address, content)
+    except CampaignMonitorError as error:
+        if isinstance(classify(error.verdict, 1, 0.0), NotOnList | AddressTaken):
+            return False
+        raise
+    return True
+
+
 async def _end(
     calls: SubscriberCalls, take_off: TakeOff, list_id: str, address: str, how: ExitPolicy, cleared: SubscriberWrite
 ) -> None:
     """End a subscriber that a late call brought: by the jobs' exit rule, where nobody exports the person."""
-    await calls.update(list_id, address, cleared)
-    if how != "keep":
+    if await put(calls, list_id, address, cleared) and how != "keep":
         await take_off(address, how)
 
 

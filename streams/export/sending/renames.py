@@ -19,12 +19,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from connectors.campaign_monitor.client.entities import Subscriber
-from connectors.campaign_monitor.client.requests import SubscriberWrite
-from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from streams.export.recovery.late_calls import SubscriberCalls, TakeOff
+from streams.export.recovery.late_calls import SubscriberCalls, TakeOff, put
 from streams.export.rules.codes import ACTIVE, BOUNCED, DELETED, UNSUBSCRIBED
 from streams.export.rules.desired import DesiredSubscriber
-from streams.export.rules.outcome import AddressTaken, NotOnList, classify
 from streams.export.rules.routing import RequestKind
 from streams.export.rules.row import Held, open_orders
 from streams.export.rules.values import field_name
@@ -90,14 +87,14 @@ async def rename(
     moved = None
     if own not in there:
         moved = next((address for address in there if code_of(there[address], 0) != BOUNCED), None)
-        if moved is not None and not await _put(calls, list_id, moved, content):
+        if moved is not None and not await put(calls, list_id, moved, content):
             moved = None
     both = moved is None and own in there and len(there) > 1
     if reason is not None:
         for address, subscriber in there.items():
             active = code_of(subscriber, 0) == ACTIVE
             if address != moved and (active or _has_audiences(subscriber, desired)):
-                await calls.update(list_id, address, without_audiences(desired, (), address, keys))
+                await put(calls, list_id, address, without_audiences(desired, (), address, keys))
             if address != moved and active:
                 await take_off(address, "unsubscribe")
         return RenameOutcome("refused", both, code, f"{LEFT_UNDER_ONE}. {reason}")
@@ -124,14 +121,3 @@ def _has_audiences(subscriber: Subscriber, desired: DesiredSubscriber) -> bool:
     """Whether the subscriber has audiences; also who is deleted has them again with a sign-up."""
     texts = texts_of(subscriber)
     return any(texts.get(field_name(name)) for name, _ in desired.options)
-
-
-async def _put(calls: SubscriberCalls, list_id: str, address: str, content: SubscriberWrite) -> bool:
-    """Change an address in place. False: that is not possible, since others have changed the list meanwhile."""
-    try:
-        await calls.update(list_id, address, content)
-    except CampaignMonitorError as error:
-        if isinstance(classify(error.verdict, 1, 0.0), NotOnList | AddressTaken):
-            return False
-        raise
-    return True

@@ -87,6 +87,19 @@ async def test_who_left_under_one_address_is_mailed_under_neither(
     assert world.outcomes(BOB)[-1] == f"refused {state.lower()}"
 
 
+async def test_who_was_deleted_and_cannot_be_cleared_is_refused_all_the_same(world: World) -> None:
+    world.job()
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    world.controls.delete_subscriber(world.list_id, ANN)
+    world.controls.inject(kind="status", status=400, code=203, method="PUT", path="/subscribers/*", count=None)
+    world.change(BOB, "enter", "new", 2, previous_email=ANN)
+    await worker.rest()
+    assert world.subscriber(BOB) is None
+    assert world.outcomes(BOB) == ["refused deleted"]
+
+
 async def _merged(world: World) -> None:
     world.job()
     worker = await world.start()

@@ -76,6 +76,27 @@ async def test_sabotage_of_looking_again(world: World, monkeypatch: pytest.Monke
         await _an_old_import(world)
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_who_is_deleted_and_cannot_be_cleared_is_left_alone(world: World, leaves: bool) -> None:
+    world.job()
+    worker = await world.start()
+    await _lose(world)
+    world.change(ANN, "enter", "vip", 1)
+    await worker.consume()
+    await asyncio.sleep(1)
+    world.change(ANN, "exit", "vip", 2)
+    if not leaves:
+        world.change(ANN, "enter", "eu", 2)
+    await worker.rest()
+    world.controls.release_calls()
+    world.controls.delete_subscriber(world.list_id, ANN)
+    world.controls.inject(kind="status", status=400, code=203, method="PUT", path="/subscribers/*", count=None)
+    await _after_the_horizon(world)
+    found = world.subscriber(ANN)
+    assert found is not None
+    assert found["State"] == "Deleted"
+
+
 async def test_an_import_of_a_predecessor_that_lands_late_is_mended(world: World) -> None:
     world.job()
     world.timeout_seconds = 20.0
