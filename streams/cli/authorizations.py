@@ -125,11 +125,13 @@ def _api_key() -> SecretStr:
 
 
 def _tokens(file: Path) -> AuthorizationSecret:
-    text = sys.stdin.read() if str(file) == "-" else file.read_text()
     try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
         parts = orjson.loads(text)
         expires_at = parts.get("expires_at") or time.time() + float(parts["expires_in"])
         return Tokens(SecretStr(parts["access_token"]), SecretStr(parts["refresh_token"]), float(expires_at))
+    except OSError as failure:
+        refuse(f"--tokens {file} cannot be read: {failure.strerror}", 2)
     except (AttributeError, KeyError, TypeError, ValueError):
         refuse(f"{file} does not hold access_token, refresh_token and expires_in as JSON")
 

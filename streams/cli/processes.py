@@ -130,7 +130,7 @@ def simulator(
         latency_ms=latency_ms,
         latency_us_per_row=latency_us_per_row,
         seed=seed,
-        now=datetime.fromisoformat(now) if now else None,
+        now=_instant(now) if now else None,
         frozen=frozen,
         rate_limit=rate_limit,
         address_limit=address_limit,
@@ -142,6 +142,16 @@ def simulator(
         uvloop.run(_serve(settings))
     except OSError as error:
         raise typer.BadParameter(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as fault:
+        raise typer.BadParameter(f"--now {text}: {fault}") from None
+    if found.tzinfo is None:
+        raise typer.BadParameter(f"--now {text}: an offset is required, as in 2026-05-01T12:00:00+00:00")
+    return found
 
 
 async def _serve(settings: SimulatorSettings) -> None:

@@ -23,7 +23,7 @@ from streams.cli.control import FAILED, refusals, refuse
 from streams.demo.demonstration import Demonstration
 from streams.demo.findings import as_table, verdict
 from streams.demo.run_directory import InUseError, RunDirectory
-from streams.demo.supervisor import PORTS_NEEDED, PROCESSES, Machine, ServiceFailedError, Supervisor, machine
+from streams.demo.supervisor import PORTS_NEEDED, PROCESSES, Machine, PortError, ServiceFailedError, Supervisor, machine
 from streams.process import StreamsSettings
 
 INTERRUPTED = 130
@@ -50,7 +50,7 @@ def up(
                 directory.forget_settings(os.environ)
                 _refuse_once(KafkaSettings(), once=once, demo=demo)
                 code = asyncio.run(_until_stopped(directory, once=once, demo=demo))
-        except InUseError as refusal:
+        except (InUseError, PortError) as refusal:
             refuse(str(refusal), CONFIGURATION_ERROR)
         except (ServiceFailedError, BrokerUnavailableError, TimeoutError) as failure:
             refuse(str(failure), FAILED)

@@ -34,6 +34,10 @@ class ServiceFailedError(RuntimeError):
     """A process ended, or did not get ready in time; the message names it and shows its last lines."""
 
 
+class PortError(ValueError):
+    """A setting names no port; the message names the setting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """One process: a verb of `cm-streams`, arguments and environment, and the address that answers when it is ready."""
@@ -231,17 +235,17 @@ def machine(
 ) -> Machine:
     """Return this start's machine: what the environment sets stays, everything else is chosen.
 
-    `free_ports`: as many as `PORTS_NEEDED`.
+    `free_ports`: as many as `PORTS_NEEDED`. Raises PortError.
     """
     free_simulator, webhooks, profiles, *health = free_ports
-    simulator = int(environment.get("SIMULATOR_PORT") or free_simulator)
+    simulator = _port(environment, "SIMULATOR_PORT", free_simulator)
     simulated = not environment.get("CM_BASE_URL")
     return Machine(
         bootstrap_servers=bootstrap_servers,
         ports=Ports(
             simulator=simulator,
-            webhooks=int(environment.get("WEBHOOK_PORT") or webhooks),
-            profiles=int(environment.get("PROFILE_HTTP_PORT") or profiles),
+            webhooks=_port(environment, "WEBHOOK_PORT", webhooks),
+            profiles=_port(environment, "PROFILE_HTTP_PORT", profiles),
             health=dict(zip(PROCESSES, health, strict=True)),
         ),
         data_dir=data_dir,
@@ -253,6 +257,13 @@ def machine(
         webhook_secret=environment.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32),
         profile_token=environment.get("PROFILE_API_TOKEN") or secrets.token_urlsafe(24),
     )
+
+
+def _port(environment: Mapping[str, str], name: str, free: int) -> int:
+    text = environment.get(name) or str(free)
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65_536):
+        raise PortError(f"{name} is no port: it is a number from 1 to 65535, or is left out for a free one")
+    return int(text)
 
 
 PORTS_NEEDED = 3 + len(PROCESSES)

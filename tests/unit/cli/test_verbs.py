@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from connectors.control.crypto import new_key
 from streams.cli.__main__ import VERBS
 
 
@@ -47,3 +48,17 @@ def test_one_person_is_not_many(count, text):
     from streams.cli.export import _people
 
     assert _people(count) == text
+
+
+@pytest.mark.parametrize("now", ["yesterday", "2026-05-01T12:00:00"])
+def test_a_clock_of_the_simulator_that_is_none_is_named(now):
+    done = run("simulator", "--now", now)
+    assert (done.returncode, "--now" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+
+
+def test_a_file_of_tokens_that_is_not_there_is_named(tmp_path):
+    given = {"CONTROL_ENCRYPTION_KEY": new_key()}
+    for file in (tmp_path, tmp_path / "none"):
+        done = run("auth", "add", "--tokens", str(file), **given)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert done.stderr.startswith(f"--tokens {file} cannot be read: ")
