@@ -14,7 +14,7 @@ from streams.export.recovery.takeover import KeyRange, PartitionCheckpoint, Rece
 from streams.export.rules.jobs import AudienceNames, Exports, ListView
 from streams.export.rules.row import MembershipRow
 from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
-from streams.export.sending.queue import SendQueue
+from streams.export.sending.queue import RowKey, SendQueue
 
 
 @dataclass(slots=True)
@@ -67,10 +67,17 @@ class OpenList:
             self.wake.set()
 
     def touch(
-        self, partition: int, key: bytes, now: float, *, live: bool = True, outcome_unknown: bool = False
+        self,
+        partition: int,
+        key: bytes,
+        now: float,
+        *,
+        live: bool = True,
+        outcome_unknown: bool = False,
+        found_due: bool = False,
     ) -> None:
         """A row may have something to send to this list."""
-        self.queue.touch((partition, key), now, live=live, outcome_unknown=outcome_unknown)
+        self.queue.touch((partition, key), now, live=live, outcome_unknown=outcome_unknown, found_due=found_due)
         self.wake.set()
 
 
@@ -124,9 +131,7 @@ class ExportState:
 
         return under_way
 
-    def touch(
-        self, partition: int, key: bytes, row: MembershipRow, now: float, *, outcome_unknown: bool = False
-    ) -> None:
+    def touch(self, partition: int, key: bytes, row: MembershipRow, now: float) -> None:
         """A row was written and is due: queue the person for every list that it may concern, or transfer the row."""
         if row.leaving:
             self.freeze(partition, key)
@@ -134,11 +139,19 @@ class ExportState:
         for opened in self.open.values():
             listed = self.listed(opened.list_id)
             if listed is not None and listed.running and _may_concern(row, listed):
-                opened.touch(partition, key, now, outcome_unknown=outcome_unknown)
+                opened.touch(partition, key, now)
 
-    def is_due_when_started(self, row: MembershipRow, list_id: str) -> bool:
-        """Whether another list whose jobs are all stopped may have to be written when one starts again."""
-        return any(
+    def stopped_lists(self, row: MembershipRow) -> list[str]:
+        """Return the row's lists of which no job runs: nothing is sent to them."""
+        running = {list_id for list_id, listed in self.exports.lists.items() if listed.running}
+        return [list_id for list_id in row.lists if list_id not in running]
+
+    def is_due_elsewhere(self, row: MembershipRow, person: RowKey, list_id: str) -> bool:
+        """Whether a row is due for another list: its queue has the person, or it may have to be written when a job of
+        it starts again."""
+        known = {list_id, *row.settled}
+        queued = any(person in other.queue and other.list_id not in known for other in self.open.values())
+        return queued or any(
             listed.list_id != list_id and not listed.running and listed.list_id in row.lists
             for listed in self.exports.lists.values()
         )

@@ -23,6 +23,7 @@ from streams.export.intake.decode import UnreadableEvent, decode
 from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.arrivals import note_snapshot
+from streams.export.rules.due import mark_changed
 from streams.export.rules.immediate import immediate_receipts
 from streams.export.rules.membership import MembershipEvent, RowTooLargeError, fold
 from streams.export.rules.outstanding import record_outstanding
@@ -144,6 +145,7 @@ class AudienceAgent:
         if not fresh:
             return None
         reset_positions(row.data, batch.source.topic_id)
+        was_due, settled = row.data.due, row.data.settled
         near_limit = row.size + sum(read.size for read in fresh) > self._max_row_bytes // 2
         for read in fresh:
             event = read.event
@@ -169,6 +171,7 @@ class AudienceAgent:
                 batch.refuse(read.record, str(fault), stage="fold")
                 continue
             effects.receipts += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
+        mark_changed(row.data, self._state.stopped_lists(row.data), was_due=was_due, settled=settled)
         return row
 
     def _begin_arrival(self, row: MembershipRow, event: MembershipEvent, effects: FoldEffects) -> None:

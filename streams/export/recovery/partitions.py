@@ -64,12 +64,12 @@ class Partitions:
         await self._table.write_rows(owned.number, owned.generation, [row])
 
     async def queue_due(self, owned: OwnedPartition, lists: Iterable[OpenList]) -> None:
-        """Queue every row that is marked due for these lists; whether a predecessor sent them is not known."""
+        """Queue every row that is marked due for these lists; of which of them the outcome is known, the row says."""
         opened = list(lists)
         async for pairs in self._table.due(owned.number, DUE):
             for _, key in pairs:
                 for of_list in opened:
-                    of_list.touch(owned.number, key, self._clock(), outcome_unknown=True)
+                    of_list.touch(owned.number, key, self._clock(), found_due=True)
 
     async def run_rechecks(self, late_call_seconds: float, max_waiting: int) -> None:
         """Queue people again whose calls without an answer are over, at most so many a partition, until cancelled."""

@@ -150,7 +150,7 @@ class _Scan:
         # A message about a claim that came while every job of the list was stopped was not answered.
         claims = self._listed.list_id in row.data.claims or self._listed.list_id in row.data.claimants
         due = (claims and row.data.due) or is_due_by_state(row.data, key, self._listed, names)
-        return row.data.due if due else None
+        return (row.data.due and self._listed.list_id not in row.data.settled) if due else None
 
     async def _wait(self, max_waiting: int, mark: ScanMark) -> ScanMark:
         """Wait until at most so many people of the backfill wait; returns the mark after those who are done."""

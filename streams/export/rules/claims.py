@@ -9,9 +9,8 @@ The row whose key the address is decides, whoever owns its partition; nobody els
                      person has the address on the list, all are refused, and a grant is taken back (REVOKED)
     receive_answer   the person is sent, or refused; who has to give the address back does so between two calls
 
-Each message holds all that it is about, and may come twice. A row is written before its messages are published, and
-due until then: so a message that was lost is published again by the next owner. An answer repeats the number of its
-claim; one to an earlier claim is ignored.
+Each message holds all that it is about, and may come twice. A row is written before its messages are published, and due
+until then: the next owner publishes one that was lost. An answer repeats the number of its claim, else it is ignored.
 """
 
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from streams.export.rules.address_claims import (
     state_of,
 )
 from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.due import mark_due
 from streams.export.rules.routing import AttemptState, is_due
 from streams.export.rules.row import Held, MembershipRow, UnansweredCalls
 
@@ -157,7 +157,7 @@ def receive_claim(row: MembershipRow, key: str, claim: ClaimAddress) -> Exchange
             claim.successor if by == claim.by else by: AddressClaim(0, ASKED) if by == claim.by else other
             for by, other in claimants.items()
         }
-    row.due = True
+    mark_due(row)
     return Exchanged(True)
 
 
@@ -173,7 +173,7 @@ def receive_answer(row: MembershipRow, key: str, answer: AnswerClaim) -> Exchang
     if answer.removed:
         held = row.lists.setdefault(answer.list_id, Held())
         held.removed = max(held.removed, answer.removed)
-    row.due = True
+    mark_due(row)
     return Exchanged(True)
 
 

@@ -14,6 +14,7 @@ the answer like any other. The row keeps the positions of such receipts while th
 from collections.abc import Callable, Iterable
 
 from schemas.audience_delivery import Outcome
+from streams.export.rules.due import mark_due
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.membership import FoldResult, MembershipEvent, SupersededChange
 from streams.export.rules.orders import mark_answered, note_export
@@ -80,9 +81,9 @@ def immediate_receipts(
         if view in early:
             continue
         note_export(row, view)
-        row.due = True
+        mark_due(row)
     if result.fields and any(exports.of(audience) for audience, entry in row.audiences.items() if entry.inside):
-        row.due = True
+        mark_due(row)
     return list(receipts.values())
 
 

@@ -11,6 +11,7 @@ from schemas.envelope import EpochMillis
 from streams.export.rules.address_claims import RenameOrder
 from streams.export.rules.codes import DELETED
 from streams.export.rules.desired import Membership, membership_of, was_exported
+from streams.export.rules.due import mark_due
 from streams.export.rules.jobs import JobView, ListView
 from streams.export.rules.row import NEVER, DeliveredPart, Held, MembershipRow, UnansweredCalls, open_orders
 
@@ -75,7 +76,7 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tupl
 def renamed(row: MembershipRow, key: str, list_id: str, lent: EpochMillis) -> None:
     """Record that an order for this row's address is carried out: the address is this row's alone again."""
     _report(row.lists.setdefault(list_id, Held()), lent, key)
-    row.due = True
+    mark_due(row)
 
 
 def _report(held: Held, lent: EpochMillis, key: str) -> None:
@@ -103,7 +104,7 @@ def mark_for_resend(row: MembershipRow, list_id: str, missing: EpochMillis = 0) 
     held.digest = ""
     if held.address is None or held.code:  # the list may hold them all the same: only a look shows that
         held.late = UnansweredCalls(0).and_(held.late)
-    row.due = True
+    mark_due(row)
     return True
 
 

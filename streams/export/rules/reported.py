@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 from schemas.cm_activity import CmActivity
 from streams.export.rules.codes import UNSUBSCRIBED, code_of_state
+from streams.export.rules.due import mark_due
 from streams.export.rules.row import NEVER, Held, MembershipRow
 from streams.export.rules.settlement import CLOCKS_MS
 from streams.export.rules.values import field_name
@@ -60,7 +61,7 @@ def record_activity(
     held.repaired_digest = held.digest
     for part in held.delivered.values():
         part.digest = ""
-    row.due = True
+    mark_due(row)
     return Drift.CHANGED
 
 

@@ -63,6 +63,8 @@ class AttemptState:
 
     outcome_unknown: bool = False
     """A request may have been applied whose answer was lost."""
+    found_due: bool = False
+    """The row was due when its partition was taken over: the outcome is unknown unless the row says otherwise."""
     refused_code: int = 0
     """Code of the refusal that an import gave for the desired state."""
     address_moved: bool = False

@@ -1,7 +1,6 @@
-"""The row of the Memberships table: what one person is in, what is known of them, and what each list holds.
+"""The row of the Memberships table: what a person is in, what is known of them, what each list holds. Pure.
 
-A row is written for every change, so it is small and quick to read: JSON arrays in a fixed order, milliseconds as
-integers, everything empty left out. `decode` and `encode` are the only places that know the letters. Pure.
+JSON arrays in a fixed order, milliseconds, what is empty left out: only `decode` and `encode` know the letters.
 """
 
 from dataclasses import astuple, dataclass, field, replace
@@ -43,8 +42,7 @@ class AudienceEntry:
     since: EpochMillis
     """Event time of the last change; a snapshot that confirms it moves nothing. `NEVER`: before the first snapshot."""
     entered: EpochMillis = NEVER
-    """The earliest time at which the person may have entered. A snapshot says who is inside, not since when: somebody
-    entered after the statement before it, and at any time where there is none."""
+    """The earliest time at which the person may have entered: for a snapshot, after the statement before it."""
 
     @property
     def inside(self) -> bool:
@@ -167,6 +165,8 @@ class MembershipRow:
     """By list and address: the person's claims to addresses that are other people's keys (see `rules/claims.py`)."""
     claimants: AddressClaims = field(default_factory=dict)
     """By list and key: who claims the address that is this row's key; the first of them waits longest."""
+    settled: tuple[str, ...] = ()
+    """Of a row that is due: lists that are not, see `rules/due.py`."""
 
 
 def encode(row: MembershipRow) -> bytes:
@@ -185,7 +185,7 @@ def encode(row: MembershipRow) -> bytes:
     if row.source:
         letters["p"] = row.source
     if row.due:
-        letters["d"] = 1
+        letters["d"] = row.settled or 1
     if row.awaited_at is not None:
         letters["q"] = row.awaited_at
     if row.former_addresses or row.awaits or row.leaving or row.moves:
@@ -228,6 +228,7 @@ def _decoded(letters: dict[str, Any]) -> MembershipRow:
         [(job, list_id, position, at) for job, list_id, position, at in read("e", ())],
         decode_claims(read("k", {})),
         decode_claims(read("h", {})),
+        tuple(settled) if isinstance(settled := read("d"), list) else (),
     )
 
 

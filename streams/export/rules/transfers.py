@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 
 from schemas.envelope import EpochMillis
 from streams.export.rules.address_claims import holder_of
+from streams.export.rules.due import mark_due
 from streams.export.rules.membership import MembershipEvent, SupersededChange, fold
 from streams.export.rules.orders import held_of_leaver, held_of_next, receive_held
 from streams.export.rules.row import NEVER, SNAPSHOT_IN, SNAPSHOT_OUT, AudienceEntry, Held, MembershipRow, kind_of
@@ -47,7 +48,7 @@ def await_transfer(row: MembershipRow, former: str, at: EpochMillis) -> bool:
     if max(row.former_addresses.get(former, NEVER), row.awaits.get(former, NEVER)) >= at:
         return False
     row.awaits[former] = at
-    row.due = True
+    mark_due(row)
     return True
 
 
@@ -83,7 +84,7 @@ def begin_transfer(row: MembershipRow, to: str, at: EpochMillis) -> None:
     if not any(since == at for since, _ in row.tenures):
         begin_tenure(row, at + 1)  # who leaves at an instant has its events, unless somebody else came at it
     row.leaving = sorted([*row.leaving, (to, at)], key=lambda move: move[1])
-    row.due = True
+    mark_due(row)
 
 
 def next_to_leave(row: MembershipRow) -> AddressChange | None:
@@ -140,7 +141,7 @@ def transfer_out(row: MembershipRow, key: str) -> MembershipRow:
     row.audiences, row.fields, row.snapshot_at = kept.audiences, kept.fields, kept.snapshot_at
     row.pending = []
     row.moves = sorted([*row.moves, move], key=lambda done: done[1])
-    row.due = bool(row.audiences or row.awaits or row.leaving or row.lists)
+    row.due, row.settled = bool(row.audiences or row.awaits or row.leaving or row.lists), ()
     return transferred
 
 
@@ -152,12 +153,10 @@ def onward(row: MembershipRow, at: EpochMillis) -> AddressChange | None:
 def receive_transfer(
     row: MembershipRow, key: str, former: str, at: EpochMillis, transferred: MembershipRow
 ) -> Received:
-    """Merge a transferred row, in place, and return what of this one it replaces.
-
-    What its lists hold is merged once: not from a repetition, or a late event that was redirected.
-    """
+    """Merge a transferred row, in place, and return what of this one it replaces. What its lists hold is merged once:
+    not from a repetition, or a late event that was redirected."""
     known = row.former_addresses.get(former, NEVER) >= at
-    row.due = True
+    mark_due(row)
     if row.awaits.get(former, NEVER) <= at:
         row.awaits.pop(former, None)
     for entry in transferred.audiences.values():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from schemas.audience_delivery import Outcome
 from streams.export.rules.desired import was_exported
+from streams.export.rules.due import mark_due
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.row import FIELDS_CHANGED, REPEATED, MembershipRow, PendingChange
 from streams.export.rules.settlement import Receipt
@@ -38,7 +39,7 @@ def await_call(
     receipts: dict[tuple[str, int], Receipt],
 ) -> None:
     """Keep a change until its call; earlier ones of its kind are superseded, unless a request includes them."""
-    row.due = True
+    mark_due(row)
     kept: list[PendingChange] = []
     for known in row.pending:
         earlier = known.list_id == change.list_id and known.rank >= FIELDS_CHANGED and known.position < change.position

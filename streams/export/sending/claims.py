@@ -14,6 +14,7 @@ from streams.batches import Output
 from streams.batches import Row as TableRow
 from streams.export.rules.claims import ClaimContext, ClaimMessage, drop_left, exchange
 from streams.export.rules.desired import desired_subscriber
+from streams.export.rules.due import mark_due
 from streams.export.rules.jobs import ListView
 from streams.export.rules.routing import AttemptState
 from streams.export.rules.row import MembershipRow, decode, encode
@@ -67,7 +68,7 @@ class ClaimExchange:
             result = exchange(row.data, self._context(row.data, key, listed), person.attempt)
             messages += result.messages
             if result.changed:
-                row.data.due = True
+                mark_due(row.data)
                 fewer_people += before - is_held(row.data, listed.list_id)
                 changed.append(row)
         if changed:

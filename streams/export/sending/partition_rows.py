@@ -21,6 +21,7 @@ from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys
 from streams.export.rules.claims import allowed, has_claims, is_open
 from streams.export.rules.codes import REFUSALS
 from streams.export.rules.desired import desired_subscriber
+from streams.export.rules.due import mark_due, mark_settled
 from streams.export.rules.jobs import ListView
 from streams.export.rules.orders import copy_of_held, is_moving, mark_done, note_exports, take_done, waits
 from streams.export.rules.outstanding import settle
@@ -146,7 +147,7 @@ class PartitionRows:
             self._mark_due(owned.number, row, list_id)
             if outcome.unwritten or row.data.lists[list_id].orders:
                 again.add(outcome.person.key)
-                row.data.due = True
+                mark_due(row.data)
             changed.append((row, receipts))
         await self.write(owned, changed, accepted)
         owned.receipts.people[list_id] += more_people
@@ -238,6 +239,9 @@ class PartitionRows:
         key = person.key[1]
         held = row.lists.get(listed.list_id)
         desired = None
+        if person.attempt.found_due:
+            person.attempt.found_due = False
+            person.attempt.outcome_unknown = listed.list_id not in row.settled
         if row.leaving:
             self._state.freeze(owned.number, key)
         waiting = waits(row, listed.list_id)
@@ -277,13 +281,12 @@ class PartitionRows:
 
     def _mark_due(self, partition: int, row: TableRow[MembershipRow], list_id: str) -> None:
         """Keep the mark while another list's queue has the person, or this queue has to read the row again."""
-        key = (partition, row.key)
-        row.data.due = any(
-            opened.queue.changed_in_request(key) if opened.list_id == list_id else key in opened.queue
-            for opened in self._state.open.values()
-        )
-        if is_moving(row.data) or is_open(row.data) or self._state.is_due_when_started(row.data, list_id):
+        key, opened = (partition, row.key), self._state.open.get(list_id)
+        if opened is not None and opened.queue.changed_in_request(key):
             row.data.due = True
+        else:
+            due = is_moving(row.data) or is_open(row.data) or self._state.is_due_elsewhere(row.data, key, list_id)
+            mark_settled(row.data, list_id, due=due)
 
     def _mark_late(self, row: MembershipRow, list_id: str, person: QueuedPerson, state: WrittenState | None) -> None:
         """Keep the mark of calls that may be applied late until they are over, and the list was looked at then."""

@@ -101,20 +101,28 @@ class SendQueue:
         )
 
     def touch(
-        self, key: RowKey, now: float, *, live: bool = True, outcome_unknown: bool = False, recheck: bool = False
+        self,
+        key: RowKey,
+        now: float,
+        *,
+        live: bool = True,
+        outcome_unknown: bool = False,
+        recheck: bool = False,
+        found_due: bool = False,
     ) -> None:
         """A row may have something to send. With a request under way, the person is looked at again after that."""
         known = self._known.get(key)
         if known is None:
-            person = QueuedPerson(
-                key, live, now, attempt=AttemptState(outcome_unknown=outcome_unknown, recheck=recheck)
-            )
+            attempt = AttemptState(outcome_unknown or found_due, found_due and not outcome_unknown, recheck=recheck)
+            person = QueuedPerson(key, live, now, attempt=attempt)
             self._known[key] = person
             self._background[key[0]] += not live
             self._enqueue(person)
             return
         known.attempt.refused_code = 0
         known.attempt.not_applied = False
+        if outcome_unknown:
+            known.attempt.found_due = False
         if key in self._in_request:
             self._in_request[key] = True
         elif live and not known.live:

@@ -298,9 +298,9 @@ class World:
         found: dict[str, Any] | None = self.controls.subscriber(list_id or self.list_id, email)
         return found
 
-    def options(self, email: str, field: str = "Lytics Audiences") -> list[str]:
+    def options(self, email: str, field: str = "Lytics Audiences", list_id: str | None = None) -> list[str]:
         """The options of a subscriber's field, sorted."""
-        found = self.subscriber(email) or {"CustomFields": []}
+        found = self.subscriber(email, list_id) or {"CustomFields": []}
         return sorted(
             value["Value"]
             for value in found["CustomFields"]
