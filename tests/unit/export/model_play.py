@@ -14,6 +14,8 @@ from tests.unit.export.model_people import ENTER, EXIT, SNAP_IN, SNAP_OUT
 from tests.unit.export.model_stage import Stage, text_of
 from tests.unit.export.model_stories import AUDIENCES, Step
 
+LOOKS = 20  # a look that meets a fault is repeated when a call without an answer would be over
+
 
 class Play(Stage):
     """One story in one world."""
@@ -229,7 +231,7 @@ class Play(Stage):
         """Let all come to an end, then calls without an answer, and the time when none can be applied any more."""
         await self.settle()
         self.controls.release_calls()
-        for _ in range(5):
+        for _ in range(LOOKS):
             if not (over := self.late_calls()):
                 break
             self.passed += max(0.0, max(over) / 1_000 - self.world.wall() / 1_000 + 1)

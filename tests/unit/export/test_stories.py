@@ -85,6 +85,12 @@ STORIES = {
         Step("new_address", {"person": "ann", "audience": "vip"}),
         _change("ann", "vip", enters=False, steps_late=5),
     ],
+    "who left gave the address of their field back, and comes back as another subscriber": [
+        Step("begin", {"email_field": "work"}),
+        _change("ann", "vip", fields={"work": "day"}, then="rest"),
+        _change("ann", "vip", enters=False, then="rest"),
+        _change("ann", "vip", fields={"work": "night"}),
+    ],
     "who unsubscribed comes back with an entry and a consent that are later": [
         Step("begin", {"resubscribe_users": True, "consent_rule": {"user_field": "consented"}}),
         _change("ann", "vip", then="rest"),
