@@ -40,15 +40,16 @@ def up(
 ) -> None:
     """Start a broker, a local Campaign Monitor and all processes; play a demonstration; Ctrl-C stops everything.
 
-    With KAFKA_BOOTSTRAP_SERVERS that broker is used: topics that are missing are created, and nothing is published to
-    it without --demo. With CM_BASE_URL that Campaign Monitor is used, without a demonstration.
+    With KAFKA_BOOTSTRAP_SERVERS and --demo all of that is done on that broker; without --demo it is refused. With
+    CM_BASE_URL that Campaign Monitor is used, without a demonstration.
     """
     with refusals():
         settings = StreamsSettings()
         try:
             with RunDirectory(settings.data_dir / "up") as directory:
                 directory.forget_settings(os.environ)
-                _refuse_once(KafkaSettings(), once=once, demo=demo)
+                if once and os.environ.get("CM_BASE_URL"):
+                    refuse("--once plays the demonstration, on the local Campaign Monitor: unset CM_BASE_URL", 78)
                 code = asyncio.run(_until_stopped(directory, once=once, demo=demo))
         except (InUseError, PortError) as refusal:
             refuse(str(refusal), CONFIGURATION_ERROR)
@@ -57,15 +58,14 @@ def up(
     raise typer.Exit(code)
 
 
-def _refuse_once(kafka: KafkaSettings, *, once: bool, demo: bool) -> None:
-    if once and os.environ.get("CM_BASE_URL"):
-        refuse("--once plays the demonstration, which needs the local Campaign Monitor: unset CM_BASE_URL", 78)
-    if once and kafka.bootstrap_servers and not demo:
-        refuse(
-            f"--once plays the demonstration, and KAFKA_BOOTSTRAP_SERVERS names {kafka.bootstrap_servers}: add --demo "
-            "(DEMO=1 make run) to publish made-up events and jobs there, or unset KAFKA_BOOTSTRAP_SERVERS",
-            CONFIGURATION_ERROR,
-        )
+def _refuse_their_broker(kafka: KafkaSettings) -> None:
+    """Refuse to let made-up events, and a Campaign Monitor that is none, meet the jobs and people of a real broker."""
+    refuse(
+        f"KAFKA_BOOTSTRAP_SERVERS names {kafka.bootstrap_servers}, and nothing was done there: unset it to "
+        "have a broker started. --demo (DEMO=1 make run) creates topics, publishes made-up events and jobs, and runs "
+        "workers there",
+        CONFIGURATION_ERROR,
+    )
 
 
 async def _until_stopped(directory: RunDirectory, *, once: bool, demo: bool) -> int:
@@ -88,18 +88,19 @@ async def _until_stopped(directory: RunDirectory, *, once: bool, demo: bool) -> 
 
 async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
     began = time.monotonic()
+    kafka = KafkaSettings()
+    if kafka.bootstrap_servers:
+        await asyncio.to_thread(check_brokers, kafka)
+        if not demo and not os.environ.get("CM_BASE_URL"):
+            _refuse_their_broker(kafka)
+        _show_line(f"using the Kafka of KAFKA_BOOTSTRAP_SERVERS, {kafka.bootstrap_servers}; its topics are kept")
     directory.clear()  # each start plays its story from the beginning
     async with contextlib.AsyncExitStack() as stack:
-        kafka = KafkaSettings()
-        ours = not kafka.bootstrap_servers
-        if ours:
+        if not kafka.bootstrap_servers:
             broker = await stack.enter_async_context(
                 EmbeddedKafka(directory.path / "kafka", progress=_show_line, held=directory.held)
             )
             kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
-        else:
-            await asyncio.to_thread(check_brokers, kafka)
-            _show_line(f"using the Kafka of KAFKA_BOOTSTRAP_SERVERS, {kafka.bootstrap_servers}; its topics are kept")
         here = machine(
             os.environ,
             bootstrap_servers=kafka.bootstrap_servers,
@@ -109,7 +110,7 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
         await asyncio.to_thread(ensure_topics, kafka, create=True)
         supervisor = Supervisor(directory.path / "logs", directory.held)
         stack.push_async_callback(supervisor.stop)
-        demonstration = Demonstration(here, kafka, _show_line) if here.simulated and (ours or demo) else None
+        demonstration = Demonstration(here, kafka, _show_line) if here.simulated else None
         admin = await stack.enter_async_context(SimulatorAdmin(here.simulator_admin_url))
         if here.simulated:
             await supervisor.start(here.simulator())
@@ -143,10 +144,7 @@ async def _play_and_wait(
 
 async def _play(demonstration: Demonstration | None, admin: SimulatorAdmin, *, once: bool) -> int:
     if demonstration is None:
-        _show_line(
-            "no demonstration is played: the broker or the Campaign Monitor is yours. `cm-streams up --demo` plays it "
-            "on your broker, with the local Campaign Monitor."
-        )
+        _show_line("running against the Campaign Monitor that CM_BASE_URL names; no demonstration is played")
         return 0
     await demonstration.play(admin)
     found = await demonstration.findings(admin)

@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 from tests.deadline import within
-from tests.kafka_io import read_all
 
 UP = [sys.executable, "-m", "streams.cli", "up"]
 SETTINGS = ("KAFKA_", "CM_", "STREAMS_", "CONTROL_", "WEBHOOK_", "PROFILE_", "IMPORT_", "EXPORT_")
@@ -48,10 +47,10 @@ def test_the_demonstration_ends_as_expected(tmp_path):
 class Up:
     """A running `cm-streams up`, its output line by line."""
 
-    def __init__(self, data_dir, **more):
+    def __init__(self, data_dir, *options, **more):
         self.data_dir = data_dir
         self.process = subprocess.Popen(
-            UP,
+            [*UP, *options],
             env={**environment(data_dir), **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -148,17 +147,26 @@ def test_a_killed_start_is_followed_by_the_next_one_in_the_same_shell(tmp_path):
     within(10, lambda: not processes_of(data_dir))
 
 
+@pytest.mark.parametrize("options", [[], ["--once"]])
+def test_nothing_is_done_to_a_broker_of_somebody_else(tmp_path, bootstrap_servers, namespace, kafka_admin, options):
+    theirs = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "KAFKA_TOPIC_PREFIX": namespace}
+    done = subprocess.run(
+        [*UP, *options], env={**environment(tmp_path), **theirs}, capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (78, 1), done.stderr
+    assert all(words in done.stderr for words in (bootstrap_servers, "--demo", "unset"))
+    assert not [name for name in kafka_admin.list_topics(timeout=10).topics if name.startswith(namespace)]
+
+
 @pytest.mark.slow
-def test_nothing_is_published_to_a_broker_of_somebody_else(tmp_path, bootstrap_servers, namespace):
+def test_the_demonstration_is_played_on_a_broker_of_somebody_else_when_asked_for(
+    tmp_path, bootstrap_servers, namespace
+):
     theirs = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers, "KAFKA_TOPIC_PREFIX": namespace, "KAFKA_PARTITIONS": "1"}
     theirs |= {"EXPORT_APP_ID": namespace + "e", "PROFILE_APP_ID": namespace + "p"}
-    once = subprocess.run(
-        [*UP, "--once"], env={**environment(tmp_path), **theirs}, capture_output=True, text=True, timeout=20
-    )
-    assert (once.returncode, once.stderr.count("\n")) == (78, 1)
-    with Up(tmp_path / "data", **theirs) as up:
-        up.until(lambda: "no demonstration is played" in up.output)
-        for role in ("audience-membership", "cm_jobs", "cm_authorizations"):
-            assert read_all(bootstrap_servers, namespace + role) == []
+    with Up(tmp_path / "data", "--demo", **theirs) as up:
+        up.until(lambda: "published 372 audience events" in up.output)
+        assert bootstrap_servers in up.output
         up.process.send_signal(signal.SIGTERM)
         assert up.process.wait(15) == 0, up.output
+    within(10, lambda: not processes_of(tmp_path / "data"))
