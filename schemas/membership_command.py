@@ -4,6 +4,7 @@
 {"do": "arrive", "from": "old@...", "at": ms, "row": {...}}   key: the new address
 {"do": "renamed", "list": "...", "lent": ms}                 key: the old address; who left it then is not on it now
 {"do": "resend", "list": "...", "missing": ms}              key: a person; what the list holds is not trusted
+{"do": "readdress", "list": "...", "from": "old@...", "to": "new@...", "at": ms}  key: who is on the list under "from"
 {"do": "erase", "at": ms}                                   key: a person, who is forgotten
 {"do": "claim", "list": "...", "by": "...", "number": n, ...}  key: an address that the person `by` is to have on a list
 {"do": "answer", "list": "...", "address": "...", "number": n, "state": n}  key: the person who claimed it
@@ -53,6 +54,17 @@ class Resend:
 
 
 @dataclass(frozen=True, slots=True)
+class Readdress:
+    """A subscriber changed their address at Campaign Monitor; upstream goes on with the former one."""
+
+    list_id: str
+    former: str
+    to: str
+    at: int
+    """When they did, as a webhook reported (milliseconds)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Erase:
     """Forget the person; requested at that time (milliseconds)."""
 
@@ -86,7 +98,7 @@ class AnswerClaim:
     """As in the claim of whoever had the address before."""
 
 
-MembershipCommand = BeginTransfer | ReceiveTransfer | Renamed | Resend | Erase | ClaimAddress | AnswerClaim
+MembershipCommand = BeginTransfer | ReceiveTransfer | Renamed | Resend | Readdress | Erase | ClaimAddress | AnswerClaim
 
 LEAVE = "export.leave"
 """Header of a `BeginTransfer` in `audience-membership`."""
@@ -105,6 +117,8 @@ def read_command(value: bytes | None) -> MembershipCommand:
                 return Renamed(str(body["list"]), int(body["lent"]))
             case "resend":
                 return Resend(str(body["list"]), int(body.get("missing", 0)))
+            case "readdress":
+                return Readdress(str(body["list"]), str(body["from"]), str(body["to"]), int(body["at"]))
             case "erase":
                 return Erase(int(body["at"]))
             case "claim":
@@ -132,6 +146,8 @@ def command_bytes(command: MembershipCommand) -> bytes:
             return orjson.dumps({"do": "renamed", "list": list_id, "lent": lent})
         case Resend(list_id=list_id, missing=missing):
             return orjson.dumps({"do": "resend", "list": list_id} | ({"missing": missing} if missing else {}))
+        case Readdress(list_id=list_id, former=former, to=to, at=at):
+            return orjson.dumps({"do": "readdress", "list": list_id, "from": former, "to": to, "at": at})
         case Erase(at=at):
             return orjson.dumps({"do": "erase", "at": at})
         case ClaimAddress(list_id=list_id, by=by, number=number, wants=wants, successor=to, removed=removed):

@@ -26,8 +26,8 @@ from streams.export.rules.arrivals import note_snapshot
 from streams.export.rules.due import mark_changed
 from streams.export.rules.immediate import immediate_receipts
 from streams.export.rules.membership import MembershipEvent, RowTooLargeError, fold
-from streams.export.rules.outstanding import record_outstanding
-from streams.export.rules.row import MembershipRow, encode, reset_positions
+from streams.export.rules.outstanding import record_outstanding, reset_positions
+from streams.export.rules.row import MembershipRow, encode
 from streams.export.rules.row import decode as decode_row
 from streams.export.rules.settlement import Receipt
 from streams.export.rules.transfers import (

@@ -16,6 +16,7 @@ from schemas.membership_command import (
     ClaimAddress,
     Erase,
     MembershipCommand,
+    Readdress,
     ReceiveTransfer,
     Renamed,
     Resend,
@@ -27,10 +28,12 @@ from streams.export.intake.agent import IntakeContext
 from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.arrivals import receipts_of_arrived
 from streams.export.rules.claims import Exchanged, end_claims, receive_answer, receive_claim
+from streams.export.rules.desired import address_of
 from streams.export.rules.immediate import receipts_of_superseded
 from streams.export.rules.membership import SupersededChange
 from streams.export.rules.orders import mark_for_resend, renamed
 from streams.export.rules.outstanding import left_over, settle
+from streams.export.rules.own_addresses import claimants_of, forget_refused, readdress, reported_by
 from streams.export.rules.reported import Drift, record_activity
 from streams.export.rules.row import MembershipRow, decode
 from streams.export.rules.settlement import Receipt, pending_answers
@@ -96,6 +99,7 @@ class RowChanges:
         What belongs into another partition is published again there by the profile aggregator, whose input this is.
         """
         changes: list[RowChange] = []
+        effects = ChangeEffects()
         for record in batch.records:
             if b'"webhook"' not in (record.value or b""):
                 continue
@@ -109,7 +113,9 @@ class RowChanges:
             key = email.encode()
             if batch.holds(key):
                 changes.append(RowChange(key, record.offset, self._compared(activity)))
-        await self._apply(batch, changes, ChangeEffects())
+                if (moved := reported_by(activity, email)) is not None and self._state.listed(moved.list_id):
+                    effects.outputs.append(self._context.command(moved.former, moved))
+        await self._apply(batch, changes, effects)
 
     def _change_of(
         self, partition: int, key: bytes, command: MembershipCommand, effects: ChangeEffects
@@ -147,10 +153,19 @@ class RowChanges:
                 return end
             case Resend(list_id=list_id, missing=missing):
                 return lambda row: mark_for_resend(row, list_id, missing)
+            case Readdress():
+                return lambda row: self._readdressed(row, key.decode(), command, effects)
             case ClaimAddress():
                 return lambda row: self._answered(receive_claim(row, key.decode(), command), effects)
             case AnswerClaim():
-                return lambda row: self._answered(receive_answer(row, key.decode(), command), effects)
+
+                def answer(row: MembershipRow) -> bool:
+                    result = receive_answer(row, key.decode(), command)
+                    if result.changed:
+                        forget_refused(row, command)
+                    return self._answered(result, effects)
+
+                return answer
             case _:
                 raise ValueError("do: leave is a record of audience-membership")
 
@@ -167,6 +182,16 @@ class RowChanges:
             lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),
         )
         return [PendingReceipt(key, receipt, source, None) for receipt in receipts]
+
+    def _readdressed(self, row: MembershipRow, key: str, command: Readdress, effects: ChangeEffects) -> bool:
+        listed = self._state.listed(command.list_id)
+        views = listed.jobs if listed is not None else ()
+        if readdress(row, key, command, [address_of(row, key, view)[0] for view in views]):
+            log.info("subscriber changed their address at the list", list_id=command.list_id)
+            return True
+        claimants = claimants_of(row, key, command)
+        effects.outputs += [self._context.command(claimant, command) for claimant in claimants]
+        return False
 
     def _superseded(
         self, partition: int, key: bytes, row: MembershipRow, change: SupersededChange

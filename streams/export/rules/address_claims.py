@@ -36,6 +36,16 @@ class RenameOrder(NamedTuple):
     """It was carried out, and has to be reported."""
 
 
+class OwnAddress(NamedTuple):
+    """An address that a person gave themselves in the preference center; rules: `rules/own_addresses.py`."""
+
+    replaced: str
+    """The address that the jobs had written."""
+    address: str
+    at: EpochMillis
+    """When they changed it, as a webhook reported."""
+
+
 AddressClaims = dict[str, dict[str, AddressClaim]]
 """By list, then by address or by claimant."""
 

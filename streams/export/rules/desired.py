@@ -20,6 +20,7 @@ from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
 from streams.export.rules.entries import consented_at, newest_entry
 from streams.export.rules.jobs import JobView, ListView, calling
+from streams.export.rules.own_addresses import chosen_of
 from streams.export.rules.row import NEVER, Held, MembershipRow
 from streams.export.rules.values import texts
 
@@ -114,11 +115,11 @@ def part_of(
         membership = Membership.ABSENT
     if membership is Membership.UNCONCERNED:
         return JobPart(view, membership)
+    address, refused = address_of(row, email, view)
+    address = chosen_of(held, address)
     if membership is Membership.ABSENT:
-        address, refused = address_of(row, email, view)
         return JobPart(view, membership, (), address, refused, digest=LEFT + view.job.on_last_exit)
     job = view.job
-    address, refused = address_of(row, email, view)
     name = _text(row, job.name_field)
     values, notes = _values(row, view)
     content: list[Any] = [

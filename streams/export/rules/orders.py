@@ -50,7 +50,7 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tupl
     """
     orders = {former: order._replace(since=at) for former, order in held.orders.items()}
     if mine.address is None:
-        mine.address, mine.audiences = held.address, held.audiences
+        mine.address, mine.audiences, mine.chosen = held.address, held.audiences, held.chosen
         mine.code = mine.code or held.code
         mine.removed = max(mine.removed, held.removed)
         mine.last_removed = max(mine.last_removed, held.last_removed)

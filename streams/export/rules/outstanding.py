@@ -87,3 +87,20 @@ def _will_answer(row: MembershipRow, view: JobView | None, position: int) -> boo
         and view.exports(change.audience)
         for change in row.pending
     )
+
+
+def reset_positions(row: MembershipRow, source: int) -> None:
+    """Forget positions of another incarnation of the topic: a recreated topic counts from 0 again."""
+    if row.source == source:
+        return
+    row.source = source
+    row.pending.clear()
+    row.answered.clear()
+    row.outstanding.clear()
+    row.awaited_at = None
+    for entry in row.audiences.values():
+        entry.position = -1
+    for held in row.lists.values():
+        held.seen = -1
+        for part in held.delivered.values():
+            part.answered, part.also = -1, ()

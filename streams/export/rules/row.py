@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from schemas.envelope import EpochMillis
-from streams.export.rules.address_claims import AddressClaims, RenameOrder, decode_claims, encode_claims
+from streams.export.rules.address_claims import AddressClaims, OwnAddress, RenameOrder, decode_claims, encode_claims
 
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
 """Statements about an audience. At one instant a change beats a snapshot; else the later record is in force."""
@@ -109,6 +109,8 @@ class Held:
     """Calls without an answer; None: there are none."""
     orders: dict[str, RenameOrder] = field(default_factory=dict)
     """Former addresses of the person, under which they may be on the list still."""
+    chosen: OwnAddress | None = None
+    """An address that the person gave themselves at Campaign Monitor; it is kept while the jobs ask for that before."""
     lent: EpochMillis = 0
     """When somebody left whose new address has the order for this one: nothing is written before it reports. 0: no."""
 
@@ -254,23 +256,6 @@ def newest_position(row: MembershipRow) -> int:
     return max((change.position for change in changes), default=-1)
 
 
-def reset_positions(row: MembershipRow, source: int) -> None:
-    """Forget positions of another incarnation of the topic: a recreated topic counts from 0 again."""
-    if row.source == source:
-        return
-    row.source = source
-    row.pending.clear()
-    row.answered.clear()
-    row.outstanding.clear()
-    row.awaited_at = None
-    for entry in row.audiences.values():
-        entry.position = -1
-    for held in row.lists.values():
-        held.seen = -1
-        for part in held.delivered.values():
-            part.answered, part.also = -1, ()
-
-
 def encode_held(held: Held) -> list[Any]:
     """Return what a list holds, as JSON."""
     parts = held.delivered.items()
@@ -279,10 +264,11 @@ def encode_held(held: Held) -> list[Any]:
     consent = held.code, held.used_entry, held.removed, held.last_removed
     encoded: list[Any] = [delivered, held.address, audiences, *consent, held.seen, held.digest, held.repaired_digest]
     late = [] if held.late is None else [held.late.over_at, held.late.resubscribes, *held.late.addresses]
-    if late or held.orders or held.lent:
+    if late or held.orders or held.lent or held.chosen:
         encoded.append(late)
-    if held.orders or held.lent:
-        encoded.append([held.lent, {address: list(order) for address, order in held.orders.items()}])
+    if held.orders or held.lent or held.chosen:
+        orders = {address: list(order) for address, order in held.orders.items()}
+        encoded.append([held.lent, orders, *(held.chosen or ())])
     return encoded
 
 
@@ -291,7 +277,13 @@ def decode_held(held: list[Any]) -> Held:
     parts, more = held[0], held[10:]
     calls = more[0] if more else ()
     late = UnansweredCalls(calls[0], calls[1], tuple(calls[2:])) if calls else None
-    lent, orders = more[1] if len(more) > 1 else (0, {})
+    lent, orders, *chosen = more[1] if len(more) > 1 else (0, {})
     delivered = {job: DeliveredPart(part[0], part[1], tuple(part[3:]), bool(part[2])) for job, part in parts.items()}
     renames = {former: RenameOrder(*order) for former, order in orders.items()}
-    return replace(Held(delivered, *held[1:10]), late=late, orders=renames, lent=lent)
+    return replace(
+        Held(delivered, *held[1:10]),
+        late=late,
+        orders=renames,
+        chosen=OwnAddress(*chosen) if chosen else None,
+        lent=lent,
+    )

@@ -15,6 +15,7 @@ from schemas.envelope import EpochMillis
 from streams.export.rules.codes import INACTIVE, refused_sentence
 from streams.export.rules.desired import LEFT, DesiredSubscriber, ExitPolicy, is_concerned
 from streams.export.rules.jobs import JobView, ListView
+from streams.export.rules.own_addresses import end_chosen
 from streams.export.rules.row import FIELDS_CHANGED, NEVER, REPEATED, DeliveredPart, Held, MembershipRow
 
 CLOCKS_MS = 120_000
@@ -131,6 +132,7 @@ def record_delivered(
     if removed and row.own_acts.get(written.list_id, NEVER) >= removed - CLOCKS_MS:
         del row.own_acts[written.list_id]  # the webhook of our removal came before its answer
     held.address = address
+    end_chosen(held, address)
     held.audiences = list(desired.audiences) if address else []
     held.digest = content_digest(desired) if address else ""
     entered = Outcome.ADDED if added else Outcome.UPDATED
