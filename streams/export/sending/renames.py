@@ -20,7 +20,7 @@ from typing import Literal
 
 from connectors.campaign_monitor.client.entities import Subscriber
 from streams.export.recovery.late_calls import SubscriberCalls, TakeOff, put
-from streams.export.rules.codes import ACTIVE, BOUNCED, DELETED, UNSUBSCRIBED
+from streams.export.rules.codes import ACTIVE, BOUNCED, DELETED, UNCONFIRMED, UNSUBSCRIBED
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.routing import RequestKind
 from streams.export.rules.row import Held, open_orders
@@ -92,10 +92,10 @@ async def rename(
     both = moved is None and own in there and len(there) > 1
     if reason is not None:
         for address, subscriber in there.items():
-            active = code_of(subscriber, 0) == ACTIVE
-            if address != moved and (active or _has_audiences(subscriber, desired)):
+            on_list = code_of(subscriber, 0) in (ACTIVE, UNCONFIRMED)  # who did not confirm yet could
+            if address != moved and (on_list or _has_audiences(subscriber, desired)):
                 await put(calls, list_id, address, without_audiences(desired, (), address, keys))
-            if address != moved and active:
+            if address != moved and on_list:
                 await take_off(address, "unsubscribe")
         return RenameOutcome("refused", both, code, f"{LEFT_UNDER_ONE}. {reason}")
     if moved is not None:

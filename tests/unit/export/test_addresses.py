@@ -87,6 +87,22 @@ async def test_who_left_under_one_address_is_mailed_under_neither(
     assert world.outcomes(BOB)[-1] == f"refused {state.lower()}"
 
 
+async def test_who_left_under_one_address_cannot_confirm_another(world: World) -> None:
+    world.controls.list(world.list_id).confirmed_opt_in = True
+    world.job()
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    world.change(BOB, "enter", "eu", 1)
+    await worker.rest()
+    world.controls.confirm(world.list_id, ANN)
+    world.controls.delete_subscriber(world.list_id, ANN)
+    world.change(BOB, "enter", "new", 2, previous_email=ANN)
+    await worker.rest()
+    found = world.subscriber(BOB)
+    assert found is not None
+    assert found["State"] == "Unsubscribed"
+
+
 async def test_who_was_deleted_and_cannot_be_cleared_is_refused_all_the_same(world: World) -> None:
     world.job()
     worker = await world.start()
