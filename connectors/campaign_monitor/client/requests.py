@@ -159,10 +159,11 @@ def subscriber_body(subscriber: SubscriberWrite, effects: Autoresponders = NO_AU
 def address_key(address: str) -> str:
     """Return what two addresses share that may be one subscriber: the API compares without regard to case.
 
-    Which case mapping it uses outside of ASCII is not established, so this is the widest (`ß` equals `ss`): addresses
-    that are equal here are not sent in one request, and answers are matched by it.
+    Which case mapping it uses outside of ASCII is not established, so this is the widest (`ß` equals `ss`, a Kelvin
+    sign k, U+0130 with and without its dot i): addresses that are equal here are not sent in one request, are no two
+    people's on one list, and answers are matched by it.
     """
-    return address.casefold()
+    return address.lower() if address.isascii() else address.casefold().replace("i\u0307", "i")
 
 
 def import_body(subscribers: Sequence[SubscriberWrite], effects: Autoresponders = NO_AUTORESPONDERS) -> bytes:

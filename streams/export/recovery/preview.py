@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from connectors.campaign_monitor.client.requests import address_key
 from connectors.campaign_monitor.dates import ClientDates
 from streams.export.recovery.reconcile import OnList, permitted_of
 from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
@@ -78,13 +79,13 @@ def preview(
         permitted = permitted_of(row, email, listed.list_id, wanted)
         desired = permitted or wanted
         if permitted is not None and desired.address is not None and desired.present:
-            owned.add(desired.address)
+            owned.add(address_key(desired.address))
         if not is_due(held, desired):
             found.unchanged += 1
             continue
         write = _write_of(desired, held, on_list, dates)
         if permitted is None and desired.address is not None:
-            asking.append((desired.address, write))
+            asking.append((address_key(desired.address), write))
         else:
             _count(found, write)
     for address, write in asking:  # the first of them has it, unless it is somebody's own
@@ -109,7 +110,7 @@ class _Write(NamedTuple):
 def _write_of(
     desired: DesiredSubscriber, held: Held | None, on_list: Mapping[str, OnList], dates: ClientDates
 ) -> _Write:
-    there = on_list.get((held.address if held is not None else None) or desired.address or "")
+    there = on_list.get(address_key((held.address if held is not None else None) or desired.address or ""))
     returns = there is not None and _returns(desired, held, there, dates)
     gone = there is None and is_gone(held, desired)
     return _Write(route_of(held, desired, AttemptState()).kind, desired.present, desired.may_add, there, returns, gone)

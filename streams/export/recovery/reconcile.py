@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.caller import pages
-from connectors.campaign_monitor.client.requests import STATES, Paging
+from connectors.campaign_monitor.client.requests import STATES, Paging, address_key
 from connectors.kafka.read_to_end import ReadError, newest_by_partition
 from connectors.kafka.settings import KafkaSettings
 from schemas.envelope import EpochMillis
@@ -80,7 +80,7 @@ def compare(
     on_list: Mapping[str, OnList],
     dropped: Dropped = frozenset(),
 ) -> DriftReport:
-    """Compare the list with what was delivered. `dropped`: what the list does not keep anyway."""
+    """Compare the list with what was delivered. `on_list`: by `address_key`; `dropped`: what the list does not keep."""
     report = DriftReport()
     ours: set[str] = set()
     for email, row in rows:
@@ -89,7 +89,7 @@ def compare(
         desired = permitted_of(row, email, listed.list_id, wanted) if wanted is not None else None
         address = held.address if held is not None and held.address else desired.address if desired else None
         if address is not None and (desired is None or desired.present or held is not None):
-            ours.add(address)
+            ours.add(address_key(address))
         report.waiting += wanted is not None and desired is None
         if desired is None or held is None or address is None or desired.refused is not None:
             continue
@@ -97,7 +97,7 @@ def compare(
             report.waiting += 1
             continue
         report.compared += 1
-        there = on_list.get(address)
+        there = on_list.get(address_key(address))
         if there is not None and there.state == "unconfirmed" and desired.present:
             report.wait_for_confirmation += 1
         if there is None:
@@ -159,13 +159,13 @@ def snapshot_rows(kafka: KafkaSettings) -> Iterator[tuple[str, MembershipRow]]:
 
 
 async def subscribers(api: CampaignMonitor, list_id: str) -> dict[str, OnList]:
-    """Return every subscriber of a list by normalised address, in all five states; the latest state wins."""
+    """Return every subscriber of a list, in all five states, by `address_key`; the latest state wins."""
     found: dict[str, tuple[str, OnList]] = {}
     for state in STATES:
         async for row in _state(api, list_id, state):
-            address = normalise_email(str(row.get("EmailAddress", "")))
-            date = str(row.get("Date", ""))
-            if address is not None and (address not in found or found[address][0] <= date):
+            email = normalise_email(str(row.get("EmailAddress", "")))
+            date, address = str(row.get("Date", "")), address_key(email or "")
+            if address and (address not in found or found[address][0] <= date):
                 found[address] = date, OnList(state, _fields(row), date)
     return {address: it for address, (_, it) in found.items()}
 

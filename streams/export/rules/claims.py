@@ -1,6 +1,8 @@
 """Which of several people has an address on a list: jobs may read it from a field, which two people may share. Pure.
 
-The row whose key the address is decides, whoever owns its partition; nobody else's call may write the address:
+Addresses that the list may take for one (`address_key`) are one address here: what is claimed is its folded form, which
+an address of small ASCII letters is itself. The row whose key that is decides, whoever owns its partition; nobody
+else's call may write the address:
 
     exchange         a person whose address is another key claims it there (ASKED), and waits for the answer; who does
                      not want it any more gives it back (LEFT)
@@ -16,6 +18,7 @@ until then: the next owner publishes one that was lost. An answer repeats the nu
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from connectors.campaign_monitor.client.requests import address_key
 from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
 from schemas.membership_command import AnswerClaim, ClaimAddress
@@ -32,6 +35,7 @@ from streams.export.rules.address_claims import (
 )
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.due import mark_due
+from streams.export.rules.orders import compared, forget_subscriber, late_until
 from streams.export.rules.routing import AttemptState, is_due
 from streams.export.rules.row import Held, MembershipRow, UnansweredCalls
 
@@ -73,7 +77,7 @@ def has_claims(row: MembershipRow, key: str, list_id: str, desired: DesiredSubsc
     """
     if list_id in row.claims or list_id in row.claimants:
         return True
-    return desired is not None and desired.address != key
+    return desired is not None and (desired.address != key or address_key(key) != key)
 
 
 def is_open(row: MembershipRow) -> bool:
@@ -93,7 +97,8 @@ def allowed(row: MembershipRow, key: str, list_id: str, desired: DesiredSubscrib
     taken = holder_of(row.claimants.get(list_id, {})) is not None
     if wanted is None:
         held = row.lists.get(list_id)
-        free = not taken if desired.address == key else state_of(row.claims, list_id, desired.address) == GRANTED
+        address = compared(desired.address)
+        free = not taken if address == key else state_of(row.claims, list_id, address) == GRANTED
         known = held is not None and held.address is not None
         return desired if desired.present or known or free else replace(desired, address=None)
     if wanted == key:
@@ -102,6 +107,13 @@ def allowed(row: MembershipRow, key: str, list_id: str, desired: DesiredSubscrib
     if state == REFUSED:
         return replace(desired, address=None, refused=Refusal.ADDRESS_IN_USE)
     return desired if state == GRANTED else None
+
+
+def claimed_by_leaver(row: MembershipRow, list_id: str) -> str | None:
+    """Return who claims the address that they left, while their order for it is awaited: both would wait for ever."""
+    held, claimants = row.lists.get(list_id), row.claimants.get(list_id, {})
+    lent = 0 if held is None or row.awaits or row.leaving else held.lent
+    return next((to for to, at in row.moves if lent and at == lent and to in claimants), None)
 
 
 def exchange(row: MembershipRow, context: ClaimContext, attempt: AttemptState) -> Exchanged:
@@ -182,20 +194,20 @@ def _claim(row: MembershipRow, context: ClaimContext, attempt: AttemptState, res
     held = row.lists.get(list_id)
     wanted = None if desired is None else _wanted(desired)
     exported = desired is not None and (desired.present or is_due(held, desired))
-    in_use = held.address if held is not None and exported else None
+    in_use = compared(held.address) if held is not None and exported else None
     for address, claim in list(row.claims.get(list_id, {}).items()):
         if claim.state in (GRANTED, REVOKED):
             _record_late_call(held, address, context, attempt, result)
-        may_be_applied = _late_until(held, address)
+        may_be_applied = late_until(held, address)
         needed = claim.state != LEFT and address in (wanted, in_use)
         keeps = needed or (claim.state == GRANTED and may_be_applied > 0)
         if now < may_be_applied if claim.state == REVOKED else keeps:
-            if claim.state == GRANTED and address == wanted and held is not None:
-                result.changed = _send_again(held, address) or result.changed
+            if claim.state == GRANTED and address == wanted and held is not None and desired is not None:
+                result.changed = _send_again(held, desired.address) or result.changed
             if attempt.outcome_unknown or claim.state == REFUSED:  # perhaps too many waited
                 result.messages.append(ClaimMessage(address, ClaimAddress(list_id, key, claim.number)))
             continue
-        _forget_subscriber(held, address)
+        forget_subscriber(held, address)
         removed = held.removed if held is not None and claim.state == GRANTED else 0
         _write_claim(row, context, address, max(now, claim.number + 1), wanted, result, removed)
     if wanted not in (None, key) and wanted not in row.claims.get(list_id, {}):
@@ -227,11 +239,13 @@ def _answer(row: MembershipRow, context: ClaimContext, attempt: AttemptState, re
         _record_late_call(held, key, context, attempt, result)
     if not claimants:
         return
-    own = _is_own(held, desired, key)
+    leaver = claimed_by_leaver(row, list_id)
+    own = _is_own(held, desired, key) and (leaver is None or (desired is not None and desired.present))
     if not own and holder is None:
-        holder, first = next(iter(claimants.items()))
+        holder = leaver or next(iter(claimants))
+        first = claimants[holder]
         claimants[holder] = first._replace(removed=max(first.removed, 0 if held is None else held.removed))
-        _forget_subscriber(held, key)
+        forget_subscriber(held, key)
     for by, claim in claimants.items():
         held_state = REVOKED if own or claim.state == REVOKED else GRANTED
         state = held_state if by == holder else REFUSED
@@ -242,7 +256,7 @@ def _answer(row: MembershipRow, context: ClaimContext, attempt: AttemptState, re
         result.messages.append(_answered(key, list_id, by, answered))
 
 
-def _send_again(held: Held, address: str) -> bool:
+def _send_again(held: Held, address: str | None) -> bool:
     """Let somebody who was refused, or gave the address back, be sent. False: they were, or are to be anyway."""
     settled = [part for part in held.delivered.values() if part.digest]
     if held.address == address or held.code > 0:
@@ -256,44 +270,30 @@ def _record_late_call(
     held: Held | None, address: str, context: ClaimContext, attempt: AttemptState, result: Exchanged
 ) -> None:
     """Keep an address that a call without an answer may write until that is over."""
-    made = attempt.unanswered is None or address in attempt.unanswered.addresses
-    if attempt.outcome_unknown and made and held is not None:
-        resubscribes = context.desired is not None and context.desired.resubscribe
-        held.late = UnansweredCalls(context.now + context.late_call_ms, resubscribes, (address,)).and_(held.late)
+    if not attempt.outcome_unknown or held is None:
+        return
+    desired = context.desired
+    may_be: tuple[str | None, ...] = (held.address, None if desired is None else desired.address, address)
+    written = may_be if attempt.unanswered is None else attempt.unanswered.addresses
+    if of_this := tuple(sorted({known for known in written if known is not None and address_key(known) == address})):
+        resubscribes = desired is not None and desired.resubscribe
+        held.late = UnansweredCalls(context.now + context.late_call_ms, resubscribes, of_this).and_(held.late)
         result.changed = True
 
 
 def _is_own(held: Held | None, desired: DesiredSubscriber | None, key: str) -> bool:
     """Whether the person whose key the address is has it on the list, is to have it, or may have been written."""
-    if held is not None and _late_until(held, key):
+    if held is not None and late_until(held, key):
         return True
     if desired is None:
         return False
     if desired.present:
-        return _wanted(desired) == key or (held is not None and held.address == key)
+        return _wanted(desired) == key or (held is not None and compared(held.address) == key)
     return held is not None and is_due(held, desired)
 
 
 def _wanted(desired: DesiredSubscriber) -> str | None:
-    return desired.address if desired.present and desired.refused is None else None
-
-
-def _late_until(held: Held | None, address: str) -> EpochMillis:
-    """Return when calls that write the address can no longer be applied; 0: there are none."""
-    if held is None or held.late is None or address not in held.late.addresses:
-        return 0
-    return held.late.over_at
-
-
-def _forget_subscriber(held: Held | None, address: str) -> None:
-    """The subscriber under this address is somebody else's from here on."""
-    if held is None:
-        return
-    if held.address == address:
-        held.address, held.audiences, held.digest = None, [], ""
-    if held.late is not None and address in held.late.addresses:
-        others = tuple(other for other in held.late.addresses if other != address)
-        held.late = replace(held.late, addresses=others) if others else None
+    return compared(desired.address) if desired.present and desired.refused is None else None
 
 
 def _answered(address: str, list_id: str, by: str, claim: AddressClaim) -> ClaimMessage:

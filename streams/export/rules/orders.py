@@ -7,8 +7,9 @@ writes nothing until the order is reported (`Held.lent`), and then only what a l
 from collections.abc import Mapping
 from dataclasses import replace
 
+from connectors.campaign_monitor.client.requests import address_key
 from schemas.envelope import EpochMillis
-from streams.export.rules.address_claims import RenameOrder
+from streams.export.rules.address_claims import RenameOrder, holder_of
 from streams.export.rules.codes import DELETED
 from streams.export.rules.desired import Membership, membership_of, was_exported
 from streams.export.rules.due import mark_due
@@ -57,7 +58,7 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tupl
     elif held.address is not None and held.address != mine.address:
         orders[held.address] = RenameOrder(at, 0)
     if (back := orders.pop(key, None)) is not None:  # they have the address again that they had before
-        _report(mine, back.lent, key)
+        _report(mine, back.lent, key, taken=False)
     replaced: list[tuple[str, EpochMillis]] = []
     for former, order in orders.items():
         older, newer = sorted((mine.orders.get(former, order), order), key=lambda known: known.lent)
@@ -75,17 +76,19 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tupl
 
 def renamed(row: MembershipRow, key: str, list_id: str, lent: EpochMillis) -> None:
     """Record that an order for this row's address is carried out: the address is this row's alone again."""
-    _report(row.lists.setdefault(list_id, Held()), lent, key)
+    taken = holder_of(row.claimants.get(list_id, {})) is not None
+    _report(row.lists.setdefault(list_id, Held()), lent, key, taken=taken)
     mark_due(row)
 
 
-def _report(held: Held, lent: EpochMillis, key: str) -> None:
+def _report(held: Held, lent: EpochMillis, key: str, *, taken: bool) -> None:
     if held.lent == lent:
         held.lent = 0
     held.delivered, held.digest = _unwritten(held), ""
     held.address, held.audiences = None, []
-    # What it holds is not known: only a look shows that, also where the job writes to another address.
-    held.late = UnansweredCalls(0, addresses=(key,)).and_(held.late)
+    if not taken and address_key(key) == key:  # else it may be somebody else's: see `rules/claims.py`
+        # What it holds is not known: only a look shows that, also where the job writes to another address.
+        held.late = UnansweredCalls(0, addresses=(key,)).and_(held.late)
 
 
 def mark_for_resend(row: MembershipRow, list_id: str, missing: EpochMillis = 0) -> bool:
@@ -176,6 +179,29 @@ def note_exports(row: MembershipRow, listed: ListView) -> bool:
     """Record the same for every job of a list. False: nothing was new."""
     noted = [note_export(row, view) for view in listed.running]
     return any(noted)
+
+
+def compared(address: str | None) -> str | None:
+    """Return the form under which an address is claimed: one for all that a list may take for one."""
+    return None if address is None else address_key(address)
+
+
+def late_until(held: Held | None, address: str) -> EpochMillis:
+    """Return when calls that write the address, as it is compared, can no longer be applied; 0: there are none."""
+    if held is None or held.late is None or address not in map(address_key, held.late.addresses):
+        return 0
+    return held.late.over_at
+
+
+def forget_subscriber(held: Held | None, address: str) -> None:
+    """Record, in place, that the subscriber under this address, as it is compared, is somebody else's from here on."""
+    if held is None:
+        return
+    if compared(held.address) == address:
+        held.address, held.audiences, held.digest = None, [], ""
+    if late_until(held, address) and held.late is not None:
+        others = tuple(other for other in held.late.addresses if address_key(other) != address)
+        held.late = replace(held.late, addresses=others) if others else None
 
 
 def note_unknown(row: MembershipRow, list_id: str, over_at: EpochMillis) -> bool:

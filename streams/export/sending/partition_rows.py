@@ -18,7 +18,7 @@ from schemas.membership_command import Renamed, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
-from streams.export.rules.claims import allowed, has_claims, is_open
+from streams.export.rules.claims import allowed, claimed_by_leaver, has_claims, is_open
 from streams.export.rules.codes import REFUSALS
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.due import mark_due, mark_settled
@@ -245,7 +245,7 @@ class PartitionRows:
         if row.leaving:
             self._state.freeze(owned.number, key)
         waiting = waits(row, listed.list_id)
-        claims = False
+        claims = waiting and claimed_by_leaver(row, listed.list_id) is not None
         if not waiting:
             opened = self._state.open.get(listed.list_id)
             blocked = opened.blocked if opened is not None else ()

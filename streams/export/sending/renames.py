@@ -82,6 +82,8 @@ async def rename(
         return RenameOutcome("not there")
     found = {address: await calls.find(list_id, address) for address in dict.fromkeys((own, *open_orders(held)))}
     there = {address: subscriber for address, subscriber in found.items() if subscriber is not None}
+    if any(_is_same(there, own, former) for former in there):
+        del there[own]  # a look-alike: the list takes both addresses for one
     code, reason = await _refusal(there, desired, held, facts)
     content = without_audiences(desired, (), own, keys) if reason else subscriber_of(desired, own, keys)
     moved = None
@@ -102,6 +104,11 @@ async def rename(
         active = code_of(there[moved], 0) == ACTIVE
         return RenameOutcome("written" if active and desired.present else "on the list")
     return RenameOutcome("on the list" if own in there else "not there", both)
+
+
+def _is_same(there: Mapping[str, Subscriber], own: str, former: str) -> bool:
+    """Whether a former address, read in another spelling, gave the subscriber of the present one."""
+    return former != own and own in there and there[own].email == there[former].email
 
 
 async def _refusal(
