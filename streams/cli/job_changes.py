@@ -93,6 +93,7 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
                 lines.extend(changes(form.ctx.command, before, job))
                 if lines:
                     await jobs.put(job)
+                    lines.extend(consequences(before, job))
             else:
                 replaced = _replaced(job, jobs.get(job.id), named, replace=replace, yes=yes)
                 if check:
@@ -141,6 +142,24 @@ def changes(form: Any, before: ExportOrImportJob, after: ExportOrImportJob) -> I
     for name in type(after).model_fields:
         if name not in NO_OPTIONS and old[name] != new[name]:
             yield f"{option_of(form, name)}: {_shown(old[name])} -> {_shown(new[name])}"
+
+
+def consequences(before: ExportOrImportJob, after: ExportOrImportJob) -> Iterator[str]:
+    """Yield, as sentences, what an edit of an export job leads to on its list that the options do not show."""
+    if not isinstance(before, ExportJob) or not isinstance(after, ExportJob):
+        return
+    if before.custom_field_name != after.custom_field_name:
+        yield (
+            f"The field {before.custom_field_name!r} stays on the list with the values that it has, also of who leaves "
+            "later: nothing keeps it in step any more. Delete it at Campaign Monitor once no segment uses it."
+        )
+    fewer = after.audiences and (not before.audiences or not set(before.audiences) <= set(after.audiences))
+    if fewer:
+        what = {"keep": "stays on the list", "unsubscribe": "is unsubscribed", "delete": "is deleted from the list"}
+        yield (
+            "Who was exported, and is in none of the audiences that are left, "
+            f"{what[after.on_last_exit]} (--on-last-exit), within the limits of --removal-guard."
+        )
 
 
 def option_of(form: Any, field: str) -> str:

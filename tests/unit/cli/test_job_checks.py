@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from schemas.control import ExportJob, FieldMapping, ImportJob
-from streams.cli.job_changes import NO_OPTIONS, option_faults, option_of, resets
+from streams.cli.job_changes import NO_OPTIONS, consequences, option_faults, option_of, resets
 from streams.cli.job_checks import field_faults, missing_list
 from streams.cli.jobs import app
 
@@ -79,3 +79,25 @@ def test_every_field_of_a_job_has_an_option_or_is_the_systems() -> None:
         form = typer.main.get_group(app).commands[f"create-{kind}"]
         fields = set(model.model_fields) - NO_OPTIONS
         assert [name for name in fields if not option_of(form, name).startswith("--")] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ({}, {"resubscribe_users": True}, []),
+        ({}, {"custom_field_name": "Groups"}, ["'Lytics Audiences' stays on the list"]),
+        ({"audiences": ["a", "b"]}, {"audiences": ["b"], "on_last_exit": "delete"}, ["is deleted from the list"]),
+        ({"audiences": ["a", "b"]}, {"audiences": ["b", "a", "c"]}, []),
+        ({"audiences": []}, {"audiences": ["a"]}, ["stays on the list (--on-last-exit)"]),
+        ({"audiences": ["a"]}, {"audiences": []}, []),
+    ],
+)
+def test_an_edit_names_what_it_leads_to_on_the_list(
+    before: dict[str, Any], after: dict[str, Any], words: list[str]
+) -> None:
+    now = datetime.now(UTC)
+    base: dict[str, Any] = {"id": "a", "authorization_id": "k", "client_id": "c", "list_id": "l"}
+    base |= dict.fromkeys(("created_at", "updated_at", "started_at"), now)
+    found = [*consequences(ExportJob(**base, **before), ExportJob(**base, **after))]
+    assert len(found) == len(words)
+    assert all(text in sentence for text, sentence in zip(words, found, strict=True))
