@@ -25,6 +25,7 @@ from schemas.membership_command import (
 from streams.batches import Batch, Output
 from streams.batches import Row as TableRow
 from streams.export.intake.agent import IntakeContext
+from streams.export.intake.decode import not_ahead
 from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.arrivals import receipts_of_arrived
 from streams.export.rules.claims import Exchanged, end_claims, receive_answer, receive_claim
@@ -107,7 +108,7 @@ class RowChanges:
                 activity = CmActivity.from_bytes(record.value or b"")
             except ValidationError:
                 continue  # the profile aggregator, whose input this is, keeps it as a dead letter
-            email = normalise_email(activity.email)
+            activity, email = not_ahead(activity, record.timestamp), normalise_email(activity.email)
             if email is None or activity.source != "webhook" or activity.list_id is None:
                 continue
             key = email.encode()

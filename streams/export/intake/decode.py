@@ -14,6 +14,7 @@ import orjson
 from pydantic import ValidationError
 
 from schemas.audience_membership import AudienceChange, AudienceSnapshot
+from schemas.cm_activity import CmActivity
 from schemas.dead_letter import Stage
 from schemas.envelope import EpochMillis
 from schemas.identity import MAX_KEY_BYTES, normalise_email
@@ -205,3 +206,9 @@ def _long_field(user: dict[str, Any]) -> str | None:
         if isinstance(value, list | dict) and len(orjson.dumps(value)) > MAX_FIELD_BYTES:
             return str(name)
     return None
+
+
+def not_ahead(activity: CmActivity, appended: EpochMillis) -> CmActivity:
+    """Return activity whose time is cut to append plus tolerance, as membership's is: else nobody could enter later."""
+    latest = datetime.fromtimestamp((appended + FUTURE_TOLERANCE_MS) / 1000, UTC)
+    return activity if activity.at <= latest else activity.model_copy(update={"at": latest})

@@ -118,7 +118,8 @@ def compared(left: EpochMillis, desired: DesiredSubscriber, held: Held | None) -
     if held is not None and held.removed and left <= held.removed + CLOCKS_MS:
         return None
     if not desired.resubscribe:
-        return f"They left at {_text(left)}; the jobs do not resubscribe, or they have not entered since"
+        known = _text(max(left, desired.left))
+        return f"They left at {known}; the jobs do not resubscribe, or they have not entered since"
     if desired.entered < end_of(left):
         return f"They left at {_text(left)}, and entered at {_text(desired.entered)}, which is not surely later"
     if desired.consent_rules and (desired.consented is None or desired.consented < end_of(left)):

@@ -9,6 +9,7 @@ import pytest
 
 from schemas.membership_command import Resend, command_bytes
 from streams.batches import Output
+from streams.export.intake import commands
 from tests.unit.export.export_world import World
 
 ANN = "ann@example.com"
@@ -266,3 +267,35 @@ async def test_a_new_address_does_not_make_an_old_refusal_void(world: World, ent
     found: Any = world.subscriber(new) or world.subscriber(ANN)
     assert found["State"] == ("Active" if entered == 11 else "Unsubscribed")
     assert "Active" not in (state(world), state(world, new)) or entered == 11
+
+
+async def _reported_hours_ahead(world: World) -> None:
+    world.at(1 * MINUTE)
+    world.job(resubscribe_users=True)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1 * MINUTE)
+    await worker.rest()
+    world.at(10 * MINUTE)
+    world.controls.unsubscribe(world.list_id, ANN)
+    webhook_reports(world, 600 * MINUTE)
+    await worker.rest()
+    world.at(12 * MINUTE)
+    world.change(ANN, "enter", "eu", 12 * MINUTE)
+    await worker.rest()
+    assert state(world) == "Unsubscribed"
+    message = world.receipts()[-1]["message"]
+    assert message.startswith("They left at 2026-03-01 00:15:00Z"), "the time that the entry was compared with"
+    world.at(20 * MINUTE)
+    world.change(ANN, "enter", "new", 20 * MINUTE)
+    await worker.rest()
+    assert state(world) == "Active"
+
+
+async def test_a_deactivate_dated_hours_ahead_counts_as_at_most_five_minutes_ahead(world: World) -> None:
+    await _reported_hours_ahead(world)
+
+
+async def test_sabotage_of_cutting_dates_that_are_ahead(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "not_ahead", lambda activity, appended: activity)
+    with pytest.raises(AssertionError):
+        await _reported_hours_ahead(world)
