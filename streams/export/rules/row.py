@@ -94,7 +94,7 @@ class Held:
     code: int = 0
     """0: taken. Else Campaign Monitor's code of the refusal in force."""
     used_entry: EpochMillis = 0
-    """Time of the newest entry that was delivered, or compared with when the person left: only a later one counts."""
+    """Time of the newest entry that was delivered, or refused since the person had left: only a later one counts."""
     removed: EpochMillis = 0
     """When a job took the person, active until then, off the list: no refusal of theirs. 0: no job did."""
     last_removed: EpochMillis = 0

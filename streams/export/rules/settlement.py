@@ -171,8 +171,8 @@ def record_refused(
     _record_parts(row, held, written)
     if code in INACTIVE and desired.present:
         held.removed = 0  # who was removed by a job is made active again: this refusal is their own
-        if desired.resubscribe and not desired.consent_rules:
-            held.used_entry = desired.entered
+        if not (desired.resubscribe and desired.consent_rules):  # there a later consent counts, without another entry
+            held.used_entry = max(held.used_entry, desired.entered)
     if gone:
         row.own_acts[written.list_id] = max(gone, row.own_acts.get(written.list_id, NEVER))
     held.code = code or -1

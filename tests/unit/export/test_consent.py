@@ -222,6 +222,11 @@ async def test_one_job_that_does_not_resubscribe_keeps_them_away(world: World) -
     assert state(world) == "Unsubscribed"
     world.job("job-2", audiences=["eu"], resubscribe_users=True)
     await worker.rest()
+    assert state(world) == "Unsubscribed", "what was refused stays refused"
+    world.at(25 * MINUTE)
+    world.change(ANN, "exit", "eu", 24 * MINUTE)
+    world.change(ANN, "enter", "eu", 25 * MINUTE)
+    await worker.rest()
     assert state(world) == "Active"
 
 

@@ -96,8 +96,8 @@ def test_delivered(
         # old audiences that are no longer true were removed
         (held(audiences=["eu", "vip"]), ENTERS, {}, Refusal.SUPPRESSED, 204, (EMAIL, ["vip"], 204, 0)),
         (held(address="old@x.com"), ENTERS, {}, Refusal.DELETED, 205, ("old@x.com", ["vip"], 205, 0)),
-        # an entry is used when it was compared with when they left, and may count later as long as no job allows it
-        (None, ENTERS, ENTRY, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, 0)),
+        # an entry is used when it was refused since they had left, also where a job does not resubscribe
+        (None, ENTERS, ENTRY, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, 2_000)),
         (None, ENTERS, {**ENTRY, "resubscribe": True}, Refusal.UNSUBSCRIBED, 206, (EMAIL, [], 206, 2_000)),
         (None, ENTERS, {**ENTRY, "resubscribe": True}, Refusal.INVALID, 1, (None, [], 1, 0)),
         # they may consent later
