@@ -44,6 +44,8 @@ class OwnAddress(NamedTuple):
     address: str
     at: EpochMillis
     """When they changed it, as a webhook reported."""
+    former: str
+    """The one before, which a call that was under way may have written meanwhile."""
 
 
 AddressClaims = dict[str, dict[str, AddressClaim]]

@@ -31,7 +31,7 @@ def readdress(row: MembershipRow, key: str, change: Readdress, asked: Container[
     """Record the address that the person has on the list now, in place. False: it is no change of this subscriber.
 
     `asked`: addresses that the jobs ask for now; one of these is no choice of the person. What may be on the list under
-    the former address, from a call that was made meanwhile, only a look shows.
+    the former address, from a call that was made meanwhile, only a look shows; a claim to it is kept until then.
     """
     held = row.lists.get(change.list_id)
     if held is None or (held.chosen is not None and change.at < held.chosen.at):
@@ -42,8 +42,8 @@ def readdress(row: MembershipRow, key: str, change: Readdress, asked: Container[
     held.address = change.to
     if change.to not in asked or held.chosen is not None:
         before = held.chosen.replaced if held.chosen is not None else change.former
-        held.chosen = OwnAddress(before, change.to, change.at)
-    held.late = UnansweredCalls(0, addresses=(change.former,)).and_(held.late)
+        held.chosen = OwnAddress(before, change.to, change.at, change.former)
+    held.late = UnansweredCalls(change.at, addresses=(change.former,)).and_(held.late)
     row.due = True
     return True
 
@@ -61,8 +61,15 @@ def chosen_of(held: Held | None, address: str | None) -> str | None:
 
 def end_chosen(held: Held, written: str | None) -> None:
     """Forget, in place, what the person chose once another address was written that upstream asked for later."""
-    if held.chosen is not None and written not in (None, held.chosen.replaced, held.chosen.address):
+    chosen = held.chosen
+    if chosen is not None and written not in (None, chosen.replaced, chosen.address, chosen.former):
         held.chosen = None
+
+
+def missed(held: Held, written: str | None) -> str | None:
+    """Return the address that the person chose while a call for the one before, that found nobody, was under way."""
+    chosen = held.chosen
+    return chosen.address if chosen is not None and written in (chosen.replaced, chosen.former) else None
 
 
 def forget_refused(row: MembershipRow, answer: AnswerClaim) -> None:

@@ -15,7 +15,7 @@ from schemas.envelope import EpochMillis
 from streams.export.rules.codes import INACTIVE, refused_sentence
 from streams.export.rules.desired import LEFT, DesiredSubscriber, ExitPolicy, is_concerned
 from streams.export.rules.jobs import JobView, ListView
-from streams.export.rules.own_addresses import end_chosen
+from streams.export.rules.own_addresses import end_chosen, missed
 from streams.export.rules.row import FIELDS_CHANGED, NEVER, REPEATED, DeliveredPart, Held, MembershipRow
 
 CLOCKS_MS = 120_000
@@ -121,6 +121,8 @@ def record_delivered(
     held = row.lists.setdefault(written.list_id, Held())
     desired = written.desired
     had = bool(held.audiences)
+    if gone:
+        address = missed(held, desired.address)
     entry_message = message
     if added is None and held.address is None and address and desired.present:
         entry_message = message or NOT_KNOWN_AS_NEW

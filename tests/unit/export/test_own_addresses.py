@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from streams.batches import Output, partition_of
+from streams.export.rules.row import UnansweredCalls
 from tests.unit.export.export_world import World
 
 ANN, NEW, NEWER = "ann@example.com", "ann.new@example.org", "ann.newer@example.net"
@@ -108,7 +109,7 @@ async def test_leaving_reaches_them_also_where_the_webhook_comes_later(world: Wo
     assert (state(world, ANN), state(world, NEW), world.options(NEW)) == (None, there, [])
 
 
-async def test_of_two_after_a_late_webhook_one_has_the_audiences(world: World) -> None:
+async def _one_has_the_audiences(world: World) -> None:
     job(world)
     worker = await world.start()
     world.change(ANN, "enter", "vip", 1)
@@ -121,6 +122,10 @@ async def test_of_two_after_a_late_webhook_one_has_the_audiences(world: World) -
     await asyncio.sleep(12)
     await worker.rest()
     assert (world.options(ANN), world.options(NEW)) == ([], ["EU", "VIP"])
+
+
+async def test_of_two_after_a_late_webhook_one_has_the_audiences(world: World) -> None:
+    await _one_has_the_audiences(world)
 
 
 async def _changes_it_twice(world: World, last: str = NEWER) -> None:
@@ -264,6 +269,11 @@ async def test_another_persons_address_is_theirs(world: World) -> None:
         ("streams.export.rules.desired.chosen_of", lambda held, address: address, _one_subscriber),
         ("streams.export.intake.commands.claimants_of", lambda row, key, change: (), _changes_it_twice),
         ("streams.export.rules.settlement.end_chosen", lambda held, written: None, _another_value),
+        (
+            "streams.export.rules.own_addresses.UnansweredCalls",
+            lambda at, addresses: UnansweredCalls(at),
+            _one_has_the_audiences,
+        ),
         ("streams.export.intake.commands.forget_refused", lambda row, answer: None, _belongs_to_another),
     ],
 )

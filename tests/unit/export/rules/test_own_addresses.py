@@ -7,7 +7,8 @@ from schemas.membership_command import Readdress, command_bytes, read_command
 from streams.export.rules.address_claims import OwnAddress
 from streams.export.rules.own_addresses import chosen_of, end_chosen, readdress
 from streams.export.rules.row import UnansweredCalls, decode, encode
-from tests.unit.export.rules.rows import EMAIL, LIST, held, row
+from streams.export.rules.settlement import WrittenState, record_delivered
+from tests.unit.export.rules.rows import EMAIL, LIST, desired, held, row
 
 ADDRESSES = [EMAIL, "b@example.com", "c@example.com", "d@example.com"]
 
@@ -50,16 +51,26 @@ def test_what_jobs_ask_for_is_no_choice_of_the_person() -> None:
 def test_the_former_address_is_looked_at() -> None:
     person = row(lists={LIST: held()})
     readdress(person, EMAIL, change(EMAIL, ADDRESSES[1], 10), [EMAIL])
-    assert (person.due, person.lists[LIST].late) == (True, UnansweredCalls(0, addresses=(EMAIL,)))
+    assert (person.due, person.lists[LIST].late) == (True, UnansweredCalls(10, addresses=(EMAIL,)))
 
 
 def test_the_choice_ends_with_another_address_of_upstream() -> None:
-    on_list = held(chosen=OwnAddress(EMAIL, ADDRESSES[1], 10))
-    for written in (None, EMAIL, ADDRESSES[1]):
+    on_list = held(chosen=OwnAddress(EMAIL, ADDRESSES[1], 10, ADDRESSES[3]))
+    for written in (None, EMAIL, ADDRESSES[1], ADDRESSES[3]):
         end_chosen(on_list, written)
         assert on_list.chosen is not None
     end_chosen(on_list, ADDRESSES[2])
     assert on_list.chosen is None
+
+
+def test_a_call_that_found_nobody_meanwhile_does_not_lose_the_address() -> None:
+    """It was made before the change was known; whoever left is found at the address that they chose."""
+    person = row(lists={LIST: held()})
+    written = WrittenState(b"", 0, LIST, desired(present=False, audiences=()), (), 5)
+    readdress(person, EMAIL, change(EMAIL, ADDRESSES[1], 10), [EMAIL])
+    record_delivered(person, written, None, gone=True)
+    assert person.lists[LIST].address == ADDRESSES[1]
+    assert person.lists[LIST].late is not None
 
 
 def test_the_command_is_read_as_it_was_written() -> None:
