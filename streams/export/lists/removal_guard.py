@@ -200,9 +200,10 @@ class RemovalGuard:
 
     async def _trip(self, listed: ListView, share: float) -> None:
         removed, people = self._removed_of(self._since(self._wall()))
+        hours = self._window_ms / 3_600_000
         why = (
-            f"{removed} of {people} people were removed within {self._window_ms / 3_600_000:g} h, and more wait: more "
-            f"than the share of {share:.0%} that the job allows. {REMOVALS}"
+            f"{removed} removals were counted within {hours:g} h, of {people} people (on the list now, or "
+            f"counted as removed), and more wait: more than the share of {share:.0%} that the job allows. {REMOVALS}"
         )
         await self._records.trip(self._list_id, Trip(_confirmed(listed), listed.revision, why))
         log.error("removals held back", list_id=self._list_id, why=why)

@@ -91,11 +91,18 @@ def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer
         for change in row.pending:
             unanswered = change.position > answered and change.position not in (*also, *early)
             if change.list_id == listed.list_id and unanswered and view.exports(change.audience):
-                other = _OTHERWISE.get(change.rank)
-                enters = other is None and not change.rank & 1
+                overtaken = change.rank in _OTHERWISE and _is_overtaken(row, view, change.position)
+                other = None if overtaken else _OTHERWISE.get(change.rank)
+                enters = other is None and not overtaken and not change.rank & 1
                 answer = PendingAnswer(view.id, change.position, change.appended, enters, other is None, other)
                 pending.setdefault((view.id, change.position), answer)
     return tuple(sorted(pending.values(), key=lambda answer: (answer.position, answer.job_id)))
+
+
+def _is_overtaken(row: MembershipRow, view: JobView, position: int) -> bool:
+    """Whether the person has left the last of the job's audiences by a change after this position."""
+    entries = [entry for audience, entry in row.audiences.items() if view.exports(audience)]
+    return not any(entry.inside for entry in entries) and any(entry.position > position for entry in entries)
 
 
 def concerns_job(row: MembershipRow, view: JobView, since: EpochMillis) -> bool:
@@ -151,7 +158,10 @@ def record_delivered(
         )
         for answer in written.answers
     ]
-    return [replace(receipt, taken_off=desired.on_exit) for receipt in receipts] if removed else receipts
+    if not removed:
+        return receipts
+    ended = Outcome.SUPERSEDED  # it took nobody off
+    return [given if given.outcome is ended else replace(given, taken_off=desired.on_exit) for given in receipts]
 
 
 def record_refused(

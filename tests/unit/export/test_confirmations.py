@@ -18,7 +18,7 @@ async def test_a_confirmation_ends_with_the_edit_that_led_to_it(world: World) ->
         world.change_job(audiences=audiences)
         await asyncio.sleep(18)
     assert removed(world) == []
-    assert "3 of 10 people were removed" in str(world.attention["job-1"])
+    assert "3 removals were counted within 1 h, of 10 people (on the list now, or" in str(world.attention["job-1"])
     world.confirm_removals()
     await world.worker.rest()
     assert world.attention["job-1"] is None
