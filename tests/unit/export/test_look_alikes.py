@@ -5,6 +5,7 @@ import pytest
 from connectors.campaign_monitor.client.requests import address_key
 from streams.export.rules import claims
 from tests.unit.export.export_world import World
+from tests.unit.export.test_late_calls import _compared as compared
 
 REAL, ALIKE = "realk@x.org", "real\u212a@x.org"
 PAIRS = [
@@ -54,6 +55,8 @@ async def test_the_person_whose_key_it_is_gets_the_address_from_a_look_alike(wor
     await worker.rest()
     assert world.outcomes(REAL)[0] in ("added", "updated")
     assert world.options(REAL) == ["VIP"]
+    report = await compared(world)
+    assert (report.missing, report.strangers, report.gone) == ([], [], [])
     world.change(ALIKE, "enter", "new", 3)
     await worker.rest()
     assert world.outcomes(ALIKE)[-1] == REFUSED
