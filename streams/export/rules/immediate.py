@@ -109,7 +109,8 @@ def receipts_of_superseded(
             receipts[view.id, change.position] = Receipt(
                 view.id, list_id, change.position, Outcome.SUPERSEDED, change.appended
             )
-            if any(entry.position == change.position for entry in row.audiences.values()):
+            awaited = row.awaited_at is not None and row.awaited_at[0] == change.position
+            if awaited or any(entry.position == change.position for entry in row.audiences.values()):
                 mark_answered(row, list_id, view.id, change.position)
         elif list_id not in pending:
             pending.add(list_id)

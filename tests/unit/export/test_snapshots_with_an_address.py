@@ -84,3 +84,18 @@ async def test_a_snapshot_that_repeats_what_the_new_row_knows_follows_the_call(w
     await worker.rest()
     assert world.options(BOB, "City") == ["Oslo"]
     assert world.outcomes(BOB) == ["not_exported", "updated"]
+
+
+async def test_what_overtakes_a_snapshot_before_the_former_row_has_come_leaves_it_one_receipt(world: World) -> None:
+    """The snapshot leaves an audience that only the former row knows, and was superseded in the one that it names."""
+    world.job()
+    worker = await world.start()
+    world.change(ANN, "enter", "new", 1)
+    world.change(BOB, "exit", "vip", 1)
+    await worker.rest()
+    world.snapshot(BOB, ["vip"], 3, previous_email=ANN)
+    world.change(BOB, "enter", "vip", 4)
+    await worker.rest()
+    assert world.options(BOB) == ["VIP"]
+    found = [(receipt["source"]["partition"], receipt["source"]["offset"]) for receipt in world.receipts()]
+    assert len(found) == len(set(found)) == 4
