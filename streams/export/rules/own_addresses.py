@@ -16,6 +16,7 @@ from schemas.cm_activity import CmActivity
 from schemas.identity import normalise_email
 from schemas.membership_command import AnswerClaim, Readdress
 from streams.export.rules.address_claims import REFUSED, OwnAddress
+from streams.export.rules.due import mark_due
 from streams.export.rules.row import Held, MembershipRow, UnansweredCalls
 
 
@@ -44,7 +45,7 @@ def readdress(row: MembershipRow, key: str, change: Readdress, asked: Container[
         before = held.chosen.replaced if held.chosen is not None else change.former
         held.chosen = OwnAddress(before, change.to, change.at, change.former)
     held.late = UnansweredCalls(change.at, addresses=(change.former,)).and_(held.late)
-    row.due = True
+    mark_due(row)
     return True
 
 

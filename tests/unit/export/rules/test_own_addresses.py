@@ -76,3 +76,10 @@ def test_a_call_that_found_nobody_meanwhile_does_not_lose_the_address() -> None:
 def test_the_command_is_read_as_it_was_written() -> None:
     command = change(EMAIL, ADDRESSES[1], 10)
     assert read_command(command_bytes(command)) == command
+
+
+def test_after_a_change_no_list_of_a_due_row_counts_as_settled() -> None:
+    """Else a next owner would take the outcome of a call that followed the change for known."""
+    person = row(lists={LIST: held()}, due=True, settled=(LIST,))
+    assert readdress(person, EMAIL, change(EMAIL, ADDRESSES[1], 10), [EMAIL])
+    assert (person.due, person.settled) == (True, ())
