@@ -27,6 +27,18 @@ async def _restart(world: World) -> None:
     await worker.rest()  # what is compared when calls without an answer are over is queued meanwhile
 
 
+async def _with_a_list_that_was_stopped(world: World) -> str:
+    """Deliver to two lists, stop one, and deliver a change to the other; return the stopped one."""
+    other = _two_lists(world)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    world.change_job("b", state="stopped")
+    world.change(ANN, "enter", "eu", 2)
+    await worker.rest()
+    return other
+
+
 async def test_a_clean_restart_writes_nothing_to_any_of_several_lists(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,13 +66,7 @@ async def test_a_clean_restart_writes_nothing_to_any_of_several_lists(
 
 async def test_a_restart_with_a_stopped_list_writes_nothing_to_the_others(world: World) -> None:
     """The mark that is kept for when the list starts again made the outcome of all others unknown."""
-    other = _two_lists(world)
-    worker = await world.start()
-    world.change(ANN, "enter", "vip", 1)
-    await worker.rest()
-    world.change_job("b", state="stopped")
-    world.change(ANN, "enter", "eu", 2)
-    await worker.rest()
+    other = await _with_a_list_that_was_stopped(world)
     world.controls.delete_permanently(world.list_id, ANN)
     world.controls.delete_permanently(other, ANN)
     writes = len(world.controls.writes())
@@ -71,13 +77,7 @@ async def test_a_restart_with_a_stopped_list_writes_nothing_to_the_others(world:
 
 
 async def test_what_changed_while_a_list_was_stopped_is_written_when_it_starts(world: World) -> None:
-    other = _two_lists(world)
-    worker = await world.start()
-    world.change(ANN, "enter", "vip", 1)
-    await worker.rest()
-    world.change_job("b", state="stopped")
-    world.change(ANN, "enter", "eu", 2)
-    await worker.rest()
+    other = await _with_a_list_that_was_stopped(world)
     await _restart(world)
     world.change_job("b", state="running")
     assert world.worker is not None

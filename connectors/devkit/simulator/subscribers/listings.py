@@ -1,5 +1,6 @@
 """Listings of subscribers: five by state, one subscriber's history, and a client's suppression list."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -44,7 +45,7 @@ def _kept(call: ApiCall, target: SubscriberList, rows: list[int]) -> list[Any]:
     settings = call.state.settings
     changes = (target.subscribers.version, call.state.request_log.write_count)
     version = (*changes, settings.read_keys, settings.minute_resolution)
-    return call.state.encoded_rows.of(source, version, rows, lambda row: listed(call, target, [row])[0])
+    return call.state.encoded_rows.of(source, version, rows, _shown(call, target, mail_client=True))
 
 
 def since_date(call: ApiCall, target: SubscriberList) -> int | None:
@@ -60,11 +61,14 @@ def since_date(call: ApiCall, target: SubscriberList) -> int | None:
 
 def listed(call: ApiCall, target: SubscriberList, rows: list[int], *, mail_client: bool = True) -> list[dict[str, Any]]:
     """Return subscribers as a listing shows them, with the preferences that the query asks for."""
+    return [*map(_shown(call, target, mail_client=mail_client), rows)]
+
+
+def _shown(call: ApiCall, target: SubscriberList, *, mail_client: bool) -> Callable[[int], dict[str, Any]]:
+    """Return what returns the subscriber of a row: the query is read once for all of them."""
     tracking = call.wants("includetrackingpreference") or call.wants("includetrackinginformation")
     sms = call.wants("includesmspreference")
-    return [
-        subscriber_json(call.state, target, row, tracking=tracking, sms=sms, mail_client=mail_client) for row in rows
-    ]
+    return partial(subscriber_json, call.state, target, tracking=tracking, sms=sms, mail_client=mail_client)
 
 
 def subscriber_json(
