@@ -9,7 +9,7 @@ import pytest
 
 from streams.batches import Output, partition_of
 from streams.export.rules.row import UnansweredCalls
-from tests.unit.export.export_world import World
+from tests.unit.export.export_world import Worker, World
 
 ANN, NEW, NEWER = "ann@example.com", "ann.new@example.org", "ann.newer@example.net"
 PEOPLE = [(f"p{number}@example.com", f"p{number}.new@example.com") for number in range(8)]
@@ -45,6 +45,17 @@ def city(world: World, email: str) -> str | None:
 def state(world: World, email: str) -> str | None:
     found = world.subscriber(email)
     return None if found is None else found["State"]
+
+
+async def _moved(world: World) -> Worker:
+    """Deliver Ann, and have her change her address by herself."""
+    job(world)
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    change_own(world, ANN, NEW)
+    await worker.rest()
+    return worker
 
 
 async def _one_subscriber(world: World) -> None:
@@ -129,12 +140,7 @@ async def test_of_two_after_a_late_webhook_one_has_the_audiences(world: World) -
 
 
 async def _changes_it_twice(world: World, last: str = NEWER) -> None:
-    job(world)
-    worker = await world.start()
-    world.change(ANN, "enter", "vip", 1)
-    await worker.rest()
-    change_own(world, ANN, NEW)
-    await worker.rest()
+    worker = await _moved(world)
     change_own(world, NEW, last)
     await worker.rest()
     world.change(ANN, "enter", "eu", 2, user={"city": "Bonn"})
@@ -167,12 +173,7 @@ async def test_a_report_that_is_repeated_or_late_changes_nothing(world: World) -
 
 
 async def _upstream_changes_it(world: World) -> None:
-    job(world)
-    worker = await world.start()
-    world.change(ANN, "enter", "vip", 1)
-    await worker.rest()
-    change_own(world, ANN, NEW)
-    await worker.rest()
+    worker = await _moved(world)
     world.snapshot(NEWER, ["vip", "eu"], 5, previous_email=ANN)
     await worker.rest()
     assert (state(world, ANN), state(world, NEW)) == (None, None)
@@ -184,12 +185,7 @@ async def test_upstream_gives_them_another_one_in_place(world: World) -> None:
 
 
 async def test_upstream_learns_the_address_that_they_chose(world: World) -> None:
-    job(world)
-    worker = await world.start()
-    world.change(ANN, "enter", "vip", 1)
-    await worker.rest()
-    change_own(world, ANN, NEW)
-    await worker.rest()
+    worker = await _moved(world)
     world.snapshot(NEW, ["vip", "eu"], 5, previous_email=ANN)
     await worker.rest()
     assert (state(world, ANN), world.options(NEW)) == (None, ["EU", "VIP"])
