@@ -42,6 +42,8 @@ class Topic:
     """Part of the contract with others; internal topics may change with a release."""
     dead_letters: bool = False
     """Has a `.dlq` topic beside it, for records that its reader cannot use."""
+    without_dead_letters: str = ""
+    """Why it has none: what becomes of a record that its reader cannot use."""
 
 
 def _table() -> Iterator[Topic]:
@@ -60,6 +62,7 @@ def _table() -> Iterator[Topic]:
             model=DeliveryReceipt,
             writer="export worker",
             doc="One receipt for each change and job.",
+            without_dead_letters="a receipt that cannot be read is logged and ignored: no state is made from it",
         ),
         Topic(
             role="cm_user",
@@ -87,6 +90,7 @@ def _table() -> Iterator[Topic]:
             doc="The mapped fields of each person; it is the aggregator's changelog, hidden state in a header.",
             cleanup="compact",
             retention_ms=FOREVER,
+            without_dead_letters="a row that cannot be read is named, and costs its person's events only",
         ),
         Topic(
             role="cm_profile_changes",
@@ -94,6 +98,7 @@ def _table() -> Iterator[Topic]:
             model=ProfileChange,
             writer="profile aggregator, with PROFILE_CHANGES",
             doc="Each changed field of a profile, old and new value, and the event that changed it.",
+            without_dead_letters="nothing of ours reads it",
         ),
         Topic(
             role="cm_profile_moves",
@@ -112,6 +117,7 @@ def _table() -> Iterator[Topic]:
             writer="profile aggregator",
             doc="A receipt for each erasure of a person; it names nobody.",
             retention_ms=FOREVER,
+            without_dead_letters="a receipt that cannot be read is logged, and ignored",
         ),
         Topic(
             role="cm_jobs",
@@ -122,6 +128,7 @@ def _table() -> Iterator[Topic]:
             cleanup="compact",
             retention_ms=FOREVER,
             partitions=1,
+            without_dead_letters="a record that cannot be read is logged, and the former one of its key stays in force",
         ),
         Topic(
             role="cm_authorizations",
@@ -132,6 +139,7 @@ def _table() -> Iterator[Topic]:
             cleanup="compact",
             retention_ms=FOREVER,
             partitions=1,
+            without_dead_letters="a record that cannot be read is logged, and the former one of its key stays in force",
         ),
         Topic(
             role="cm_import_tasks",
@@ -141,6 +149,7 @@ def _table() -> Iterator[Topic]:
             doc="What an import is asked for: a run at once, the events that a webhook missed.",
             retention_ms=30 * DAY_MS,
             public=False,
+            without_dead_letters="a request that cannot be read is logged, and dropped: it can be asked for again",
         ),
         Topic(
             role="cm_import_progress",
@@ -152,6 +161,7 @@ def _table() -> Iterator[Topic]:
             retention_ms=FOREVER,
             partitions=1,
             public=False,
+            without_dead_letters="a record that cannot be read is logged, and ignored",
         ),
         Topic(
             role="cm_webhooks",
@@ -163,6 +173,7 @@ def _table() -> Iterator[Topic]:
             retention_ms=FOREVER,
             partitions=1,
             public=False,
+            without_dead_letters="a record that cannot be read is logged, and the former one of its key stays in force",
         ),
         Topic(
             role="cm_memberships-changelog",
@@ -173,6 +184,7 @@ def _table() -> Iterator[Topic]:
             cleanup="compact",
             retention_ms=FOREVER,
             public=False,
+            without_dead_letters="a row that cannot be read is named, and costs its person's events only",
         ),
         Topic(
             role="cm_export-state",
@@ -184,6 +196,7 @@ def _table() -> Iterator[Topic]:
             retention_ms=FOREVER,
             partitions=1,
             public=False,
+            without_dead_letters="a record that cannot be read is logged, and ignored",
         ),
         Topic(
             role="cm_membership-commands",
@@ -192,6 +205,7 @@ def _table() -> Iterator[Topic]:
             writer="export worker, CLI",
             doc="From row to row: a person's changed address and what is handed over, and requests to send again.",
             public=False,
+            dead_letters=True,
         ),
     )
     for topic in declared:

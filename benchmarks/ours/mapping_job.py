@@ -24,12 +24,10 @@ SIDE_TOPICS = {
 }
 
 
-class MeasuredWorker(ProfileWorker):
-    """The worker; every event of a benchmark is good, so one that is refused ends the run."""
-
-    async def _publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        print(f"refused: {letters[0]}", file=sys.stderr, flush=True)
-        os._exit(1)
+async def refuse(letters: Sequence[DeadLetter]) -> None:
+    """Every event of a benchmark is good, so one that is refused ends the run."""
+    print(f"refused: {letters[0]}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def watch(worker: ProfileWorker) -> None:
@@ -54,7 +52,7 @@ def main() -> None:
     admin = AdminClient({"bootstrap.servers": JOB.bootstrap})
     for future in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in SIDE_TOPICS.values()]).values():
         future.result()
-    worker = MeasuredWorker(
+    worker = ProfileWorker(
         StreamsSettings(_env_file=None, data_dir=JOB.state),
         KafkaSettings(
             _env_file=None,
@@ -64,6 +62,7 @@ def main() -> None:
         ),
         ProfileSettings(_env_file=None, app_id=JOB.app),
     )
+    worker.app._dead_letters.publish = refuse  # type: ignore[method-assign]
     watch(worker)
     worker.app.run(start=worker.start, stop=worker.stop)
 

@@ -51,11 +51,10 @@ class ProfileWorker:
         memberships = None if beside else names["cm_membership-commands"]
         topics = ProfileTopics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes, memberships)
         self.erased = Erased(kafka, topics.erasures)
-        self._beside = bool(beside)
         self.app = BatchApp(
             batch_settings(streams, kafka, profile, **overrides),
-            dead_letters=self._publish_dead_letters,
-            publish_moved=self._publish_moved,
+            dead_letters=_publish_nothing if beside else None,
+            publish_moved=_publish_nothing if beside else None,  # the running aggregator has moved them
         )
         self.fold = ProfileFold(
             self.catalog,
@@ -127,16 +126,9 @@ class ProfileWorker:
         except DamagedRow as error:
             log.error("damaged row", partition=partition, reason=str(error))
 
-    async def _publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Publish refused records: bytes untouched, headers with the reason and the position."""
-        if self._beside:
-            return
-        await self.app.publish_dead_letters(letters)
 
-    async def _publish_moved(self, records: Sequence[Output]) -> None:
-        """Publish records again in their key's partition; a rebuild reads what the running aggregator has moved."""
-        if not self._beside:
-            await self.app.producer.publish_all(records)
+async def _publish_nothing(_records: Sequence[DeadLetter] | Sequence[Output]) -> None:
+    pass
 
 
 def catalog_of(profile: ProfileSettings) -> Catalog:

@@ -66,6 +66,7 @@ class BatchApp:
         self.runtime = BatchRuntime(
             settings, self.metrics, self.producer, publish, publish_moved or self.producer.publish_all
         )
+        self.runtime.takeover.keeps_dead_letters = dead_letters is None
         self._dead_letters = DeadLetterTopics(
             self.producer.publish_all, lambda: self.runtime.takeover.admin, settings.max_message_bytes
         )

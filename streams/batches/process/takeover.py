@@ -9,11 +9,19 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from schemas.dead_letter import SUFFIX
 from streams.batches.consume.offsets import TopicPartition, start_position
 from streams.batches.core.errors import WrongPosition, WrongTopic
 from streams.batches.core.metrics import Metrics
 from streams.batches.core.settings import BatchSettings
-from streams.batches.process.topics import TopicFacts, admin_client, check_sources, describe, ensure_changelogs
+from streams.batches.process.topics import (
+    TopicFacts,
+    admin_client,
+    check_sources,
+    describe,
+    ensure_changelogs,
+    ensure_dead_letters,
+)
 from streams.batches.table.partition_table import PartitionTable, RowCache
 from streams.batches.table.recovery import Restoration, restore
 from streams.batches.table.rocksdb import StoreOptions, remove_store
@@ -37,6 +45,8 @@ class Takeover:
         """`sources` may still grow until the first check."""
         self.tables: list[BatchTable[Any]] = []
         self.facts: dict[str, TopicFacts] = {}
+        self.keeps_dead_letters = True
+        """Whether the app publishes refused records itself, to a topic beside each source."""
         self._settings = settings
         self._metrics = metrics
         self._sources = sources
@@ -59,8 +69,11 @@ class Takeover:
     def _check_topics(self) -> None:
         admin = self.admin
         sources = sorted(self._sources)
-        facts = describe(admin, sources)
+        letters = [source + SUFFIX for source in sources] if self.keeps_dead_letters else []
+        facts = describe(admin, [*sources, *letters])
         check_sources(facts, sources, self._settings)
+        if letters:
+            ensure_dead_letters(admin, facts, sources, self._settings)
         self.facts = facts | ensure_changelogs(admin, [table.changelog for table in self.tables], self._settings)
 
     def whole_partitions(self, assigned: Collection[TopicPartition]) -> list[int]:

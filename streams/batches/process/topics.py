@@ -26,6 +26,7 @@ from confluent_kafka.admin import (
 )
 
 from connectors.kafka.client_config import admin_config
+from schemas.dead_letter import SUFFIX
 from streams.batches.consume.offsets import topic_metadata
 from streams.batches.core.errors import FatalError, TransientError, WrongTopic
 from streams.batches.core.settings import BatchSettings
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 TIMEOUT = 15.0
 OLDEST_WRITE = "message.timestamp.before.max.ms"
 """Topic setting of Kafka 3.6 and later (KIP-937): records with an older timestamp are refused."""
+LETTERS_MILLISECONDS = 30 * 86_400_000
+"""How long dead letters wait to be replayed."""
 TOMBSTONES_MILLISECONDS = 9 * 86_400_000
 """A public tombstone carries hidden state (event ids of 8 days, offsets): it must outlive every replay of an event."""
 
@@ -82,6 +85,25 @@ def check_sources(facts: dict[str, TopicFacts], sources: Sequence[str], settings
             )
 
 
+def ensure_dead_letters(
+    admin: Any, facts: dict[str, TopicFacts], sources: Sequence[str], settings: BatchSettings
+) -> None:
+    """Create the missing dead-letter topics of the sources. `facts`: what `describe` knows of both.
+
+    Without one the first record that is refused would stop its partition for ever. Raises WrongTopic, TransientError.
+    """
+    missing = [source + SUFFIX for source in sources if source + SUFFIX not in facts]
+    if missing and not settings.create_topics:
+        raise WrongTopic(f"dead-letter topics {', '.join(missing)}: not found, and create_topics is off")
+    config = {
+        "cleanup.policy": "delete",
+        "min.insync.replicas": str(settings.min_insync_replicas),
+        "retention.ms": str(LETTERS_MILLISECONDS),
+        "max.message.bytes": str(settings.max_message_bytes),
+    }
+    _create(admin, missing, settings, config)
+
+
 def ensure_changelogs(admin: Any, names: Sequence[str], settings: BatchSettings) -> dict[str, TopicFacts]:
     """Create missing changelogs, check the others: partition count, compaction without deletion, replication.
 
@@ -92,7 +114,7 @@ def ensure_changelogs(admin: Any, names: Sequence[str], settings: BatchSettings)
     if missing and not settings.create_topics:
         raise WrongTopic(f"changelogs {', '.join(missing)}: not found, and create_topics is off")
     if missing:
-        _create(admin, missing, settings)
+        _create(admin, missing, settings, _changelog_config(settings))
         facts |= describe(admin, missing)
     for name in names:
         if name not in facts:
@@ -109,22 +131,27 @@ def ensure_changelogs(admin: Any, names: Sequence[str], settings: BatchSettings)
     return facts
 
 
-def _create(admin: Any, names: Sequence[str], settings: BatchSettings) -> None:
-    config = {
+def _changelog_config(settings: BatchSettings) -> dict[str, str]:
+    return {
         "cleanup.policy": "compact",
         "min.insync.replicas": str(settings.min_insync_replicas),
         "delete.retention.ms": str(TOMBSTONES_MILLISECONDS),
         "max.message.bytes": str(max(1_048_588, settings.max_record_bytes + 50_000)),
         "message.timestamp.type": "CreateTime",
     }
+
+
+def _create(admin: Any, names: Sequence[str], settings: BatchSettings, config: dict[str, str]) -> None:
+    if not names:
+        return
     new = [NewTopic(name, settings.partitions, settings.replication_factor, config=config) for name in names]
     for name, future in admin.create_topics(new, request_timeout=TIMEOUT).items():
         try:
             future.result()
-            log.info("changelog created", topic=name, partitions=settings.partitions)
+            log.info("topic created", topic=name, partitions=settings.partitions)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another worker was faster
-                raise TransientError(f"changelog {name} cannot be created: {error.args[0].str()}") from error
+                raise TransientError(f"topic {name} cannot be created: {error.args[0].str()}") from error
 
 
 def _unfenced(admin: Any, names: Sequence[str], settings: BatchSettings) -> list[str]:
