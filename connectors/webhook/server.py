@@ -165,7 +165,7 @@ class Receiver:
         received = rfc3339(datetime.now(UTC))
         try:
             text = as_utf8(body)
-            records, unreadable = to_activities(events_of(text, list_id), hooked, received)
+            records, unreadable = to_activities(events_of(text, list_id), hooked)
         except UnreadableBodyError as reason:
             return await self._quarantine(list_id, body, str(reason), received)
         await self._mark_echoes(list_id, records.values())

@@ -16,7 +16,14 @@ from schemas.dead_letter import RECORD_OVERHEAD, Stage
 from schemas.identity import normalise_email
 
 STATUS_OF = {"unsubscribed": "unsubscribe", "bounced": "bounce", "deleted": "delete"}
-"""Campaign Monitor's state -> the mappings' status of a deactivate; unknown ones are kept, in lower case."""
+"""Campaign Monitor's state, in lower case -> the mappings' status of a deactivate; there is no other."""
+
+STATES = frozenset({"", "active", "unconfirmed", *STATUS_OF})
+"""What a subscribe or an update may hold as its state, in lower case; an unknown kind of event may hold anything."""
+
+
+class InvalidEventError(ValueError):
+    """An event lacks what every record must hold; the text quotes nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,41 +53,40 @@ class ActivityRecord(NamedTuple):
         return orjson.dumps(self.fields)[:-1] + self.tail
 
 
-def to_activity(event: HookEvent, hooked: HookedList, received_at: str, tail: bytes | None = None) -> ActivityRecord:
-    """Return an event as a `cm_activity` record. `received_at` (RFC 3339) is the time of one without a date.
+def to_activity(event: HookEvent, hooked: HookedList, tail: bytes | None = None) -> ActivityRecord:
+    """Return an event as a `cm_activity` record. `tail`: `tail_of(hooked)`, where it is known.
 
-    An unknown type or state is kept as data, and what has no usable address is kept as a dead letter by the profile
-    aggregator. `tail`: `tail_of(hooked)`, where it is known. Raises anything for what is no event at all.
+    An unknown type is kept as data. Raises InvalidEventError for an event without an address, with a date that is none
+    or a state that its type cannot have, and anything for what is no event at all.
     """
     get = event.get
     kind = _text(get("Type")).lower()
     date = _text(get("Date"))
-    address = _text(get("EmailAddress"))
+    address = get("EmailAddress")
+    if type(address) is not str or "@" not in address:
+        raise InvalidEventError("EmailAddress is no address")
     email = event_key(address)
-    status = _text(get("State")).lower()
-    if kind == "deactivate":
-        status = STATUS_OF.get(status, status)
+    status = _status(kind, _text(get("State")).lower())
     at = hooked.dates.utc_text_or_none(date)
+    if at is None:
+        raise InvalidEventError("Date is no date")
     if kind in ("subscribe", "deactivate"):
         state = status if kind == "deactivate" else ""
-        base = events.list_change(kind, state, hooked.list_id, email, at or date)
+        base = events.list_change(kind, state, hooked.list_id, email, at)
     else:
         content = {name: value for name, value in event.items() if name != "Date"}
-        base = events.webhook_update(
-            hooked.list_id, email, at or date, orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-        )
+        base = events.webhook_update(hooked.list_id, email, at, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
     fields: dict[str, object] = {
         "schema_version": 1,
         "event_id": events.digest(base).hex(),
-        "at": at or received_at,
+        "at": at,
         "event": kind or "unknown",
         "email": address,
         "source": "webhook",
         "echo": False,
+        "raw_date": date,
         "custom_fields": custom_fields(event),
     }
-    if date:
-        fields["raw_date"] = date
     if status:
         fields["status"] = status
     if name := get("Name"):
@@ -112,7 +118,7 @@ class UnusableEvent(NamedTuple):
 
 
 def to_activities(
-    found: Sequence[HookEvent | UnparsedEvent], hooked: HookedList, received_at: str
+    found: Sequence[HookEvent | UnparsedEvent], hooked: HookedList
 ) -> tuple[dict[int, ActivityRecord], list[UnusableEvent]]:
     """Return the records of a post by the index of their event, and the events that none can be made of."""
     records: dict[int, ActivityRecord] = {}
@@ -123,7 +129,9 @@ def to_activities(
             refused.append(UnusableEvent(index, None, f"event {index}: {event.reason}", Stage.DECODE))
             continue
         try:
-            records[index] = to_activity(event, hooked, received_at, tail)
+            records[index] = to_activity(event, hooked, tail)
+        except InvalidEventError as error:
+            refused.append(UnusableEvent(index, None, f"event {index}: {error}", Stage.SCHEMA))
         except Exception as error:  # whatever it is, the events beside it are good
             reason = f"event {index} cannot be translated: {type(error).__name__}"
             refused.append(UnusableEvent(index, None, reason, Stage.SCHEMA))
@@ -156,6 +164,18 @@ def encode(
 def as_model(record: ActivityRecord) -> CmActivity:
     """Return the record as its model. Raises pydantic's ValidationError."""
     return CmActivity.from_bytes(record.value())
+
+
+def _status(kind: str, state: str) -> str:
+    """Return the status of an event in a state, both in lower case. Raises InvalidEventError."""
+    if kind == "deactivate":
+        status = STATUS_OF.get(state)
+        if status is None:
+            raise InvalidEventError("State is none that a Deactivate leads to")
+        return status
+    if kind in ("subscribe", "update") and state not in STATES:
+        raise InvalidEventError("State is none of a subscriber")
+    return state
 
 
 def _text(value: object) -> str:

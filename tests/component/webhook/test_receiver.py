@@ -16,7 +16,7 @@ from connectors.campaign_monitor.dates import ClientDates
 from connectors.kafka.producer import PublishError
 from connectors.webhook import server
 from connectors.webhook.body import path_of
-from connectors.webhook.server import Receiver
+from connectors.webhook.server import QUARANTINED, Receiver
 from connectors.webhook.settings import WebhookSettings
 from connectors.webhook.translate import HookedList
 from schemas.topics import TopicNames
@@ -176,9 +176,34 @@ async def test_many_posts_at_once_are_all_answered(post, broker):
 
 
 async def test_an_odd_event_does_not_keep_the_others_out(post, broker):
-    events = [{"Type": 7, "CustomFields": ["x"]}, {"EmailAddress": {"a": 1}, "CustomFields": "no"}, {}]
+    good = orjson.loads(envelope(1))["Events"][0]
+    events = [good | {"Type": 7, "CustomFields": ["x"]}, good | {"CustomFields": "no"}, good]
     assert await post(orjson.dumps({"Events": events})) == 200
-    assert len(broker.records) == 3
+    assert [record.topic for record in broker.records] == ["cm_activity"] * 3
+
+
+async def test_an_event_without_address_or_date_or_with_an_odd_state_is_a_dead_letter(post, broker):
+    good = orjson.loads(envelope(1))["Events"][0]
+    odd = [
+        good | {"EmailAddress": ""},
+        good | {"Date": "yesterday"},
+        good | {"Type": "Deactivate", "State": "weird"},
+        {},
+    ]
+    counted = QUARANTINED._value.get()
+    assert await post(orjson.dumps({"Events": [good, *odd, good]})) == 200
+    assert [record.key for record in broker.records if record.topic == "cm_activity"] == [b"p0@example.com"] * 2
+    letters = [record for record in broker.records if record.topic == "cm_activity.dlq"]
+    assert [orjson.loads(letter.value) for letter in letters] == odd
+    assert {letter.key for letter in letters} == {b"l1"}
+    reasons = [dict(letter.headers)["dlq.reason"] for letter in letters]
+    assert reasons == [
+        b"event 1: EmailAddress is no address",
+        b"event 2: Date is no date",
+        b"event 3: State is none that a Deactivate leads to",
+        b"event 4: EmailAddress is no address",
+    ]
+    assert QUARANTINED._value.get() - counted == len(odd)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.translate import RowTranslator
 from connectors.webhook.echo import OwnWrite, OwnWrites, is_echo
-from connectors.webhook.translate import HookedList, as_model, to_activity
+from connectors.webhook.translate import HookedList, InvalidEventError, as_model, to_activity
 from schemas.import_task import Source
 
 BERLIN = "(GMT+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna"
@@ -30,7 +30,7 @@ def deactivated(state: str, **change: object) -> dict:
 
 
 def test_a_deactivate_has_the_mappings_words():
-    record = to_activity(deactivated("Unsubscribed"), TO, RECEIVED)
+    record = to_activity(deactivated("Unsubscribed"), TO)
     assert record.key == b"mara@example.net"
     model = as_model(record)
     assert (model.event, model.status, model.source) == ("deactivate", "unsubscribe", "webhook")
@@ -38,15 +38,14 @@ def test_a_deactivate_has_the_mappings_words():
     assert model.raw_date == "2026-05-02 10:13:42"
     assert model.custom_fields[0].key == "city"
     assert orjson.loads(record.value())["echo"] is False
-    assert {to_activity(deactivated(s), TO, RECEIVED).fields["status"] for s in ("Bounced", "Deleted", "Odd")} == {
+    assert {to_activity(deactivated(s), TO).fields["status"] for s in ("Bounced", "Deleted")} == {
         "bounce",
         "delete",
-        "odd",
     }
 
 
 def test_an_unsubscribe_has_one_id_from_every_source():
-    webhook = to_activity(deactivated("Unsubscribed"), TO, RECEIVED).fields["event_id"]
+    webhook = to_activity(deactivated("Unsubscribed"), TO).fields["event_id"]
     campaign = Source(resource="report", client_id="c1", time_zone=BERLIN, campaign_id="k", report="unsubscribes")
     row = {"EmailAddress": "mara@example.net", "ListID": "l1", "Date": "2026-05-02 10:13:00", "IPAddress": "x"}
     (report,) = RowTranslator(campaign, "other job", DATES, RECEIVED).translate([row])
@@ -66,29 +65,60 @@ def test_an_unsubscribe_has_one_id_from_every_source():
 
 def test_the_same_event_posted_twice_has_one_id_and_another_has_another():
     base = {"Type": "Update", "Date": "2026-05-02 10:13:42", "EmailAddress": "a@example.net", "State": "Active"}
-    event_id = to_activity(base, TO, RECEIVED).fields["event_id"]
-    assert to_activity(dict(reversed(base.items())), TO, "2027-01-01T00:00:00.000Z").fields["event_id"] == event_id
-    assert to_activity({**base, "Name": "Ann"}, TO, RECEIVED).fields["event_id"] != event_id
-    assert to_activity({**base, "EmailAddress": "b@example.net"}, TO, RECEIVED).fields["event_id"] != event_id
+    event_id = to_activity(base, TO).fields["event_id"]
+    assert to_activity(dict(reversed(base.items())), TO).fields["event_id"] == event_id
+    assert to_activity({**base, "Name": "Ann"}, TO).fields["event_id"] != event_id
+    assert to_activity({**base, "EmailAddress": "b@example.net"}, TO).fields["event_id"] != event_id
 
 
 def test_a_changed_client_zone_gives_no_event_a_second_id():
     """All dates are written in the zone of the client as it is when they are read."""
     utc = HookedList("l1", "News", "c1", "Acme", "imp", ClientDates.of("(GMT) Coordinated Universal Time"))
     for kind in ("Subscribe", "Update", "Deactivate"):
-        berlin = to_activity({**deactivated("Bounced"), "Type": kind}, TO, RECEIVED).fields
-        moved = to_activity({**deactivated("Bounced", Date="2026-05-02 08:13:42"), "Type": kind}, utc, RECEIVED).fields
+        berlin = to_activity({**deactivated("Bounced"), "Type": kind}, TO).fields
+        moved = to_activity({**deactivated("Bounced", Date="2026-05-02 08:13:42"), "Type": kind}, utc).fields
         assert (berlin["event_id"], berlin["at"]) == (moved["event_id"], moved["at"])
         assert berlin["raw_date"] != moved["raw_date"]
 
 
 @pytest.mark.parametrize(
-    "event",
-    [{}, {"Type": "Brandnew", "Date": "soon", "EmailAddress": 7}, {"Type": None, "CustomFields": None, "State": 3}],
+    "change",
+    [{"Type": "Brandnew", "State": "Odd"}, {"Type": None, "CustomFields": None, "State": 3}, {"Type": 7}],
 )
-def test_what_is_not_understood_is_kept_as_data(event):
-    model = as_model(to_activity(event, TO, RECEIVED))
-    assert model.at == datetime(2026, 5, 2, 9, tzinfo=UTC)
+def test_an_unknown_type_is_kept_as_data(change):
+    model = as_model(to_activity(deactivated("Bounced", **change), TO))
+    assert model.event == str(change["Type"] or "unknown").lower()
+    assert model.at == datetime(2026, 5, 2, 8, 13, 42, tzinfo=UTC)
+
+
+NO_ADDRESS = ["", " ", None, 7, {"a": "mara@example.net"}, "mara"]
+NO_DATE = ["", "yesterday", None, 7, "2026-13-45 10:00:00", "0001-01-01 00:00:00"]
+
+
+@pytest.mark.parametrize("kind", ["Subscribe", "Update", "Deactivate", "Brandnew", None])
+def test_what_no_record_can_do_without_is_refused(kind):
+    for change in [*({"EmailAddress": value} for value in NO_ADDRESS), *({"Date": value} for value in NO_DATE)]:
+        with pytest.raises(InvalidEventError):
+            to_activity(deactivated("Bounced", Type=kind, **change), TO)
+        missing = {name: value for name, value in deactivated("Bounced", Type=kind).items() if name not in change}
+        with pytest.raises(InvalidEventError):
+            to_activity(missing, TO)
+
+
+@pytest.mark.parametrize(
+    ("kind", "states"),
+    [
+        ("Subscribe", ["", None, "Active", "Unconfirmed"]),
+        ("Update", ["", None, "Active", "Unconfirmed", "Unsubscribed", "Bounced", "Deleted"]),
+        ("Deactivate", ["Unsubscribed", "bounced", "DELETED"]),
+    ],
+)
+def test_a_state_that_the_type_cannot_have_is_refused(kind, states):
+    for state in states:
+        assert to_activity(deactivated(state, Type=kind), TO).fields["event"] == kind.lower()
+    for state in ("weird", 3, *([] if None in states else ["Active", "", None])):
+        with pytest.raises(InvalidEventError):
+            to_activity(deactivated(state, Type=kind), TO)
 
 
 def test_a_change_of_address_names_both():
@@ -99,11 +129,9 @@ def test_a_change_of_address_names_both():
         "EmailAddress": "new@example.net",
         "SignupIPAddress": "TypeManual",
     }
-    model = as_model(to_activity(event, TO, RECEIVED))
+    model = as_model(to_activity(event, TO))
     assert (model.email, model.old_email, model.ip) == ("new@example.net", "Old@example.net", None)
-    same = as_model(
-        to_activity({**event, "OldEmailAddress": "NEW@example.net", "SignupIPAddress": "203.0.113.9"}, TO, "")
-    )
+    same = as_model(to_activity({**event, "OldEmailAddress": "NEW@example.net", "SignupIPAddress": "203.0.113.9"}, TO))
     assert (same.old_email, same.ip) == (None, "203.0.113.9")
 
 
