@@ -20,6 +20,7 @@ from streams.batches.process.dead_letters import DeadLetterTopics
 from streams.batches.process.faust_app import make_faust_app
 from streams.batches.process.run import run_process, use_one_heap
 from streams.batches.process.runtime import BatchRuntime, OwnerHook
+from streams.batches.process.topic_limits import TopicLimits
 from streams.batches.process.watchdog import Watchdog
 from streams.batches.table.rocksdb import DirectoryLock
 from streams.batches.table.rows import Codec
@@ -63,13 +64,10 @@ class BatchApp:
         self._pause = PauseGuard(settings.allowed_pause_seconds)
         self.producer = Producer(settings, before_send=self._pause.check)
         publish = dead_letters or self.publish_dead_letters
-        self.runtime = BatchRuntime(
-            settings, self.metrics, self.producer, publish, publish_moved or self.producer.publish_all
-        )
+        limits = TopicLimits(self.producer.publish_all, lambda: self.runtime.takeover.admin, settings.max_message_bytes)
+        self.runtime = BatchRuntime(settings, self.metrics, self.producer, publish, publish_moved or limits.publish)
         self.runtime.takeover.keeps_dead_letters = dead_letters is None
-        self._dead_letters = DeadLetterTopics(
-            self.producer.publish_all, lambda: self.runtime.takeover.admin, settings.max_message_bytes
-        )
+        self._dead_letters = DeadLetterTopics(limits)
         self.faust = make_faust_app(settings, self.runtime)
         self._services: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []

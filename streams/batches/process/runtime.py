@@ -24,7 +24,6 @@ from streams.batches.core.metrics import Metrics
 from streams.batches.core.producer import Producer
 from streams.batches.core.settings import BatchSettings
 from streams.batches.process.takeover import Takeover
-from streams.batches.table.folding import check_outputs
 
 log = structlog.get_logger(__name__)
 
@@ -237,7 +236,6 @@ class BatchRuntime:
 
     async def publish_moved(self, records: Sequence[Output]) -> None:
         """Publish records again that were in another key's partition, and count them. Raises OutputTooLarge."""
-        check_outputs(records, self.settings.max_output_bytes)
         await self._publish_moved(records)
         self.metrics.count("batches_misplaced_total", len(records), topic=records[0].topic)
         log.warning("records moved to their key's partition", topic=records[0].topic, count=len(records))

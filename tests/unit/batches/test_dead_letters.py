@@ -30,7 +30,8 @@ from streams.batches import (
     TopicIncarnation,
 )
 from streams.batches.consume.attempt import Attempts
-from streams.batches.process.dead_letters import DEFAULT_TOPIC_BYTES, DeadLetterTopics
+from streams.batches.process.dead_letters import DeadLetterTopics
+from streams.batches.process.topic_limits import DEFAULT_TOPIC_BYTES, TopicLimits
 from streams.batches.table.folding import check_outputs
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
@@ -61,7 +62,7 @@ class Broker:
 
 
 def topics_of(broker: Broker, producer_bytes: int = 1_000_000) -> DeadLetterTopics:
-    return DeadLetterTopics(broker.publish_all, lambda: broker, producer_bytes, clock=lambda: NOW)
+    return DeadLetterTopics(TopicLimits(broker.publish_all, lambda: broker, producer_bytes), clock=lambda: NOW)
 
 
 def refused(value: bytes | None, *, key: bytes | None = b"k", headers: Any = (), offset: int = 7) -> DeadLetter:
