@@ -25,6 +25,7 @@ class ProgressTable:
         self.claims: dict[int, Claim] = {}
         self._chains: dict[str, dict[str, ChainProgress]] = {}
         self._waiting: dict[str, dict[str, ChainProgress]] = {}
+        self._failed: dict[str, dict[str, ChainProgress]] = {}
         self._gaps: dict[str, dict[str, ChainProgress]] = {}
         self._marks: dict[str, dict[str, Mark]] = {}
 
@@ -49,6 +50,11 @@ class ProgressTable:
                     waiting[record.chain] = record
                 else:
                     waiting.pop(record.chain, None)
+                failed = self._failed.setdefault(record.job_id, {})
+                if record.state == "failed":
+                    failed[record.chain] = record
+                else:
+                    failed.pop(record.chain, None)
                 if record.chain.startswith("gap/"):
                     self._put_gap(record)
             case Mark():
@@ -63,6 +69,10 @@ class ProgressTable:
     def waiting(self, job_id: str) -> dict[str, ChainProgress]:
         """Return the job's open and parked chains by name."""
         return self._waiting.get(job_id, {})
+
+    def failed(self, job_id: str) -> dict[str, ChainProgress]:
+        """Return the job's chains that failed in the last run that read them, by name."""
+        return self._failed.get(job_id, {})
 
     def gaps(self, job_id: str) -> dict[str, ChainProgress]:
         """Return the job's gaps of webhooks that were not filled yet, or could not be, by the name of their chain."""
@@ -122,6 +132,7 @@ class ProgressTable:
         elif kind == "chain":
             self._chains.get(job_id, {}).pop(chain, None)
             self._waiting.get(job_id, {}).pop(chain, None)
+            self._failed.get(job_id, {}).pop(chain, None)
             self._gaps.get(job_id, {}).pop(chain, None)
         elif kind == "mark":
             self._marks.get(job_id, {}).pop(chain, None)

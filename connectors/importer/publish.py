@@ -88,6 +88,8 @@ class TaskPartition:
         self._group = CommitGroup()
         self._changed = asyncio.Event()
         self._taken = asyncio.Condition()
+        self._shown: dict[str, int] = {}
+        """Job -> its run in which it was shown that something could not be read."""
 
     def start(self) -> None:
         """Begin to take the partition over; requests wait until that is done."""
@@ -143,14 +145,21 @@ class TaskPartition:
             self._hand_over(result)
             if result.progress or result.deleted:
                 await self._claim(result)
-            for job_id in [job_id for job_id in jobs if _has_ended(result, job_id)]:
-                await self._ask_for_attention(jobs[job_id])
+            for job in jobs.values():
+                await self._ask_for_attention(job, ended=_has_ended(result, job.id))
 
-    async def _ask_for_attention(self, job: ImportJob) -> None:
+    async def _ask_for_attention(self, job: ImportJob, *, ended: bool) -> None:
+        """Show what a run could not read: once as soon as there is something, and all of it at its end."""
         table = self._view.table
-        change = plan.attention_change(job, table.runs[job.id], table.chains(job.id).values())
-        if change is None or self._set_attention is None:
+        run, failed = table.runs.get(job.id), table.failed(job.id)
+        if run is None or self._set_attention is None or not (ended or (run.state == "open" and failed)):
             return
+        if not ended and self._shown.get(job.id) == run.run:
+            return
+        change = plan.attention_change(job, run, failed.values())
+        if change is None:
+            return
+        self._shown[job.id] = run.run
         try:
             await self._set_attention(job.id, *change)
         except (LookupError, PublishError, TimeoutError) as reason:

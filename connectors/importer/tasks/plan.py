@@ -95,10 +95,15 @@ MAX_NAMED = 3
 
 
 def attention_change(job: ImportJob, run: RunProgress, chains: Iterable[ChainProgress]) -> tuple[str | None] | None:
-    """Return the attention that a job needs after a run, as a tuple of one; None when it stays as it is."""
+    """Return the attention that a job needs in a run or after it, as a tuple of one; None when it stays as it is.
+
+    While the run is open it shows what could not be read so far; only its end shows that all was.
+    """
     failed = [chain for chain in chains if chain.state == "failed" and belongs_to(chain, run)]
     named = [f"{chain.group}, {chain.label}: {chain.problem}" for chain in failed[:MAX_NAMED]]
     more = [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
+    if run.state == "open" and not failed:
+        return None
     wanted = NOT_READ + "; ".join(named + more) if failed else None
     if wanted == job.attention or not (job.attention or NOT_READ).startswith(NOT_READ):
         return None

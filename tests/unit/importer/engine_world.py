@@ -15,7 +15,7 @@ import pytest
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.requests import Request
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.errors.verdicts import Transient
+from connectors.campaign_monitor.errors.verdicts import Forbidden, Transient
 from connectors.control.jobs import chain_partition, task_key
 from connectors.importer import publish
 from connectors.importer.progress import ProgressTable
@@ -61,13 +61,17 @@ def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
 
 
 class Accounts:
-    """Answers calls: clients with empty lists. `calls`: how many of each path; `down`: listings fail."""
+    """Answers calls: clients with empty lists. `calls`: how many of each path; `down`: listings fail.
+
+    `refused`: paths that need a permission that there is not.
+    """
 
     def __init__(self, lists: dict[str, int]) -> None:
         self.lists = lists
         self.calls: Counter[str] = Counter()
         self.clients: Counter[str] = Counter()
         self.down = False
+        self.refused: set[str] = set()
 
     def wait(self) -> float:
         return 0.0
@@ -76,6 +80,8 @@ class Accounts:
         self.calls[request.path] += 1
         self.clients[request.ids[0].partition("-")[0]] += 1
         await asyncio.sleep(SECONDS_A_CALL)
+        if request.path in self.refused:
+            raise CampaignMonitorError("no", Forbidden(403, "denied"))
         if self.down and request.path.startswith("/lists/"):
             raise CampaignMonitorError("no", Transient(503))
         return orjson.dumps(self._answer(request))
@@ -99,6 +105,7 @@ class Engine:
         self.jobs = jobs
         self.table = ProgressTable()
         self.requests: list[ConsumedRecord] = []
+        self.attention: list[tuple[str, str | None]] = []
         api = CampaignMonitor(accounts)
         self._view: Any = SimpleNamespace(table=self.table, until=self._until)
         patched.setattr(publish, "TransactionalPublisher", lambda _settings, _fence: self)
@@ -114,7 +121,15 @@ class Engine:
         self._partitions = [self._partition(number) for number in range(4)]
 
     def _partition(self, number: int) -> TaskPartition:
-        return TaskPartition(number, 4, KAFKA, "g", self._executor, self._view, lambda: self.jobs, lambda: None)
+        return TaskPartition(
+            number, 4, KAFKA, "g", self._executor, self._view, lambda: self.jobs, lambda: None, self._show
+        )
+
+    async def _show(self, job_id: str, attention: str | None) -> None:
+        self.attention.append((job_id, attention))
+        self.jobs[:] = [
+            job.model_copy(update={"attention": attention}) if job.id == job_id else job for job in self.jobs
+        ]
 
     async def __aenter__(self) -> "Engine":
         for partition in self._partitions:

@@ -59,6 +59,41 @@ def test_a_removed_job_makes_no_more_calls_and_leaves_nothing_whichever_partitio
     in_virtual_time(story())
 
 
+def test_what_cannot_be_read_is_shown_while_the_run_is_open_and_again_at_its_end(monkeypatch):
+    async def story() -> None:
+        accounts = Accounts({"large": 40})
+        accounts.refused.add("/clients/{}/journeys")
+        jobs = [import_job("large", "large")]
+        async with Engine(accounts, jobs, monkeypatch, 1) as engine:
+            await engine.until(lambda: bool(engine.attention), 10, every=0.1)
+            run = engine.run("large")
+            assert run is not None
+            assert run.state == "open"
+            assert "the client's journeys" in (jobs[0].attention or "")
+            accounts.refused.add("/lists/{}/deleted")
+            await engine.until(lambda: _state(engine, "large") == "incomplete", 600)
+            assert len(engine.attention) == 2, "once as soon as it is known, and all of it at the end"
+            assert "deleted" in (jobs[0].attention or "")
+            accounts.refused.clear()
+            for at_end in ([], [("large", None)]):
+                engine.attention.clear()
+                run = engine.run("large")
+                assert run is not None
+                if not at_end:
+                    engine.table.put(run.model_copy(update={"requested": True}))
+                    await engine.until(lambda: _state(engine, "large") == "open", 10, every=0.1)
+                else:
+                    await engine.until(lambda: _state(engine, "large") == "done", 600)
+                assert engine.attention == at_end
+
+    in_virtual_time(story())
+
+
+def _state(engine: Engine, job_id: str) -> str | None:
+    run = engine.run(job_id)
+    return None if run is None else run.state
+
+
 def _ended(engine: Engine, job_id: str, number: int) -> bool:
     run = engine.run(job_id)
     return run is not None and run.run >= number and run.state == "done"
