@@ -64,6 +64,9 @@ class Source(Contract):
         default=None, description="users: unsubscribes before this local date that no report holds become activity."
     )
     gap: bool = Field(default=False, description="users: fills the gap of a webhook, so it writes activity as well.")
+    repeats_before: str | None = Field(
+        default=None, description="gap: the webhook worked until this local date, so events before it are repeats."
+    )
 
 
 class Border(Contract):

@@ -148,6 +148,8 @@ class SubscriberRows:
             value["status"] = status
         if row.get("Name"):
             value["name"] = row["Name"]
+        if date < (source.repeats_before or ""):
+            value["repeat"] = True
         return ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + self._tail)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyRef, JsonObject, ListRef, Page
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.readers import reader_for
-from connectors.importer.tasks import plan, sources
+from connectors.importer.tasks import gaps, plan, sources
 from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
@@ -228,7 +228,7 @@ def journey(context: ExpansionContext, details: Journey) -> TaskResult:
 def gap(
     context: ExpansionContext, client: ClientDetails, dates: ClientDates, lists: list[ListRef], since: datetime
 ) -> TaskResult:
-    """Begin to read who changed state on lists since a webhook was last seen to work."""
+    """Begin to read who changed state on lists since a webhook was last seen to work, and shortly before."""
     result = TaskResult()
     for ref in lists:
         if ref.list_id not in context.task.list_ids:
@@ -236,10 +236,11 @@ def gap(
         for chain, source in sources.users(context.job, client, ref):
             if context.task.states and source.state not in context.task.states:
                 continue
-            filling, chain = source.model_copy(update={"gap": True}), f"gap/{chain.removeprefix('users/')}"
+            chain = f"gap/{chain.removeprefix('users/')}"
             earlier = context.unfilled_from(chain)
             first = since if earlier is None else min(since, datetime.fromisoformat(earlier))
-            known_from = dates.minute_filter(first)
+            filling = source.model_copy(update={"gap": True, "repeats_before": dates.minute_filter(first)})
+            known_from = dates.minute_filter(first - gaps.MARGIN)
             known = Mark(job_id=context.job.id, run=context.task.run, chain="", known_from=known_from)
             result.begin(
                 ImportTask(

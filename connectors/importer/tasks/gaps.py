@@ -9,6 +9,9 @@ from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, key_of
 
+MARGIN = timedelta(minutes=10)
+"""A webhook was last seen to work when the gap begins; events of the moments before may have been on their way."""
+
 MAX_ATTEMPTS = 3
 """Times that a read is put aside with a problem before a job with another authorization is asked."""
 

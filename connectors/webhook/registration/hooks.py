@@ -11,9 +11,6 @@ from schemas.control import ExportJob, ImportJob, WebhookRegistration
 
 FAILED_FOR = timedelta(days=8)
 """Campaign Monitor switches a webhook off after more than a week of errors: so far back events may be missing."""
-MARGIN = timedelta(minutes=10)
-"""A webhook that is missing was there at the last check; events of the moments before may have been on their way."""
-
 AWAY = timedelta(hours=1)
 """Nobody looked for so long: no receiver was there either, and how long posts are repeated is not documented."""
 
@@ -62,12 +59,12 @@ def hook_steps(url: str, found: Sequence[Webhook], known: WebhookRegistration | 
     if not right:
         todo.append(CreateHook())
         if seen is not None:
-            todo.append(RequestMissedChanges(seen - MARGIN))
+            todo.append(RequestMissedChanges(seen))
     elif not right[0].active:
         todo.append(ActivateHook(right[0].webhook_id))
-        todo.append(RequestMissedChanges((seen or now) - FAILED_FOR))
+        todo.append(RequestMissedChanges(min(seen or now, now - FAILED_FOR)))
     elif seen is not None and now - seen > AWAY:
-        todo.append(RequestMissedChanges(seen - MARGIN))
+        todo.append(RequestMissedChanges(seen))
     keep = right[0].webhook_id if right else None
     todo += [DeleteHook(hook.webhook_id) for hook in ours if hook.webhook_id != keep]
     return todo
