@@ -105,7 +105,7 @@ LEAVE = "export.leave"
 
 
 def read_command(value: bytes | None) -> MembershipCommand:
-    """Read a record's value. Raises ValueError with a sentence for anything that is no command."""
+    """Read a record's value. Raises ValueError with a sentence for anything that is no command, and nothing else."""
     try:
         body = orjson.loads(value or b"")
         match body["do"]:
@@ -131,7 +131,7 @@ def read_command(value: bytes | None) -> MembershipCommand:
                 return AnswerClaim(*answer, int(body.get("removed", 0)))
             case other:
                 raise ValueError(f"do: no command is called {str(other)[:20]!r}")
-    except (KeyError, TypeError) as fault:
+    except (KeyError, TypeError, OverflowError) as fault:
         raise ValueError(f"no command: {fault!r}") from None
 
 

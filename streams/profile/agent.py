@@ -157,7 +157,7 @@ class ProfileAgent:
         try:
             changed = self._transfers.apply(row.data, move, effects, record.timestamp)
             encode_row(row, self._fold.codec, self._max_row_bytes)
-        except (ValueError, KeyError, TypeError, UnusableRecord, RowTooLarge) as error:
+        except Exception as error:
             row.data = self._fold.codec.decode(row.key, value, state)
             del effects.outputs[outputs:]
             batch.refuse(record, str(error), stage=Stage.FOLD)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
-from pydantic import ValidationError
 
 from schemas.audience_delivery import Outcome
 from schemas.cm_activity import CmActivity
@@ -87,6 +86,7 @@ class RowChanges:
                 batch.move(record, key)
                 continue
             try:
+                key.decode()
                 change = self._change_of(batch.partition, key, read_command(record.value), effects)
             except ValueError as fault:
                 batch.refuse(record, str(fault), stage="schema")
@@ -105,10 +105,10 @@ class RowChanges:
             if b'"webhook"' not in (record.value or b""):
                 continue
             try:
-                activity = CmActivity.from_bytes(record.value or b"")
-            except ValidationError:
+                activity = not_ahead(CmActivity.from_bytes(record.value or b""), record.timestamp)
+            except (ValueError, OverflowError):  # of the contract, or of the record's timestamp
                 continue  # the profile aggregator, whose input this is, keeps it as a dead letter
-            activity, email = not_ahead(activity, record.timestamp), normalise_email(activity.email)
+            email = normalise_email(activity.email)
             if email is None or activity.source != "webhook" or activity.list_id is None:
                 continue
             key = email.encode()
@@ -128,7 +128,7 @@ class RowChanges:
             case ReceiveTransfer(former=former, at=at, transferred_row=transferred_row):
                 try:
                     transferred = decode(transferred_row)
-                except (AttributeError, KeyError, TypeError) as fault:
+                except Exception as fault:
                     raise ValueError(f"no command: {fault!r}") from None
 
                 def receive(row: MembershipRow) -> bool:

@@ -27,6 +27,8 @@ from streams.export.rules.row import ENTER, EXIT
 FUTURE_TOLERANCE_MS: EpochMillis = 300_000
 # A field is written again with every change of the person; a value of this size is no field but a document.
 MAX_FIELD_BYTES = 16_384
+# Rows are JSON, and hold fields some levels down; the encoder ends at 254.
+MAX_FIELD_LEVELS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,23 @@ def decode(
     appended: EpochMillis,
     key: bytes | None = None,
 ) -> MembershipEvent | UnreadableEvent:
-    """Read one record. `position` is its offset, `appended` the time of its append."""
+    """Read one record. `position` is its offset, `appended` the time of its append. Never raises.
+
+    A record that raises costs its whole batch several times over: the runtime has to find it by halving the batch.
+    """
+    try:
+        return _decoded(value, headers, position, appended, key)
+    except Exception as fault:
+        return UnreadableEvent(f"no membership event: {type(fault).__name__}", Stage.SCHEMA)
+
+
+def _decoded(
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes]],
+    position: int,
+    appended: EpochMillis,
+    key: bytes | None,
+) -> MembershipEvent | UnreadableEvent:
     if not value:
         return UnreadableEvent("the record has no value", Stage.DECODE)
     if headers and any(name == LEAVE for name, _ in headers):
@@ -99,7 +117,7 @@ def fast(message: dict[str, Any], position: int, appended: EpochMillis) -> Membe
         return None
     normal = normalise_email(email)
     millis = _millis(at)
-    if normal is None or millis is None or len(normal) > MAX_KEY_BYTES // 4 or _long_field(user):
+    if normal is None or millis is None or len(normal) > MAX_KEY_BYTES // 4 or _fault_of_field(user):
         return None
     at_millis = min(millis, appended + FUTURE_TOLERANCE_MS)
     changes = (RankedChange(audience_id, rank, at_millis),)
@@ -125,6 +143,8 @@ def _unwrapped(body: dict[str, Any], headers: Sequence[tuple[str, bytes]]) -> li
 def _checked(messages: list[dict[str, Any]], position: int, appended: EpochMillis) -> MembershipEvent | UnreadableEvent:
     people: list[AudienceChange | AudienceSnapshot] = []
     for number, message in enumerate(messages):
+        if isinstance(user := message.get("user"), dict) and (fault := _fault_of_field(user)) is not None:
+            return UnreadableEvent(fault, Stage.SCHEMA)
         if "at" not in message and len(messages) > 1:
             message["at"] = datetime.fromtimestamp(appended / 1000, UTC).isoformat()
         try:
@@ -141,8 +161,6 @@ def _checked(messages: list[dict[str, Any]], position: int, appended: EpochMilli
     previous = normalise_email(first.previous_email) if first.previous_email is not None else None
     if first.previous_email is not None and previous is None:
         return UnreadableEvent("previous_email: no e-mail address", Stage.IDENTITY)
-    if (name := _long_field(first.user)) is not None:
-        return UnreadableEvent(f"user.{name}: more than {MAX_FIELD_BYTES} bytes", Stage.SCHEMA)
     return _event(people, email, None if previous == email else previous, position, appended)
 
 
@@ -199,13 +217,31 @@ def _millis(text: str) -> EpochMillis | None:
     return int(at.timestamp() * 1000)
 
 
-def _long_field(user: dict[str, Any]) -> str | None:
+def _fault_of_field(user: dict[str, Any]) -> str | None:
+    """Return what is wrong with the first field that is too large, or nested too deep to be stored; None: nothing."""
     for name, value in user.items():
-        if isinstance(value, str | list | dict) and len(value) > 64 and len(orjson.dumps(value)) > MAX_FIELD_BYTES:
-            return str(name)
-        if isinstance(value, list | dict) and len(orjson.dumps(value)) > MAX_FIELD_BYTES:
-            return str(name)
+        if isinstance(value, list | dict):
+            try:
+                text = orjson.dumps(value)
+            except TypeError:  # the encoder's own limit
+                return f"user.{name}: nested deeper than {MAX_FIELD_LEVELS} levels"
+            if text.count(b"[") + text.count(b"{") > MAX_FIELD_LEVELS and _is_deeper(value, MAX_FIELD_LEVELS):
+                return f"user.{name}: nested deeper than {MAX_FIELD_LEVELS} levels"
+        elif isinstance(value, str) and len(value) > 64:
+            text = orjson.dumps(value)
+        else:
+            continue
+        if len(text) > MAX_FIELD_BYTES:
+            return f"user.{name}: more than {MAX_FIELD_BYTES} bytes"
     return None
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, list | dict):
+        return False
+    return not levels or any(
+        _is_deeper(inner, levels - 1) for inner in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def not_ahead(activity: CmActivity, appended: EpochMillis) -> CmActivity:

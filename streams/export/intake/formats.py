@@ -93,7 +93,11 @@ def binary_headers(headers: Sequence[tuple[str, bytes]]) -> dict[str, str] | Non
     """Return the `ce_` attributes of a record, or None when it has none."""
     if not headers:
         return None
-    found = {name[3:].lower(): value.decode("utf-8", "replace") for name, value in headers if name[:3].lower() == "ce_"}
+    found = {
+        name[3:].lower(): (value or b"").decode("utf-8", "replace")
+        for name, value in headers
+        if name[:3].lower() == "ce_"
+    }
     return found if "specversion" in found else None
 
 

@@ -93,7 +93,7 @@ class Reader:
             event_id, old_email = message.get("event_id"), message.get("old_email")
             echo, repeat = message.get("echo"), message.get("repeat")
         if event_id is None and record.headers:
-            event_id = next((origin.decode() for name, origin in record.headers if name == MOVED_FROM), None)
+            event_id = _origin_of(record)
         elif event_id.__class__ is not str:
             event_id = None
         return key, ProfileEvent(message, ms, event_id, echo is True, repeat is True, old_email, record)
@@ -158,6 +158,12 @@ class Reader:
                 self._keys.clear()
             self._keys[spelt] = key
         return bytes(key)
+
+
+def _origin_of(record: Record) -> str | None:
+    """Where a moved record was first: the id of an event without one."""
+    found = next((origin for name, origin in record.headers if name == MOVED_FROM), None)
+    return found.decode(errors="replace") if found else None
 
 
 def _loose_instant(given: Any) -> EpochMillis | None:

@@ -85,7 +85,7 @@ def read_move(value: bytes | None) -> Move:
         known["at"] = int(body.get("at", 0))
         known["visited"] = tuple(body.get("visited", ()))
         move = Move(**known)
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise ValueError(f"not a record of profile moves: {error}") from error
     for name in ("id", "email", "to", "stream", "value", "mapping"):
         if not isinstance(getattr(move, name), str):

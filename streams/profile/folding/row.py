@@ -216,7 +216,7 @@ def entry(mark: bytes, arrival: Minutes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _arrival_bytes(arrival: Minutes) -> bytes:
-    return arrival.to_bytes(4, "big")
+    return min(max(arrival, 0), 0xFFFF_FFFF).to_bytes(4, "big")  # a record may have any timestamp
 
 
 def remember(ids: bytes, entries: bytes, cap: int = DEFAULT_CAP) -> Remembered:
