@@ -13,7 +13,7 @@ from streams.batches import BatchError, Revoked
 from streams.batches import Row as TableRow
 from streams.export.rules.immediate import record_not_exported
 from streams.export.rules.jobs import Exports
-from streams.export.rules.outstanding import not_exported_now
+from streams.export.rules.outstanding import not_exported_now, settle
 from streams.export.rules.row import MembershipRow
 from streams.export.rules.settlement import Receipt
 from streams.export.sending.partition_rows import PartitionRows
@@ -94,6 +94,7 @@ class OutstandingReceipts:
             for receipt in receipts:
                 record_not_exported(row.data, receipt.job_id, receipt.position)
             if receipts:
+                settle(row.data, receipts)
                 changed.append((row, receipts))
         written = {row.key for row, _ in changed}
         self._runtime.rows.give_back(owned.number, [row for row in rows.values() if row.key not in written])

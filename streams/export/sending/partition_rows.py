@@ -93,6 +93,7 @@ class PartitionRows:
                     self._state.open[listed.list_id].touch(owned.number, row.key, self._clock())
                 self._mark_late(row.data, listed.list_id, write.person, write.state)
                 self._claims.look_again(owned.number, row, listed)
+                settle(row.data, receipts)
                 self._mark_due(owned.number, row, listed.list_id)
                 local.append((row, receipts))
             elif note_waiting(row.data, listed.list_id, write, self.late_until()) or reports[row.key]:
@@ -144,6 +145,7 @@ class PartitionRows:
             more_people += is_held(row.data, list_id) - before
             self._mark_late(row.data, list_id, outcome.person, outcome.state)
             self._claims.look_again(owned.number, row, listed)
+            settle(row.data, receipts)
             self._mark_due(owned.number, row, list_id)
             if outcome.unwritten or row.data.lists[list_id].orders:
                 again.add(outcome.person.key)
@@ -190,13 +192,11 @@ class PartitionRows:
         changed: Sequence[tuple[TableRow[MembershipRow], list[Receipt]]],
         accepted: EpochMillis,
     ) -> None:
-        """Write receipts, then rows."""
+        """Write receipts, which the rows know of (`settle`), then rows."""
         if not changed:
             return
         pending: list[PendingReceipt] = []
         for row, receipts in changed:
-            settle(row.data, receipts)
-            row.data.due = row.data.due or bool(row.data.outstanding)
             held, source = row.data.lists.get, row.data.source
             pending += [PendingReceipt(row.key, receipt, source, held(receipt.list_id)) for receipt in receipts]
         await self.publish_receipts(owned, pending, accepted)
@@ -280,13 +280,14 @@ class PartitionRows:
         return record_unchanged(row, write.state)
 
     def _mark_due(self, partition: int, row: TableRow[MembershipRow], list_id: str) -> None:
-        """Keep the mark while another list's queue has the person, or this queue has to read the row again."""
+        """Keep the mark while a receipt is outstanding, another queue has the person, or this one reads them again."""
         key, opened = (partition, row.key), self._state.open.get(list_id)
         if opened is not None and opened.queue.changed_in_request(key):
             row.data.due = True
         else:
-            due = is_moving(row.data) or is_open(row.data) or self._state.is_due_elsewhere(row.data, key, list_id)
-            mark_settled(row.data, list_id, due=due)
+            due = is_moving(row.data) or is_open(row.data) or bool(row.data.outstanding)
+            elsewhere = self._state.is_due_elsewhere(row.data, key, list_id)
+            mark_settled(row.data, list_id, due=due or elsewhere)
 
     def _mark_late(self, row: MembershipRow, list_id: str, person: QueuedPerson, state: WrittenState | None) -> None:
         """Keep the mark of calls that may be applied late until they are over, and the list was looked at then."""

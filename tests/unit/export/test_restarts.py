@@ -85,6 +85,25 @@ async def test_what_changed_while_a_list_was_stopped_is_written_when_it_starts(w
     assert world.options(ANN, list_id=other) == ["EU", "VIP"]
 
 
+async def test_a_receipt_that_a_stopped_job_owes_makes_no_other_outcome_unknown(world: World) -> None:
+    """The row stays due for it, and was imported again to the running jobs of the same list."""
+    world.job("a", audiences=["vip"])
+    world.job("b", audiences=["vip"], state="stopped")
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.rest()
+    assert [receipt["job_id"] for receipt in world.receipts()] == ["a"]
+    world.controls.delete_permanently(world.list_id, ANN)
+    writes = len(world.controls.writes())
+    await _restart(world)
+    assert len(world.controls.writes()) == writes
+    assert world.subscriber(ANN) is None
+    world.change_job("b", state="running")
+    assert world.worker is not None
+    await world.worker.rest()
+    assert [receipt["job_id"] for receipt in world.receipts()] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("was_due", "settled", "marked", "after"),
     [
