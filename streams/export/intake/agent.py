@@ -30,14 +30,8 @@ from streams.export.rules.outstanding import record_outstanding, reset_positions
 from streams.export.rules.row import MembershipRow, encode
 from streams.export.rules.row import decode as decode_row
 from streams.export.rules.settlement import Receipt
-from streams.export.rules.transfers import (
-    await_transfer,
-    begin_tenure,
-    begin_transfer,
-    fold_tenure,
-    late_event,
-    redirected_to,
-)
+from streams.export.rules.tenures import begin_tenure, fold_tenure
+from streams.export.rules.transfers import await_transfer, begin_transfer, late_event, redirected_to
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime

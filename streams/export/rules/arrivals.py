@@ -10,9 +10,9 @@ from streams.export.rules.immediate import record_not_exported
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.membership import MembershipEvent
 from streams.export.rules.outstanding import not_exported_now, settle
-from streams.export.rules.row import MembershipRow
+from streams.export.rules.row import REPEATED, MembershipRow, PendingChange
 from streams.export.rules.settlement import Receipt
-from streams.export.rules.transfers import tenure_at
+from streams.export.rules.tenures import tenure_at
 from streams.export.rules.unentered import HasRequest, is_answered
 
 
@@ -37,12 +37,13 @@ def receipts_of_arrived(
     """
     if row.awaits:
         return []
+    jobs: Mapping[str, JobView] = {view.id: view for listed in exports.lists.values() for view in listed.jobs}
     if row.awaited_at is not None:
         _record_left(row, *row.awaited_at, exports, already_sent)
+        _await_call(row, *row.awaited_at, jobs)
         row.awaited_at = None
         for _, tenure in row.tenures:
             tenure.awaited_at = None
-    jobs: Mapping[str, JobView] = {view.id: view for listed in exports.lists.values() for view in listed.jobs}
     receipts = [receipt for receipt in not_exported_now(row, jobs) if not has_request(receipt.list_id)]
     for receipt in receipts:
         record_not_exported(row, receipt.job_id, receipt.position)
@@ -62,3 +63,16 @@ def _record_left(
     for view in {view.id: view for audience in left for view in exports.of(audience)}.values():
         if view.id not in known and not is_answered(row, view, position) and not already_sent(view.id, position):
             row.outstanding.append((view.id, view.job.list_id, position, appended))
+
+
+def _await_call(row: MembershipRow, position: int, appended: int, jobs: Mapping[str, JobView]) -> None:
+    """Keep the snapshot until the next call where all that it left belonged to somebody who had the address before."""
+    pending: list[PendingChange] = []
+    for job_id, list_id, outstanding, _ in row.outstanding:
+        view = jobs.get(job_id)
+        if view is not None and outstanding == position:
+            entries = {audience: entry for audience, entry in row.audiences.items() if view.exports(audience)}
+            if all(entry.position != position for entry in entries.values()):
+                at = row.snapshot_at
+                pending += [PendingChange(list_id, name, REPEATED, position, appended, at) for name in [*entries][:1]]
+    row.pending += pending

@@ -65,7 +65,7 @@ def immediate_receipts(
             rank = rank_of_pending(row, view, outcome, fields=fields)
             if rank is not None and not already_sent(view.id, event.position):
                 audience = next(audience for audience in audiences if view.exports(audience))
-                waiting = PendingChange(view.job.list_id, audience, rank, event.position, event.appended)
+                waiting = PendingChange(view.job.list_id, audience, rank, event.position, event.appended, event.at)
                 await_call(row, waiting, exports, has_request, receipts)
                 continue
             if result.changed or row.awaits:
@@ -114,7 +114,9 @@ def receipts_of_superseded(
                 mark_answered(row, list_id, view.id, change.position)
         elif list_id not in pending:
             pending.add(list_id)
-            row.pending.append(PendingChange(list_id, change.audience, change.rank, change.position, change.appended))
+            row.pending.append(
+                PendingChange(list_id, change.audience, change.rank, change.position, change.appended, change.since)
+            )
     return receipts
 
 

@@ -127,6 +127,8 @@ class PendingChange:
     rank: int
     position: int
     appended: EpochMillis
+    at: EpochMillis
+    """Event time: whose it is, where the address has had several people."""
 
 
 @dataclass(slots=True)

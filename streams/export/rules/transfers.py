@@ -20,7 +20,6 @@ Then it brings its address to what it should hold: somebody who has it now is wr
 since both addresses were on the list, leaves it by the job's rule.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from schemas.envelope import EpochMillis
@@ -28,7 +27,8 @@ from streams.export.rules.address_claims import holder_of
 from streams.export.rules.due import mark_due
 from streams.export.rules.membership import MembershipEvent, SupersededChange, fold
 from streams.export.rules.orders import held_of_leaver, held_of_next, receive_held
-from streams.export.rules.row import NEVER, SNAPSHOT_IN, SNAPSHOT_OUT, AudienceEntry, Held, MembershipRow, kind_of
+from streams.export.rules.row import FIELDS_CHANGED, NEVER, Held, MembershipRow, PendingChange
+from streams.export.rules.tenures import begin_tenure, merge, part_of, tenure_at
 
 AddressChange = tuple[str, EpochMillis]
 """An address, and since when the person has it."""
@@ -50,31 +50,6 @@ def await_transfer(row: MembershipRow, former: str, at: EpochMillis) -> bool:
     row.awaits[former] = at
     mark_due(row)
     return True
-
-
-def begin_tenure(row: MembershipRow, at: EpochMillis) -> None:
-    """Separate, in place, what is known up to now from what belongs to whoever has the address from `at` on."""
-    if not row.tenures:
-        row.tenures = [(NEVER, _union([row]))]
-    number = max(index for index, (since, _) in enumerate(row.tenures) if since <= at)
-    since, before = row.tenures[number]
-    if since == at:
-        return
-    after = MembershipRow(
-        audiences={audience: entry for audience, entry in before.audiences.items() if entry.at >= at},
-        fields={name: known for name, known in before.fields.items() if known[1] >= at},
-        snapshot_at=before.snapshot_at if before.snapshot_at >= at else NEVER,
-    )
-    before.audiences = {audience: entry for audience, entry in before.audiences.items() if entry.at < at}
-    before.fields = {name: known for name, known in before.fields.items() if known[1] < at}
-    before.snapshot_at = NEVER if before.snapshot_at >= at else before.snapshot_at
-    row.tenures.insert(number + 1, (at, after))
-
-
-def fold_tenure(row: MembershipRow, event: MembershipEvent) -> None:
-    """Fold an event, that the row has folded, into the tenure that it belongs to."""
-    if row.tenures:
-        fold(tenure_at(row, event.at), event)
 
 
 def begin_transfer(row: MembershipRow, to: str, at: EpochMillis) -> None:
@@ -105,29 +80,36 @@ def has_earlier_holder(row: MembershipRow, at: EpochMillis) -> bool:
 
 def leaver(row: MembershipRow, at: EpochMillis) -> MembershipRow:
     """Return what belongs to whoever leaves at that time, and which changes wait for receipts or have them; a copy."""
-    gone = _part_of(row, (tenure for since, tenure in row.tenures if since < at))
-    kept = _part_of(row, (tenure for since, tenure in row.tenures if since >= at))
-    theirs = {entry.position for entry in kept.audiences.values()}
-    outstanding = [change for change in row.outstanding if change[2] not in theirs]
+    gone = part_of(row, (tenure for since, tenure in row.tenures if since < at))
+    stays, theirs = _changes_of_next(row, at)
     return replace(
         gone,
         lists=row.lists,
-        pending=row.pending,
+        pending=[change for change in row.pending if change not in stays],
         own_acts=dict(row.own_acts),
         source=row.source,
-        outstanding=outstanding,
+        outstanding=[change for change in row.outstanding if change[2] not in theirs],
         answered=row.answered,
     )
+
+
+def _changes_of_next(row: MembershipRow, at: EpochMillis) -> tuple[list[PendingChange], set[int]]:
+    """Return what is pending about whoever comes after `at`, and the positions of all that is answered with them."""
+    later = [(since, tenure) for since, tenure in row.tenures if since >= at]
+    pending = [change for change in row.pending if change.rank >= FIELDS_CHANGED and later and change.at >= later[0][0]]
+    kept = part_of(row, (tenure for _, tenure in later))
+    answered = {change.position for change in pending} | {entry.position for entry in kept.audiences.values()}
+    return pending, answered | {tenure.awaited_at[0] for _, tenure in later if tenure.awaited_at is not None}
 
 
 def transfer_out(row: MembershipRow, key: str) -> MembershipRow:
     """Return what goes to the new address of the first to leave, and keep only what belongs to the next holder."""
     _, at = move = row.leaving.pop(0)
-    transferred = leaver(row, at)
+    transferred, (row.pending, _) = leaver(row, at), _changes_of_next(row, at)
     row.outstanding = [change for change in row.outstanding if change not in transferred.outstanding]
     transferred.pending, transferred.outstanding, transferred.answered = [], [], {}
     row.tenures = [(NEVER, MembershipRow()), *((since, tenure) for since, tenure in row.tenures if since >= at)]
-    kept = _part_of(row, (tenure for _, tenure in row.tenures))
+    kept = part_of(row, (tenure for _, tenure in row.tenures))
     followed = bool(kept.audiences or kept.fields or row.awaits)
     transferred.own_acts = {list_id: left for list_id, left in row.own_acts.items() if left < at or not followed}
     row.own_acts = {list_id: left for list_id, left in row.own_acts.items() if list_id not in transferred.own_acts}
@@ -139,7 +121,7 @@ def transfer_out(row: MembershipRow, key: str) -> MembershipRow:
     if not followed:
         row.tenures = []
     row.audiences, row.fields, row.snapshot_at = kept.audiences, kept.fields, kept.snapshot_at
-    row.pending = []
+    row.awaited_at = next((tenure.awaited_at for _, tenure in reversed(row.tenures) if tenure.awaited_at), None)
     row.moves = sorted([*row.moves, move], key=lambda done: done[1])
     row.due, row.settled = bool(row.audiences or row.awaits or row.leaving or row.lists), ()
     return transferred
@@ -161,9 +143,9 @@ def receive_transfer(
         row.awaits.pop(former, None)
     for entry in transferred.audiences.values():
         entry.position = -1  # its changes have their receipts from the old address: they have no position here
-    replaced = _merge(row, transferred)
+    replaced = merge(row, transferred)
     if row.tenures:
-        _merge(tenure_at(row, at), transferred)
+        merge(tenure_at(row, at), transferred)
     result = Received(replaced)
     if known:
         result.unneeded = [
@@ -223,71 +205,3 @@ def _changes(row: MembershipRow) -> list[AddressChange]:
 def _transferred(row: MembershipRow, move: AddressChange | None) -> AddressChange | None:
     """Return the move unless it is still to come: what belongs to whoever leaves then goes with the row."""
     return move if move in row.moves else None
-
-
-def tenure_at(row: MembershipRow, at: EpochMillis) -> MembershipRow:
-    """Return what is known of who had the address at a time."""
-    return next(tenure for since, tenure in reversed(row.tenures) if since <= at)
-
-
-def _part_of(row: MembershipRow, tenures: Iterable[MembershipRow]) -> MembershipRow:
-    """Return the union of some of a row's tenures; what is not in force in the whole row has its receipts."""
-    part = _union(tenures)
-    for audience, entry in part.audiences.items():
-        if row.audiences[audience].position != entry.position:
-            entry.position = -1
-    return part
-
-
-def _union(parts: Iterable[MembershipRow]) -> MembershipRow:
-    """Return what several rows state together; a copy."""
-    whole = MembershipRow()
-    for part in parts:
-        _merge(whole, part)
-    return whole
-
-
-def _merge(row: MembershipRow, other: MembershipRow) -> list[SupersededChange]:
-    """Take over what another row states later; at one instant what was appended later. Changes the first row.
-
-    An audience that one of them does not know counts as left at its latest snapshot.
-
-    Returns the changes that it replaces.
-    """
-    replaced: list[SupersededChange] = []
-    for audience in dict.fromkeys([*row.audiences, *other.audiences]):
-        mine = row.audiences.get(audience)
-        merged = _later(_stated(row, audience), _stated(other, audience))
-        if mine is not None and (mine.inside, mine.position) != (merged.inside, merged.position):
-            replaced.append(SupersededChange(audience, mine.rank, mine.position, mine.appended, mine.since))
-        row.audiences[audience] = merged
-    for name, (value, valid_from) in other.fields.items():
-        if name not in row.fields or row.fields[name][1] < valid_from:
-            row.fields[name] = (value, valid_from)
-    row.snapshot_at = max(row.snapshot_at, other.snapshot_at)
-    return replaced
-
-
-def _stated(row: MembershipRow, audience: str) -> AudienceEntry:
-    """Return what a row knows of an audience: by its latest snapshot, somebody is in no others than it named."""
-    at = row.snapshot_at
-    position, appended = row.awaited_at or (-1, 0)
-    return row.audiences.get(audience) or AudienceEntry(SNAPSHOT_OUT, at, position, appended, at, at)
-
-
-def _later(one: AudienceEntry, other: AudienceEntry) -> AudienceEntry:
-    """Return the later of two entries about one audience, with what the earlier one knows since when; a copy."""
-    earlier, later = sorted((one, other), key=_order)
-    if later.rank == SNAPSHOT_IN and later.entered < earlier.at:  # its row did not know the earlier one
-        if earlier.inside:
-            return replace(later, since=earlier.since, entered=earlier.entered)
-        return replace(later, since=later.at, entered=earlier.at)
-    if later.rank == SNAPSHOT_OUT and not earlier.inside and earlier.at != NEVER:
-        return replace(earlier, rank=SNAPSHOT_OUT, at=later.at)
-    if later.rank == SNAPSHOT_OUT and later.position < 0:
-        return replace(later, appended=earlier.appended, entered=earlier.at)
-    return replace(later)
-
-
-def _order(entry: AudienceEntry) -> tuple[EpochMillis, int, EpochMillis, int]:
-    return entry.at, kind_of(entry.rank), entry.appended, entry.rank

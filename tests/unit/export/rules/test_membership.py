@@ -188,7 +188,7 @@ def test_a_change_in_a_request_waits_for_the_answer() -> None:
     person = row({"vip": entry(ENTER, 2_000, 5)})
     exit_ = event(("vip", EXIT, 3_000))
     assert immediate_receipts(person, exit_, fold(person, exit_), exports(), lambda _list: True) == []
-    assert person.pending == [PendingChange(LIST, "vip", ENTER, 5, 2_000)]
+    assert person.pending == [PendingChange(LIST, "vip", ENTER, 5, 2_000, 2_000)]
 
 
 @pytest.mark.parametrize("part", [DeliveredPart("", 5), DeliveredPart("", 2, (5,))])

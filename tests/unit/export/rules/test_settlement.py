@@ -174,8 +174,8 @@ def test_a_superseded_change_is_not_refused() -> None:
 
 def test_what_came_after_the_request_stays() -> None:
     parts = {"job-1": DeliveredPart("old", 4, (7, 12))}
-    pending = [PendingChange(LIST, "vip", ENTER, position, 1) for position in (8, 11)]
-    person = row(lists={LIST: held(delivered=parts)}, pending=[*pending, PendingChange("other", "vip", ENTER, 8, 1)])
+    pending = [PendingChange(LIST, "vip", ENTER, position, 1, 1) for position in (8, 11)]
+    person = row(lists={LIST: held(delivered=parts)}, pending=[*pending, PendingChange("other", "vip", ENTER, 8, 1, 1)])
     (receipt,) = record_unchanged(person, written(ENTERS))
     assert receipt.outcome is Outcome.UNCHANGED
     assert person.lists[LIST].delivered["job-1"] == DeliveredPart("new", 9, (12,), exported=True)
@@ -212,7 +212,7 @@ def test_which_changes_wait_for_a_receipt(
 
 
 def test_superseded_changes_wait_too() -> None:
-    changes = [PendingChange(LIST, "vip", ENTER, 5, 1), PendingChange("other", "vip", ENTER, 6, 1)]
+    changes = [PendingChange(LIST, "vip", ENTER, 5, 1, 1), PendingChange("other", "vip", ENTER, 6, 1, 1)]
     person = row({"vip": entry(EXIT, position=7)}, pending=changes)
     found = pending_answers(person, listed())
     assert [(answer.position, answer.superseded) for answer in found] == [(5, True), (7, False)]
@@ -269,6 +269,6 @@ def test_a_resend_drops_what_is_recorded() -> None:
 def test_a_superseded_change_that_has_its_receipt_waits_for_none() -> None:
     """The receipt was given while others before it still waited, as a row was transferred."""
     parts = {"job-1": DeliveredPart("", 3, (8,))}
-    pending = [PendingChange(LIST, "vip", ENTER, position, 1) for position in (8, 11)]
+    pending = [PendingChange(LIST, "vip", ENTER, position, 1, 1) for position in (8, 11)]
     person = row(lists={LIST: held(delivered=parts)}, pending=pending)
     assert [answer.position for answer in pending_answers(person, listed(job()))] == [11]

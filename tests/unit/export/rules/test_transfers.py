@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from streams.export.rules.membership import MembershipEvent, fold
 from streams.export.rules.row import ENTER, EXIT, MembershipRow
-from streams.export.rules.transfers import begin_tenure, fold_tenure, receive_transfer
+from streams.export.rules.tenures import begin_tenure, fold_tenure
+from streams.export.rules.transfers import receive_transfer
 from tests.unit.export.rules.rows import event
 
 OLD, NEW = "old@example.com", "new@example.com"
