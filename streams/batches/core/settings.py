@@ -64,7 +64,7 @@ class BatchSettings(BaseModel):
     commit_interval_seconds: float = 0.5
     """Bounds what is delivered again after a crash."""
     stall_seconds: float = 45.0
-    """Watchdog: committed offset unchanged for this long while readable records wait."""
+    """Watchdog: committed offset unchanged for this long while readable records wait, and it is not others' turn."""
     recovery_stall_seconds: float = 60.0
     """Recovery without one restored record for this long ends the process."""
     recovery_deadline_seconds: float = 3600.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import confluent_kafka
@@ -26,32 +27,61 @@ Tp = tuple[str, int]
 REQUEST_SECONDS = 10.0
 
 
+TURNS = 3
+"""Times that another partition may go on while one waits for its turn. Each has one batch in work and one waiting, so
+with fewer a partition that waits behind both would count as stalled; with more, one that hangs is noticed later."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A partition with records to read whose committed offset does not move."""
+
+    offset: int
+    since: float
+    progress: float
+    """When its offset, or another partition's in its turn, moved last."""
+    turns: dict[Tp, int] = field(default_factory=dict)
+    """How often others moved since."""
+
+
 class StallRule:
-    """Since when each partition has had records to read without its committed offset moving. Pure."""
+    """Since when each partition has had records to read without its committed offset moving. Pure.
+
+    Partitions share the process, and are served in turn: while others go on one may just wait. What another partition
+    does counts for it TURNS times, so one that hangs beside others that work is stalled all the same.
+    """
 
     def __init__(self, stall_seconds: float) -> None:
         self._stall_seconds = stall_seconds
-        self._since: dict[Tp, tuple[int, float]] = {}
+        self._waiting: dict[Tp, Waiting] = {}
+        self._committed: Mapping[Tp, int] = {}
 
     def observe(self, now: float, committed: Mapping[Tp, int], readable: Mapping[Tp, int]) -> dict[Tp, float]:
-        """Return the partitions whose offset did not move for too long, with the seconds.
+        """Return the partitions that are stalled, with the seconds since their own offset moved.
 
         `readable` is the last stable offset: behind it nothing can be read, and a transaction's
         markers before it are committed over by the consumer's position.
         """
-        since: dict[Tp, tuple[int, float]] = {}
+        moved = [tp for tp, offset in committed.items() if self._committed.get(tp, offset) != offset]
+        waiting: dict[Tp, Waiting] = {}
         for tp, end in readable.items():
             offset = committed.get(tp, -1)
             if offset >= end:
                 continue
-            before = self._since.get(tp)
-            since[tp] = before if before is not None and before[0] == offset else (offset, now)
-        self._since = since
-        return {tp: now - began for tp, (_, began) in since.items() if now - began >= self._stall_seconds}
+            before = self._waiting.get(tp)
+            if before is None or before.offset != offset:
+                before = Waiting(offset, now, now)
+            for other in moved:
+                if other != tp and before.turns.get(other, 0) < TURNS:
+                    before.turns[other] = before.turns.get(other, 0) + 1
+                    before.progress = now
+            waiting[tp] = before
+        self._waiting, self._committed = waiting, dict(committed)
+        return {tp: now - one.since for tp, one in waiting.items() if now - one.progress >= self._stall_seconds}
 
     def reset(self) -> None:
         """Forget the time so far: while the broker did not answer nothing could be committed."""
-        self._since = {}
+        self._waiting, self._committed = {}, {}
 
 
 class Watchdog:

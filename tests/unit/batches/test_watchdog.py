@@ -36,10 +36,26 @@ def test_never_committed_counts_as_not_moving() -> None:
     assert rule.observe(31, {}, {A: 1}) == {A: 31}
 
 
-def test_partitions_are_measured_separately() -> None:
+def test_a_partition_that_waits_its_turn_is_not_stalled() -> None:
+    """Twelve partitions with a batch each of 20,000 records, at 2,000 records a second: one moves every ten seconds."""
     rule = StallRule(30)
-    rule.observe(0, {A: 1, B: 1}, {A: 9, B: 9})
-    assert rule.observe(40, {A: 2, B: 1}, {A: 9, B: 9}) == {B: 40}
+    tps = [("t", number) for number in range(12)]
+    ends = dict.fromkeys(tps, 10**9)
+    committed = dict.fromkeys(tps, 0)
+    for now in range(0, 1200, 5):
+        if now % 10 == 0:
+            committed[tps[now // 10 % 12]] += 20_000
+        assert rule.observe(now, committed, ends) == {}, now
+
+
+def test_a_partition_that_hangs_beside_others_that_work_is_stalled() -> None:
+    rule = StallRule(30)
+    stalled = {}
+    for now in range(0, 120, 5):
+        stalled |= rule.observe(now, {A: now, B: 1}, {A: 10**9, B: 9})
+    assert set(stalled) == {B}
+    first = StallRule(30)
+    assert next(now for now in range(0, 120, 5) if first.observe(now, {A: now, B: 1}, {A: 10**9, B: 9})) <= 60
 
 
 def test_time_without_an_answer_of_the_broker_does_not_count() -> None:
