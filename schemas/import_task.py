@@ -100,9 +100,11 @@ class Cursor(Contract):
     total: int | None = Field(default=None, description="Rows that the answer before named.")
     known_from: str | None = Field(default=None, description="Rows before this local date are known.")
     known: str = Field(default="", description="Packed ids of rows from `known_from` on that are known too.")
-    minute: str | None = Field(default=None, description="by date: minute of the last row that was read.")
-    minute_ids: str = Field(default="", description="by date: packed ids of the rows of that minute.")
-    clock: str = Field(default="", description="by date: in the hour that clocks repeat, what a clock showed last.")
+    minute: str | None = Field(default=None, description="by date: from where rows equal to the last one are counted.")
+    minute_ids: str = Field(default="", description="by date: packed ids of the rows since then.")
+    clock: str = Field(
+        default="", description="by date: where a stretch of repeated hours begins, and what a clock showed last."
+    )
     previous: str = Field(default="", description="Packed ids of the page that was read last.")
     low: int = Field(default=1, description="down: the lowest page of this chain's range.")
     border: Border | None = None

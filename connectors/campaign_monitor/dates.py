@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from connectors.campaign_monitor.repeated_hours import Stretch, in_hour, stretch_at
 from connectors.campaign_monitor.zones import ZONES
 
 # Two and a half years of hours; more would be memory for nothing, as reports are mostly read in order.
@@ -88,6 +89,7 @@ class ClientDates:
         self._texts: dict[str, str] = {}
         self._hours: dict[str, str] = {}
         self._repeated: dict[str, RepeatedHour | None] = {}
+        self._in_stretch: dict[str, bool] = {}
 
     @classmethod
     def of(cls, label: str, overrides: Mapping[str, str] | None = None) -> "ClientDates":
@@ -167,6 +169,22 @@ class ClientDates:
     def second_pass(self, text: str, hour: RepeatedHour) -> str:
         """Return `utc_text` of a date in the second pass of its repeated hour."""
         return _rfc3339(self.utc(text) + hour.length)
+
+    def stretch(self, at: str) -> Stretch | None:
+        """Return the stretch of repeated hours, of any zone, that an instant (`utc_text`) is in."""
+        hour = at[:13]
+        known = self._in_stretch.get(hour)
+        if known is None:
+            if len(self._in_stretch) >= _MAX_HOURS:
+                self._in_stretch.clear()
+            begin = datetime.fromisoformat(f"{hour}:00:00+00:00")
+            known = self._in_stretch[hour] = in_hour(begin, self.zone.key)
+        return stretch_at(datetime.fromisoformat(at), self.zone.key) if known else None
+
+    def id_instant(self, at: str) -> str:
+        """Return the instant that ids hold for one: the same for both meanings of a date that any zone repeats."""
+        found = self.stretch(at)
+        return at if found is None else _rfc3339(found.earliest(datetime.fromisoformat(at)))
 
     def _within_hour(self, text: str) -> str | None:
         """Return the same for `YYYY-MM-DD HH:MM:SS` in an hour that begins with one in UTC too; None for all others."""

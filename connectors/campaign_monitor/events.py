@@ -3,7 +3,8 @@
 Campaign Monitor gives its events no ids. An id here is a hash of what makes the event the one it is, so every source of
 one event gives it the same id: an unsubscribe has one id in a campaign report, in a journey's and in a webhook post.
 The instant counts, not the date as it is written: that changes for all rows when the client chooses another time zone.
-Where `at` is named below, it is the instant in UTC (RFC 3339), or the date as it came where it is none.
+Where `at` is named below, it is the instant in UTC (RFC 3339) as `ClientDates.id_instant` returns it, or the date as it
+came where it is none.
 
 Equal rows of a report are different events (two opens in one minute), so an ordinal counts them apart.
 """

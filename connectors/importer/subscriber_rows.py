@@ -129,7 +129,8 @@ class SubscriberRows:
         if source.unreported_before is not None and not (source.since or "") <= date < source.unreported_before:
             return None
         key = event_key(address)
-        instant = self._dates.utc_text_or_none(date) or date
+        at = self._dates.utc_text_or_none(date)
+        instant = date if at is None else self._dates.id_instant(at)
         base = events.list_change(event, status or "", source.list_id or "", key, instant)
         event_id = events.digest(base)
         if event_id[: events.SHORT_BYTES] in reported:

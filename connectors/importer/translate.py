@@ -25,6 +25,8 @@ try:
 except ImportError:  # there was no C compiler
     native_rows = None  # type: ignore[assignment]
 
+_MINUTE = len("2026-10-25 02:30")
+
 EVENTS: dict[str, tuple[str, str | None]] = {
     "recipients": ("sent", None),
     "opens": ("open", None),
@@ -67,7 +69,7 @@ class RowTranslator:
         """Return the rows with their ids and records, in one pass.
 
         `minute`, `held`: the minute at which the page before ended and the short ids of its rows there, so that equal
-        rows are counted on; `clock`: that of its last row.
+        rows are counted on; `clock`: that of its last row (`TranslatedRow.clock`).
         """
         if self._source.resource in ("users", "suppression"):
             people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail)
@@ -131,7 +133,13 @@ class RowTranslator:
     def _moment(self, date: str) -> tuple[str, str] | None:
         """Return the time of a date and the instant of its id; None for one that is not usual."""
         at = self._dates.utc_text_or_none(date)
-        return None if at is None or self._dates.repeated(date) is not None else (at, at)
+        usual = at is not None and self._dates.repeated(date) is None and self._dates.stretch(at) is None
+        return (at, at) if usual and at is not None else None
+
+    def _id_instant(self, at: str) -> tuple[str, str]:
+        """Return the instant of an id, and the local minute from which equal rows are counted; empty for its own."""
+        stretch = self._dates.stretch(at)
+        return (at, "") if stretch is None else (self._dates.id_instant(at), self._dates.minute_filter(stretch.begin))
 
     def _activity(
         self, rows: Sequence[JsonObject], minute: str | None, held: AbstractSet[bytes], clock: str
@@ -146,6 +154,7 @@ class RowTranslator:
         earlier = EarlierReads(source) if source.published else None
         ordinals: dict[str, int] = {}
         last, at, instant, moment = "", self._undated, "", ""
+        shown, counted = clock[_MINUTE:], ""
         translated: list[TranslatedRow] = []
         for row in rows:
             get = row.get
@@ -154,26 +163,26 @@ class RowTranslator:
             date = get("Date") or get("SentDate") or sent
             list_id = get("ListID") or source.list_id or ""
             if date != last or not date:
-                last, at = date, self._utc(date)
-                instant = date if at is self._undated else at
-                moment = date
+                last, at, moment = date, self._utc(date), date
+                instant, begin = (date, "") if at is self._undated else self._id_instant(at)
                 hour = self._dates.repeated(date)
                 if hour is not None:
                     # Rows come in the order of time. Ids follow the text, so that no later evidence changes them.
-                    if date[:16] < clock:
+                    if date[:16] < shown:
                         at = self._dates.second_pass(date, hour)
-                    clock = hour.end if date[:16] < clock else date[:16]
+                    shown = hour.end if date[:16] < shown else date[:16]
                     moment = hour.begin
-                elif clock:
-                    clock = ""
+                else:
+                    shown = ""
+                clock, counted = begin + shown, begin or date[:16]
             if status is not None:
                 base = events.list_change(event, status, list_id, key, instant)
             else:
                 base = events.report_row(event, owner, list_id, key, instant, get("URL") or "", get("IPAddress") or "")
             ordinal = 0
             if numbered:
-                if moment[:16] != minute:
-                    minute, held, ordinals = moment[:16], frozenset(), {}
+                if counted != minute:
+                    minute, held, ordinals = counted, frozenset(), {}
                 ordinal = ordinals.get(base, -1) + 1
             event_id = events.digest(base, ordinal)
             while held and event_id[: events.SHORT_BYTES] in held:

@@ -20,7 +20,7 @@ class ImportedRecord(NamedTuple):
 class TranslatedRow(NamedTuple):
     """A row: the 16 bytes of its event id, its local date, and its record.
 
-    The hour that clocks repeat in autumn counts as one long minute in a report: all dates in it are its beginning.
+    In the hour that the client's clocks repeat in autumn, all dates of a report's rows are its beginning.
     """
 
     event_id: bytes
@@ -34,7 +34,13 @@ class TranslatedRow(NamedTuple):
     was_published: bool = False
     """And has published it."""
     clock: str = ""
-    """In the repeated hour: a row after this one whose clock shows less is in the second pass. Else empty."""
+    """In a stretch of repeated hours the local minute at which it begins; behind it, in one of the client's zone, what
+    the clock showed: a row after this one that shows less is in the second pass. Else empty."""
+
+    @property
+    def counted(self) -> str:
+        """The local minute from which equal rows are counted."""
+        return (self.clock or self.date)[:16]
 
 
 class Translate(Protocol):

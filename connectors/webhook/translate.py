@@ -70,12 +70,13 @@ def to_activity(event: HookEvent, hooked: HookedList, tail: bytes | None = None)
     at = hooked.dates.utc_text_or_none(date)
     if at is None:
         raise InvalidEventError("Date is no date")
+    instant = hooked.dates.id_instant(at)
     if kind in ("subscribe", "deactivate"):
         state = status if kind == "deactivate" else ""
-        base = events.list_change(kind, state, hooked.list_id, email, at)
+        base = events.list_change(kind, state, hooked.list_id, email, instant)
     else:
         content = {name: value for name, value in event.items() if name != "Date"}
-        base = events.webhook_update(hooked.list_id, email, at, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+        base = events.webhook_update(hooked.list_id, email, instant, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
     fields: dict[str, object] = {
         "schema_version": 1,
         "event_id": events.digest(base).hex(),

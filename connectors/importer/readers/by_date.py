@@ -75,7 +75,7 @@ class DateReader:
             # The narrower read may have missed rows that came late, and its counters will not be seen to change.
             cursor = cursor.model_copy(update={"expected": page.total})
         if _moved(cursor, page, translate):
-            return PageRead(restarted=True, next=_last_minute_again(cursor))
+            return PageRead(restarted=True, next=_last_minute_again(cursor, self._since))
         read = _read(self._since, cursor, page, translate, fresh)
         return _with_acts(read, cursor) if self._keeps_acts else read
 
@@ -110,7 +110,7 @@ def _read_probe(cursor: Cursor, page: Page) -> PageRead:
         "accounted": min(cursor.accounted, page.total),
     }
     if cursor.known_from is not None:
-        anchor = max(minute_before(cursor.known_from), cursor.anchor or "")
+        anchor = _anchor(cursor.known_from, cursor.anchor)
         start |= {"anchor": anchor, "floor": cursor.known_from}
     return PageRead(next=cursor.model_copy(update=start))
 
@@ -121,9 +121,12 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
     newest = NewestRows(cursor.newest, cursor.newest_date, cursor.newest_cut)
     near_end = page.total - page.number * page.size <= MAX_REMEMBERED
     rows = translate(page.rows, cursor.minute, held, cursor.clock)
-    clock = rows[-1].clock if rows else cursor.clock
-    if cursor.minute is None and cursor.known_from is not None:
-        start = cursor.known_from
+    if rows and _begins_late(cursor, rows[0], since):
+        return PageRead(restarted=True, next=cursor.model_copy(update={"anchor": _anchor(rows[0].counted, since)}))
+    clock, minute = (rows[-1].clock, rows[-1].counted) if rows else (cursor.clock, cursor.minute)
+    minute_ids = {row.event_id[: events.SHORT_BYTES] for row in rows if row.counted == minute}
+    start = cursor.known_from
+    if start is not None and (cursor.minute is None or cursor.minute < start):
         rows = list(dropwhile(lambda row: row.date < start, rows))
     late = cursor.late
     if late is not None:
@@ -136,8 +139,6 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
             newest.skip(rows[-1].date)
         if page.last:
             return _end(since, cursor, read, newest, fresh)
-    minute = rows[-1].date[:16] if rows else cursor.minute
-    minute_ids = {row.event_id[: events.SHORT_BYTES] for row in rows if row.date[:16] == minute}
     read.next = cursor.model_copy(
         update={
             "phase": "forward",
@@ -218,13 +219,25 @@ def _moved(cursor: Cursor, page: Page, translate: Translate) -> bool:
     if page.total < cursor.total or not page.rows:
         return True
     (first,) = translate(page.rows[:1], None, frozenset())
-    if first.date[:16] != cursor.minute:
-        return first.date[:16] < (cursor.minute or "")
+    if first.counted != cursor.minute:
+        return first.counted < (cursor.minute or "")
     return first.event_id[: events.SHORT_BYTES] in unpack(cursor.minute_ids)
 
 
-def _last_minute_again(cursor: Cursor) -> Cursor:
-    """Return the cursor that reads the last minute again, from its beginning."""
+def _begins_late(cursor: Cursor, first: TranslatedRow, since: str | None) -> bool:
+    """Return whether an increment begins within a stretch of repeated hours, all of which counts for ordinals."""
+    if cursor.minute is not None or cursor.known_from is None or cursor.anchor is None or not first.clock:
+        return False
+    return _anchor(first.counted, since) < cursor.anchor
+
+
+def _anchor(minute: str, since: str | None) -> str:
+    """Return where to read from, to have all of a minute that is read at all."""
+    return max(minute_before(minute), since or "")
+
+
+def _last_minute_again(cursor: Cursor, since: str | None) -> Cursor:
+    """Return the cursor that reads the last minute, or stretch of repeated hours, again, from its beginning."""
     start: dict[str, object] = {
         "phase": "forward",
         "page": 1,
@@ -235,7 +248,8 @@ def _last_minute_again(cursor: Cursor) -> Cursor:
     }
     if cursor.minute is not None:
         # Started again at the same minute, this pass may not have come as far as the one before: both are known.
-        earlier = unpack(cursor.previous) if cursor.known_from == cursor.minute else set()
-        start |= {"anchor": minute_before(cursor.minute), "known_from": cursor.minute}
+        again = cursor.known_from is not None and cursor.known_from >= cursor.minute
+        earlier = unpack(cursor.previous) if again else set()
+        start |= {"anchor": _anchor(cursor.minute, since), "known_from": cursor.known_from if again else cursor.minute}
         start |= {"previous": pack(earlier | unpack(cursor.minute_ids))}
     return cursor.model_copy(update=start)
