@@ -1,9 +1,15 @@
-"""How every process logs: one structlog event a line, JSON or console, and never a secret."""
+"""How every process logs: one structlog event a line, JSON or console, and never a secret.
+
+A line is bounded in length, and an exception is its traceback without the values of variables: with them a request of
+a stranger costs seconds, and what it holds reaches the log. Secrets are hidden in the rendered text, last of all: by
+the form that they have anywhere, and the process's own by their value.
+"""
 
 import logging
+import os
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -11,12 +17,33 @@ import structlog
 LogFormat = Literal["json", "console"]
 
 HIDDEN = "***"
-_SECRET_NAME = re.compile(r"(api_?key|authorization_header|password|secret|token|credential|sealed)s?$", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9+/=_.\-]{6,}|(?<=//)[^/\s:@]+:[^/\s@]+(?=@)")
+MAX_VALUE = 2_000
+"""Characters of one value of a log event; an API's error page, or a person's text, may have megabytes."""
+MAX_TRACEBACK = 8_000
+"""Its end is kept, where the error is; some 80 frames."""
+MAX_LINE = 16_000
+"""Characters of a whole line; log collectors split or drop what is longer."""
+
+_SECRET_NAME = re.compile(
+    r"(api_?key|encryption_?key|authorization_header|password|secret|token|credential|sealed)s?$", re.IGNORECASE
+)
+_SECRET_TEXT = re.compile(
+    r"(?i)\b(?:basic|bearer)\s+[a-z0-9+/=_.\-]{6,}"
+    r"|(?<=//)[^/\s:@]+:[^/\s@]+(?=@)"
+    r"|(?<=/hooks/)[^\s/?#\"'<>]+/[^\s?#\"'<>]*"
+    r"|(?<=[?&])(?:api_?key|access_token|refresh_token|token|code|client_secret)=[^&\s\"']+"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+"""Line ends and tabs are left: tracebacks have them."""
+_SHORTEST_SECRET = 8
+"""Shorter settings are words that logs hold for other reasons."""
 
 
 def configure(log_format: LogFormat, level: str, *, process: str) -> None:
-    """Send structlog and the standard library's loggers to standard error, in one format."""
+    """Send structlog and the standard library's loggers to standard error, in one format.
+
+    What environment variables named like secrets hold now is hidden from then on.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -24,28 +51,30 @@ def configure(log_format: LogFormat, level: str, *, process: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
         hide_secrets,
+        bounded,
+        visible,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    if log_format == "json":
-        last: list[structlog.typing.Processor] = [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ]
-    else:
-        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
-        )
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    formatter = _SafeFormatter(
+        own_secrets(os.environ),
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
     handler.addFilter(lambda record: not str(record.msg).startswith("[^"))  # each step of each of Faust's services
+    handler.addFilter(_without_requests)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -53,6 +82,19 @@ def configure(log_format: LogFormat, level: str, *, process: str) -> None:
     for noisy in ("aiokafka", "faust", "mode", "kafka", "aiohttp.access", "asyncio", "urllib3"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def own_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what variables named like secrets hold, the longest first: one may be a part of another."""
+    held = {value for name, value in environment.items() if _SECRET_NAME.search(name)}
+    return tuple(sorted((value for value in held if len(value) >= _SHORTEST_SECRET), key=len, reverse=True))
+
+
+def safe_text(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a rendered text without what looks like a secret, and without these."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return _SECRET_TEXT.sub(HIDDEN, text)
 
 
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -63,3 +105,49 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
         elif isinstance(value, str):
             event[name] = _SECRET_TEXT.sub(HIDDEN, value)
     return event
+
+
+def bounded(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Cut every value of a log event that is longer than MAX_VALUE; of a traceback the end is kept."""
+    for name, value in event.items():
+        if isinstance(value, int | float | None):
+            continue
+        text = value if isinstance(value, str) else repr(value)
+        if name in ("exception", "stack"):
+            if len(text) > MAX_TRACEBACK:
+                event[name] = f"{len(text) - MAX_TRACEBACK} characters left out ... {text[-MAX_TRACEBACK:]}"
+        elif len(text) > MAX_VALUE:
+            event[name] = f"{text[:MAX_VALUE]} ... {len(text) - MAX_VALUE} characters left out"
+    return event
+
+
+def visible(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape the control characters in every text of a log event: a terminal would obey them."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+    return event
+
+
+class _SafeFormatter(structlog.stdlib.ProcessorFormatter):
+    """Renders a line, then hides secrets in it and bounds it: nothing is added to a line afterwards."""
+
+    def __init__(self, secrets: tuple[str, ...], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = safe_text(super().format(record), self._secrets)
+        if len(text) <= MAX_LINE:
+            return text
+        return f"{text[:MAX_LINE]} ... {len(text) - MAX_LINE} characters left out"
+
+
+def _without_requests(record: logging.LogRecord) -> bool:
+    """Make one line of a request that could not be parsed: the error quotes the request, and anybody can send one."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None and type(error).__module__ == "aiohttp.http_exceptions":
+        record.msg, record.args = "request cannot be parsed: %s", (type(error).__name__,)
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info, record.exc_text = None, None
+    return True
