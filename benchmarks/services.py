@@ -90,10 +90,10 @@ def simulator(
     directory: Path, *, latency_ms: float = 100.0, book_limit: int | None = None, keep_rows: int = 0
 ) -> Iterator[Account]:
     """Run an empty simulated account that takes so long for each call."""
-    command = [sys.executable, "-m", "streams.cli", "simulator", "--port", "0", "--no-demo", "--api-key", API_KEY]
+    command = [sys.executable, "-m", "streams.cli", "simulator", "--port", "0", "--no-demo"]
     command += ["--latency-ms", str(latency_ms), "--keep-rows", str(keep_rows)]
     command += ["--book-limit", str(book_limit)] if book_limit else []
-    with service("simulator", command, directory, {}) as it:
+    with service("simulator", command, directory, {"CM_API_KEY": API_KEY}) as it:
         deadline = time.monotonic() + START_SECONDS
         while not (lines := output_tail(it.directory).splitlines()) or "ready" not in lines:
             _alive(it, deadline)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 from datetime import datetime
 from typing import Annotated
@@ -99,7 +100,6 @@ def webhooks() -> None:
 
 def simulator(
     port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8900,
-    api_key: Annotated[str, typer.Option(help="The account's API key.")] = "simulator-key",
     host: Annotated[
         str, typer.Option(help="There is no access control on /simulator: loopback is meant.")
     ] = "127.0.0.1",
@@ -119,11 +119,14 @@ def simulator(
     book_limit: Annotated[int | None, typer.Option(min=1, help="Entries kept in each log; all without it.")] = None,
     keep_rows: Annotated[int, typer.Option(min=0, help="Rows of pages that are kept encoded, for load tests.")] = 0,
 ) -> None:
-    """Run a local Campaign Monitor with a demo account; prints `ready` when it serves."""
+    """Run a local Campaign Monitor with a demo account; prints `ready` when it serves.
+
+    The account's API key is what CM_API_KEY holds, else simulator-key: everybody can read a command line.
+    """
     settings = SimulatorSettings(
         host=host,
         port=port,
-        api_key=api_key,
+        api_key=os.environ.get("CM_API_KEY") or "simulator-key",
         demo=demo,
         subscribers=subscribers,
         activity=activity,

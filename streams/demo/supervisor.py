@@ -210,7 +210,8 @@ class Machine:
         port = str(self.ports.simulator)
         return Service(
             "simulator",
-            ("simulator", "--port", port, "--api-key", self.api_key, "--subscribers", "400", "--activity", "2000"),
+            ("simulator", "--port", port, "--subscribers", "400", "--activity", "2000"),
+            environment={"CM_API_KEY": self.api_key},
             ready_url=f"http://{LOOPBACK}:{port}/simulator/health",
         )
 

@@ -29,6 +29,12 @@ def test_every_setting_is_one_of_ours():
     assert used <= known
 
 
+def test_no_secret_is_on_a_command_line():
+    """Everybody on the machine can read it: `ps` and `docker inspect` show it."""
+    for service in COMPOSE["services"].values():
+        assert not re.search(r"(?i)key|secret|password|token", str(service.get("command", "")))
+
+
 def test_the_broker_is_the_one_that_is_tested():
     assert COMPOSE["services"]["kafka"]["image"] == "apache/kafka:4.1.1"
     assert COMPOSE["services"]["kafka"]["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"

@@ -18,7 +18,7 @@ In the same process::
 verbs (`Controls`), `sim.state.request_log` the logs. From another process: `SimulatorAdmin(admin_url)` has the same
 verbs, as coroutines. In a thread, for a blocking client: `with SimulatorThread(SimulatorSettings(...)) as sim`.
 
-As a process: `cm-streams simulator --port 8900 --api-key KEY` with a demo account in which everything exists
+As a process: `CM_API_KEY=KEY cm-streams simulator --port 8900` with a demo account in which everything exists
 (`SimulatorSettings(demo=True)` here). `GET /simulator/health` answers when it serves, `GET /simulator/verbs` lists the
 verbs, `POST /simulator/do/{verb}` carries one out.
 

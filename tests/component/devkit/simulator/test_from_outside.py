@@ -39,7 +39,7 @@ async def test_every_verb_answers_by_http(sim, list_id):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_ready_and_stops_cleanly(number):
-    command = [sys.executable, "-m", "streams.cli", "simulator", "--port", "0", "--api-key", "K", "--subscribers", "50"]
+    command = [sys.executable, "-m", "streams.cli", "simulator", "--port", "0", "--subscribers", "50"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         lines = []
         while "ready" not in lines:
