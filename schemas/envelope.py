@@ -21,8 +21,7 @@ def to_utc(instant: datetime) -> datetime:
 
 def rfc3339(instant: datetime) -> str:
     """Return the instant in UTC with milliseconds, cut and not rounded: `2010-10-25T10:28:00.000Z`."""
-    utc = to_utc(instant)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    return f"{to_utc(instant).isoformat(timespec='milliseconds')[:23]}Z"
 
 
 Instant = Annotated[

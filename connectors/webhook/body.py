@@ -32,7 +32,7 @@ class BrokenBodyError(ValueError):
 
 async def read_body(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int) -> bytes:
     """Return the body, unpacked. Raises BodyTooLargeError at the first byte too many, BrokenBodyError."""
-    unpacker = Unpacker() if encoding.strip().lower() in ("gzip", "deflate") else None
+    unpacker = Unpacker() if encoding and encoding.strip().lower() in ("gzip", "deflate") else None
     parts: list[bytes] = []
     received = length = 0
     async for chunk in chunks:
@@ -44,7 +44,7 @@ async def read_body(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int)
         parts.append(part)
     if unpacker is not None and not unpacker.complete:
         raise BrokenBodyError("the compressed body ends early")
-    return b"".join(parts)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Unpacker:
@@ -103,11 +103,15 @@ class RejectedPost:
     reason: str
 
 
-@lru_cache(maxsize=1_024)
 def token_of(secret: SecretStr, list_id: str) -> str:
     """Return the list's token: 32 characters of HMAC-SHA256, 192 bits."""
-    mac = hmac.new(secret.get_secret_value().encode(), b"webhook:" + list_id.encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(mac.digest()[:24]).decode()
+    return _token(secret.get_secret_value(), list_id).decode()
+
+
+@lru_cache(maxsize=1_024)
+def _token(secret: str, list_id: str) -> bytes:
+    mac = hmac.new(secret.encode(), b"webhook:" + list_id.encode("utf-8", "surrogatepass"), hashlib.sha256)
+    return base64.urlsafe_b64encode(mac.digest()[:24])
 
 
 def path_of(secret: SecretStr, list_id: str, *, sample: bool = False) -> str:
@@ -146,5 +150,6 @@ def _genuine(path: str, secrets: tuple[SecretStr, ...]) -> GenuinePost | None:
         return None
     list_id, token = parts[0], parts[1]
     # Every secret is compared, and each in constant time: how long it takes reveals nothing.
-    matches = [hmac.compare_digest(token_of(secret, list_id).encode(), token.encode()) for secret in secrets]
+    given = token.encode("utf-8", "surrogatepass")
+    matches = [hmac.compare_digest(_token(secret.get_secret_value(), list_id), given) for secret in secrets]
     return GenuinePost(list_id, len(parts) == 3) if any(matches) else None

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections import Counter as Counts
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import structlog
 from aiohttp import web
@@ -13,7 +14,7 @@ from prometheus_client import Counter, Histogram
 
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord
-from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, RejectedPost, admit, read_body
+from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, GenuinePost, RejectedPost, admit, read_body
 from connectors.webhook.echo import OwnWrite, is_echo
 from connectors.webhook.envelope import UnreadableBodyError, as_utf8, events_of, raw_events
 from connectors.webhook.settings import WebhookSettings
@@ -25,8 +26,11 @@ from schemas.topics import TopicNames
 log = structlog.get_logger(__name__)
 
 POSTS = Counter("webhook_posts_total", "Posts by the status they were answered with.", ["status"])
+posts_with = lru_cache(maxsize=64)(POSTS.labels)
+"""The counter of one status: finding it costs more than counting."""
 REJECTED = Counter("webhook_rejected_total", "Posts that were not taken, by reason.", ["reason"])
 EVENTS = Counter("webhook_events_total", "Events that the broker acknowledged, by kind.", ["event"])
+events_of_kind = lru_cache(maxsize=8)(EVENTS.labels)
 ECHOES = Counter("webhook_echoes_total", "Events that were recognised as our own writes coming back.")
 QUARANTINED = Counter("webhook_quarantined_total", "Genuine posts, or events of one, that were kept as dead letters.")
 SECONDS = Histogram(
@@ -39,7 +43,6 @@ KINDS = frozenset({"subscribe", "update", "deactivate"})
 
 READ_SECONDS = 30.0
 """For a whole body: a sender that drips holds a place."""
-CHUNK_BYTES = 65_536
 MAX_WAITING = 1_000
 """Posts that may wait for a place; more are answered 503, which costs the sender less than a time-out."""
 
@@ -103,7 +106,7 @@ class Receiver:
         """Handle one post and return its answer, which has a status and no content."""
         began = time.perf_counter()
         status = await self._handle(request)
-        POSTS.labels(status).inc()
+        posts_with(status).inc()
         if status == 200:
             SECONDS.observe(time.perf_counter() - began)
         response = web.Response(status=status)
@@ -127,24 +130,14 @@ class Receiver:
             return self._rejected(admitted.status, admitted.reason)
         if self._waiting >= MAX_WAITING:
             return self._rejected(503, "busy")
-        async with self._place():
-            try:
-                async with asyncio.timeout(READ_SECONDS):
-                    chunks = request.content.iter_chunked(CHUNK_BYTES)
-                    body = await read_body(chunks, encoding, self._settings.max_body_bytes)
-            except BodyTooLargeError:
-                return self._rejected(413, "size")
-            except BrokenBodyError:
-                return self._rejected(400, "broken")
-            except TimeoutError:
-                return self._rejected(408, "slow")
-            if admitted.sample:
-                return 200
-            return await self._publish_events(admitted.list_id, body)
+        await self._take_place()
+        try:
+            return await self._handle_body(request, encoding, admitted)
+        finally:
+            self._places.release()
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """Wait for one of the places in which posts are handled, and hold it.
+    async def _take_place(self) -> None:
+        """Wait for one of the places in which posts are handled; the caller releases it.
 
         A post that is cancelled while it waits, as its sender disconnected, is waiting no more.
         """
@@ -153,10 +146,19 @@ class Receiver:
             await self._places.acquire()
         finally:
             self._waiting -= 1
+
+    async def _handle_body(self, request: web.BaseRequest, encoding: str, post: GenuinePost) -> int:
         try:
-            yield
-        finally:
-            self._places.release()
+            async with asyncio.timeout(READ_SECONDS):
+                chunks = request.content.iter_any()
+                body = await read_body(chunks, encoding, self._settings.max_body_bytes)
+        except BodyTooLargeError:
+            return self._rejected(413, "size")
+        except BrokenBodyError:
+            return self._rejected(400, "broken")
+        except TimeoutError:
+            return self._rejected(408, "slow")
+        return 200 if post.sample else await self._publish_events(post.list_id, body)
 
     async def _publish_events(self, list_id: str, body: bytes) -> int:
         hooked = self._hooked_list(list_id)
@@ -179,7 +181,7 @@ class Receiver:
         not_counted = {event.position for event in refused}
         kinds = Counts(str(record.fields["event"]) for index, record in records.items() if index not in not_counted)
         for kind, count in kinds.items():
-            EVENTS.labels(kind if kind in KINDS else "other").inc(count)
+            events_of_kind(kind if kind in KINDS else "other").inc(count)
         for event in refused:
             QUARANTINED.inc()
             log.warning("webhook event kept as a dead letter", list_id=list_id, reason=event.reason)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -101,6 +102,7 @@ def to_activity(event: HookEvent, hooked: HookedList, tail: bytes | None = None)
     return ActivityRecord(email.encode("utf-8", "surrogatepass"), fields, tail or tail_of(hooked))
 
 
+@lru_cache(maxsize=1_024)
 def tail_of(hooked: HookedList) -> bytes:
     """Return what the records of a list have in common, as the end of a JSON object."""
     tail = {"list_id": hooked.list_id, "client_id": hooked.client_id, "job_id": hooked.job_id}

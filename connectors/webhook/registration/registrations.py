@@ -29,20 +29,26 @@ class Registrations(ControlTable[WebhookRegistration]):
         )
         self._overrides = zone_overrides
         self._dates: dict[str, ClientDates] = {}
+        self._hooked: dict[str, tuple[WebhookRegistration, HookedList]] = {}
 
     def hooked_list(self, list_id: str) -> HookedList | None:
         """Return what events of this list need beside their own content, None when no job imports the list."""
         known = self.get(list_id)
         if known is None or known.state == "removed":
+            self._hooked.pop(list_id, None)
             return None
-        return HookedList(
-            list_id=list_id,
-            list_name=known.list_name,
-            client_id=known.client_id,
-            client_name=known.client_name,
-            job_id=known.job_ids[0] if known.job_ids else "",
-            dates=self._dates_of(known.time_zone),
-        )
+        made = self._hooked.get(list_id)
+        if made is None or made[0] is not known:
+            hooked = HookedList(
+                list_id=list_id,
+                list_name=known.list_name,
+                client_id=known.client_id,
+                client_name=known.client_name,
+                job_id=known.job_ids[0] if known.job_ids else "",
+                dates=self._dates_of(known.time_zone),
+            )
+            self._hooked[list_id] = made = known, hooked
+        return made[1]
 
     def _dates_of(self, label: str) -> ClientDates:
         if label not in self._dates:

@@ -121,6 +121,14 @@ async def test_what_is_not_genuine_is_refused_and_leaves_nothing(post, broker):
     assert broker.records == []
 
 
+async def test_a_path_with_raw_bytes_is_refused(receiver):
+    for path, status in ((b"/hooks/l1/\xff", b"400"), (b"/hooks/%FF/token", b"404"), (b"/hooks/l1/%ED%A0%80", b"404")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
+        writer.write(b"POST " + path + b" HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+        assert (await reader.readline()).split()[1] == status
+        writer.close()
+
+
 async def test_a_genuine_post_that_cannot_be_read_is_kept_as_it_came(post, broker):
     assert await post(b"{not json") == 200
     (letter,) = broker.records

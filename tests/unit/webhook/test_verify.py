@@ -39,6 +39,8 @@ def test_the_lists_own_path_is_accepted():
         path_of(SECRET, LIST) + "x",
         "/hooks/" + path_of(SECRET, LIST),
         "/hooks/é/é",
+        f"/hooks/{LIST}/\udcff",
+        f"/hooks/\udcff/{path_of(SECRET, LIST).split('/')[3]}",
     ],
 )
 def test_any_other_path_is_unknown(path):
