@@ -35,6 +35,7 @@ from .core.metrics import Metrics, Sample
 from .core.producer import Producer
 from .core.settings import BatchSettings
 from .process.app import BatchApp, Health
+from .process.recreated import RestoredStore, discard_stores, restore_changelogs
 from .process.topics import Reset, reset
 from .table.changelog import STATE_HEADER
 from .table.folding import EncodedRow, encode_row
@@ -66,6 +67,7 @@ __all__ = [
     "RecentIds",
     "Record",
     "Reset",
+    "RestoredStore",
     "Revoked",
     "Row",
     "RowTooLarge",
@@ -77,9 +79,11 @@ __all__ = [
     "WrongTopic",
     "decode_blob",
     "decode_hidden",
+    "discard_stores",
     "encode_hidden",
     "encode_row",
     "partition_of",
     "reset",
+    "restore_changelogs",
     "topic_hash",
 ]

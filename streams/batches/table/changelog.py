@@ -11,7 +11,7 @@ from streams.batches.core.metrics import Metrics
 from streams.batches.core.producer import Producer
 from streams.batches.table.folding import EncodedRow
 from streams.batches.table.partition_table import PartitionTable
-from streams.batches.table.rows import encode_blob
+from streams.batches.table.rows import decode_blob, encode_blob
 
 STATE_HEADER = "row-state"
 """Header of a public changelog's records that carries the hidden state."""
@@ -71,6 +71,15 @@ class RowWriter(Generic[T]):
             stop = at + even_piece(len(encoded) - at, MAX_ROWS_IN_FLIGHT)
             await self._write_piece(partition_table, encoded[at:stop])
             at = stop
+
+    def record_of(
+        self, key: bytes, blob: bytes, mark: tuple[str, bytes]
+    ) -> tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]]:
+        """Return the record of a row as the store keeps it, with one header more."""
+        if not self._public:
+            return key, blob, [mark]
+        value, hidden = decode_blob(blob)
+        return key, value, [(STATE_HEADER, hidden), *self._headers, mark]
 
     async def _write_piece(self, partition_table: PartitionTable[T], encoded: Sequence[EncodedRow[T]]) -> None:
         partition_table.check()

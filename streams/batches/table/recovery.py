@@ -13,7 +13,7 @@ import structlog
 
 from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, reader_config
 from streams.batches.core import killpoints
-from streams.batches.core.errors import RecoveryFailed, Revoked
+from streams.batches.core.errors import RecoveryFailed, Revoked, WrongTopic
 from streams.batches.core.settings import BatchSettings
 from streams.batches.table.changelog import blob_of
 from streams.batches.table.partition_table import PartitionTable
@@ -30,6 +30,8 @@ class Plan(enum.Enum):
 
     RESUME = "resume"
     REBUILD = "rebuild"
+    REFUSE = "refuse"
+    """The store may be the last copy of its rows; an empty one is rebuilt."""
 
 
 class Restore(NamedTuple):
@@ -44,13 +46,13 @@ def plan_restore(checkpoint: Checkpoint | None, topic_id: int, first: int, end: 
     """Decide: resume where the store's checkpoint allows it, else rebuild (pure).
 
     `first`..`end` are the changelog partition's log start and its last stable offset. A store that is ahead of its
-    changelog, or belongs to another incarnation of it, must not be trusted: its rows would skip a replay. Neither
-    must one that is behind the log start: deletions in between may have been compacted away.
+    changelog must not be trusted: its rows would skip a replay. Neither must one that is behind the log start:
+    deletions in between may have been compacted away. One of another incarnation may be all that is left.
     """
     if checkpoint is None:
         return Restore(Plan.REBUILD, first, "no checkpoint")
     if checkpoint.topic_id != topic_id:
-        return Restore(Plan.REBUILD, first, "the changelog was created again")
+        return Restore(Plan.REFUSE, first, "the changelog was created again")
     if checkpoint.next_offset > end:
         return Restore(Plan.REBUILD, first, f"the store is at {checkpoint.next_offset}, the changelog ends at {end}")
     if checkpoint.next_offset < first:
@@ -87,7 +89,8 @@ def restore(
 ) -> int:
     """Bring every store up to its changelog's end; return the number of records read. Blocking: runs in a thread.
 
-    Raises Revoked when `stop` is set, RecoveryFailed at the deadline or when no record comes for too long.
+    Raises WrongTopic for a changelog that was created again, Revoked when `stop` is set, RecoveryFailed at the deadline
+    or when no record comes for too long.
     """
     config = {
         **reader_config(settings.kafka, f"{settings.app_id}-recovery"),
@@ -158,7 +161,14 @@ def _prepare(reader: EndReader, part: TopicAndPartition, task: Restoration) -> i
     table = task.table
     first, task.end = reader.bounds(part)
     plan = plan_restore(table.store.checkpoint, table.topic_id, first, task.end)
-    if plan.plan is Plan.REBUILD:
+    if plan.plan is Plan.REFUSE and table.store.scan(None, 1):
+        raise WrongTopic(
+            f"changelog {task.topic}: it was deleted and created again, and the store {table.store.path} has rows of "
+            "the former one, perhaps their last copy; stop all workers, then on each host either restore the topic "
+            "from its stores, `cm-streams stores restore`, or build the rows from the inputs, `cm-streams stores "
+            "discard`"
+        )
+    if plan.plan is not Plan.RESUME:
         if table.store.checkpoint is not None:
             log.warning("store rebuilt", topic=task.topic, partition=table.partition, reason=plan.reason)
         table.store.empty()

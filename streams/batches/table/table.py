@@ -76,7 +76,7 @@ class BatchTable(Generic[T]):
         self.changelog = changelog
         self.public = public
         self.index = index
-        self._writer: RowWriter[T] = RowWriter(
+        self.writer: RowWriter[T] = RowWriter(
             host.producer, host.metrics, name, changelog, public=public, headers=tuple(headers)
         )
         self._host = host
@@ -296,4 +296,4 @@ class BatchTable(Generic[T]):
         if outputs:
             await host.producer.publish_all(outputs)
             killpoints.reached("after-outputs")
-        await self._writer.write(owned, encoded)  # 2 the rows are in the changelog, 3 then in the store
+        await self.writer.write(owned, encoded)  # 2 the rows are in the changelog, 3 then in the store

@@ -1,0 +1,85 @@
+"""`cm-streams stores`: what to do when a changelog was deleted, and the local stores are the last copy of its rows."""
+
+import asyncio
+import enum
+from typing import Annotated
+
+import typer
+
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
+from streams.batches import BatchApp, BatchError, discard_stores, restore_changelogs
+from streams.cli.control import FAILED, kafka_settings, refusals, refuse
+from streams.export.lists.accounts import NoCredentialError
+from streams.export.settings import ExportSettings
+from streams.export.worker import ExportWorker
+from streams.process import StreamsSettings
+from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Restore a lost changelog, or rebuild its rows.")
+
+
+class Processor(enum.StrEnum):
+    """Whose stores they are."""
+
+    PROFILES = "profiles"
+    EXPORT = "export"
+
+
+ProcessorArgument = Annotated[Processor, typer.Argument(help="Whose stores.", show_default=False)]
+
+
+@app.command()
+def restore(processor: ProcessorArgument) -> None:
+    """Publish the rows of this host's stores to a changelog that was deleted and created again.
+
+    Stop the processor's workers, create the topic (check-topics --create), and run it on each host that has stores. Of
+    several stores of one partition the one that had more counts, and rows that workers wrote since count more.
+    """
+    with refusals():
+        try:
+            restored = asyncio.run(_restored(processor))
+        except BatchError as refusal:
+            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+        for table, partition, rows in restored:
+            typer.echo(f"{table}[{partition}]: {rows} rows restored")
+        if not restored:
+            typer.echo("nothing to restore: this host has no store of a former changelog")
+
+
+@app.command()
+def discard(processor: ProcessorArgument) -> None:
+    """Delete this host's stores, and read the inputs from their first records again.
+
+    What the inputs do not hold any more is lost. The changelog has to be empty. Stop the processor's workers first, and
+    run it on each host that has stores.
+    """
+    with refusals():
+        try:
+            done = discard_stores(_app_of(processor))
+        except BatchError as refusal:
+            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+        for partition, before, now in done:
+            typer.echo(f"partition {partition}: {'no offset' if before is None else before} -> {now}")
+
+
+async def _restored(processor: Processor) -> list[tuple[str, int, int]]:
+    return [*await restore_changelogs(_app_of(processor))]
+
+
+def _app_of(processor: Processor) -> BatchApp:
+    """Return the processor's app, which is not started."""
+    streams, kafka = StreamsSettings(), kafka_settings()
+    if processor is Processor.PROFILES:
+        return ProfileWorker(streams, kafka, ProfileSettings()).app
+    return ExportWorker(
+        streams, kafka, ExportSettings(), CampaignMonitorSettings(), _no_credential, _report_nothing
+    ).app
+
+
+async def _no_credential(authorization_id: str) -> Credential:
+    raise NoCredentialError(f"{authorization_id}: nothing is sent")
+
+
+async def _report_nothing(_job_id: str, _attention: str | None) -> None:
+    pass
