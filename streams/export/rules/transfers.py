@@ -74,7 +74,7 @@ def has_earlier_holder(row: MembershipRow, at: EpochMillis) -> bool:
 
     They are the same person, unless the record of the other one's leaving is still on its way from another partition.
     """
-    came = max((since for since in row.former_addresses.values() if since < at), default=NEVER)
+    came = max((since for since, _ in row.tenures if since < at), default=NEVER)
     return any(since < came and (tenure.audiences or tenure.fields) for since, tenure in row.tenures)
 
 

@@ -164,31 +164,6 @@ async def test_sabotage_of_the_wait_for_late_calls(world: World, monkeypatch: py
         await _late_import(world)
 
 
-async def _in_the_order_of_leaving(world: World) -> None:
-    """Who left an address last is known first."""
-    world.job()
-    worker = await world.start()
-    world.change(CEM, "enter", "vip", 1)
-    world.change(CEM, "enter", "eu", 2, previous_email=ANN)
-    world.change(DEE, "enter", "eu", 3, previous_email=CEM)
-    await worker.consume()
-    await asyncio.sleep(2)
-    world.change(BOB, "enter", "new", 2, previous_email=CEM)
-    await worker.rest()
-    assert world.options(BOB) == ["NEW", "VIP"]
-    assert world.options(DEE) == ["EU"]
-
-
-async def test_rows_are_transferred_in_the_order_in_which_people_left(world: World) -> None:
-    await _in_the_order_of_leaving(world)
-
-
-async def test_sabotage_of_transferring_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_transfers, "has_earlier_holder", lambda row, at: False)
-    with pytest.raises(AssertionError):
-        await _in_the_order_of_leaving(world)
-
-
 async def test_an_erased_person_is_gone_under_every_address(world: World) -> None:
     world.job()
     worker = await world.start()
