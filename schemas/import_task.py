@@ -17,7 +17,7 @@ Report = Literal["recipients", "opens", "clicks", "unsubscribes", "spam", "bounc
 
 
 class Published(Contract):
-    """What an earlier, narrower read of a report has published: it is not published again."""
+    """What another read has published, an earlier, narrower one or one of another job."""
 
     lists: list[str] = Field(default_factory=list, description="Rows of these lists; none = all.")
     since: str | None = Field(default=None, description="Rows from this local date on.")
@@ -57,6 +57,9 @@ class Source(Contract):
     earlier: list[Published] = Field(
         default_factory=list,
         description="What was published beyond `lists` and `since`: the job asked for more.",
+    )
+    elsewhere: list[Published] = Field(
+        default_factory=list, description="What other jobs have published, also removed ones: here it is a repeat."
     )
     read_since: str | None = Field(default=None, description="by date: read from here on; at most `since`.")
     again: bool = Field(default=False, description="Read again on request: all rows are published, as repeats.")
@@ -239,6 +242,9 @@ class Mark(Contract):
         description="What was published beyond `lists` and `since`: the job asked for more.",
     )
     activities: list[str] = Field(default_factory=list, description="campaign, journey: what was looked for.")
+    removed: bool = Field(
+        default=False, description="Its job was removed: what it published is a repeat when another job reads it."
+    )
 
 
 class Claim(Contract):

@@ -14,7 +14,9 @@ from zoneinfo import ZoneInfo
 
 from connectors.campaign_monitor.zones import ZONES
 
-_WEEK, _HOUR, _MINUTE = timedelta(days=7), timedelta(hours=1), timedelta(minutes=1)
+_HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
+_BETWEEN_CHANGES = timedelta(days=14)
+"""No zone changes its clocks twice within it; the shortest time between is a month."""
 _YEARS = range(1971, 2201)
 """Of other years nothing is known about clocks, or nothing was sent."""
 
@@ -65,14 +67,15 @@ def _of_zone(key: str, year: int) -> tuple[Stretch, ...]:
 
 def _clocks_back(zone: ZoneInfo, year: int) -> Iterator[Stretch]:
     """Yield the stretch of each time in a year, or shortly before or after, when the zone's clocks go back."""
-    at = datetime(year - 1, 12, 25, tzinfo=UTC)
+    at = datetime(year - 1, 12, 22, tzinfo=UTC)
+    offset = _offset(zone, at)
     while at.year <= year:
-        following = at + _WEEK
-        back = _offset(zone, at) - _offset(zone, following)
-        if back >= _MINUTE:
+        following = at + _BETWEEN_CHANGES
+        later = _offset(zone, following)
+        if (back := offset - later) >= _MINUTE:
             changed = _change(zone, at, following)
             yield Stretch(changed - back, changed + back, back)
-        at = following
+        at, offset = following, later
 
 
 def _change(zone: ZoneInfo, before: datetime, after: datetime) -> datetime:

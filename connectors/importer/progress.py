@@ -12,7 +12,7 @@ from connectors.importer.tasks.page import ProgressRecord
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
-from schemas.import_task import ChainProgress, Claim, ImportProgress, Mark, RunProgress
+from schemas.import_task import ChainProgress, Claim, ImportProgress, Mark, RunProgress, key_of
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,7 @@ class ProgressTable:
         self._failed: dict[str, dict[str, ChainProgress]] = {}
         self._gaps: dict[str, dict[str, ChainProgress]] = {}
         self._marks: dict[str, dict[str, Mark]] = {}
+        self._removed: dict[str, dict[str, Mark]] = {}
 
     def apply(self, key: bytes, value: bytes | None) -> ProgressRecord | None:
         """Merge a record and return it; None for a tombstone. Raises ValueError for what is no progress record."""
@@ -58,7 +59,9 @@ class ProgressTable:
                 if record.chain.startswith("gap/"):
                     self._put_gap(record)
             case Mark():
-                self._marks.setdefault(record.job_id, {})[record.chain] = record
+                here, other = (self._removed, self._marks) if record.removed else (self._marks, self._removed)
+                here.setdefault(record.job_id, {})[record.chain] = record
+                other.get(record.job_id, {}).pop(record.chain, None)
             case Claim():
                 self.claims[record.partition] = record
 
@@ -86,6 +89,11 @@ class ProgressTable:
         """Return what the last finished read of a chain left."""
         return self._marks.get(job_id, {}).get(chain)
 
+    def marks_elsewhere(self, job_id: str, chain: str) -> list[Mark]:
+        """Return what reads of a chain by other jobs left, and by jobs that were removed, also under this id."""
+        live = [marks[chain] for other, marks in self._marks.items() if other != job_id and chain in marks]
+        return live + [marks[chain] for marks in self._removed.values() if chain in marks]
+
     def accounted(self, job_id: str, chain: str) -> int:
         """Return how many rows of a report were published or left out, by all runs."""
         mark = self.mark(job_id, chain)
@@ -109,13 +117,37 @@ class ProgressTable:
         return kept | set(self.runs)
 
     def keys(self, job_id: str) -> list[bytes]:
-        """Return the keys of everything that is kept for a job, but not of its gaps: another job may take them over."""
+        """Return the keys of everything that is kept for a job, but not of its gaps: another job may take them over.
+
+        Nor of the marks that are kept when it was removed.
+        """
         gaps = self.gaps(job_id)
         keys = [f"chain:{job_id}:{chain}" for chain in self.chains(job_id) if chain not in gaps]
         keys += [f"mark:{job_id}:{chain}" for chain in self._marks.get(job_id, {})]
         if job_id in self.runs:
             keys.append(f"run:{job_id}")
         return [key.encode() for key in keys]
+
+    def removal(self, job_id: str) -> tuple[list[bytes], list[Mark]]:
+        """Return the keys to delete when a job was removed, and what is kept: which rows it has published."""
+        marks = self._marks.get(job_id, {}).values()
+        kept = [
+            Mark(
+                job_id=job_id,
+                run=mark.run,
+                chain=mark.chain,
+                known_from=mark.known_from,
+                known=mark.known,
+                lists=mark.lists,
+                since=mark.since,
+                earlier=mark.earlier,
+                removed=True,
+            )
+            for mark in marks
+            if not mark.chain.startswith(("campaign/", "journey/"))
+        ]
+        keys = {key_of(mark) for mark in kept}
+        return [key for key in self.keys(job_id) if key not in keys], kept
 
     def _put_gap(self, chain: ChainProgress) -> None:
         gaps = self._gaps.setdefault(chain.job_id, {})
@@ -136,6 +168,7 @@ class ProgressTable:
             self._gaps.get(job_id, {}).pop(chain, None)
         elif kind == "mark":
             self._marks.get(job_id, {}).pop(chain, None)
+            self._removed.get(job_id, {}).pop(chain, None)
 
 
 class ProgressView:

@@ -178,7 +178,9 @@ class TaskPartition:
         table, now = self._view.table, datetime.now(UTC)
         run = table.runs.get(job_id)
         if job is None:
-            result.deleted += table.keys(job_id)
+            deleted, kept = table.removal(job_id)
+            result.deleted += deleted
+            result.progress += kept
             return
         match plan.next_action(job, run, table.waiting(job_id), table.chains(job_id).values(), now):
             case plan.StartRun(started, task) | plan.StartCatchUp(started, task):

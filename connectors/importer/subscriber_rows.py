@@ -10,7 +10,7 @@ from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.events import custom_fields, event_key
-from connectors.importer.translated import ImportedRecord, TranslatedRow
+from connectors.importer.translated import ImportedRecord, ReadsElsewhere, TranslatedRow
 from schemas.import_task import Source
 
 try:
@@ -31,17 +31,19 @@ class SubscriberRows:
     """Translates the rows of one listing.
 
     `utc`: returns the instant of a date, or the very text `undated` for one that cannot be read; `tail`: what all
-    records have in common, as the end of a JSON object.
+    records have in common, as the end of a JSON object; `repeat`: the same for what another job has published.
     """
 
     def __init__(
-        self, source: Source, dates: ClientDates, utc: Callable[[str], str], undated: str, tail: bytes
+        self, source: Source, dates: ClientDates, utc: Callable[[str], str], undated: str, tail: bytes, repeat: bytes
     ) -> None:
         self._source = source
         self._dates = dates
         self._utc = utc
         self._undated = undated
         self._tail = tail
+        self._repeat = repeat
+        self._others = ReadsElsewhere(source) if source.elsewhere else None
 
     @property
     def _owner(self) -> bytes:
@@ -50,14 +52,14 @@ class SubscriberRows:
 
     def usual(self, rows: list[JsonObject]) -> list[TranslatedRow] | None:
         """Return the same as `users`, in C; None for a page with anything unusual, or where it is not compiled."""
-        if native_rows is None:
+        if native_rows is None or self._others is not None:
             return None
         state = (self._source.state or "suppressed").capitalize()
         return native_rows.users(rows, self._owner, state, self._dates.utc_text_or_none, self._tail)
 
     def users(self, rows: Sequence[JsonObject]) -> list[TranslatedRow]:
         """Return the subscribers, or entries of the suppression list."""
-        utc, tail, owner = self._utc, self._tail, self._owner
+        utc, owner = self._utc, self._owner
         state = (self._source.state or "suppressed").capitalize()
         translated: list[TranslatedRow] = []
         for row in rows:
@@ -81,6 +83,7 @@ class SubscriberRows:
                 text = row.get(theirs)
                 if text is not None:
                     value[ours] = text
+            tail = self._tail_of(event_id, date)
             record = ImportedRecord("cm_user", event_key(address).encode(), dumps(value)[:-1] + tail)
             translated.append(TranslatedRow(event_id, date, record))
         return translated
@@ -113,14 +116,20 @@ class SubscriberRows:
         have had, so published twice it counts once. `reported`: short ids of activity that is there already.
         """
         owner = self._owner
-        return [
-            TranslatedRow(
-                blake2b(owner + dumps(row), digest_size=16).digest(), row.get("Date") or "", self._change(row, reported)
-            )
-            for row in rows
-        ]
+        translated: list[TranslatedRow] = []
+        for row in rows:
+            row_id, date = blake2b(owner + dumps(row), digest_size=16).digest(), row.get("Date") or ""
+            translated.append(TranslatedRow(row_id, date, self._change(row, reported, self._tail_of(row_id, date))))
+        return translated
 
-    def _change(self, row: JsonObject, reported: AbstractSet[bytes]) -> ImportedRecord | None:
+    def _tail_of(self, row_id: bytes, date: str) -> bytes:
+        source, others = self._source, self._others
+        repeats = date < (source.repeats_before or "")
+        if others is not None and others.have(row_id[: events.SHORT_BYTES], date):
+            repeats = True
+        return self._repeat if repeats else self._tail
+
+    def _change(self, row: JsonObject, reported: AbstractSet[bytes], tail: bytes) -> ImportedRecord | None:
         event, status = CHANGES.get(self._source.state or "", (None, None))
         if event is None:
             return None
@@ -149,9 +158,7 @@ class SubscriberRows:
             value["status"] = status
         if row.get("Name"):
             value["name"] = row["Name"]
-        if date < (source.repeats_before or ""):
-            value["repeat"] = True
-        return ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + self._tail)
+        return ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + tail)
 
 
 _USER_TEXTS = (

@@ -16,7 +16,7 @@ from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.events import event_key
 from connectors.importer.subscriber_rows import SubscriberRows
-from connectors.importer.translated import EarlierReads, ImportedRecord, TranslatedRow
+from connectors.importer.translated import EarlierReads, ImportedRecord, ReadsElsewhere, TranslatedRow
 from schemas.envelope import rfc3339
 from schemas.import_task import Source
 
@@ -57,6 +57,7 @@ class RowTranslator:
         self._undated = undated
         self._reported = reported
         self._tail = _tail(source, job_id)
+        self._repeat = _tail(source.model_copy(update={"again": True}), job_id)
         self.odd_dates = 0
 
     def translate(
@@ -72,7 +73,7 @@ class RowTranslator:
         rows are counted on; `clock`: that of its last row (`TranslatedRow.clock`).
         """
         if self._source.resource in ("users", "suppression"):
-            people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail)
+            people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail, self._repeat)
             implied = self._source.gap or self._source.unreported_before is not None
             if implied:
                 return people.changes(rows, self._reported)
@@ -92,7 +93,7 @@ class RowTranslator:
 
     def removed(self, addresses: Sequence[str], last_seen: datetime) -> list[ImportedRecord]:
         """Return the records of who was taken off the suppression list at some time after `last_seen`."""
-        people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail)
+        people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail, self._repeat)
         return people.removed(addresses, rfc3339(last_seen))
 
     def _utc(self, text: str) -> str:
@@ -107,7 +108,7 @@ class RowTranslator:
     ) -> list[TranslatedRow] | None:
         """Return the same as `_activity`, in C; None for a page with anything unusual, or where it is not compiled."""
         source = self._source
-        if native_rows is None or source.published:
+        if native_rows is None or source.published or source.elsewhere:
             return None
         event, status = EVENTS[source.report or ""]
         base = ("list", event, status) if status else ("report", event, source.campaign_id or source.email_id or "")
@@ -152,6 +153,7 @@ class RowTranslator:
         numbered = source.report != "recipients" or source.resource != "report"
         texts = tuple((theirs, ours) for theirs, ours in _ACTIVITY_TEXTS if any(theirs in row for row in rows))
         earlier = EarlierReads(source) if source.published else None
+        others = ReadsElsewhere(source) if source.elsewhere else None
         ordinals: dict[str, int] = {}
         last, at, instant, moment = "", self._undated, "", ""
         shown, counted = clock[_MINUTE:], ""
@@ -212,7 +214,8 @@ class RowTranslator:
                 number = get(theirs)
                 if number is not None:
                     value[ours] = number
-            record = ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + tail)
+            repeat = others is not None and others.have(event_id[: events.SHORT_BYTES], moment, list_id)
+            record = ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + (self._repeat if repeat else tail))
             in_scope = (not chosen or list_id in chosen) and moment >= since
             if earlier is None and not clock:
                 translated.append(TranslatedRow(event_id, moment, record, in_scope))

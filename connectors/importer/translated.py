@@ -52,6 +52,19 @@ class Translate(Protocol):
         """Return the rows with their ids and records."""
 
 
+class ReadsElsewhere:
+    """Which rows other jobs have published, also those that were removed."""
+
+    def __init__(self, source: Source) -> None:
+        self._reads = [_EarlierRead(source, published) for published in source.elsewhere]
+
+    def have(self, short: bytes, date: str, list_id: str | None = None) -> bool:
+        """Return whether a row was published; a row of a listing has no list that matters."""
+        return any(
+            read.holds(short, date) and (list_id is None or read.wanted(date, (list_id,))) for read in self._reads
+        )
+
+
 class EarlierReads:
     """Which rows the latest, narrower read has counted, and which any earlier one has published."""
 

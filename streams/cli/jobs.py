@@ -130,7 +130,10 @@ def stop(job_id: JobArgument) -> None:
 
 @app.command()
 def remove(job_id: JobArgument) -> None:
-    """Remove a job. What it did at Campaign Monitor stays."""
+    """Remove a job. What it did at Campaign Monitor stays.
+
+    What an import has published stays as well, and is marked as `repeat` when another import of the client reads it.
+    """
 
     async def drop(jobs: Jobs) -> None:
         await jobs.remove(job_id)

@@ -33,6 +33,8 @@ class ExpansionContext:
     def read(self, result: TaskResult, chain: str, source: Source) -> None:
         """Begin to read a source, with what is known of it; in a full read also all that was read before, again."""
         mark = self.table.mark(self.job.id, chain)
+        published = sources.elsewhere(self.table.marks_elsewhere(self.job.id, chain))
+        source = source.model_copy(update={"elsewhere": published})
         self._read_again(result, sources.again_name(chain), source, known=mark is not None)
         left = self._left_by_failure(chain, source, mark)
         begun = left

@@ -157,6 +157,12 @@ MAX_EARLIER = 4
 """Reads for other lists and dates that a mark remembers, each with up to 40 KB. What came before is published again."""
 
 
+def elsewhere(marks: Iterable[Mark]) -> list[Published]:
+    """Return what reads of other jobs have published, the latest first."""
+    latest = sorted(marks, key=lambda mark: mark.known_from or "", reverse=True)
+    return [known for mark in latest for known in (_published(mark), *mark.earlier)][:MAX_EARLIER]
+
+
 def _published(mark: Mark) -> Published:
     return Published(lists=mark.lists, since=mark.since, before=mark.known_from, known=mark.known)
 

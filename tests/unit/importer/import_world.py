@@ -37,10 +37,10 @@ SETTINGS = {
 class ImportWorld:
     """One job and all that was published for it."""
 
-    def __init__(self, simulator: Simulator, job: ImportJob, seed: int) -> None:
+    def __init__(self, simulator: Simulator, job: ImportJob, seed: int, table: ProgressTable | None = None) -> None:
         self.simulator = simulator
         self.job = job
-        self.table = ProgressTable()
+        self.table = ProgressTable() if table is None else table
         self.published: list[ImportedRecord] = []
         self._random = random.Random(seed)
         self._pages: dict[str, ChainPages] = {}
@@ -63,6 +63,14 @@ class ImportWorld:
     def change(self, **change: Any) -> None:
         """Edit the job."""
         self.job = self.job.model_copy(update=change)
+
+    def remove(self) -> None:
+        """Remove the job, as its home sees it."""
+        deleted, kept = self.table.removal(self.job.id)
+        for key in deleted:
+            self.table.apply(key, None)
+        for mark in kept:
+            self.table.apply(key_of(mark), mark.to_bytes())
 
     def ask_for_a_run(self) -> None:
         """Ask for the next run at once, as `import run` does."""
