@@ -18,7 +18,7 @@ from connectors.control.authorizations import AuthorizationSecret
 from connectors.control.crypto import ControlSettings, Sealer
 from connectors.control.crypto import new_key as make_key
 from streams.cli.control import control, refusals, refuse
-from streams.cli.output import plain, print_table, table_of
+from streams.cli.output import add_row, print_table, table_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Authorizations: add, list, remove.")
 
@@ -72,7 +72,7 @@ def list_all(as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
         for authorization in found.values():
             updated = f"{authorization.updated_at:%Y-%m-%d %H:%M}"
             cells = (authorization.id, authorization.description, authorization.kind, authorization.state)
-            table.add_row(*map(plain, (*cells, authorization.problem, authorization.key_id, updated)))
+            add_row(table, *cells, authorization.problem, authorization.key_id, updated)
         print_table(table)
 
 

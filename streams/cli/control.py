@@ -24,6 +24,7 @@ from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionError
+from streams.cli.output import visible
 
 FAILED = 1
 SENTENCES = (
@@ -68,7 +69,7 @@ def kafka_settings() -> KafkaSettings:
 
 def refuse(sentence: str, code: int = FAILED) -> NoReturn:
     """End the command with a sentence."""
-    sys.stderr.write(sentence + "\n")
+    sys.stderr.write(visible(sentence) + "\n")
     raise typer.Exit(code)
 
 

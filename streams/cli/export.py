@@ -27,6 +27,7 @@ from schemas.control import ExportJob
 from schemas.identity import normalise_email
 from schemas.membership_command import command_bytes
 from streams.cli.control import FAILED, control, kafka_settings, refusals, refuse
+from streams.cli.output import visible
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 from streams.export.lists.segments import planned
 from streams.export.lists.shared_state import SharedState
@@ -117,7 +118,7 @@ def reconcile(
             addresses = getattr(report, name)
             if addresses:
                 more = f" and {len(addresses) - SHOWN} more" if len(addresses) > SHOWN else ""
-                typer.echo(f"{name}: {', '.join(addresses[:SHOWN])}{more}")
+                typer.echo(visible(f"{name}: {', '.join(addresses[:SHOWN])}{more}"))
         if repair and report.repairable:
             typer.echo(f"{_people(len(report.repairable))} sent again by the worker")
         if repair and report.gone:
@@ -287,4 +288,4 @@ def _show(number: int, stage: str, reason: str, as_json: bool, *, kind: str = "r
     if as_json:
         typer.echo(orjson.dumps({"line": number, "stage": str(stage), kind: reason}))
     else:
-        typer.echo(f"line {number}: {reason}")
+        typer.echo(visible(f"line {number}: {reason}"))

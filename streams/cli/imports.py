@@ -30,7 +30,7 @@ from connectors.process import stopped_by_signal
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
 from streams.cli.control import control, kafka_settings, refusals, refuse
-from streams.cli.output import plain, print_line, print_table, table_of
+from streams.cli.output import add_row, plain, print_line, print_table, table_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run an import and watch it.")
 
@@ -77,7 +77,7 @@ def status(
     for job_id, run in runs.items():
         rows = overview(run, table.chains(job_id).values()).rows
         began, following = _local(run.started_at), _local(run.next_at) if run.next_at else ""
-        shown.add_row(plain(job_id), str(run.run), run.state, f"{rows:,}", str(run.problems), began, following)
+        add_row(shown, job_id, str(run.run), run.state, f"{rows:,}", str(run.problems), began, following)
     print_table(shown)
     for job_id, run in runs.items():
         for line in overview(run, table.chains(job_id).values()).lines:
@@ -215,10 +215,10 @@ def view_of(found: Overview | None, rows_before: int, since: datetime, now: date
         state = "done" if line.ended else (f"waits: {line.problem}" if line.waiting else "")
         bar = ProgressBar(total=max(line.expected, 1), completed=line.rows if line.expected else 0, width=20)
         counted = f"{line.done + line.failed}/{line.chains}"
-        table.add_row(line.group, counted, f"{line.rows:,}", bar, Text(state, style="yellow" if line.waiting else ""))
+        add_row(table, line.group, counted, f"{line.rows:,}", bar, plain(state, "yellow" if line.waiting else ""))
     more = len(found.lines) - MAX_LINES
     if more > 0:
-        table.add_row(f"and {more} more", "", "", "", "")
+        add_row(table, f"and {more} more", "", "", "", "")
     left = found.left(rate)
     foot = f"run {found.run.run}: {found.rows:,} of {found.expected:,} rows, {rate:,.0f} rows/s"
     if left is not None and found.run.state == "open":
@@ -242,7 +242,7 @@ async def _estimate(job_id: str) -> tuple[ImportJob, Estimate, ImporterSettings]
 def _print_estimate(job: ImportJob, found: Estimate, settings: ImporterSettings) -> None:
     table = table_of("what", "rows")
     for name, rows in found.rows.items():
-        table.add_row(plain(name), f"{rows:,}")
+        add_row(table, name, f"{rows:,}")
     print_table(table)
     print_line(
         f"A full read of {job.id}: {sum(found.rows.values()):,} rows on {found.pages:,} pages, {found.calls:,} calls, "

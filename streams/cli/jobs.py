@@ -15,7 +15,7 @@ from schemas.control import ExportJob, ImportJob
 from streams.cli.control import kafka_settings, refuse, with_jobs
 from streams.cli.job_changes import edit_job, edit_options
 from streams.cli.job_forms import create_export, create_import
-from streams.cli.output import plain, print_table, table_of
+from streams.cli.output import add_row, print_table, table_of
 from streams.export.lists.attention import REMOVALS, reason_on
 
 app = typer.Typer(
@@ -88,7 +88,7 @@ def list_jobs(as_json: Annotated[bool, typer.Option("--json", help="One JSON obj
     for job in found.values():
         lists = job.list_id if isinstance(job, ExportJob) else ", ".join(job.lists) or "all"
         cells = (job.id, job.name, job.kind, job.authorization_id, lists, job.state, job.attention)
-        table.add_row(*map(plain, cells))
+        add_row(table, *cells)
     print_table(table)
 
 

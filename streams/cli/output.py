@@ -6,7 +6,7 @@ to be, so that each row is one line, and what was searched for is found.
 
 import unicodedata
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -22,9 +22,20 @@ def table_of(*names: str) -> Table:
     return table
 
 
-def plain(text: str | None) -> Text:
-    """Return text of a record as a cell: brackets are no markup, and control characters are shown and not obeyed."""
-    return Text("".join(_visible(character) for character in text or ""))
+def add_row(table: Table, *cells: RenderableType | None, end_section: bool = False) -> None:
+    """Add a row: text is shown as it is, whatever a record or an account holds; what has a style is a Text already."""
+    shown = (plain(cell) if isinstance(cell, str | None) else cell for cell in cells)
+    table.add_row(*shown, end_section=end_section)
+
+
+def plain(text: str | None, style: str = "") -> Text:
+    """Return text as a cell: brackets are no markup, and control characters are shown and not obeyed."""
+    return Text(visible(text or ""), style=style)
+
+
+def visible(text: str) -> str:
+    """Return text with its control characters escaped: a terminal would obey them."""
+    return "".join(_visible(character) for character in text)
 
 
 def print_table(table: Table) -> None:
@@ -41,7 +52,7 @@ def print_table(table: Table) -> None:
 
 def print_line(text: str, style: str = "") -> None:
     """Print a line as it is, however long: a command in it can be copied."""
-    Console().print(Text(text, style=style), soft_wrap=True)
+    Console().print(plain(text, style), soft_wrap=True)
 
 
 def _visible(character: str) -> str:

@@ -24,7 +24,7 @@ from schemas.topics import TOPICS
 from streams.batches import BatchError, BatchSettings
 from streams.batches import reset as reset_offsets
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse
-from streams.cli.output import plain, print_table, table_of
+from streams.cli.output import add_row, plain, print_table, table_of
 from streams.dead_letters import Letter, ReplayError, read_letters
 from streams.dead_letters import replay as replayed
 from streams.process import StreamsSettings
@@ -89,13 +89,12 @@ def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
         for row in rows:
             committed = "-" if row.committed is None else str(row.committed)
             behind = str(row.lag) if row.exact else f"~{row.lag}"
-            table.add_row(group, topic, str(row.partition), committed, str(row.stable_end), behind, note(row))
+            add_row(table, group, topic, str(row.partition), committed, str(row.stable_end), behind, note(row))
         if len(rows) > 1:
             exact = all(row.exact for row in rows)
             total = sum(row.lag for row in rows)
-            table.add_row(
-                group, topic, "all", "", "", f"[bold]{total if exact else f'~{total}'}[/bold]", end_section=True
-            )
+            shown = plain(str(total) if exact else f"~{total}", "bold")
+            add_row(table, group, topic, "all", "", "", shown, end_section=True)
         else:
             table.add_section()
     if not lags:
@@ -184,9 +183,9 @@ def topics_as_table(reports: Sequence[TopicReport]) -> Table:
     table = table_of("topic", "partitions", "replicas", "cleanup", "state")
     for report in reports:
         wanted = report.wanted
-        state = "[red]wrong[/red]" if report.problems else "created" if report.created else "as it should be"
+        state = plain("wrong", "red") if report.problems else "created" if report.created else "as it should be"
         cleanup = wanted.config["cleanup.policy"]
-        table.add_row(wanted.name, str(wanted.partitions), str(wanted.replication_factor), cleanup, state)
+        add_row(table, wanted.name, str(wanted.partitions), str(wanted.replication_factor), cleanup, state)
     return table
 
 
@@ -222,7 +221,7 @@ def list_letters(
                 if as_json:
                     typer.echo(orjson.dumps(letter_as_object(letter)).decode())
                 else:
-                    table.add_row(*map(plain, letter_as_row(letter)))
+                    add_row(table, *letter_as_row(letter))
         except ReplayError as error:
             refuse(str(error))
         if not as_json:

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
@@ -158,7 +159,7 @@ def _where_to_look(here: Machine, supervisor: Supervisor, env_file: Path, second
     ports = here.ports
     local = [f"                     OAuth {here.oauth_url}"] if here.simulated else []
     lines = [
-        f"[bold green]running[/] after {seconds:.1f} s",
+        f" after {seconds:.1f} s",
         f"  Kafka              {here.bootstrap_servers}",
         f"  Campaign Monitor   {here.base_url}",
         *local,
@@ -172,7 +173,7 @@ def _where_to_look(here: Machine, supervisor: Supervisor, env_file: Path, second
         "  .venv/bin/cm-streams job list",
         "",
     ]
-    console.print("\n".join(lines), highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("running", "bold green"), "\n".join(lines)), soft_wrap=True)
 
 
 def _relative(path: Path) -> str:
@@ -182,7 +183,7 @@ def _relative(path: Path) -> str:
 
 
 def _show_line(line: str) -> None:
-    console.print(f"[dim]·[/] {line}", highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("·", "dim"), f" {line}"), soft_wrap=True)
 
 
 def _stopped_by_signal() -> asyncio.Event:

@@ -6,14 +6,17 @@ import pty
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from streams.cli.output import plain, print_line, print_table, table_of
+from streams.cli import output
+from streams.cli.output import add_row, print_line, print_table, table_of, visible
 
+COMMANDS = Path(output.__file__).parent
 ID = "b1f0a0e5c9d84b7f9e3d2c1a0b9f8e7d"
 PROGRAM = f"""
-from streams.cli.output import plain, print_line, print_table, table_of
+from streams.cli.output import print_line, print_table, table_of
 table = table_of("id", "topic", "reason", "key")
 table.add_row("{ID}", "x" * 60, "at: missing", "a" * 50)
 print_table(table)
@@ -64,6 +67,16 @@ def test_text_of_a_record_is_no_markup_and_moves_no_cursor(
     given: str, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = table_of("key")
-    table.add_row(plain(given))
+    add_row(table, given)
     print_table(table)
     assert shown in capsys.readouterr().out
+    print_line(given)
+    assert capsys.readouterr().out == f"{shown}\n"
+    assert visible(given) == shown
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS.glob("*.py")), ids=lambda path: path.stem)
+def test_rows_are_added_in_one_place_and_no_text_is_markup(path: Path) -> None:
+    """A cell that is a plain `str` would be read as markup: a key `[/x]` ended the whole command."""
+    source = path.read_text(encoding="utf-8")
+    assert path.name == "output.py" or not re.search(r"\.add_row\(|\[/?(bold|red|green|yellow|dim)\b[^]]*\]", source)
