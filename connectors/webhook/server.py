@@ -16,9 +16,9 @@ from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord
 from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, GenuinePost, RejectedPost, admit, read_body
 from connectors.webhook.echo import OwnWrite, is_echo
-from connectors.webhook.envelope import UnreadableBodyError, as_utf8, events_of, raw_events
+from connectors.webhook.envelope import HookEvent, UnparsedEvent, UnreadableBodyError, as_utf8, events_of, raw_events
 from connectors.webhook.settings import WebhookSettings
-from connectors.webhook.translate import ActivityRecord, HookedList, UnusableEvent, encode, to_activities
+from connectors.webhook.translate import ActivityRecord, HookedList, UnusableEvent, encode, to_activities, usual_records
 from schemas import dead_letter
 from schemas.envelope import rfc3339
 from schemas.topics import TopicNames
@@ -167,9 +167,23 @@ class Receiver:
         received = rfc3339(datetime.now(UTC))
         try:
             text = as_utf8(body)
-            records, unreadable = to_activities(events_of(text, list_id), hooked)
+            found = events_of(text, list_id)
         except UnreadableBodyError as reason:
             return await self._quarantine(list_id, body, str(reason), received)
+        usual = None if self._exported(list_id) else usual_records(found, hooked, self._topic, self._max_record_bytes)
+        if usual is not None:
+            records, kinds = usual
+            if not await self._published(records):
+                return self._rejected(503, "broker")
+            _count_events(kinds)
+            return 200
+        return await self._publish_unusual(list_id, hooked, text, found, received)
+
+    async def _publish_unusual(
+        self, list_id: str, hooked: HookedList, text: bytes, found: list[HookEvent | UnparsedEvent], received: str
+    ) -> int:
+        """Publish the events of a post that may hold echoes, or an event that cannot be used; that is a dead letter."""
+        records, unreadable = to_activities(found, hooked)
         await self._mark_echoes(list_id, records.values())
         out, unusable = encode(records, self._topic, self._max_record_bytes)
         refused = unreadable + unusable
@@ -179,9 +193,7 @@ class Receiver:
         if not await self._published(out):
             return self._rejected(503, "broker")
         not_counted = {event.position for event in refused}
-        kinds = Counts(str(record.fields["event"]) for index, record in records.items() if index not in not_counted)
-        for kind, count in kinds.items():
-            events_of_kind(kind if kind in KINDS else "other").inc(count)
+        _count_events(str(record.fields["event"]) for index, record in records.items() if index not in not_counted)
         for event in refused:
             QUARANTINED.inc()
             log.warning("webhook event kept as a dead letter", list_id=list_id, reason=event.reason)
@@ -246,3 +258,8 @@ class Receiver:
     def _rejected(self, status: int, reason: str) -> int:
         REJECTED.labels(reason).inc()
         return status
+
+
+def _count_events(kinds: Iterable[str]) -> None:
+    for kind, count in Counts(kinds).items():
+        events_of_kind(kind if kind in KINDS else "other").inc(count)

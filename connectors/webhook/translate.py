@@ -1,4 +1,8 @@
-"""Webhook events to records of `cm_activity`, with ids that follow from the event (pure)."""
+"""Webhook events to records of `cm_activity`, with ids that follow from the event (pure).
+
+A post of usual events is translated in C where there was a compiler (`native_events.pyx`); the rules are here, and a
+test compares both.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +20,24 @@ from schemas.cm_activity import CmActivity
 from schemas.dead_letter import RECORD_OVERHEAD, Stage
 from schemas.identity import normalise_email
 
+try:
+    from connectors.webhook import native_events
+except ImportError:  # there was no C compiler
+    native_events = None  # type: ignore[assignment]
+
 STATUS_OF = {"unsubscribed": "unsubscribe", "bounced": "bounce", "deleted": "delete"}
 """Campaign Monitor's state, in lower case -> the mappings' status of a deactivate; there is no other."""
 
 STATES = frozenset({"", "active", "unconfirmed", *STATUS_OF})
 """What a subscribe or an update may hold as its state, in lower case; an unknown kind of event may hold anything."""
+
+
+_STATUSES = {
+    "subscribe": {state: state for state in STATES},
+    "update": {state: state for state in STATES},
+    "deactivate": STATUS_OF,
+}
+"""Kind -> state -> status, of the usual kinds: what `_status` returns."""
 
 
 class InvalidEventError(ValueError):
@@ -139,6 +156,25 @@ def to_activities(
             reason = f"event {index} cannot be translated: {type(error).__name__}"
             refused.append(UnusableEvent(index, None, reason, Stage.SCHEMA))
     return records, refused
+
+
+def usual_records(
+    found: list[HookEvent | UnparsedEvent], hooked: HookedList, topic: str, max_bytes: int
+) -> tuple[list[OutgoingRecord], list[str]] | None:
+    """Return the records of a post and the kind of each; None when an event is unusual, or nothing was compiled.
+
+    The records are those of `to_activities` and `encode`.
+    """
+    if native_events is None:
+        return None
+    dates = hooked.dates
+
+    def moment_of(date: str) -> tuple[str, str] | None:
+        at = dates.utc_text_or_none(date)
+        return None if at is None else (at, dates.id_instant(at))
+
+    room = max_bytes - RECORD_OVERHEAD
+    return native_events.events(found, hooked.list_id.encode(), _STATUSES, moment_of, tail_of(hooked), topic, room)
 
 
 def encode(
