@@ -40,6 +40,8 @@ NEEDS_KAFKA: dict[str, str] = {
     "erase": "a@example.com",
     "lag": "",
     "reset": "group topic",
+    "stores restore": "profiles",
+    "stores discard": "export",
     "check-topics": "",
     "dead-letters list": "cm_user",
     "replay-dead-letters": "cm_user",
