@@ -4,6 +4,7 @@ The order is Campaign Monitor's: the credential is checked before the route, so 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ from aiohttp import web
 from connectors.devkit.simulator.account import accounts, custom_fields, lists, segments, webhooks
 from connectors.devkit.simulator.campaigns import campaigns, report_pages
 from connectors.devkit.simulator.data.entities import Json
-from connectors.devkit.simulator.data.subscriber_store import fold
+from connectors.devkit.simulator.data.request_log import NOTHING_WRITTEN, WrittenAddresses
 from connectors.devkit.simulator.protocol.call import ApiCall, Endpoint, EndpointResult, EndpointRouter
 from connectors.devkit.simulator.protocol.credentials import Identity
 from connectors.devkit.simulator.protocol.errors import SimulatedApiError
@@ -41,6 +42,8 @@ ROUTES = (
 """Every endpoint of the API that the simulator answers."""
 
 Do = Callable[[str, Json], object]
+_LARGE_CALL = 100
+"""Rows from which on a call's work is worth a look: in smaller ones it is lost in the latency."""
 
 
 class Dispatcher:
@@ -50,10 +53,14 @@ class Dispatcher:
         self._state = state
         self._router = EndpointRouter(ROUTES)
         self._do = do
+        self._seconds_per_row: dict[str, float] = {}
+        """Endpoint -> what its handler takes for each subscriber."""
+        self._booked_seconds = 0.0
+        """What the handlers of the large calls that are waiting will take."""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
-        state, arrived = self._state, asyncio.get_running_loop().time()
+        state, arrived = self._state, time.monotonic()
         state.run_due()
         segments, wants_json = split_path(request)
         if len(segments) < 2 or not segments[1].startswith("v3."):
@@ -66,20 +73,22 @@ class Dispatcher:
             identity = error
         found = self._router.find(request.method, segments[2:])
         raw = await request.read()
-        call = addresses = None
+        call = None
         if found is not None and isinstance(identity, Identity):
-            route, path = found
+            endpoint, path = found
             query = {name.lower(): value for name, value in request.query.items()}
-            call = ApiCall(state, identity, path, query, raw, route.argument)
-            addresses = written_addresses(route, call)
-            state.request_log.calls[route.name] += 1
-        state.request_log.begin_call(addresses or [])
+            call = ApiCall(state, identity, path, query, raw, endpoint.argument)
+            call.written = written_addresses(endpoint, call)
+            state.request_log.calls[endpoint.name] += 1
+        written = call.written if call is not None else NOTHING_WRITTEN
+        route = found[0] if found is not None else None
+        state.request_log.begin_call(written)
         try:
-            fault = self._fault(request.method, segments, found[0] if found else None, addresses)
-            await self._wait_for(arrived, len(addresses or ()))
-            return await self._answer(request, identity, found[0] if found else None, call, fault, wants_json, arrived)
+            fault = self._fault(request.method, segments, route, written)
+            await self._await_turn(arrived, route, len(written.emails))
+            return await self._answer(request, identity, route, call, fault, wants_json, arrived)
         finally:
-            state.request_log.end_call(addresses or [])
+            state.request_log.end_call(written)
 
     async def _answer(
         self,
@@ -109,17 +118,32 @@ class Dispatcher:
             if cut_short is not None:
                 return cut_short
         shown = reply.body.get("Results") if isinstance(reply.body, dict) else reply.body
-        if isinstance(shown, list):
-            await self._wait_for(arrived, len(shown))
+        rows = shown if isinstance(shown, list) else call.written.emails if call is not None else ()
+        await self._wait_for(arrived, len(rows))
         pretty = call is not None and call.wants("pretty")
         return web_response(request, reply, wants_json, gzip=self._state.settings.gzip, pretty=pretty)
 
-    async def _wait_for(self, arrived: float, rows: int) -> None:
-        """Wait until a call of so many rows has taken what it takes at least; `arrived` by the loop's clock."""
+    async def _await_turn(self, arrived: float, route: Endpoint | None, rows: int) -> None:
+        """Wait until a write may be carried out: so early that the work, and that of others, lies within its latency.
+
+        Without it calls that come together would be answered together, later than all of them are due.
+        """
+        work = self._seconds_per_row.get(route.name, 0.0) * rows if route is not None and rows >= _LARGE_CALL else 0.0
+        self._booked_seconds += work
+        try:
+            await self._wait_for(arrived, rows, less=self._booked_seconds if work else 0.0)
+        finally:
+            self._booked_seconds -= work
+
+    async def _wait_for(self, arrived: float, rows: int, *, less: float = 0.0) -> None:
+        """Wait until a call of so many rows has taken what it takes at least, minus `less` seconds.
+
+        By the monotonic clock: uvloop's own is that of the beginning of an iteration, before the work in it.
+        """
         settings = self._state.settings
-        if settings.latency_ms or settings.latency_us_per_row:
-            due = arrived + settings.latency_ms / 1_000 + rows * settings.latency_us_per_row / 1_000_000
-            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+        due = arrived + settings.latency_ms / 1_000 + rows * settings.latency_us_per_row / 1_000_000 - less
+        while (left := due - time.monotonic()) > 0:  # noqa: ASYNC110  (timers of uvloop may be early by half a ms)
+            await asyncio.sleep(left)
 
     async def _reply(
         self, identity: Identity | SimulatedApiError, route: Endpoint | None, call: ApiCall | None
@@ -134,7 +158,10 @@ class Dispatcher:
                 raise SimulatedApiError(404)
             if identity.scopes is not None and route.scope is not None and route.scope not in identity.scopes:
                 raise SimulatedApiError(60)
+            began = time.monotonic()
             answer = route.handler(call)
+            if len(call.written.emails) >= _LARGE_CALL:
+                self._seconds_per_row[route.name] = (time.monotonic() - began) / len(call.written.emails)
             return reply_of(await answer if isinstance(answer, Awaitable) else answer, headers)
         except SimulatedApiError as error:
             return error_reply(error, headers)
@@ -155,16 +182,16 @@ class Dispatcher:
                 return f"{error.status}/{error.code}"
             return str(answer.status) if isinstance(answer, EndpointResult) else "200"
 
-        self._state.late_calls.hold(route.name, written_addresses(route, call), apply, fault.late_seconds)
+        self._state.late_calls.hold(route.name, written_addresses(route, call).named(), apply, fault.late_seconds)
 
     def _fault(
-        self, method: str, segments: list[str], route: Endpoint | None, addresses: list[str] | None
+        self, method: str, segments: list[str], route: Endpoint | None, written: WrittenAddresses
     ) -> Fault | None:
         if not self._state.faults:
             return None
         path = "/" + "/".join(segments[2:])
         paths = [path, f"{path}.json"] + ([route.pattern] if route else [])
-        fault = self._state.faults.next_for(method, paths, {address.partition("/")[2] for address in addresses or ()})
+        fault = self._state.faults.next_for(method, paths, written.emails)
         if fault is not None:
             self._state.request_log.faults[fault.kind] += 1
         return fault
@@ -182,17 +209,16 @@ def split_path(request: web.Request) -> tuple[list[str], bool]:
     return parts, "application/json" in request.headers.get("Accept", "")
 
 
-def written_addresses(route: Endpoint, call: ApiCall) -> list[str]:
-    """Return `list id/address` of the subscribers that a call writes; [] for reads and bodies that cannot be read."""
+def written_addresses(route: Endpoint, call: ApiCall) -> WrittenAddresses:
+    """Return which subscribers a call writes; nobody for reads and bodies that cannot be read."""
     if route.scope != "ImportSubscribers":
-        return []
-    list_id = call.path.get("listid", "")
+        return NOTHING_WRITTEN
     try:
         rows = call.body().get("subscribers")
         if rows is None:
-            email = call.query.get("email") or call.body().get("emailaddress") or ""
-            return [f"{list_id}/{fold(str(email))}"]
-        folded = {fold(str(row.get("EmailAddress") or row.get("emailaddress") or "")) for row in rows}
+            emails = [call.query.get("email") or call.body().get("emailaddress") or ""]
+        else:
+            emails = [row.get("EmailAddress") or row.get("emailaddress") or "" for row in rows]
     except (SimulatedApiError, AttributeError, TypeError, orjson.JSONDecodeError):
-        return []
-    return [f"{list_id}/{email}" for email in folded]
+        return NOTHING_WRITTEN
+    return WrittenAddresses(call.path.get("listid", ""), frozenset([str(email).strip().lower() for email in emails]))

@@ -4,6 +4,7 @@ Seeding is not recorded. With `limit` each log keeps its newest entries only; th
 """
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from connectors.devkit.simulator.data.fields import FieldValues
@@ -42,6 +43,20 @@ class DroppedValue(NamedTuple):
     key: str
     value: str
     reason: str
+
+
+class WrittenAddresses(NamedTuple):
+    """The subscribers that a call writes, by their folded addresses."""
+
+    list_id: str = ""
+    emails: frozenset[str] = frozenset()
+
+    def named(self) -> list[str]:
+        """Return each as `list id/address`."""
+        return [f"{self.list_id}/{email}" for email in self.emails]
+
+
+NOTHING_WRITTEN = WrittenAddresses()
 
 
 class AutomationCount(NamedTuple):
@@ -83,7 +98,7 @@ class RequestLog:
         self.automations: dict[tuple[str, str], AutomationCount] = {}  # by list id and folded address
         self.max_writes_at_once = 0  # of any one (list, address)
         self.shared_addresses: dict[str, int] = {}  # "list id/address" -> most writes in flight, where above one
-        self._open: dict[str, int] = {}
+        self._open: list[WrittenAddresses] = []
 
     def record_write(
         self,
@@ -104,33 +119,53 @@ class RequestLog:
             self.resurrections += 1
         self.writes.append(entry)
 
+    def record_writes(
+        self,
+        at: float,
+        who: str,
+        act: str,
+        list_id: str,
+        people: Iterable[tuple[str, FieldValues]],
+        *,
+        before: SimulatedState | None,
+        after: SimulatedState,
+    ) -> None:
+        """Record one act on several subscribers, addresses and values given; nobody comes back from being inactive."""
+        # A thousand of them for each import: the tuples are made without the call of their class.
+        make, seq = tuple.__new__, self.write_count
+        self.writes.extend(
+            [
+                make(AppliedWrite, (seq := seq + 1, at, who, act, list_id, email, before, after, None, values))
+                for email, values in people
+            ]
+        )
+        self.write_count = seq
+
     def count_automation(self, list_id: str, folded: str, *, restarted: bool) -> None:
         """Count a start or a restart of the list's subscription-based automations for a subscriber."""
         queued, restarts = self.automations.get((list_id, folded), AutomationCount())
         self.automations[list_id, folded] = AutomationCount(queued + (not restarted), restarts + restarted)
 
-    def begin_call(self, addresses: list[str]) -> None:
-        """Record that a call is being served, and which `list id/address` it writes."""
+    def begin_call(self, written: WrittenAddresses) -> None:
+        """Record that a call is being served, and what it writes."""
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
-        opened = self._open
-        for address in addresses:
-            count = opened.get(address, 0) + 1
-            opened[address] = count
-            if count > self.max_writes_at_once:
-                self.max_writes_at_once = count
-            if count > 1:
-                self.shared_addresses[address] = max(count, self.shared_addresses.get(address, 0))
+        if not written.emails:
+            return
+        others = [other.emails for other in self._open if other.list_id == written.list_id]
+        self._open.append(written)
+        self.max_writes_at_once = max(self.max_writes_at_once, 1)
+        for email in {email for other in others for email in written.emails & other}:
+            count = 1 + sum(email in other for other in others)
+            address = f"{written.list_id}/{email}"
+            self.max_writes_at_once = max(self.max_writes_at_once, count)
+            self.shared_addresses[address] = max(count, self.shared_addresses.get(address, 0))
 
-    def end_call(self, addresses: list[str]) -> None:
+    def end_call(self, written: WrittenAddresses) -> None:
         """Undo `begin_call`."""
         self.in_flight -= 1
-        for address in addresses:
-            count = self._open[address] - 1
-            if count:
-                self._open[address] = count
-            else:
-                del self._open[address]
+        if written.emails:
+            self._open.remove(written)
 
     def summary(self) -> dict[str, Any]:
         """Return the counters, without the logs."""

@@ -6,7 +6,7 @@ texts need, about 300 bytes. Orders for paging are built at their first use and 
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -177,19 +177,26 @@ class SubscriberStore:
 
     def add(self, email: str, folded: str, name: str, values: FieldValues, state: SimulatedState, at: int) -> int:
         """Put a new subscriber on the list and return the row."""
-        row = len(self.states)
-        self.version += 1
-        self.states.append(state)
-        self.consents.append(0)
-        self.joined.append(at)
-        self.changed.append(at)
-        self._emails.append(email)
-        self._names.append(name)
-        self._values.append(self._share(values))
-        self._rows[folded] = row
-        self.counts[state] += 1
-        self._attach(row)
-        return row
+        return self.add_many([(email, folded, name, values)], state, at)
+
+    def add_many(self, people: Sequence[tuple[str, str, str, FieldValues]], state: SimulatedState, at: int) -> int:
+        """Put new subscribers on the list, each as address, folded address, name and values; return the first row."""
+        first, count = len(self.states), len(people)
+        emails, folded, names, values = zip(*people, strict=True)
+        self.version += count
+        self.states.extend(bytes((state,)) * count)
+        self.consents.extend(bytes(count))
+        self.joined.extend([at] * count)
+        self.changed.extend([at] * count)
+        self._emails += emails
+        self._names += names
+        self._values += map(self._share, values)
+        self._rows.update(zip(folded, range(first, first + count), strict=True))
+        self.counts[state] += count
+        if self._orders:
+            for row in range(first, first + count):
+                self._attach(row)
+        return first
 
     def move(self, row: int, state: SimulatedState, at: int) -> None:
         """Change the state; `Date` becomes `at`, `ListJoinedDate` stays."""

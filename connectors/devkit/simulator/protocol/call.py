@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from connectors.devkit.simulator.data.entities import SimulatedClient, SimulatedSegment, SubscriberList
+from connectors.devkit.simulator.data.request_log import NOTHING_WRITTEN, WrittenAddresses
 from connectors.devkit.simulator.data.subscriber_store import fold
 from connectors.devkit.simulator.protocol.credentials import Identity
 from connectors.devkit.simulator.protocol.errors import SimulatedApiError, undeserialisable
@@ -34,6 +35,7 @@ class ApiCall:
     query: Mapping[str, str]
     raw: bytes
     argument: str = "request"
+    written: WrittenAddresses = NOTHING_WRITTEN
     _parsed: dict[str, Any] | None = None
 
     def body(self) -> dict[str, Any]:

@@ -1,12 +1,9 @@
 """Writing subscribers: add, update, unsubscribe, delete one, import up to a thousand; and reading one."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from connectors.devkit.simulator.data.subscriber_store import fold
 from connectors.devkit.simulator.data.transitions import SimulatedState
 from connectors.devkit.simulator.protocol.call import NO_BODY, ApiCall, Endpoint, EndpointResult
 from connectors.devkit.simulator.protocol.errors import MESSAGES, SimulatedApiError, undeserialisable
+from connectors.devkit.simulator.subscribers.flat_import import ImportWriter, RefusedRow, read_rows
 from connectors.devkit.simulator.subscribers.listings import subscriber_json
 from connectors.devkit.simulator.subscribers.submission import as_named, email_of, flag, read_submission
 from connectors.devkit.simulator.subscribers.subscriptions import (
@@ -127,31 +124,24 @@ def import_subscribers(call: ApiCall) -> EndpointResult:
         queue=flag(body, "queuesubscriptionbasedautoresponders", "subscribers"),
         restart=flag(body, "restartsubscriptionbasedautoresponders", "subscribers"),
     )
-    unique, duplicates = _unique(rows, last_wins=call.state.settings.import_winner == "last")
-    submissions: list[tuple[str, Any]] = []
-    for folded, row in unique.items():
-        try:
-            submissions.append((folded, read_submission(row, argument="subscribers")))
-        except SimulatedApiError as error:
-            if error.code == 400:
-                raise
-            submissions.append((folded, error))
+    submissions, duplicates = read_rows(rows, last_wins=call.state.settings.import_winner == "last")
     new, failures = 0, []
-    refusals = call.state.row_refusals
-    for folded, submission in submissions:
+    refusals, writer = call.state.row_refusals, ImportWriter(call.state, target, manner)
+    for folded, submission in submissions.items():
         try:
-            if isinstance(submission, SimulatedApiError):
-                raise submission
+            if isinstance(submission, RefusedRow):
+                raise submission.error
             if refusals and folded in refusals:
                 raise SimulatedApiError(refusals[folded])
-            new += put_on_list(call.state, target, submission, manner)
+            new += writer.put(folded, submission)
         except SimulatedApiError as error:
-            shown = spelled(email_of(unique[folded]), call.state.settings.failure_spelling)
+            shown = spelled(submission.email, call.state.settings.failure_spelling)
             failures.append({"EmailAddress": shown, "Code": error.code, "Message": error.message})
+    writer.flush()
     result = {
         "FailureDetails": failures,
-        "TotalUniqueEmailsSubmitted": len(unique),
-        "TotalExistingSubscribers": len(unique) - new - len(failures),
+        "TotalUniqueEmailsSubmitted": len(submissions),
+        "TotalExistingSubscribers": len(submissions) - new - len(failures),
         "TotalNewSubscribers": new,
         "DuplicateEmailsInSubmission": duplicates,
     }
@@ -171,22 +161,6 @@ def spelled(email: str, spelling: str) -> str:
         case "empty":
             return ""
     return email
-
-
-def _unique(rows: list[dict[str, Any]], *, last_wins: bool) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
-    """Return the rows by folded address, keys as the API spells them, and the addresses that came more than once."""
-    unique: dict[str, Mapping[str, Any]] = {}
-    duplicates: dict[str, None] = {}
-    for raw in rows:
-        row = as_named(raw)
-        email = email_of(row, "subscribers")
-        folded = fold(email)
-        if folded in unique:
-            duplicates[email] = None
-            if not last_wins:
-                continue
-        unique[folded] = row
-    return unique, list(duplicates)
 
 
 IMPORT_ROUTES = (

@@ -44,10 +44,10 @@ def put_on_list(state: SimulatorState, target: SubscriberList, sub: Submission, 
     row, before, to, webhook = _outcome(target, folded, manner.resubscribe)
     subscribers = target.subscribers
     old = subscribers.values(row) if row is not None else ()
-    values = _values(state, target, sub.email, old, sub.entries)
+    values = values_after(state, target, sub.email, old, sub.entries)
     if row is None:
         row = subscribers.add(sub.email, folded, sub.name or "", values, to, at)
-        _inherit_consent(target, row, folded)
+        inherit_consent(target, row, folded)
         if manner.queue and to is SimulatedState.ACTIVE:
             state.request_log.count_automation(target.list_id, folded, restarted=False)
     else:
@@ -75,7 +75,7 @@ def rewrite(state: SimulatorState, target: SubscriberList, row: int, sub: Submis
     if fold(sub.email) != fold(old_email) and subscribers.find(fold(sub.email)) is not None:
         raise SimulatedApiError(201)
     old = subscribers.values(row)
-    values = _values(state, target, sub.email, old, sub.entries)
+    values = values_after(state, target, sub.email, old, sub.entries)
     if manner.resubscribe:
         if before is not SimulatedState.ACTIVE:
             subscribers.move(row, SimulatedState.UNCONFIRMED if target.confirmed_opt_in else SimulatedState.ACTIVE, at)
@@ -213,9 +213,10 @@ def _outcome(
     return row, before, outcome.state, outcome.webhook
 
 
-def _values(
+def values_after(
     state: SimulatorState, target: SubscriberList, email: str, old: FieldValues, entries: FieldEntries
 ) -> FieldValues:
+    """Return the custom field values after a write; what is dropped is recorded. Raises ApiError 400."""
     if not entries:
         return old
     known = target.written.get((old, entries))
@@ -246,7 +247,7 @@ def _edit(target: SubscriberList, row: int, sub: Submission, values: FieldValues
         target.subscribers.set_name(row, sub.name)
 
 
-def _inherit_consent(target: SubscriberList, row: int, folded: str) -> None:
+def inherit_consent(target: SubscriberList, row: int, folded: str) -> None:
     """Tracking consent belongs to the address at the client: a new row takes it from another list."""
     for other in target.client.lists.values():
         if (
