@@ -30,6 +30,10 @@ class Result:
     p99_ms: float | None = None
     limit_fraction: float | None = None
     """Throughput as a share of what a fixed latency of the other side allows."""
+    ceiling_fraction: float | None = None
+    """Throughput as a share of what the other side itself bears in the same run, with nothing else to do."""
+    first_ms: float | None = None
+    """From the commit of a backlog to its first accepted change."""
     runs: Sequence[float] = ()
     """events_per_s of each run (or p99_ms, where that is what is measured), in order: the spread behind the median."""
     checked: str = ""
@@ -57,8 +61,10 @@ class Result:
         known = (
             (self.events_per_s, "{:,.0f}/s"),
             (self.limit_fraction, "{:.0%} of the limit"),
+            (self.ceiling_fraction, "{:.0%} of the ceiling"),
             (self.cpu_us_per_event, "{:,.1f} us"),
             (self.peak_rss_mb, "{:,.0f} MiB"),
+            (self.first_ms, "first after {:,.0f} ms"),
             (self.p50_ms, "p50 {:,.1f} ms"),
             (self.p99_ms, "p99 {:,.1f} ms"),
         )

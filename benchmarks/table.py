@@ -17,6 +17,8 @@ COLUMNS: Sequence[Column] = (
     ("p50 ms", lambda row: row.p50_ms, "{:.2f}"),
     ("p99 ms", lambda row: row.p99_ms, "{:.2f}"),
     ("of the limit", lambda row: row.limit_fraction, "{:.0%}"),
+    ("of the ceiling", lambda row: row.ceiling_fraction, "{:.0%}"),
+    ("first ms", lambda row: row.first_ms, "{:,.0f}"),
 )
 PEERS = (KAFKA_STREAMS, FAUST, ADD_CALL, TAP)
 """What the others are compared with: the first of these that took part."""

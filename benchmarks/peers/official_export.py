@@ -1,9 +1,10 @@
 """Peer: a loop over the official client. Each record is one add call, or a thousand of them one import call.
 
-Options: `add` or `import`, base URL, API key, list id.
+Options: `add` or `import`, base URL, API key, list id, threads: with several, as many calls are made at once.
 """
 
 import sys
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import orjson
@@ -30,28 +31,39 @@ def person(value: bytes) -> dict[str, Any]:
 def main() -> None:
     """Send every event and report how long it took."""
     job, stopwatch = Job.from_arguments(sys.argv[1:]), Stopwatch()
-    method, base_url, api_key, list_id = job.options
+    method, base_url, api_key, list_id, threads = job.options
     official_client.use(base_url)
-    subscriber = Subscriber({"api_key": api_key}, list_id)
     consumer = Consumer(
         {"bootstrap.servers": job.bootstrap, "group.id": job.app, "auto.offset.reset": "earliest"}
         | {"enable.auto.commit": False}
     )
     consumer.subscribe(list(job.inputs))
-    done = 0
+
+    def send(people: list[dict[str, Any]]) -> None:
+        subscriber = Subscriber({"api_key": api_key}, list_id)
+        if method == "import":
+            subscriber.import_subscribers(list_id, people, resubscribe=False)
+        else:
+            one = people[0]
+            subscriber.add(list_id, one["EmailAddress"], one["Name"], one["CustomFields"], False, "Unchanged")
+
+    senders, done = ThreadPoolExecutor(int(threads)), 0
+    under_way: set[Future[None]] = set()
     while done < job.events:
         records = consumer.consume(IMPORT_ROWS if method == "import" else 1, 1.0)
         people = [person(record.value() or b"") for record in records if record.error() is None]
         if not people:
             continue
         stopwatch.start()
-        if method == "import":
-            subscriber.import_subscribers(list_id, people, resubscribe=False)
-        else:
-            one = people[0]
-            subscriber.add(list_id, one["EmailAddress"], one["Name"], one["CustomFields"], False, "Unchanged")
+        if len(under_way) == int(threads):
+            finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in finished:
+                future.result()
+        under_way.add(senders.submit(send, people))
         consumer.commit(asynchronous=True)
         done += len(people)
+    for future in under_way:
+        future.result()
     stopwatch.report(done)
     consumer.close()
 
