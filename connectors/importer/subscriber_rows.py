@@ -14,7 +14,7 @@ from connectors.importer.translated import ImportedRecord, ReadsElsewhere, Trans
 from schemas.import_task import Source
 
 try:
-    from connectors.importer import native_rows
+    from connectors.importer import native_rows as native_rows  # also for `translate`
 except ImportError:  # there was no C compiler
     native_rows = None  # type: ignore[assignment]
 

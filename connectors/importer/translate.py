@@ -15,15 +15,11 @@ from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.events import event_key
+from connectors.importer import subscriber_rows
 from connectors.importer.subscriber_rows import SubscriberRows
 from connectors.importer.translated import EarlierReads, ImportedRecord, ReadsElsewhere, TranslatedRow
 from schemas.envelope import rfc3339
 from schemas.import_task import Source
-
-try:
-    from connectors.importer import native_rows
-except ImportError:  # there was no C compiler
-    native_rows = None  # type: ignore[assignment]
 
 _MINUTE = len("2026-10-25 02:30")
 
@@ -108,6 +104,7 @@ class RowTranslator:
     ) -> list[TranslatedRow] | None:
         """Return the same as `_activity`, in C; None for a page with anything unusual, or where it is not compiled."""
         source = self._source
+        native_rows = subscriber_rows.native_rows
         if native_rows is None or source.published or source.elsewhere:
             return None
         event, status = EVENTS[source.report or ""]

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.importer import subscriber_rows, translate
+from connectors.importer import subscriber_rows
 from connectors.importer.translate import EVENTS, RowTranslator
 from schemas.import_task import Source
 from tests.unit.importer.test_translate import CAMPAIGN, DATES, JOURNEY, SUPPRESSED, UNDATED, USERS, acts, people
 
-COMPILED = translate.native_rows is not None
+COMPILED = subscriber_rows.native_rows is not None
 needs_compiler = pytest.mark.skipif(not COMPILED, reason="there is no C compiler here")
 
 odd_values = st.one_of(
@@ -34,9 +34,9 @@ def test_it_is_compiled_where_there_is_a_compiler():
 def both(source: Source, rows: list[dict], *more) -> tuple[object, object]:
     """Return what C and what Python make of a page, each with the dates that could not be read."""
     found = []
-    kept = translate.native_rows
+    kept = subscriber_rows.native_rows
     for native in (kept, None):
-        translate.native_rows = subscriber_rows.native_rows = native
+        subscriber_rows.native_rows = native
         try:
             translator = RowTranslator(source, "job", DATES, UNDATED)
             try:
@@ -44,7 +44,7 @@ def both(source: Source, rows: list[dict], *more) -> tuple[object, object]:
             except Exception as error:
                 found.append(type(error))
         finally:
-            translate.native_rows = subscriber_rows.native_rows = kept
+            subscriber_rows.native_rows = kept
     return found[0], found[1]
 
 

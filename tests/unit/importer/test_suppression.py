@@ -34,7 +34,6 @@ def short_parts(monkeypatch):
 addresses = st.sets(st.emails().map(str.encode), max_size=40)
 
 
-@settings(deadline=None)  # what clocks do in a year is computed once
 @given(addresses, addresses, addresses)
 def test_who_is_gone_is_read_by_name(both, before, now):
     one, other = AddressSketch(), AddressSketch()
