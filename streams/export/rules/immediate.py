@@ -18,7 +18,7 @@ from streams.export.rules.due import mark_due
 from streams.export.rules.jobs import Exports, JobView
 from streams.export.rules.membership import FoldResult, MembershipEvent, SupersededChange
 from streams.export.rules.orders import mark_answered, note_export
-from streams.export.rules.outstanding import FROM_BEFORE
+from streams.export.rules.outstanding import FROM_BEFORE, not_exported_now, settle
 from streams.export.rules.row import MembershipRow, PendingChange
 from streams.export.rules.settlement import Receipt, concerns_job
 from streams.export.rules.unentered import HasRequest, await_call, is_answered, rank_of_pending
@@ -132,6 +132,22 @@ def _not_exported(row: MembershipRow, result: FoldResult, exports: Exports, has_
             if view.exports(audience)
         )
     ]
+
+
+def add_not_exported(row: MembershipRow, list_id: str, receipts: list[Receipt], exports: Exports) -> None:
+    """Add receipts of what no job of the list answers, and record all of them, in place. No request is under way.
+
+    One was when such a change came, or the row of a former address: its receipt had to wait for that.
+    """
+    settle(row, receipts)
+    if not row.outstanding or row.awaits or row.leaving:
+        return
+    jobs = {view.id: view for listed in exports.lists.values() for view in listed.jobs}
+    left = [receipt for receipt in not_exported_now(row, jobs) if receipt.list_id == list_id]
+    for receipt in left:
+        record_not_exported(row, receipt.job_id, receipt.position)
+    settle(row, left)
+    receipts += left
 
 
 def record_not_exported(row: MembershipRow, job_id: str, position: int) -> None:

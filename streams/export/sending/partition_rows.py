@@ -22,9 +22,9 @@ from streams.export.rules.claims import allowed, claimed_by_leaver, has_claims, 
 from streams.export.rules.codes import REFUSALS
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.due import mark_due, mark_settled
+from streams.export.rules.immediate import add_not_exported
 from streams.export.rules.jobs import ListView
 from streams.export.rules.orders import copy_of_held, is_moving, mark_done, note_exports, take_done, waits
-from streams.export.rules.outstanding import settle
 from streams.export.rules.routing import NO_CALL, RequestKind, record_late_calls, route_of
 from streams.export.rules.row import Held, MembershipRow, newest_position
 from streams.export.rules.settlement import (
@@ -93,7 +93,7 @@ class PartitionRows:
                     self._state.open[listed.list_id].touch(owned.number, row.key, self._clock())
                 self._mark_late(row.data, listed.list_id, write.person, write.state)
                 self._claims.look_again(owned.number, row, listed)
-                settle(row.data, receipts)
+                add_not_exported(row.data, listed.list_id, receipts, self._state.exports)
                 self._mark_due(owned.number, row, listed.list_id)
                 local.append((row, receipts))
             elif note_waiting(row.data, listed.list_id, write, self.late_until()) or reports[row.key]:
@@ -145,7 +145,7 @@ class PartitionRows:
             more_people += is_held(row.data, list_id) - before
             self._mark_late(row.data, list_id, outcome.person, outcome.state)
             self._claims.look_again(owned.number, row, listed)
-            settle(row.data, receipts)
+            add_not_exported(row.data, list_id, receipts, self._state.exports)
             self._mark_due(owned.number, row, list_id)
             if outcome.unwritten or row.data.lists[list_id].orders:
                 again.add(outcome.person.key)

@@ -1,12 +1,16 @@
 """Whose a change is when an address has had several people: who leaves takes no receipt of who comes after them."""
 
+import asyncio
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from streams.export.rules.row import REPEATED, MembershipRow, PendingChange
 from streams.export.rules.tenures import begin_tenure, fold_tenure
 from streams.export.rules.transfers import begin_transfer, leaver, transfer_out
 from tests.unit.export.address_plays import ADDRESSES
-from tests.unit.export.export_world import SOURCE, World
+from tests.unit.export.export_world import DAY, SOURCE, World
 from tests.unit.export.rules.rows import event
 
 ANN, BOB, CEM, DEE = ADDRESSES[:4]
@@ -92,3 +96,24 @@ def test_a_snapshot_that_is_awaited_stays_with_its_time(awaits: bool) -> None:
     transfer_out(row, ANN)
     assert row.awaited_at == ((6, 3_000) if awaits else None)
     assert [change.at for change in row.pending] == [3_000]
+
+
+@pytest.mark.parametrize("more", [{}, {"previous_email": ANN}])
+async def test_what_no_job_exports_has_its_receipt_after_the_request_that_held_it_back(
+    world: World, more: dict[str, Any]
+) -> None:
+    """It had none before the next restart: it came, or its former row did, while another job's call was under way."""
+    world.job("a", audiences=["vip"])
+    world.job("b", audiences=["eu"], started_at=DAY + timedelta(hours=1))
+    worker = await world.start()
+    world.controls.inject(kind="hang", seconds=5, path="/subscribers/*/import.json", after=True)
+    world.change(BOB, "enter", "vip", 1)
+    await worker.consume()
+    await asyncio.sleep(1)
+    world.change(BOB, "enter", "eu", 3, **more)
+    for _ in range(5):
+        await worker.consume()
+        await asyncio.sleep(0.5)
+    await worker.rest()
+    found = [(receipt["job_id"], receipt["outcome"]) for receipt in world.receipts()]
+    assert sorted(found) == [("a", found[0][1]), ("b", "not_exported")]
