@@ -12,7 +12,7 @@ import base64
 import hashlib
 import hmac
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,8 +30,13 @@ class BrokenBodyError(ValueError):
     """The body cannot be unpacked, or ended early."""
 
 
-async def read_body(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int) -> bytes:
-    """Return the body, unpacked. Raises BodyTooLargeError at the first byte too many, BrokenBodyError."""
+async def read_body(
+    chunks: AsyncIterator[bytes], encoding: str, max_bytes: int, hold: Callable[[int], None] = lambda _bytes: None
+) -> bytes:
+    """Return the body, unpacked. Raises BodyTooLargeError at the first byte too many, BrokenBodyError.
+
+    `hold` is called with the length of each part that is kept in memory; what it raises ends the reading.
+    """
     unpacker = Unpacker() if encoding and encoding.strip().lower() in ("gzip", "deflate") else None
     parts: list[bytes] = []
     received = length = 0
@@ -41,6 +46,7 @@ async def read_body(chunks: AsyncIterator[bytes], encoding: str, max_bytes: int)
         length += len(part)
         if length > max_bytes or received > max_bytes:
             raise BodyTooLargeError(f"more than {max_bytes} bytes")
+        hold(len(part))
         parts.append(part)
     if unpacker is not None and not unpacker.complete:
         raise BrokenBodyError("the compressed body ends early")

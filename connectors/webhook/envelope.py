@@ -128,10 +128,20 @@ def _xml(body: bytes) -> tuple[ElementTree.Element, list[ElementTree.Element]]:
         root = ElementTree.fromstring(body)  # noqa: S314 - declarations were refused above
     except ElementTree.ParseError as reason:
         raise UnreadableBodyError(f"no XML: {reason}") from None
+    if _deeper_than(root, MAX_XML_DEPTH):
+        raise UnreadableBodyError("XML is nested too deep")
     events = root if root.tag == "Events" else root.find("Events")
     if events is None:
         raise UnreadableBodyError("XML without Events")
     return root, list(events)
+
+
+def _deeper_than(root: ElementTree.Element, depth: int) -> bool:
+    level = [root]
+    while level and depth:
+        level = [child for element in level for child in element]
+        depth -= 1
+    return bool(level)
 
 
 def _event(item: ElementTree.Element) -> HookEvent:
@@ -143,6 +153,9 @@ def _event(item: ElementTree.Element) -> HookEvent:
             event[child.tag] = child.text or ""
     return event
 
+
+MAX_XML_DEPTH = 100
+"""An event takes five levels; writing deeper ones into a dead letter would end with the interpreter's stack."""
 
 _NO_OBJECT = UnparsedEvent("it is no object")
 

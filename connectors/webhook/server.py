@@ -15,6 +15,14 @@ from prometheus_client import Counter, Histogram
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord
 from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, GenuinePost, RejectedPost, admit, read_body
+from connectors.webhook.bounds import (
+    IDLE_SECONDS,
+    LINGER_SECONDS,
+    BoundedServer,
+    HeldBytes,
+    Memory,
+    MemoryFullError,
+)
 from connectors.webhook.echo import OwnWrite, is_echo
 from connectors.webhook.envelope import HookEvent, UnparsedEvent, UnreadableBodyError, as_utf8, events_of, raw_events
 from connectors.webhook.settings import WebhookSettings
@@ -73,6 +81,8 @@ class Receiver:
         self._max_letter_bytes = max_letter_bytes
         self._places = asyncio.Semaphore(settings.max_posts_in_flight)
         self._waiting = 0
+        self._memory = Memory(settings.max_posts_in_flight * settings.max_body_bytes)
+        self._server: BoundedServer | None = None
         self._runner: web.ServerRunner | None = None
 
     @property
@@ -91,8 +101,15 @@ class Receiver:
         """Listen. Raises OSError when the address is taken."""
         # Cancelled when its sender disconnects: a post that nobody waits for any more must not keep others waiting. It
         # was not acknowledged, so it is sent again; what was published of it meanwhile has the same event ids.
-        server = web.Server(self.answer, access_log=None, auto_decompress=False, handler_cancellation=True)
-        self._runner = web.ServerRunner(server, shutdown_timeout=self._settings.publish_timeout_seconds + 1)
+        self._server = BoundedServer(
+            self.answer,
+            access_log=None,
+            auto_decompress=False,
+            handler_cancellation=True,
+            keepalive_timeout=IDLE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+        )
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=self._settings.publish_timeout_seconds + 1)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
         log.info("webhook receiver listening", host=self._settings.host, port=self.port)
@@ -105,7 +122,14 @@ class Receiver:
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Handle one post and return its answer, which has a status and no content."""
         began = time.perf_counter()
-        status = await self._handle(request)
+        server, connection = self._server, request.protocol
+        if server is not None:
+            server.begin(connection)
+        try:
+            status = await self._handle(request)
+        finally:
+            if server is not None:
+                server.end(connection)
         posts_with(status).inc()
         if status == 200:
             SECONDS.observe(time.perf_counter() - began)
@@ -130,11 +154,11 @@ class Receiver:
             return self._rejected(admitted.status, admitted.reason)
         if self._waiting >= MAX_WAITING:
             return self._rejected(503, "busy")
-        await self._take_place()
+        held = HeldBytes(self._memory)
         try:
-            return await self._handle_body(request, encoding, admitted)
+            return await self._handle_body(request, encoding, admitted, held)
         finally:
-            self._places.release()
+            held.release()
 
     async def _take_place(self) -> None:
         """Wait for one of the places in which posts are handled; the caller releases it.
@@ -147,18 +171,27 @@ class Receiver:
         finally:
             self._waiting -= 1
 
-    async def _handle_body(self, request: web.BaseRequest, encoding: str, post: GenuinePost) -> int:
+    async def _handle_body(self, request: web.BaseRequest, encoding: str, post: GenuinePost, held: HeldBytes) -> int:
+        """Read the body, then wait for a place: a sender that drips keeps nobody waiting."""
         try:
             async with asyncio.timeout(READ_SECONDS):
                 chunks = request.content.iter_any()
-                body = await read_body(chunks, encoding, self._settings.max_body_bytes)
+                body = await read_body(chunks, encoding, self._settings.max_body_bytes, held.hold)
         except BodyTooLargeError:
             return self._rejected(413, "size")
         except BrokenBodyError:
             return self._rejected(400, "broken")
         except TimeoutError:
             return self._rejected(408, "slow")
-        return 200 if post.sample else await self._publish_events(post.list_id, body)
+        except MemoryFullError:
+            return self._rejected(503, "memory")
+        if post.sample:
+            return 200
+        await self._take_place()
+        try:
+            return await self._publish_events(post.list_id, body)
+        finally:
+            self._places.release()
 
     async def _publish_events(self, list_id: str, body: bytes) -> int:
         hooked = self._hooked_list(list_id)

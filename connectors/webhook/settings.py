@@ -28,7 +28,9 @@ class WebhookSettings(BaseSettings):
         description="Largest post, also after decompression; more is refused (413).",
     )
     max_posts_in_flight: int = Field(
-        default=32, ge=1, description="Posts handled at a time; bounds the memory that bodies take."
+        default=32,
+        ge=1,
+        description="Posts published at a time; so many times WEBHOOK_MAX_BODY_BYTES is what all bodies may take.",
     )
     publish_timeout_seconds: float = Field(
         default=8.0, gt=0, description="Answer 503 when the broker has not taken the events by then."

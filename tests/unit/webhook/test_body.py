@@ -172,3 +172,9 @@ async def test_a_bomb_is_stopped_at_the_bound():
 async def test_what_cannot_be_unpacked_is_broken(body):
     with pytest.raises(BrokenBodyError):
         await read_body(chunks(body), "gzip", 10_000)
+
+
+def test_xml_that_is_nested_deeply_is_refused_with_a_reason():
+    event = b"<E>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"</E>"
+    with pytest.raises(UnreadableBodyError, match="nested too deep"):
+        events_of(b"<Post><Events>" + event + b"</Events></Post>", "l1")

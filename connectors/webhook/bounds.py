@@ -1,0 +1,90 @@
+"""What strangers may take of the receiver: connections, time and memory, each bounded.
+
+The path is checked only when a request's header is complete, so connections, idle ones and headers that never end are
+anybody's. Beyond MAX_CONNECTIONS the connection that has been without a request for longest is closed for the new one:
+who posts is answered, however many others only connect.
+"""
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+MAX_CONNECTIONS = 512
+"""Below the usual limit of 1,024 open files: beyond that nobody could connect, and probes would fail."""
+IDLE_SECONDS = 30.0
+"""Without a complete header, from the connection or the last answer on; bytes of a header do not count as progress."""
+LINGER_SECONDS = 2.0
+"""For what a refused sender still sends: it has its answer, and is disconnected."""
+
+
+class MemoryFullError(RuntimeError):
+    """Bodies hold as much memory as they may."""
+
+
+class Memory:
+    """What bodies that are read or handled may take together, in bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.held = 0
+
+
+class HeldBytes:
+    """One body's share of the memory."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._held = 0
+
+    def hold(self, count: int) -> None:
+        """Take so many bytes. Raises MemoryFullError, and takes nothing then."""
+        if self._memory.held + count > self._memory.max_bytes:
+            raise MemoryFullError
+        self._memory.held += count
+        self._held += count
+
+    def release(self) -> None:
+        """Return all that was taken."""
+        self._memory.held -= self._held
+        self._held = 0
+
+
+class BoundedServer(web.Server):
+    """A server that holds MAX_CONNECTIONS at most. `begin` and `end` of a request are called by its handler."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._idle: dict[RequestHandler, None] = {}
+        """Connections without a request; the one that has been so for longest is the first."""
+        self._busy: set[RequestHandler] = set()
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Close an idle connection, or else this one, when there are too many."""
+        super().connection_made(handler, transport)
+        if len(self._idle) + len(self._busy) >= MAX_CONNECTIONS:
+            closed = next(iter(self._idle), handler)
+            self._idle.pop(closed, None)
+            closed.force_close()
+            if closed is handler:
+                return
+        self._idle[handler] = None
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Forget a connection that was closed by either side."""
+        self._idle.pop(handler, None)
+        self._busy.discard(handler)
+        super().connection_lost(handler, exc)
+
+    def begin(self, handler: RequestHandler) -> None:
+        """Record that a connection has a request: it is not closed for another one."""
+        if handler in self._idle:
+            del self._idle[handler]
+            self._busy.add(handler)
+
+    def end(self, handler: RequestHandler) -> None:
+        """Record that a connection's request was answered."""
+        if handler in self._busy:
+            self._busy.discard(handler)
+            self._idle[handler] = None
