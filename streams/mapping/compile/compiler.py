@@ -15,7 +15,7 @@ from schemas.identity import domain_of
 from streams.mapping import conditions, kinds
 from streams.mapping.compile import unusual
 from streams.mapping.compile.fold_source import write_fold
-from streams.mapping.compile.source import FunctionScope, condition, value
+from streams.mapping.compile.source import FunctionScope, condition, one_line, value
 from streams.mapping.compile.unusual import Unconvertible
 from streams.mapping.dates import rfc3339
 from streams.mapping.fields import Fields
@@ -63,7 +63,7 @@ def compile_stream(stream: StreamMapping, layout: Layout, known: Collection[str]
     `known` are the fields of the stream's messages, where they are known beforehand: when the mappings ask for no
     others, messages are objects with these attributes, which is quicker than a dict.
     """
-    name = f"fold_{stream.stream}" if stream.stream.isidentifier() else "fold_stream"
+    name = f"fold_{stream.stream}" if stream.stream.isascii() and stream.stream.isidentifier() else "fold_stream"
     attributes = inputs_of(stream) <= set(known)
     scope = FunctionScope(attributes=attributes)
     numbers = {name: number for number, name in enumerate(layout.fields)}
@@ -86,7 +86,7 @@ def compile_stream(stream: StreamMapping, layout: Layout, known: Collection[str]
                 write(mapping)
     head = [
         f"def {name}(fields, message, ms, arrival, counted, address, refused):",
-        f'    """Fold a message of {stream.stream} into a profile; True when it changed. Made from {stream.file}."""',
+        f"    {_docstring(stream)}",
         *([] if attributes else ["    get = message.get"]),
         "    fields.changed = False",
     ]
@@ -152,6 +152,12 @@ def _fields(node: Expression) -> list[Field]:
     return found
 
 
+def _docstring(stream: StreamMapping) -> str:
+    """Return the function's docstring as source; names that would end it are a literal like any other."""
+    text = f"Fold a message of {stream.stream} into a profile; True when it changed. Made from {stream.file}."
+    return repr(text) if one_line(text) != text or {'"', "\\"} & set(text) else f'"""{text}"""'
+
+
 def _single(scope: FunctionScope, result: str) -> YieldOne:
     get = [] if scope.attributes else ["    get = message.get"]
     lines = ["def yielded(message, ms):", *get, *scope.lines, f"    return {result}", ""]
@@ -160,9 +166,9 @@ def _single(scope: FunctionScope, result: str) -> YieldOne:
 
 
 def _function(source: str, name: str, origin: str) -> Any:
-    file = f"<{name} of {origin}>"
+    file = f"<{name} of {one_line(origin)}>"
     namespace = dict(NAMES)
-    exec(compile(source, file, "exec"), namespace)  # noqa: S102 - ours; a mapping's texts are only literals in it
+    exec(compile(source, file, "exec"), namespace)  # noqa: S102 - ours: names are checked, texts are literals
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     return namespace[name]
 

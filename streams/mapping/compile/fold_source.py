@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from streams.mapping.compile.source import FunctionScope, value
+from streams.mapping.compile.source import FunctionScope, one_line, value
 from streams.mapping.fields.layout import FoldMode, ProfileField
 from streams.mapping.functions import Reducer, Yields
 from streams.mapping.kinds import FieldKind
@@ -15,7 +15,7 @@ _TIMES = (Yields.MESSAGE_TIME, Yields.INSTANT)
 
 def write_fold(scope: FunctionScope, mapping: Mapping, field: ProfileField, number: int) -> None:
     """Write the statements that fold one mapping into field `number`; the caller has checked its condition."""
-    scope.add(f"# {spell(mapping.expression)} AS {field.name}")
+    scope.add("# " + one_line(f"{spell(mapping.expression)} AS {field.name}"))
     _, arguments = reducer_of(mapping.expression)
     match field.fold:
         case FoldMode.IDENTITY:

@@ -62,6 +62,8 @@ class FunctionScope:
     def keep(self, expression: Expression, code: str, name: str) -> str:
         """Compute an expression into a variable of about this name; return the variable."""
         stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "value"
+        if not stem.isidentifier():
+            stem = f"value_{stem}"
         variable, number = f"{stem}_", 1
         while variable in self._names:
             number += 1
@@ -70,6 +72,14 @@ class FunctionScope:
         self.add(f"{variable} = {code}")
         self._known[-1][spell(expression)] = variable
         return variable
+
+
+def one_line(text: str) -> str:
+    """Return a mapping's text for a comment: whatever may end a line is escaped, so nothing of it is code."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode()
+        for character in text
+    )
 
 
 def value(scope: FunctionScope, node: Expression) -> str:

@@ -241,5 +241,6 @@ def _unquoted(token: Token) -> str:
 def _meant(escape: re.Match[str]) -> str:
     what = escape[1]
     if len(what) == 5:
-        return presentable(chr(int(what[1:], 16)))
+        code = int(what[1:], 16)
+        return "\ufffd" if 0xD800 <= code <= 0xDFFF else presentable(chr(code))  # half a character is none
     return _ESCAPED.get(what, what if what in "\"'\\/" else escape[0])
