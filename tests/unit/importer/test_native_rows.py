@@ -49,7 +49,7 @@ def both(source: Source, rows: list[dict], *more) -> tuple[object, object]:
 
 
 @needs_compiler
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from([USERS, SUPPRESSED, CAMPAIGN, JOURNEY]),
     st.sampled_from(sorted(EVENTS)),
