@@ -134,7 +134,9 @@ class Batch:
             self.refuse(record, "the record was moved already, and not to its key's partition", stage="partitioning")
             return
         origin = f"{self.topic}/{self.partition}/{record.offset}".encode()
-        self.moved.append(Output(self.topic, key, record.value, [*record.headers, (MOVED_FROM, origin)]))
+        headers = [*record.headers, (MOVED_FROM, origin)]
+        # By the application's own count: by the topic's, which may have grown, it would not be the key's partition.
+        self.moved.append(Output(self.topic, key, record.value, headers, partition_of(key, self.partitions)))
 
     def __len__(self) -> int:
         return len(self.records)

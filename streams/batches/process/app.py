@@ -227,6 +227,7 @@ class BatchApp:
             self.metrics,
         )
         self.watchdog.start()
+        self._tasks.append(asyncio.create_task(self._watch(self.runtime.takeover.follow_topics), name="topics"))
         for service in self._services:
             self._tasks.append(asyncio.create_task(self._watch(service), name=f"service-{service.__name__}"))
         self.faust.finalize()

@@ -11,7 +11,7 @@ import structlog
 
 from schemas.dead_letter import SUFFIX
 from streams.batches.consume.offsets import TopicPartition, start_position
-from streams.batches.core.errors import WrongPosition, WrongTopic
+from streams.batches.core.errors import TransientError, WrongPosition, WrongTopic
 from streams.batches.core.metrics import Metrics
 from streams.batches.core.settings import BatchSettings
 from streams.batches.process.topics import (
@@ -21,6 +21,7 @@ from streams.batches.process.topics import (
     describe,
     ensure_changelogs,
     ensure_dead_letters,
+    refuse_changes,
 )
 from streams.batches.table.partition_table import PartitionTable, RowCache
 from streams.batches.table.recovery import Restoration, restore
@@ -29,6 +30,9 @@ from streams.batches.table.store import PartitionStore
 from streams.batches.table.table import BatchTable
 
 log = structlog.get_logger(__name__)
+
+COMPARE_SECONDS = 2.0
+"""Between two looks at the topics: what is folded in between is folded by the former partition count."""
 
 
 class AssignedPosition(NamedTuple):
@@ -75,6 +79,19 @@ class Takeover:
         if letters:
             ensure_dead_letters(admin, facts, sources, self._settings)
         self.facts = facts | ensure_changelogs(admin, [table.changelog for table in self.tables], self._settings)
+
+    async def follow_topics(self) -> None:
+        """Compare the topics with what they were at start, until cancelled. Raises WrongTopic when one is another."""
+        missing: set[str] = set()
+        while True:
+            await asyncio.sleep(COMPARE_SECONDS)
+            known = dict(self.facts)
+            try:
+                now = await asyncio.to_thread(describe, self.admin, sorted(known))
+            except TransientError:
+                continue
+            refuse_changes(known, now, missing)
+            missing = known.keys() - now.keys()
 
     def whole_partitions(self, assigned: Collection[TopicPartition]) -> list[int]:
         """Return the partitions. WrongTopic when some of their sources were assigned to another member."""

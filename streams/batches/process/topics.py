@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, NamedTuple
 
 import structlog
@@ -82,6 +82,29 @@ def check_sources(facts: dict[str, TopicFacts], sources: Sequence[str], settings
             raise WrongTopic(
                 f"topic {name}: found {facts[name].partitions} partitions, wanted {settings.partitions}; "
                 "keys would meet rows of other keys' partitions"
+            )
+
+
+def refuse_changes(known: dict[str, TopicFacts], now: dict[str, TopicFacts], missing: Collection[str]) -> None:
+    """Raise WrongTopic for a topic that has other partitions than at start, or is another one of its name (pure).
+
+    `missing`: what was not found before, either; once may be a broker that starts.
+    """
+    for name, before in known.items():
+        found = now.get(name)
+        if found is None:
+            if name in missing:
+                raise WrongTopic(f"topic {name}: it was deleted while it was in use; create it, and start again")
+        elif found.topic_id != before.topic_id:
+            raise WrongTopic(
+                f"topic {name}: it was deleted and created again while it was in use; start again, and follow what is "
+                "named then for offsets or stores of the former one"
+            )
+        elif found.partitions != before.partitions:
+            raise WrongTopic(
+                f"topic {name}: found {found.partitions} partitions, there were {before.partitions} at start; keys "
+                "would meet rows of other keys' partitions. Topics in use cannot grow: create it again with "
+                f"{before.partitions}, and copy the records"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -66,11 +67,14 @@ class DirectoryLock:
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Create the directory where it is missing, and lock it. Raises StoreLocked, whose message names the remedy."""
+        """Create the directory where it is missing, and lock it. Raises StoreLocked or StoreFailed:
+        the message names the remedy."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             file = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise no_space(self._directory) from error
             raise StoreLocked(
                 f"the state directory {self._directory} cannot be written: {error.strerror}; set data_dir to a "
                 "directory that this process may write"
@@ -97,18 +101,24 @@ def remove_store(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def no_space(path: Path) -> StoreFailed:
+    """Return what to raise when the disk is full."""
+    return StoreFailed(f"cannot write to {path}: no space left on the device; free space or repair the disk")
+
+
 def opening_failed(path: Path, error: Exception) -> Exception:
     """Return what to raise: StoreLocked, StoreFailed, or ValueError for a damaged store, which can be rebuilt."""
     text = str(error)
-    if "LOCK" in text or "lock hold" in text:
+    fault = text.replace(str(path), "")  # a directory may be called LOCK
+    if "No space left" in text:
+        return no_space(path)
+    if "/LOCK:" in fault or "lock hold" in text:
         return StoreLocked(
             f"the store {path} is open in another process; give each process a data_dir of its own, "
             f"or stop the other one ({text})"
         )
     if isinstance(error, PermissionError) or "Permission denied" in text or "Read-only" in text:
         return StoreLocked(f"the store {path} cannot be written: {text}")
-    if "No space left" in text:
-        return StoreFailed(f"no space left for the store {path}")
     return ValueError(f"the store {path} is damaged: {text}")
 
 

@@ -119,13 +119,8 @@ class PartitionStore:
                     put(_index_entry(entry, key), b"", handle)
         if checkpoint is not None:
             put(_CHECKPOINT_KEY, _CHECKPOINT.pack(LAYOUT, *checkpoint), self._meta_handle)
-        with self._open():
-            try:
-                self._db.write(batch, self._no_log)
-            except Exception as error:
-                raise StoreFailed(
-                    f"cannot write to the store {self.path}: {error}; free space or repair the disk"
-                ) from error
+        with self._writing():
+            self._db.write(batch, self._no_log)
 
     def scan(self, after: bytes | None, limit: int) -> list[tuple[bytes, bytes]]:
         """Return (key, blob) in key order, beginning behind `after`."""
@@ -145,7 +140,7 @@ class PartitionStore:
 
     def drop_index(self) -> None:
         """Remove every index entry: before the index is rebuilt."""
-        with self._open():
+        with self._writing():
             while entries := read_range(self._index, None, None, 10_000):
                 batch = WriteBatch(raw_mode=True)
                 for entry, _ in entries:
@@ -161,12 +156,12 @@ class PartitionStore:
 
     def load(self, *, begin: bool) -> None:
         """Stop and start compactions, before and after a bulk load: nothing is sorted twice meanwhile."""
-        with self._open():
+        with self._writing():
             self._db.set_options({"disable_auto_compactions": "true" if begin else "false"})
 
     def flush(self) -> None:
         """Write everything to disk, so that a restart resumes here."""
-        with self._open():
+        with self._writing():
             self._flush()
 
     def _flush(self) -> None:
@@ -201,6 +196,17 @@ class PartitionStore:
                     (self.path / DAMAGED).touch()
                 raise StoreFailed(
                     f"cannot read the store {self.path}: {error}; it is rebuilt at the next start"
+                ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Raises StoreFailed for whatever the disk refuses."""
+        with self._open():
+            try:
+                yield
+            except Exception as error:
+                raise StoreFailed(
+                    f"cannot write to the store {self.path}: {error}; free space or repair the disk"
                 ) from error
 
     @contextmanager

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.batches.core.errors import StoreLocked
-from streams.batches.table.rocksdb import StoreOptions
+from streams.batches.core.errors import StoreFailed, StoreLocked
+from streams.batches.table.rocksdb import DirectoryLock, StoreOptions, opening_failed
 from streams.batches.table.store import PartitionStore, StoredRow
 from tests.deadline import within
 
@@ -99,3 +99,45 @@ def test_trap_d1_a_closed_store_is_free_at_once_and_a_locked_one_says_so(tmp_pat
     one.scan(None, 10)
     one.close()
     PartitionStore(tmp_path / "p", options).close()
+
+
+@pytest.mark.parametrize("operation", ["flush", "load", "write", "drop_index"])
+def test_a_full_disk_is_named_whatever_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    store = PartitionStore(tmp_path / "0", StoreOptions(1 << 20, 1 << 20, 4 << 20))
+    store.write([StoredRow(b"k", b"v", added=[b"i"])], None)
+    real = store._db
+
+    class Full:
+        def __getattr__(self, _name: str) -> object:
+            raise OSError(28, "No space left on device")
+
+    store._db = Full()  # type: ignore[assignment]
+    work = {
+        "flush": store.flush,
+        "load": lambda: store.load(begin=True),
+        "write": lambda: store.write([StoredRow(b"k", b"w")], None),
+        "drop_index": store.drop_index,
+    }
+    with pytest.raises(StoreFailed, match="free space or repair the disk"):
+        work[operation]()
+    store._db = real
+    store.close()
+
+
+def test_a_directory_called_lock_is_no_lock() -> None:
+    path = Path("/data/LOCK/0")
+    assert isinstance(opening_failed(path, RuntimeError(f"Corruption: {path}/MANIFEST-1 is cut")), ValueError)
+    assert isinstance(opening_failed(path, RuntimeError(f"IO error: {path}/LOCK: No locks available")), StoreLocked)
+    full = opening_failed(path, RuntimeError(f"IO error: No space left on device: {path}/LOCK: open"))
+    assert isinstance(full, StoreFailed)
+
+
+def test_a_full_disk_at_start_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("streams.batches.table.rocksdb.os.open", full)
+    with pytest.raises(StoreFailed, match="free space"):
+        DirectoryLock(tmp_path / "x").acquire()

@@ -91,7 +91,7 @@ async def test_a_record_is_moved_once_and_the_second_time_it_is_refused(settings
             batch.move(record, b"other")
 
     await attempts(ledger, agent, settings).run()
-    assert ledger.moved == [Output("t", b"other", b"", [(MOVED_FROM, b"t/0/0")])]
+    assert ledger.moved == [Output("t", b"other", b"", [(MOVED_FROM, b"t/0/0")], 0)]
     assert ledger.letters == []
     await attempts(ledger, agent, settings).run()
     assert len(ledger.moved) == 1

@@ -81,7 +81,8 @@ async def test_moves_and_events_in_the_wrong_partition_are_moved_not_applied() -
             await agent.events(batch, profiles.streams[topic])
         assert table.rows == {}
         assert table.outputs == []
-        assert batch.moved == [Output(topic, key, value, [(MOVED_FROM, f"{topic}/{wrong}/3".encode())])]
+        origin = [(MOVED_FROM, f"{topic}/{wrong}/3".encode())]
+        assert batch.moved == [Output(topic, key, value, origin, partition_of(key, batch.partitions))]
 
 
 async def test_a_move_of_other_mappings_is_a_dead_letter_and_the_others_of_its_batch_are_applied() -> None:
