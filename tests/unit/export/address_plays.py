@@ -86,16 +86,19 @@ def in_order(records: list[Change], numbers: list[int]) -> list[int]:
         for place, number in zip(places, sorted(numbers[place] for place in places), strict=True):
             numbers[place] = number
     ordered: list[int] = []
+
+    def publish(number: int) -> None:
+        key, at, former = records[number].address, records[number].at, records[number].previous
+        for other in range(number):  # also of what is published earlier than its place for this
+            before = records[other]
+            arrives = before.previous and before.address == key and before.at < at
+            if other not in ordered and (arrives or (former and before.previous == former)):
+                publish(other)
+        if number not in ordered:
+            ordered.append(number)
+
     for number in numbers:
-        key, at = records[number].address, records[number].at
-        arrivals = [
-            other
-            for other in range(number)
-            if records[other].address == key and records[other].previous and records[other].at < at
-        ]
-        for other in [*arrivals, number]:
-            if other not in ordered:
-                ordered.append(other)
+        publish(number)
     return ordered
 
 
