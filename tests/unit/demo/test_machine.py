@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.demo.supervisor import PORTS_NEEDED, PortError, machine
+from streams.demo.supervisor import PORTS_NEEDED, PROCESSES, PortError, machine
 
 
 def made(**environment):
@@ -32,3 +32,11 @@ def test_a_real_campaign_monitor_s_address_and_key_are_never_in_it():
     real = {"CM_BASE_URL": "https://api.createsend.com/api/v3.3", "CM_OAUTH_URL": "https://api.createsend.com/oauth"}
     settings = made(**real).shell_settings(real)
     assert not {"CM_BASE_URL", "CM_OAUTH_URL", "CAMPAIGN_MONITOR_API_KEY"} & settings.keys()
+
+
+def test_no_secret_is_on_a_command_line():
+    secrets = {"CM_API_KEY": "my-api-key", "CONTROL_ENCRYPTION_KEY": "my-key", "WEBHOOK_SECRET": "my-secret"}
+    here = made(**secrets, PROFILE_API_TOKEN="my-token")
+    words = [word for name in PROCESSES for word in here.service(name).arguments] + list(here.simulator().arguments)
+    assert not [word for word in words if "my-" in word]
+    assert here.simulator().environment == {"CM_API_KEY": "my-api-key"}

@@ -1,10 +1,12 @@
 """The simulator from other processes: its admin client, its command, a million rows."""
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -40,12 +42,17 @@ async def test_every_verb_answers_by_http(sim, list_id):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_says_ready_and_stops_cleanly(number):
     command = [sys.executable, "-m", "streams.cli", "simulator", "--port", "0", "--subscribers", "50"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "CM_API_KEY": "canary-key"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
         lines = []
         while "ready" not in lines:
             line = process.stdout.readline()
             assert line, "ended before it was ready"
             lines.append(line.strip())
+        shown = Path(f"/proc/{process.pid}/cmdline").read_text() if sys.platform == "linux" else ""
+        assert "canary" not in shown + "".join(lines), "everybody on the machine can read it"
         url = next(line.split()[1] for line in lines if line.startswith("admin"))
 
         async def look():
