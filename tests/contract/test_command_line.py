@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -168,3 +169,18 @@ def test_a_wrong_setting_is_named_by_each_verb(
     assert written.err.count("\n") == 1, written.err
     assert setting in written.err
     assert value not in written.err
+
+
+def test_messages_and_docs_name_only_commands_that_exist() -> None:
+    known = set(leaves(typer.main.get_command(cli)))
+    groups = {verb.split()[0] for verb in known if " " in verb}
+    root = Path(__file__).parents[2]
+    files = [*root.glob("docs/*.md"), root / "README.md"]
+    files += [path for room in ("streams", "connectors", "schemas") for path in (root / room).rglob("*.py")]
+    wrong = []
+    for path in files:
+        for first, second in re.findall(r"`cm-streams ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", path.read_text()):
+            named = f"{first} {second}" if first in groups and second else first
+            if named not in known and named not in groups:
+                wrong.append(f"{path.relative_to(root)}: cm-streams {named}")
+    assert wrong == []
