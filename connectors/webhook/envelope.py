@@ -155,7 +155,7 @@ def _event(item: ElementTree.Element) -> HookEvent:
 
 
 MAX_XML_DEPTH = 100
-"""An event takes five levels; writing deeper ones into a dead letter would end with the interpreter's stack."""
+"""An event takes five levels. Elements are written into dead letters by a recursion."""
 
 _NO_OBJECT = UnparsedEvent("it is no object")
 
