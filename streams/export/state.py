@@ -10,10 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streams.batches import Revoked
-from streams.export.recovery.takeover import KeyRange, PartitionCheckpoint, ReceiptContext, ReceiptLog
+from streams.export.recovery.takeover import (
+    KeyRange,
+    PartitionCheckpoint,
+    ReceiptContext,
+    ReceiptLog,
+    SentRange,
+)
 from streams.export.rules.jobs import AudienceNames, Exports, ListView
 from streams.export.rules.row import MembershipRow
 from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
+from streams.export.sending.direct_queue import DirectQueue
 from streams.export.sending.queue import RowKey, SendQueue
 
 
@@ -28,6 +35,8 @@ class OwnedPartition:
     checkpoint: PartitionCheckpoint = field(default_factory=PartitionCheckpoint)
     unanswered: dict[str, KeyRange] = field(default_factory=dict)
     """By list: the keys that the scan of a crashed previous owner may have sent."""
+    sent: dict[str, SentRange] = field(default_factory=dict)
+    """By list: up to where this worker, or the owner before, may have made calls before it wrote the rows."""
     frozen: set[bytes] = field(default_factory=set)
     """Keys of rows that wait to be transferred to another address."""
     scans: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -57,6 +66,7 @@ class OpenList:
     queue: SendQueue
     breaker: CircuitBreaker
     blocked: BlockedAuthorizations
+    direct: DirectQueue
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """The sender looks again: a person was queued, a request ended, a wait is over."""
 
@@ -131,7 +141,9 @@ class ExportState:
 
         return under_way
 
-    def touch(self, partition: int, key: bytes, row: MembershipRow, now: float) -> None:
+    def touch(
+        self, partition: int, key: bytes, row: MembershipRow, now: float, *, outcome_unknown: bool = False
+    ) -> None:
         """A row was written and is due: queue the person for every list that it may concern, or transfer the row."""
         if row.leaving:
             self.freeze(partition, key)
@@ -139,7 +151,15 @@ class ExportState:
         for opened in self.open.values():
             listed = self.listed(opened.list_id)
             if listed is not None and listed.running and _may_concern(row, listed):
-                opened.touch(partition, key, now)
+                opened.touch(partition, key, now, outcome_unknown=outcome_unknown)
+
+    def only_list_of(self, partition: int, key: bytes, row: MembershipRow) -> OpenList | None:
+        """Return the list that a due row concerns; None: there are several, or one whose queue has the person."""
+        concerned = [listed for listed in self.exports.lists.values() if _may_concern(row, listed)]
+        if len(concerned) != 1 or not concerned[0].running:
+            return None
+        opened = self.open.get(concerned[0].list_id)
+        return None if opened is None or (partition, key) in opened.queue else opened
 
     def stopped_lists(self, row: MembershipRow) -> list[str]:
         """Return the row's lists of which no job runs: nothing is sent to them."""

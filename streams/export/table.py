@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.envelope import EpochMillis
 from schemas.topics import TopicNames
-from streams.batches import Output
+from streams.batches import Batch, Output
 from streams.batches import Row as TableRow
 from streams.export.rules.row import MembershipRow, decode, encode
 
@@ -80,6 +80,14 @@ class RowStore(Protocol):
         step: int = 1000,
     ) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """Yield (index key, row key) of rows that are marked due."""
+        ...
+
+
+class WritesBatch(Protocol):
+    """The same table, as an agent writes it."""
+
+    async def write(self, batch: Batch, rows: Iterable[TableRow[MembershipRow]]) -> None:
+        """Write what the batch refused or moved, then rows up to the batch's last record; as the partition's owner."""
         ...
 
 

@@ -11,8 +11,10 @@ A crash anywhere before 4 replays the records: names and dead letters may come t
 back at takeover), and rows are not there yet.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from schemas.audience_delivery import Outcome
@@ -32,7 +34,9 @@ from streams.export.rules.row import decode as decode_row
 from streams.export.rules.settlement import Receipt
 from streams.export.rules.tenures import begin_tenure, fold_tenure
 from streams.export.rules.transfers import await_transfer, begin_transfer, late_event, redirected_to
+from streams.export.sending.direct_calls import LEAST_PEOPLE, DirectBatch, DirectCalls
 from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.queue import IMPORT_LIMIT
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime
 
@@ -71,7 +75,15 @@ class FoldEffects:
 class AudienceAgent:
     """Folds membership records into rows."""
 
-    def __init__(self, context: IntakeContext, *, max_row_bytes: int) -> None:
+    def __init__(
+        self,
+        context: IntakeContext,
+        *,
+        max_row_bytes: int,
+        import_size: int = IMPORT_LIMIT,
+        least_people: int = LEAST_PEOPLE,
+    ) -> None:
+        """`least_people`: fewer of a part are not sent before their rows are written."""
         self._context = context
         self._state = context.state
         self._publisher = context.runtime.publisher
@@ -79,6 +91,8 @@ class AudienceAgent:
         self._table = context.table
         self._rows = context.rows
         self._max_row_bytes = max_row_bytes
+        self._import_size = import_size
+        self._direct = DirectCalls(context.state, context.runtime, context.table, context.rows, least_people)
         self._topic = context.runtime.names["audience-membership"]
 
     async def __call__(self, batch: Batch) -> None:
@@ -92,22 +106,53 @@ class AudienceAgent:
             for read in reads
             for audience, name in read.event.names
         )  # 1
-        rows = await self._table.read(batch.partition, people)
+        direct = self._direct.begin(owned, batch)
+        try:
+            for part in _parts(people, self._import_size):
+                await self._fold_part(batch, owned, people, part, direct)
+            await direct.finish()
+        except asyncio.CancelledError:
+            direct.drop()
+            raise
+        except BaseException:
+            await direct.abandon()
+            raise
+        unsent = direct.unsent
+        await self._table.write(batch, unsent.rows)  # 3, 4
+        owned.receipts.unwritten.clear()
+        owned.receipts.folded(batch.last)
+        for row in unsent.rows:
+            if row.data.due and row.key not in unsent.in_queue:
+                unknown = row.key in unsent.unknown
+                self._state.touch(
+                    batch.partition, row.key, row.data, self._clocks.monotonic(), outcome_unknown=unknown
+                )  # 5
+
+    async def _fold_part(
+        self,
+        batch: Batch,
+        owned: OwnedPartition,
+        people: dict[bytes, list[ReadEvent]],
+        part: Sequence[bytes],
+        direct: DirectBatch,
+    ) -> None:
+        """Fold some people's events, and begin the calls that need nothing else; the other rows are kept for later."""
+        rows = await self._table.read(batch.partition, part)
         effects = FoldEffects()
-        written: list[TableRow[MembershipRow]] = []
-        for key, reads in people.items():
-            row = self._fold(batch, owned, rows[key], reads, effects)
+        folded: list[TableRow[MembershipRow]] = []
+        was_due: set[bytes] = set()
+        for key in part:
+            if rows[key].data.due:
+                was_due.add(key)
+            row = self._fold(batch, owned, rows[key], people[key], effects)
             if row is not None:
-                written.append(row)
+                position = row.position(batch.source)
+                direct.note_repeated(row, next(r.record.offset for r in people[key] if r.record.offset > position))
+                folded.append(row)
         await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())  # 2
         if effects.transfers:
             await self._publisher.publish_all(effects.transfers)
-        await self._table.write(batch, written)  # 3, 4
-        owned.receipts.unwritten.clear()
-        owned.receipts.folded(batch.last)
-        for row in written:
-            if row.data.due:
-                self._state.touch(batch.partition, row.key, row.data, self._clocks.monotonic())  # 5
+        await direct.send(folded, was_due)
 
     def _read(self, batch: Batch) -> dict[bytes, list[ReadEvent]]:
         """Return the events by person's key. What is in another person's partition is moved, what cannot be decoded is
@@ -199,3 +244,10 @@ class AudienceAgent:
         receipts = immediate_receipts(row.data, event, result, exports, has_request, already_sent)
         record_outstanding(row.data, event, result, exports, receipts, already_sent)
         return receipts
+
+
+def _parts(keys: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Cut keys into lists of a size."""
+    left = iter(keys)
+    while part := list(islice(left, size)):
+        yield part

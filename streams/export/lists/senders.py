@@ -18,6 +18,7 @@ from streams.export.rules.desired import ExitPolicy
 from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
 from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.consent import ListFacts
+from streams.export.sending.direct_queue import DirectQueue
 from streams.export.sending.plan import removal_record
 from streams.export.sending.queue import SendQueue
 from streams.export.sending.samples import SampleReads
@@ -45,6 +46,7 @@ class _Running:
         await asyncio.gather(self.task, self.check, return_exceptions=True)
         await self.sender.segments.close()
         await self.sender.cancel_requests()
+        self.sender.opened.direct.end_all()
 
 
 class ListSenders:
@@ -150,6 +152,7 @@ class ListSenders:
             SendQueue(self._settings.import_size),
             CircuitBreaker(probe_seconds),
             BlockedAuthorizations(probe_seconds),
+            DirectQueue(self._accounts.max_requests),
         )
         api = next(iter(connections.values())).apis["background"]
         segments = ListSegments(api, list_id, self._shared, self._context.blocked)

@@ -53,6 +53,7 @@ class Partitions:
         row = (await self._table.read(owned.number, [CHECKPOINT_KEY]))[CHECKPOINT_KEY]
         owned.checkpoint = read_checkpoint(row.data)
         owned.receipts.people.update(owned.checkpoint.people)
+        owned.sent.update(owned.checkpoint.sent)
         for list_id, mark in owned.checkpoint.scans.items():
             if (keys := mark.open_range) is not None:
                 owned.unanswered[list_id] = keys

@@ -142,6 +142,14 @@ class ScanMark(NamedTuple):
         return KeyRange(self.after, max(self.front, self.after)).with_(self.unanswered)
 
 
+class SentRange(NamedTuple):
+    """Up to which record of the source calls may have been made before the rows were written."""
+
+    source: int
+    """Incarnation of the topic."""
+    upto: int
+
+
 @dataclass(slots=True)
 class PartitionCheckpoint:
     """What a partition has done so far; a row of the table."""
@@ -152,6 +160,8 @@ class PartitionCheckpoint:
     """By list."""
     people: dict[str, int] = field(default_factory=dict)
     """By list: how many people it holds for us."""
+    sent: dict[str, SentRange] = field(default_factory=dict)
+    """By list."""
 
 
 def read_checkpoint(row: MembershipRow) -> PartitionCheckpoint:
@@ -164,7 +174,8 @@ def read_checkpoint(row: MembershipRow) -> PartitionCheckpoint:
         list_id: ScanMark(revision, after, front, None if unanswered is None else KeyRange(*unanswered))
         for list_id, (revision, after, front, unanswered) in body["sweeps"].items()
     }
-    return PartitionCheckpoint(body["receipts"], scans, dict(body["people"]))
+    sent = {list_id: SentRange(*known) for list_id, known in body["sent"].items()}
+    return PartitionCheckpoint(body["receipts"], scans, dict(body["people"]), sent)
 
 
 def write_checkpoint(row: MembershipRow, checkpoint: PartitionCheckpoint) -> None:
@@ -174,7 +185,8 @@ def write_checkpoint(row: MembershipRow, checkpoint: PartitionCheckpoint) -> Non
         for list_id, mark in checkpoint.scans.items()
     }
     # "sweeps" is the stored name of scans.
-    body = {"receipts": checkpoint.receipts, "sweeps": scans, "people": checkpoint.people}
+    body: dict[str, Any] = {"receipts": checkpoint.receipts, "sweeps": scans, "people": checkpoint.people}
+    body["sent"] = {list_id: [*sent] for list_id, sent in checkpoint.sent.items()}
     row.fields["checkpoint"] = (body, 0)
 
 

@@ -5,6 +5,7 @@ A person is final, or is tried another way, or waits. Final outcomes are written
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -27,6 +28,7 @@ from streams.export.rules.outcome import (
 )
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import UnansweredCalls
+from streams.export.rules.settlement import WrittenState
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, WriteResult
 from streams.export.sending.queue import QueuedPerson, SendQueue
@@ -66,10 +68,7 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
     match decision:
         case Delivered(gone=gone):
             message = BOTH_ON_LIST if attempt.both_on_list else NOT_THERE if gone else result.message
-            removed = result.removed
-            return FinalOutcome(
-                state, person, result.address, result.added, removed=removed, message=message, gone=gone
-            )
+            return replace(outcome_of(state, result), message=message, gone=gone)
         case SubscriberRejected(code=code) if (
             code in INACTIVE and write.route.kind is RequestKind.IMPORT and not attempt.refused_code
         ):
@@ -116,6 +115,17 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
         case Blocked(after=after):
             queue.retry_at(person, now + after)
             return decision
+
+
+def outcome_of(state: WrittenState, result: WriteResult) -> FinalOutcome:
+    """Return the outcome of a person whom the list accepted."""
+    person, removed = result.write.person, result.removed
+    return FinalOutcome(state, person, result.address, result.added, removed=removed, message=result.message)
+
+
+def is_accepted(result: WriteResult) -> bool:
+    """Whether the person is on the list now, as was asked for."""
+    return isinstance(result.decision, Delivered) and not result.decision.gone and result.address is not None
 
 
 class ListRows:

@@ -12,20 +12,18 @@ from itertools import chain
 
 import structlog
 
-from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
 from schemas.membership_command import Renamed, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
 from streams.export.rules.claims import allowed, claimed_by_leaver, has_claims, is_open
-from streams.export.rules.codes import REFUSALS
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.due import mark_due, mark_settled
 from streams.export.rules.immediate import add_not_exported
 from streams.export.rules.jobs import ListView
 from streams.export.rules.orders import copy_of_held, is_moving, mark_done, note_exports, take_done, waits
-from streams.export.rules.routing import NO_CALL, RequestKind, record_late_calls, route_of
+from streams.export.rules.routing import NO_CALL, record_late_calls, route_of
 from streams.export.rules.row import Held, MembershipRow, newest_position
 from streams.export.rules.settlement import (
     Receipt,
@@ -36,7 +34,7 @@ from streams.export.rules.settlement import (
     record_unchanged,
 )
 from streams.export.sending.claims import ClaimExchange, is_held
-from streams.export.sending.plan import FinalOutcome, PlannedWrite, note_waiting
+from streams.export.sending.plan import FinalOutcome, PlannedWrite, note_waiting, without_call
 from streams.export.sending.queue import QueuedPerson, RowKey
 from streams.export.state import ExportState, OwnedPartition
 from streams.export.table import ExportRuntime
@@ -72,21 +70,19 @@ class PartitionRows:
         """Return what each of these people needs from the list; outcomes without a call are recorded before."""
         await self.resync(owned)
         rows = await self._rows.read(owned.number, [person.key[1] for person in people])
-        writes = [self._planned(owned, listed, person, rows[person.key[1]].data) for person in people]
+        writes = [self.planned(owned, listed, person, rows[person.key[1]].data) for person in people]
         if claiming := [write.person for write in writes if write.has_claims and listed.running]:
             changed = await self._claims.settle(owned, listed, claiming, rows)
             rows |= changed
             writes = [
-                self._planned(owned, listed, write.person, rows[write.person.key[1]].data)
-                if write.has_claims
-                else write
+                self.planned(owned, listed, write.person, rows[write.person.key[1]].data) if write.has_claims else write
                 for write in writes
             ]
         reports = {key: take_done(row.data, listed.list_id) for key, row in rows.items()}
         local: list[tuple[TableRow[MembershipRow], list[Receipt]]] = []
         for write in writes:
             row = rows[write.person.key[1]]
-            receipts = self._without_call(row.data, write) if listed.running else None
+            receipts = without_call(row.data, write) if listed.running else None
             if receipts is not None:
                 write.done = True
                 if mark_done(row.data, listed.list_id, None if write.state is None else write.person.attempt.renamed):
@@ -117,36 +113,12 @@ class PartitionRows:
         rows = await self._rows.read(owned.number, [outcome.person.key[1] for outcome in outcomes])
         changed: list[tuple[TableRow[MembershipRow], list[Receipt]]] = []
         again: set[RowKey] = set()
-        more_people, listed = 0, self._state.listed(list_id)
+        more_people = 0
         for outcome in outcomes:
             row = rows[outcome.person.key[1]]
             before = is_held(row.data, list_id)
-            mark_done(row.data, list_id, outcome.person.attempt.renamed)
-            if outcome.unwritten:
-                receipts = []
-                row.data.lists.setdefault(list_id, Held()).address = outcome.address
-            elif outcome.refusal is not None:
-                gone = accepted if outcome.gone else 0
-                receipts = record_refused(
-                    row.data, outcome.state, outcome.refusal, outcome.code, outcome.message, outcome.address, gone=gone
-                )
-            elif outcome.person.attempt.recheck and not outcome.state.desired.present and not outcome.removed:
-                receipts = record_unchanged(row.data, outcome.state)
-            else:
-                receipts = record_delivered(
-                    row.data,
-                    outcome.state,
-                    outcome.address,
-                    added=outcome.added,
-                    removed=accepted if outcome.removed else 0,
-                    gone=outcome.gone,
-                    message=outcome.message,
-                )
+            receipts = self.apply(owned, list_id, row, outcome, accepted)
             more_people += is_held(row.data, list_id) - before
-            self._mark_late(row.data, list_id, outcome.person, outcome.state)
-            self._claims.look_again(owned.number, row, listed)
-            add_not_exported(row.data, list_id, receipts, self._state.exports)
-            self._mark_due(owned.number, row, list_id)
             if outcome.unwritten or row.data.lists[list_id].orders:
                 again.add(outcome.person.key)
                 mark_due(row.data)
@@ -233,9 +205,10 @@ class PartitionRows:
             raise
         log_of_receipts.unwritten.update(ids)
 
-    def _planned(
+    def planned(
         self, owned: OwnedPartition, listed: ListView, person: QueuedPerson, row: MembershipRow
     ) -> PlannedWrite:
+        """Return what a person needs from the list."""
         key = person.key[1]
         held = row.lists.get(listed.list_id)
         desired = None
@@ -265,19 +238,41 @@ class PartitionRows:
             route = route_of(held, desired, person.attempt)
         return PlannedWrite(person, state, route, held and copy_of_held(held), appended, has_claims=claims)
 
-    def _without_call(self, row: MembershipRow, write: PlannedWrite) -> list[Receipt] | None:
-        """Record the outcome of a person who needs no call, and return the receipts; None: a call is needed."""
-        if write.state is None or write.route is None:
-            return None if write.waits else []
-        if write.route.kind not in (RequestKind.NO_CALL, RequestKind.REFUSE):
-            return None
-        desired, held = write.state.desired, row.lists.get(write.state.list_id)
-        if desired.present and desired.refused is not None:
-            return record_refused(row, write.state, desired.refused, None)
-        code = write.person.attempt.refused_code or (0 if held is None else held.code)
-        if desired.present and code > 0:
-            return record_refused(row, write.state, REFUSALS.get(code, Refusal.INVALID), code)
-        return record_unchanged(row, write.state)
+    def apply(
+        self,
+        owned: OwnedPartition,
+        list_id: str,
+        row: TableRow[MembershipRow],
+        outcome: FinalOutcome,
+        accepted: EpochMillis,
+    ) -> list[Receipt]:
+        """Record a final outcome in a row, in place, and return the receipts."""
+        mark_done(row.data, list_id, outcome.person.attempt.renamed)
+        if outcome.unwritten:
+            receipts = []
+            row.data.lists.setdefault(list_id, Held()).address = outcome.address
+        elif outcome.refusal is not None:
+            gone = accepted if outcome.gone else 0
+            receipts = record_refused(
+                row.data, outcome.state, outcome.refusal, outcome.code, outcome.message, outcome.address, gone=gone
+            )
+        elif outcome.person.attempt.recheck and not outcome.state.desired.present and not outcome.removed:
+            receipts = record_unchanged(row.data, outcome.state)
+        else:
+            receipts = record_delivered(
+                row.data,
+                outcome.state,
+                outcome.address,
+                added=outcome.added,
+                removed=accepted if outcome.removed else 0,
+                gone=outcome.gone,
+                message=outcome.message,
+            )
+        self._mark_late(row.data, list_id, outcome.person, outcome.state)
+        self._claims.look_again(owned.number, row, self._state.listed(list_id))
+        add_not_exported(row.data, list_id, receipts, self._state.exports)
+        self._mark_due(owned.number, row, list_id)
+        return receipts
 
     def _mark_due(self, partition: int, row: TableRow[MembershipRow], list_id: str) -> None:
         """Keep the mark while a receipt is outstanding, another queue has the person, or this one reads them again."""

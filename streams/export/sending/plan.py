@@ -16,13 +16,20 @@ from connectors.campaign_monitor.events import digest, event_key
 from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis, rfc3339
 from streams.batches import Output
+from streams.export.rules.codes import REFUSALS
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.dropped import differs
 from streams.export.rules.orders import note_unknown
 from streams.export.rules.outcome import SendDecision
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import Held, MembershipRow
-from streams.export.rules.settlement import NOT_KNOWN_AS_NEW, WrittenState
+from streams.export.rules.settlement import (
+    NOT_KNOWN_AS_NEW,
+    Receipt,
+    WrittenState,
+    record_refused,
+    record_unchanged,
+)
 from streams.export.rules.values import field_name
 from streams.export.sending.queue import QueuedPerson, RowKey, SendQueue
 
@@ -248,3 +255,18 @@ def _options(key: str, options: Iterable[str]) -> list[FieldWrite]:
 def note_waiting(row: MembershipRow, list_id: str, write: PlannedWrite, over_at: EpochMillis) -> bool:
     """Record, in place, a call of unknown outcome about somebody who has to wait: they leave the queue. False: none."""
     return write.waits and write.person.attempt.outcome_unknown and note_unknown(row, list_id, over_at)
+
+
+def without_call(row: MembershipRow, write: PlannedWrite) -> list[Receipt] | None:
+    """Record, in place, the outcome of a person who needs no call, and return the receipts; None: a call is needed."""
+    if write.state is None or write.route is None:
+        return None if write.waits else []
+    if write.route.kind not in (RequestKind.NO_CALL, RequestKind.REFUSE):
+        return None
+    desired, held = write.state.desired, row.lists.get(write.state.list_id)
+    if desired.present and desired.refused is not None:
+        return record_refused(row, write.state, desired.refused, None)
+    code = write.person.attempt.refused_code or (0 if held is None else held.code)
+    if desired.present and code > 0:
+        return record_refused(row, write.state, REFUSALS.get(code, Refusal.INVALID), code)
+    return record_unchanged(row, write.state)

@@ -133,6 +133,12 @@ class SendQueue:
             if key not in self._held_back:
                 self._enqueue(known)
 
+    def adopt(self, person: QueuedPerson) -> None:
+        """Take over somebody who is in a request that this queue did not make."""
+        self._known[person.key] = person
+        self._in_request[person.key] = False
+        self._background[person.key[0]] += not person.live
+
     def next_batch(self, now: float, free: int, free_for_backfill: int) -> QueuedBatch | None:
         """Return the next request's people, or None. They are in a request until `done`, `retry_at` or `requeue`."""
         self.release_due(now)

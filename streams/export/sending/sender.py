@@ -15,26 +15,24 @@ request of unknown outcome.
 
 import asyncio
 import contextlib
-import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 import structlog
 
-from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.limits.limiter import Priority
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError
-from streams.export.lists.fields import FieldTypeError, audience_fields, needs_of, used_fields
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.rules.jobs import ListView
-from streams.export.rules.outcome import Blocked, RefreshSchema, RetryLater, classify
-from streams.export.rules.routing import RequestRoute, note_return
-from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
-from streams.export.sending.outcomes import REFRESH_SECONDS, ListRows, apply_decision
+from streams.export.rules.outcome import Blocked, RefreshSchema, RetryLater
+from streams.export.rules.routing import RequestRoute
+from streams.export.sending.connections import ListConnections, SenderContext
+from streams.export.sending.direct_queue import DirectAnswer, DirectCall
+from streams.export.sending.outcomes import ListRows, apply_decision, is_accepted
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, WriteResult, authorization_of, group_by_route
-from streams.export.sending.queue import QueuedBatch, QueuedPerson
+from streams.export.sending.queue import QueuedBatch
 from streams.export.sending.renames import is_rename_held_back
+from streams.export.sending.requests import Answers, ListRequests
 from streams.export.sending.samples import SampleReads
 from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
 from streams.export.state import OpenList
@@ -44,11 +42,6 @@ log = structlog.get_logger(__name__)
 DEFECT_WAIT_SECONDS = 10.0
 # Between two looks whether a slot of the account, which other lists use too, has become free.
 POLL_SECONDS = 0.05
-# How long a worker may still own its partitions for a request to be worth starting: less than that, and the next owner
-# may send something newer while our call is in flight.
-MIN_LEASE_SECONDS = 1.0
-# The circuit breaker's own probe interval applies.
-NEXT_PROBE = float("inf")
 
 
 class ListSender:
@@ -73,12 +66,12 @@ class ListSender:
         self._breaker = opened.breaker
         self._wake = opened.wake
         self._state = context.state
-        self._owner = context.runtime.owner
         self._clocks = context.runtime.clocks
         self._blocked = context.blocked
         self._rows = ListRows(opened, context.rows, context.runtime, context.refused_records)
         self._guard = guard
         self._slots = RequestSlots(max_requests)
+        self._making = ListRequests(opened, context, segments, connections, self._slots)
         self._picker = BatchPicker(opened, self._slots, connections)
         self._late = context.rows.late_call_seconds
         self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
@@ -109,12 +102,28 @@ class ListSender:
         """Send until cancelled; requests that are under way then go on."""
         while True:
             self._wake.clear()
-            while (batch := self._picker.next_batch(self._now(), self._requests.values())) is not None:
-                request = InFlightRequest(batch.live)
-                task = asyncio.create_task(self._send(batch, request))
-                self._requests[task] = request
-                task.add_done_callback(self._ended)
+            while self._start_next():
+                pass
             await self._sleep()
+
+    def _start_next(self) -> bool:
+        """Start the next request: live changes first, then what owners wait for, then a backfill. False: none."""
+        now, requests, direct = self._now(), self._requests.values(), self.opened.direct
+        batch = self._picker.next_batch(now, requests, backfill=not direct.waiting)
+        if batch is not None:
+            request = InFlightRequest(batch.live)
+            self._start(self._send(batch, request), request)
+            return True
+        call = direct.take() if direct.waiting and self._picker.may_take_direct(now, requests) else None
+        if call is not None:
+            request = InFlightRequest(live=True)
+            self._start(self._send_directly(call, request), request)
+        return call is not None
+
+    def _start(self, sending: Coroutine[None, None, None], request: InFlightRequest) -> None:
+        task = asyncio.create_task(sending)
+        self._requests[task] = request
+        task.add_done_callback(self._ended)
 
     async def cancel_requests(self) -> None:
         """End the requests that are under way, answers or not."""
@@ -135,7 +144,7 @@ class ListSender:
         times = [retry_at] if now < retry_at else []
         if (at := self.queue.next_time()) is not None:
             times.append(max(at, retry_at))
-        if self.queue.ready(True) or self.queue.ready(False):
+        if self.queue.ready(True) or self.queue.ready(False) or self.opened.direct.waiting:
             pause = self.connections.pause_left()
             times.append(max(now + pause, now + POLL_SECONDS, retry_at))
         timeout = max(0.0, min(times) - now) if times else None
@@ -161,80 +170,78 @@ class ListSender:
             await self._request(group, route, request, listed)
         except BatchError as error:
             log.warning("rows could not be written", list_id=self.list_id, error=str(error))
-            self._retry(people, 1.0, outcome_unknown=True)
+            self._making.retry(people, 1.0, outcome_unknown=True)
         except Exception:
             # A defect of ours must not keep these people in flight for ever, nor stop the others.
             log.exception("request failed", list_id=self.list_id, people=len(people))
-            self._retry(people, DEFECT_WAIT_SECONDS, outcome_unknown=True)
+            self._making.retry(people, DEFECT_WAIT_SECONDS, outcome_unknown=True)
 
     async def _request(
         self, writes: Sequence[PlannedWrite], route: RequestRoute, request: InFlightRequest, listed: ListView | None
     ) -> None:
         people = [write.person for write in writes]
-        authorization = authorization_of(writes)
-        connection = self.connections.get(authorization)
-        if connection is None:
-            await self._block(Blocked("account", f"there is no credential of {authorization}"), people, authorization)
+
+        def begin() -> bool:
+            """Whether no partition moved while the request waited for its slot."""
+            return all(self.queue.has_request(person.key) for person in people)
+
+        answers = await self._making.make(writes, route, request, listed, begin)  # 2, 3
+        if answers is None:
             return
-        try:
-            keys = await self._keys(writes, connection)  # 2
-        except FieldTypeError as fault:
-            await self._block(Blocked("list", str(fault), NEXT_PROBE), people)
-            return
-        except CampaignMonitorError as error:
-            await self._fields_failed(error, people, authorization)
-            return
-        async with self._slots.slot(request):
-            if self._owner.lease_seconds() < MIN_LEASE_SECONDS:
-                self._retry(people, MIN_LEASE_SECONDS)
-                return
-            if self._outdated(people, listed):
-                self._retry(people, 0.0)
-                return
-            if route.resubscribe:
-                for write in writes:
-                    note_return(write.held, write.person.attempt, self._now(), self._clocks.wall(), self._late)
-            priority: Priority = "live" if request.live else "background"
-            results = await connection.writers[priority].write(route, writes, keys)  # 3
-            accepted = self._clocks.wall()
-        self._wake.set()
-        if self._jobs_changed(listed):
+        if answers.jobs_changed:
             for person in people:  # sent for jobs that have changed meanwhile: read the rows again
                 self.queue.touch(person.key, self._now(), live=person.live)
-        await self.samples.check(results, connection.writers["live"], self.connections.expire_fields)
-        await self._record_outcomes(results, accepted)  # 4, 5
+        await self._look_at_sample(answers)
+        await self._record_outcomes(answers.results, answers.at, len(writes))  # 4, 5
 
-    def _outdated(self, people: Sequence[QueuedPerson], listed: ListView | None) -> bool:
-        """Whether failures began, a partition moved or jobs changed while the request waited for its slot."""
-        moved = not all(self.queue.has_request(person.key) for person in people)
-        return moved or self._breaker.is_open(self._now()) or self._jobs_changed(listed)
+    async def _send_directly(self, call: DirectCall, request: InFlightRequest) -> None:
+        """Make a direct call. Who was not simply accepted is in the queue from here on, as after any request."""
 
-    def _jobs_changed(self, listed: ListView | None) -> bool:
-        current = self._state.listed(self.list_id)
-        return listed is None or current is None or listed.revision != current.revision
+        def begin() -> bool:
+            call.begun = not call.withdrawn
+            return call.begun
 
-    async def _keys(self, writes: Sequence[PlannedWrite], connection: ListConnection) -> dict[str, str]:
-        needs = needs_of(write.state.desired for write in writes if write.state is not None)
-        listed, names = self._state.listed(self.list_id), self._state.names
-        if listed is None:
-            return {}
-        audiences = audience_fields(listed, names)
-        for plain in needs.keys() & audiences.keys():
-            needs[plain].options |= audiences[plain].options
-        fields = self.connections.fields
-        keys = await fields.ensure(connection.apis["live"], needs, used_fields(listed, audiences))
-        self.segments.use(connection.apis["background"])
-        self.segments.refresh(listed, names, fields)
-        return keys
+        direct = self.opened.direct
+        try:
+            answers = await self._making.make(call.writes, call.route, request, call.listed, begin)
+            if answers is None:
+                return
+            await self._look_at_sample(answers)
+            if call.dropped:
+                return
+            accepted = [result for result in answers.results if is_accepted(result) and not call.withdrawn]
+            others = [result for result in answers.results if call.withdrawn or not is_accepted(result)]
+            if not call.withdrawn:  # else the owner has done it
+                for result in others:
+                    self.queue.adopt(result.write.person)
+            call.changed = answers.jobs_changed
+            call.finish(DirectAnswer(accepted, answers.at))
+            if call.changed:
+                for result in others:
+                    self.queue.touch(result.write.person.key, self._now())
+            await self._record_outcomes(others, answers.at, len(call.writes))
+            if not others:
+                await self.connections.resumed(authorization_of(call.writes), self._guard.attention)
+        except Exception:
+            log.exception("direct call failed", list_id=self.list_id, people=len(call.writes))
+            people = [write.person for write in call.writes]
+            self._making.retry(people, DEFECT_WAIT_SECONDS, outcome_unknown=True)
+        finally:
+            direct.end(call)
+            self._wake.set()
+
+    async def _look_at_sample(self, answers: Answers) -> None:
+        await self.samples.check(answers.results, answers.connection.writers["live"], self.connections.expire_fields)
 
     # -- answers
 
-    async def _record_outcomes(self, results: Sequence[WriteResult], accepted: EpochMillis) -> None:
+    async def _record_outcomes(self, results: Sequence[WriteResult], accepted: EpochMillis, together: int) -> None:
+        """Record what came back. `together`: how many people the request included."""
         now = self._now()
         outcomes: list[FinalOutcome] = []
         worst: RetryLater | Blocked | None = None
         for result in results:
-            applied = apply_decision(result, len(results), self.queue, now)
+            applied = apply_decision(result, together, self.queue, now)
             if isinstance(applied, FinalOutcome):
                 outcomes.append(applied)
             elif isinstance(applied, RefreshSchema):
@@ -244,41 +251,9 @@ class ListSender:
         authorization = authorization_of([result.write for result in results])
         if isinstance(worst, Blocked):
             waiting = [result.write.person for result in results if isinstance(result.decision, Blocked)]
-            await self._block(worst, waiting, authorization)
+            await self._making.block(worst, waiting, authorization)
         elif worst is not None and worst.scope != "person":
             self.connections.fail(worst, authorization, now)
         elif results:
             await self.connections.resumed(authorization, self._guard.attention)
         await self._rows.record(outcomes, accepted)
-
-    # -- failures
-
-    def _retry(self, people: Sequence[QueuedPerson], after: float, *, outcome_unknown: bool = False) -> None:
-        now = self._now()
-        for person in people:
-            if self.queue.has_request(person.key):
-                person.attempt.outcome_unknown = person.attempt.outcome_unknown or outcome_unknown
-                self.queue.retry_at(person, now + after)
-
-    async def _fields_failed(
-        self, error: CampaignMonitorError, people: Sequence[QueuedPerson], authorization: str
-    ) -> None:
-        """Fields could not be read or created."""
-        match classify(error.verdict, self._breaker.failures + 1, random.random()):
-            case Blocked() as blocked:
-                await self._block(blocked, people, authorization)
-            case RetryLater() as retry:
-                self.connections.fail(retry, authorization, self._now())
-                self._retry(people, retry.after)
-            case RefreshSchema():
-                self.connections.expire_fields()
-                self._retry(people, REFRESH_SECONDS)
-            case _:
-                why = f"the list's fields could not be created: {error}"
-                await self._block(Blocked("list", why, NEXT_PROBE), people)
-
-    async def _block(self, blocked: Blocked, people: Sequence[QueuedPerson], authorization: str | None = None) -> None:
-        await self.connections.block(blocked, authorization, self._now())
-        for person in people:
-            self.queue.retry_at(person, self._now())
-        self._wake.set()

@@ -105,8 +105,10 @@ class BatchPicker:
         self._slots = slots
         self._limiter = limiter
 
-    def next_batch(self, now: float, requests: Collection[InFlightRequest]) -> QueuedBatch | None:
-        """Return the people of the next request beside those that are open, or None."""
+    def next_batch(
+        self, now: float, requests: Collection[InFlightRequest], *, backfill: bool = True
+    ) -> QueuedBatch | None:
+        """Return the people of the next request beside those that are open, or None. `backfill`: also of those."""
         if self._breaker.is_open(now):
             return None
         max_requests = 1 if self._breaker.probing else self._slots.max_requests
@@ -116,10 +118,19 @@ class BatchPicker:
         background = self._slots.max_background - sum(not request.live for request in ahead)
         if max_requests > len(ahead) and (self._limiter.free(self._list_id) or self._limiter_ready(ahead)):
             free = max_requests - len(ahead)
-            batch = self._queue.next_batch(now, free, min(free, background))
+            batch = self._queue.next_batch(now, free, min(free, background) if backfill else 0)
             if batch is not None:
                 return batch
-        return None if self._breaker.probing or len(ahead) > max_requests else self._next_ahead(now, background)
+        if self._breaker.probing or len(ahead) > max_requests:
+            return None
+        return self._next_ahead(now, background if backfill else -1)
+
+    def may_take_direct(self, now: float, requests: Collection[InFlightRequest]) -> bool:
+        """Whether a direct call may be made beside the open requests: nobody of the queue waits, who goes first."""
+        ahead = sum(not request.answered for request in requests)
+        limited = self._limiter.waiting or self._limiter.pause_left() > 0
+        free = not limited and ahead <= self._slots.max_requests and not self._breaker.probing
+        return free and not self._breaker.is_open(now) and not self._queue.ready(True)
 
     def _next_ahead(self, now: float, background: int) -> QueuedBatch | None:
         """Return a full request to prepare while all slots are taken; a smaller one gathers more changes meanwhile."""

@@ -37,7 +37,11 @@ class Play(Stage):
             self.drift = await self.reconciled()
         self.logged = logs
 
-    async def begin(self, *, confirmed: bool = False, begins_now: bool = False, **options: Any) -> None:
+    async def begin(
+        self, *, confirmed: bool = False, begins_now: bool = False, direct: bool = False, **options: Any
+    ) -> None:
+        if direct:
+            self.world.least_people = 1
         self.controls.list(self.world.list_id).confirmed_opt_in = confirmed
         self.started = self.seconds() if begins_now else 0.0
         await self.edit_job(**options)

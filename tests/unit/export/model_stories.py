@@ -91,7 +91,11 @@ _change = _step(
     then=st.sampled_from([None, "work", "rest"]),
 )
 _begin = st.fixed_dictionaries(
-    {"confirmed": st.sampled_from([False, False, False, True]), "begins_now": st.sampled_from([False, False, True])},
+    {
+        "confirmed": st.sampled_from([False, False, False, True]),
+        "begins_now": st.sampled_from([False, False, True]),
+        "direct": st.booleans(),
+    },
     optional={name: st.sampled_from(values) for name, values in OPTIONS.items()},
 ).map(lambda options: Step("begin", options))
 _edit = st.sampled_from([(name, value) for name, values in OPTIONS.items() for value in values]).map(

@@ -95,6 +95,7 @@ async def test_sabotage_of_using_refused_entries(world: World, monkeypatch: pyte
         row.lists[written.list_id].used_entry = used
         return receipts
 
-    monkeypatch.setattr("streams.export.sending.partition_rows.record_refused", forgets)
+    for module in ("partition_rows", "plan"):
+        monkeypatch.setattr(f"streams.export.sending.{module}.record_refused", forgets)
     with pytest.raises(AssertionError):
         await _leaves_the_other_audience(world)

@@ -1,0 +1,285 @@
+"""Imports that a partition's owner makes of a batch before its rows are written: one durable write for each change.
+
+Where many people of a batch need a plain import to one list, the row is not written as due first:
+
+    1 a note in the checkpoint, acknowledged: up to this record of the source, calls to this list may have been made
+    2 the calls, a thousand people each; the next thousand are folded meanwhile
+    3 receipts, acknowledged; they hold no copy of the row
+    4 rows, as they are after the call
+    5 the range may be committed, when all of the batch is written
+
+A crash before 1 has done nothing. After it the records come again: whoever has no row yet is due with an outcome that
+is not known (`note_repeated`), and who has a receipt gets no second one. Whoever needs anything else, or has no answer
+in time, or was not simply accepted, gets what every due row gets: the row is written, and the queue goes on with it.
+So consumption waits for a list only while that answers at its usual pace, and no longer than `BATCH_SECONDS`.
+"""
+
+import asyncio
+from collections.abc import Collection, Container, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.batches import Batch
+from streams.batches import Row as TableRow
+from streams.export.recovery.takeover import PendingReceipt, SentRange, write_checkpoint
+from streams.export.rules.due import mark_due
+from streams.export.rules.orders import note_exports
+from streams.export.rules.plain import is_plain, is_plain_import
+from streams.export.rules.row import MembershipRow
+from streams.export.sending.claims import is_held
+from streams.export.sending.direct_queue import NOT_MADE, DirectAnswer, DirectCall
+from streams.export.sending.outcomes import outcome_of
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.plan import PlannedWrite
+from streams.export.sending.queue import QueuedPerson
+from streams.export.state import ExportState, OpenList, OwnedPartition
+from streams.export.table import CHECKPOINT_KEY, ExportRuntime, WritesBatch
+
+# Fewer are sent with those of other partitions, by the queue.
+LEAST_PEOPLE = 100
+ANSWER_SECONDS = 2.0
+"""A call that takes longer goes on without the batch."""
+BATCH_SECONDS = 10.0
+"""For how long a batch may make calls."""
+# Between two looks whether a batch that waits for its turn has waited too long.
+ROOM_SECONDS = 0.5
+
+Row = TableRow[MembershipRow]
+
+
+@dataclass(slots=True)
+class _Group:
+    """People of one list and authorization."""
+
+    opened: OpenList
+    writes: list[PlannedWrite] = field(default_factory=list)
+    rows: dict[bytes, Row] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A call, its rows, and until when the batch waits for its answer."""
+
+    opened: OpenList
+    call: DirectCall
+    rows: dict[bytes, Row]
+    until: float
+
+
+@dataclass(slots=True)
+class UnsentRows:
+    """Rows that are to be written as due."""
+
+    rows: list[Row] = field(default_factory=list)
+    in_queue: set[bytes] = field(default_factory=set)
+    """Keys of people who are in a request, or wait in the queue, already."""
+    unknown: set[bytes] = field(default_factory=set)
+    """Keys of people with a call whose outcome is not known."""
+
+
+class DirectCalls:
+    """The direct calls of this worker's batches."""
+
+    def __init__(
+        self,
+        state: ExportState,
+        runtime: ExportRuntime,
+        table: WritesBatch,
+        rows: PartitionRows,
+        least_people: int = LEAST_PEOPLE,
+    ) -> None:
+        self.state = state
+        self.runtime = runtime
+        self.table = table
+        self.rows = rows
+        self.least_people = least_people
+
+    def begin(self, owned: OwnedPartition, batch: Batch) -> "DirectBatch":
+        """Return the calls of one batch."""
+        return DirectBatch(self, owned, batch)
+
+
+class DirectBatch:
+    """The direct calls of one batch, inside its owner's task."""
+
+    def __init__(self, calls: DirectCalls, owned: OwnedPartition, batch: Batch) -> None:
+        self._calls = calls
+        self._state = calls.state
+        self._rows = calls.rows
+        self._clock = calls.runtime.clocks.monotonic
+        self._owned = owned
+        self._batch = batch
+        self._open: list[_Open] = []
+        self._until = self._clock() + BATCH_SECONDS
+        self._noted: set[str] = set()
+        self._repeated = dict(owned.sent)
+        """By list: up to where calls may have been made before this attempt."""
+        self.unsent = UnsentRows()
+
+    def note_repeated(self, row: Row, first: int) -> None:
+        """Note in a row, in place, calls that may have been made for its new records, the first of which is `first`."""
+        for list_id, sent in self._repeated.items():
+            listed = self._state.listed(list_id)
+            if first <= sent.upto and sent.source == self._batch.source.topic_id and listed is not None:
+                note_exports(row.data, listed)
+                row.data.settled = tuple(known for known in row.data.settled if known != list_id)
+                if row.data.due:
+                    self.unsent.unknown.add(row.key)
+
+    async def send(self, rows: Iterable[Row], was_due: Container[bytes]) -> None:
+        """Begin calls for those of the rows, which were folded just now, that need no more than a plain import.
+
+        At most as many as one call takes. `was_due`: keys of rows that were due before; something may be on its way.
+        """
+        groups: dict[tuple[str, str], _Group] = {}
+        now = self._clock()
+        for row in rows:
+            planned = None if row.key in was_due or now >= self._until else self._planned(row, now)
+            if planned is None:
+                self.unsent.rows.append(row)
+                continue
+            opened, write, authorization = planned
+            group = groups.setdefault((opened.list_id, authorization), _Group(opened))
+            group.writes.append(write)
+            group.rows[row.key] = row
+        for group in groups.values():
+            if len(group.writes) >= self._calls.least_people and await self._has_room(group.opened):
+                await self._begin(group)
+            else:
+                self.unsent.rows += group.rows.values()
+        await self._settle_answered()
+
+    async def finish(self) -> None:
+        """Wait for the answers, each until its time is over."""
+        while self._open:
+            await self._wait({one.call.answer for one in self._open}, min(one.until for one in self._open))
+            await self._settle_answered()
+            for one in [one for one in self._open if self._clock() >= one.until]:
+                self._hand_over(one)
+
+    async def abandon(self) -> None:
+        """The batch failed, and comes again: nobody records what is answered from here on. Waits for calls under way,
+        so that no second one is made beside them."""
+        for one in self._open:
+            one.call.dropped = True
+            one.call.give_up()
+        under_way = [one.call.answer for one in self._open if one.call.begun and not one.call.answer.done()]
+        if under_way:
+            await asyncio.wait(under_way)
+
+    def drop(self) -> None:
+        """The batch ends, and its partition is not ours any more."""
+        for one in self._open:
+            one.call.dropped = True
+            one.call.give_up()
+
+    def _planned(self, row: Row, now: float) -> tuple[OpenList, PlannedWrite, str] | None:
+        """Return the list, the import and its authorization; None: the person needs something else."""
+        key = (self._batch.partition, row.key)
+        if row.key in self.unsent.unknown or not is_plain(row.data):
+            return None
+        opened = self._state.only_list_of(*key, row.data)
+        listed = None if opened is None else self._state.listed(opened.list_id)
+        if opened is None or listed is None or self._state.is_due_elsewhere(row.data, key, opened.list_id):
+            return None
+        if opened.breaker.is_open(now) or opened.blocked or not opened.direct.is_open(now):
+            return None
+        write = self._rows.planned(self._owned, listed, QueuedPerson(key, live=True, since=now), row.data)
+        if write.state is None or write.route is None or write.has_claims:
+            return None
+        desired = write.state.desired
+        return (opened, write, desired.authorization) if is_plain_import(write.held, desired, write.route) else None
+
+    async def _has_room(self, opened: OpenList) -> bool:
+        """Wait until the list takes another call; False: not in time."""
+        acquired = asyncio.ensure_future(opened.direct.room.acquire())
+        try:
+            while not acquired.done() and (now := self._clock()) < self._until and opened.direct.is_open(now):
+                await self._wait({acquired, *(one.call.answer for one in self._open)}, now + ROOM_SECONDS)
+                await self._settle_answered()
+        except BaseException:
+            if not acquired.cancel():
+                opened.direct.room.release()
+            raise
+        return acquired.done() or not acquired.cancel()
+
+    async def _begin(self, group: _Group) -> None:
+        opened, route = group.opened, group.writes[0].route
+        listed = self._state.listed(opened.list_id)
+        if listed is None or route is None:
+            opened.direct.room.release()
+            self.unsent.rows += group.rows.values()
+            return
+        try:
+            if opened.list_id not in self._noted:
+                await self._note(opened.list_id)  # 1
+        except BaseException:
+            opened.direct.room.release()
+            raise
+        call = DirectCall(group.writes, route, listed)
+        self._open.append(_Open(opened, call, group.rows, self._clock() + ANSWER_SECONDS))
+        opened.direct.put(call)
+        opened.wake.set()  # 2
+
+    async def _note(self, list_id: str) -> None:
+        table, owned, source = self._calls.runtime.rows, self._owned, self._batch.source.topic_id
+        before = owned.sent.get(list_id)
+        upto = self._batch.last
+        if before is not None and before.source == source:
+            upto = max(upto, before.upto)
+        owned.sent[list_id] = owned.checkpoint.sent[list_id] = SentRange(source, upto)
+        row = (await table.read(owned.number, [CHECKPOINT_KEY]))[CHECKPOINT_KEY]
+        write_checkpoint(row.data, owned.checkpoint)
+        await table.write_rows(owned.number, owned.generation, [row])
+        self._noted.add(list_id)
+
+    async def _wait(self, waiting: Collection["asyncio.Future[Any]"], until: float) -> None:
+        timeout = max(0.0, until - self._clock())
+        await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _settle_answered(self) -> None:
+        for one in [one for one in self._open if one.call.answer.done()]:
+            self._open.remove(one)
+            await self._settle(one, one.call.answer.result())
+
+    async def _settle(self, one: _Open, answer: DirectAnswer) -> None:
+        """Write what an answer means: receipts, then rows. The others of the call are written at the end, as due."""
+        list_id, more_people = one.opened.list_id, 0
+        written: list[Row] = []
+        pending: list[PendingReceipt] = []
+        for result in answer.accepted:
+            row, state = one.rows.pop(result.write.person.key[1]), result.write.state
+            assert state is not None  # noqa: S101 - see `_planned`
+            outcome = outcome_of(state, result)
+            before = is_held(row.data, list_id)
+            receipts = self._rows.apply(self._owned, list_id, row, outcome, answer.at)
+            if one.call.changed:
+                mark_due(row.data)
+            more_people += is_held(row.data, list_id) - before
+            pending += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
+            written.append(row)
+        await self._rows.publish_receipts(self._owned, pending, answer.at)  # 3
+        await self._calls.table.write(self._batch, written)  # 4
+        self._owned.receipts.unwritten.clear()
+        self._owned.receipts.people[list_id] += more_people
+        if one.call.changed:
+            for row in written:
+                self._state.touch(self._batch.partition, row.key, row.data, self._clock())
+        self._keep_unsent(one, in_queue=answer is not NOT_MADE, unknown=one.call.begun and answer is NOT_MADE)
+
+    def _hand_over(self, one: _Open) -> None:
+        """An answer took too long: who is in the call waits for it in the queue."""
+        self._open.remove(one)
+        one.opened.direct.close(self._clock())
+        under_way = one.call.give_up()
+        if under_way:
+            for write in one.call.writes:
+                one.opened.queue.adopt(write.person)
+        self._keep_unsent(one, in_queue=under_way, unknown=False)
+
+    def _keep_unsent(self, one: _Open, *, in_queue: bool, unknown: bool) -> None:
+        self.unsent.rows += one.rows.values()
+        if in_queue:
+            self.unsent.in_queue |= one.rows.keys()
+        if unknown:
+            self.unsent.unknown |= one.rows.keys()

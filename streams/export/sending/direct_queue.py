@@ -1,0 +1,104 @@
+"""Imports of people whose rows are written once, after the answer: handed by a partition's owner to the list's sender.
+
+The owner waits for each of them, so what it holds is bounded: as many calls as the list has request slots, and one
+more that is ready. Pure, but for the futures in it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from schemas.envelope import EpochMillis
+from streams.export.rules.jobs import ListView
+from streams.export.rules.routing import RequestRoute
+from streams.export.sending.plan import PlannedWrite, WriteResult
+
+# A list that did not answer in time gets its people through the queue for so long.
+CLOSED_SECONDS = 5.0
+
+
+class DirectAnswer(NamedTuple):
+    """Who is on the list now, as was asked for. Everybody else of the call needs what the queue does for them."""
+
+    accepted: Sequence[WriteResult]
+    at: EpochMillis
+
+
+NOT_MADE = DirectAnswer((), 0)
+"""The call was not made."""
+
+
+@dataclass(slots=True)
+class DirectCall:
+    """One import of people of one partition, all with the same route and authorization, no address twice."""
+
+    writes: Sequence[PlannedWrite]
+    route: RequestRoute
+    listed: ListView
+    answer: "asyncio.Future[DirectAnswer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    begun: bool = False
+    """The call is made: its outcome is not known before the answer."""
+    withdrawn: bool = False
+    """The owner does not wait any more: a call that has not begun is not made, another is the queue's."""
+    dropped: bool = False
+    """The owner failed: its records come again, and nobody records this answer."""
+    changed: bool = False
+    """The jobs changed while it was under way: everybody is looked at again."""
+
+    def give_up(self) -> bool:
+        """The owner does not wait any more. True: the call is under way, and its people are in it."""
+        self.withdrawn = True
+        return self.begun and not self.answer.done()
+
+    def finish(self, answer: DirectAnswer) -> None:
+        """Hand the answer to the owner."""
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+
+class DirectQueue:
+    """The direct calls of one list."""
+
+    def __init__(self, max_requests: int) -> None:
+        self.room = asyncio.Semaphore(max_requests + 1)
+        """Acquired for each call by the owner, released by the sender; whoever waits longest is next."""
+        self._waiting: deque[DirectCall] = deque()
+        self._closed_until = float("-inf")
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call waits to be taken."""
+        return bool(self._waiting)
+
+    def is_open(self, now: float) -> bool:
+        """Whether calls are taken: not for some seconds after one that got no answer in time."""
+        return now >= self._closed_until
+
+    def close(self, now: float) -> None:
+        """A call got no answer in time."""
+        self._closed_until = now + CLOSED_SECONDS
+
+    def put(self, call: DirectCall) -> None:
+        """Hand a call to the sender; with `room`."""
+        self._waiting.append(call)
+
+    def take(self) -> DirectCall | None:
+        """Return the next call; those that nobody waits for any more are left out."""
+        while self._waiting:
+            call = self._waiting.popleft()
+            if not call.withdrawn:
+                return call
+            self.end(call)
+        return None
+
+    def end(self, call: DirectCall) -> None:
+        """The call is over, made or not."""
+        call.finish(NOT_MADE)
+        self.room.release()
+
+    def end_all(self) -> None:
+        """The list is closed."""
+        while self._waiting:
+            self.end(self._waiting.popleft())
