@@ -154,7 +154,7 @@ class DirectBatch:
         while self._open:
             await self._wait({one.call.answer for one in self._open}, min(one.until for one in self._open))
             await self._settle_answered()
-            for one in [one for one in self._open if self._clock() >= one.until]:
+            for one in [one for one in self._open if self._clock() >= one.until and not one.call.answer.done()]:
                 self._hand_over(one)
 
     async def abandon(self) -> None:

@@ -170,10 +170,11 @@ class SendQueue:
 
     def requeue(self, person: QueuedPerson, route: RequestRoute) -> None:
         """The person needs another kind of request than this one, and goes first among those."""
+        if self._known.get(person.key) is not person:
+            return  # of a request that is not this queue's any more
         self._in_request.pop(person.key, None)
-        if person.key in self._known:
-            person.route = route
-            self._enqueue(person, first=True)
+        person.route = route
+        self._enqueue(person, first=True)
 
     def done(self, key: RowKey, now: float) -> bool:
         """The person's outcome is recorded. True when nothing is left; False when the row changed meanwhile."""
@@ -202,9 +203,9 @@ class SendQueue:
 
     def retry_at(self, person: QueuedPerson, at: float) -> None:
         """The person's request did not succeed: not again before `at`."""
+        if self._known.get(person.key) is not person:
+            return  # of a request that is not this queue's any more
         self._in_request.pop(person.key, None)
-        if person.key not in self._known:
-            return
         self._count += 1
         self._held_back[person.key] = at
         heapq.heappush(self._retries, (at, self._count, person.key))
