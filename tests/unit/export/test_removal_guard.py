@@ -91,6 +91,7 @@ async def _restarts(world: World) -> None:
     assert world.worker is not None
     await world.worker.rest()
     for _ in range(2):
+        await asyncio.sleep(2.0)  # a checkpoint holds how many people there are
         await world.worker.crash()
         await world.start()
         await everybody_leaves(world, 3)
