@@ -34,7 +34,7 @@ from streams.export.rules.row import decode as decode_row
 from streams.export.rules.settlement import Receipt
 from streams.export.rules.tenures import begin_tenure, fold_tenure
 from streams.export.rules.transfers import await_transfer, begin_transfer, late_event, redirected_to
-from streams.export.sending.direct_calls import LEAST_PEOPLE, DirectBatch, DirectCalls
+from streams.export.sending.direct_calls import MIN_PEOPLE, DirectBatch, DirectCalls
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import IMPORT_LIMIT
 from streams.export.state import ExportState, OwnedPartition
@@ -81,9 +81,9 @@ class AudienceAgent:
         *,
         max_row_bytes: int,
         import_size: int = IMPORT_LIMIT,
-        least_people: int = LEAST_PEOPLE,
+        min_people: int = MIN_PEOPLE,
     ) -> None:
-        """`least_people`: fewer of a part are not sent before their rows are written."""
+        """`min_people`: fewer of a part are not sent before their rows are written."""
         self._context = context
         self._state = context.state
         self._publisher = context.runtime.publisher
@@ -92,7 +92,7 @@ class AudienceAgent:
         self._rows = context.rows
         self._max_row_bytes = max_row_bytes
         self._import_size = import_size
-        self._direct = DirectCalls(context.state, context.runtime, context.table, context.rows, least_people)
+        self._direct = DirectCalls(context.state, context.runtime, context.table, context.rows, min_people)
         self._topic = context.runtime.names["audience-membership"]
 
     async def __call__(self, batch: Batch) -> None:

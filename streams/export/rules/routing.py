@@ -26,10 +26,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from schemas.envelope import EpochMillis
-from streams.export.rules.address_claims import RenameOrder
+from streams.export.rules.address_claims import AddressClaims, RenameOrder
 from streams.export.rules.codes import BOUNCED, INACTIVE, SUPPRESSED, UNCONFIRMED
 from streams.export.rules.desired import DesiredSubscriber
-from streams.export.rules.row import Held, UnansweredCalls, open_orders
+from streams.export.rules.row import Held, MembershipRow, UnansweredCalls, open_orders
 
 
 class RequestKind(enum.Enum):
@@ -226,3 +226,16 @@ def record_late_calls(held: Held, attempt: AttemptState, desired: DesiredSubscri
         held.late = UnansweredCalls(over_at).and_(unknown).and_(held.late)
     elif attempt.recheck:
         held.late = None
+
+
+def is_plain(row: MembershipRow) -> bool:
+    """Whether a due row has one list's worth of news and no history that asks for care."""
+    claims: tuple[AddressClaims, AddressClaims] = (row.claims, row.claimants)
+    moved = row.former_addresses or row.awaits or row.leaving or row.moves or row.tenures
+    return row.due and not (row.pending or row.own_acts or row.answered or moved or any(claims))
+
+
+def is_plain_import(held: Held | None, desired: DesiredSubscriber, route: RequestRoute) -> bool:
+    """Whether a list takes somebody as it takes everybody: who did not leave it, and has no other address there."""
+    known = held is None or not (held.code or held.late or held.orders or held.lent or held.chosen or held.removed)
+    return known and desired.present and route.kind is RequestKind.IMPORT

@@ -9,7 +9,7 @@ Where many people of a batch need a plain import to one list, the row is not wri
     5 the range may be committed, when all of the batch is written
 
 A crash before 1 has done nothing. After it the records come again: whoever has no row yet is due with an outcome that
-is not known (`note_repeated`), and who has a receipt gets no second one. Whoever needs anything else, or has no answer
+is not known (`note_repeated`), and who has a receipt gets no second sent. Whoever needs anything else, or has no answer
 in time, or was not simply accepted, gets what every due row gets: the row is written, and the queue goes on with it.
 So consumption waits for a list only while that answers at its usual pace, and no longer than `BATCH_SECONDS`.
 """
@@ -24,7 +24,7 @@ from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt, SentRange, write_checkpoint
 from streams.export.rules.due import mark_due
 from streams.export.rules.orders import note_exports
-from streams.export.rules.plain import is_plain, is_plain_import
+from streams.export.rules.routing import is_plain, is_plain_import
 from streams.export.rules.row import MembershipRow
 from streams.export.sending.claims import is_held
 from streams.export.sending.direct_queue import NOT_MADE, DirectAnswer, DirectCall
@@ -36,15 +36,13 @@ from streams.export.state import ExportState, OpenList, OwnedPartition
 from streams.export.table import CHECKPOINT_KEY, ExportRuntime, WritesBatch
 
 # Fewer are sent with those of other partitions, by the queue.
-LEAST_PEOPLE = 100
+MIN_PEOPLE = 100
 ANSWER_SECONDS = 2.0
 """A call that takes longer goes on without the batch."""
 BATCH_SECONDS = 10.0
 """For how long a batch may make calls."""
 # Between two looks whether a batch that waits for its turn has waited too long.
 ROOM_SECONDS = 0.5
-
-Row = TableRow[MembershipRow]
 
 
 @dataclass(slots=True)
@@ -53,7 +51,7 @@ class _Group:
 
     opened: OpenList
     writes: list[PlannedWrite] = field(default_factory=list)
-    rows: dict[bytes, Row] = field(default_factory=dict)
+    rows: dict[bytes, TableRow[MembershipRow]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -62,7 +60,7 @@ class _Open:
 
     opened: OpenList
     call: DirectCall
-    rows: dict[bytes, Row]
+    rows: dict[bytes, TableRow[MembershipRow]]
     until: float
 
 
@@ -70,7 +68,7 @@ class _Open:
 class UnsentRows:
     """Rows that are to be written as due."""
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[TableRow[MembershipRow]] = field(default_factory=list)
     in_queue: set[bytes] = field(default_factory=set)
     """Keys of people who are in a request, or wait in the queue, already."""
     unknown: set[bytes] = field(default_factory=set)
@@ -86,13 +84,13 @@ class DirectCalls:
         runtime: ExportRuntime,
         table: WritesBatch,
         rows: PartitionRows,
-        least_people: int = LEAST_PEOPLE,
+        min_people: int = MIN_PEOPLE,
     ) -> None:
         self.state = state
         self.runtime = runtime
         self.table = table
         self.rows = rows
-        self.least_people = least_people
+        self.min_people = min_people
 
     def begin(self, owned: OwnedPartition, batch: Batch) -> "DirectBatch":
         """Return the calls of one batch."""
@@ -116,17 +114,17 @@ class DirectBatch:
         """By list: up to where calls may have been made before this attempt."""
         self.unsent = UnsentRows()
 
-    def note_repeated(self, row: Row, first: int) -> None:
+    def note_repeated(self, row: TableRow[MembershipRow], first: int) -> None:
         """Note in a row, in place, calls that may have been made for its new records, the first of which is `first`."""
-        for list_id, sent in self._repeated.items():
+        for list_id, noted in self._repeated.items():
             listed = self._state.listed(list_id)
-            if first <= sent.upto and sent.source == self._batch.source.topic_id and listed is not None:
+            if first <= noted.upto and noted.source == self._batch.source.topic_id and listed is not None:
                 note_exports(row.data, listed)
                 row.data.settled = tuple(known for known in row.data.settled if known != list_id)
                 if row.data.due:
                     self.unsent.unknown.add(row.key)
 
-    async def send(self, rows: Iterable[Row], was_due: Container[bytes]) -> None:
+    async def send(self, rows: Iterable[TableRow[MembershipRow]], was_due: Container[bytes]) -> None:
         """Begin calls for those of the rows, which were folded just now, that need no more than a plain import.
 
         At most as many as one call takes. `was_due`: keys of rows that were due before; something may be on its way.
@@ -143,7 +141,7 @@ class DirectBatch:
             group.writes.append(write)
             group.rows[row.key] = row
         for group in groups.values():
-            if len(group.writes) >= self._calls.least_people and await self._has_room(group.opened):
+            if len(group.writes) >= self._calls.min_people and await self._has_room(group.opened):
                 await self._begin(group)
             else:
                 self.unsent.rows += group.rows.values()
@@ -152,28 +150,28 @@ class DirectBatch:
     async def finish(self) -> None:
         """Wait for the answers, each until its time is over."""
         while self._open:
-            await self._wait({one.call.answer for one in self._open}, min(one.until for one in self._open))
+            await self._wait({sent.call.answer for sent in self._open}, min(sent.until for sent in self._open))
             await self._settle_answered()
-            for one in [one for one in self._open if self._clock() >= one.until and not one.call.answer.done()]:
-                self._hand_over(one)
+            for sent in [sent for sent in self._open if self._clock() >= sent.until and not sent.call.answer.done()]:
+                self._hand_over(sent)
 
     async def abandon(self) -> None:
         """The batch failed, and comes again: nobody records what is answered from here on. Waits for calls under way,
         so that no second one is made beside them."""
-        for one in self._open:
-            one.call.dropped = True
-            one.call.give_up()
-        under_way = [one.call.answer for one in self._open if one.call.begun and not one.call.answer.done()]
+        for sent in self._open:
+            sent.call.dropped = True
+            sent.call.give_up()
+        under_way = [sent.call.answer for sent in self._open if sent.call.begun and not sent.call.answer.done()]
         if under_way:
             await asyncio.wait(under_way)
 
     def drop(self) -> None:
         """The batch ends, and its partition is not ours any more."""
-        for one in self._open:
-            one.call.dropped = True
-            one.call.give_up()
+        for sent in self._open:
+            sent.call.dropped = True
+            sent.call.give_up()
 
-    def _planned(self, row: Row, now: float) -> tuple[OpenList, PlannedWrite, str] | None:
+    def _planned(self, row: TableRow[MembershipRow], now: float) -> tuple[OpenList, PlannedWrite, str] | None:
         """Return the list, the import and its authorization; None: the person needs something else."""
         key = (self._batch.partition, row.key)
         if row.key in self.unsent.unknown or not is_plain(row.data):
@@ -195,7 +193,7 @@ class DirectBatch:
         acquired = asyncio.ensure_future(opened.direct.room.acquire())
         try:
             while not acquired.done() and (now := self._clock()) < self._until and opened.direct.is_open(now):
-                await self._wait({acquired, *(one.call.answer for one in self._open)}, now + ROOM_SECONDS)
+                await self._wait({acquired, *(sent.call.answer for sent in self._open)}, now + ROOM_SECONDS)
                 await self._settle_answered()
         except BaseException:
             if not acquired.cancel():
@@ -238,22 +236,22 @@ class DirectBatch:
         await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     async def _settle_answered(self) -> None:
-        for one in [one for one in self._open if one.call.answer.done()]:
-            self._open.remove(one)
-            await self._settle(one, one.call.answer.result())
+        for sent in [sent for sent in self._open if sent.call.answer.done()]:
+            self._open.remove(sent)
+            await self._settle(sent, sent.call.answer.result())
 
-    async def _settle(self, one: _Open, answer: DirectAnswer) -> None:
+    async def _settle(self, sent: _Open, answer: DirectAnswer) -> None:
         """Write what an answer means: receipts, then rows. The others of the call are written at the end, as due."""
-        list_id, more_people = one.opened.list_id, 0
-        written: list[Row] = []
+        list_id, more_people = sent.opened.list_id, 0
+        written: list[TableRow[MembershipRow]] = []
         pending: list[PendingReceipt] = []
         for result in answer.accepted:
-            row, state = one.rows.pop(result.write.person.key[1]), result.write.state
+            row, state = sent.rows.pop(result.write.person.key[1]), result.write.state
             assert state is not None  # noqa: S101 - see `_planned`
             outcome = outcome_of(state, result)
             before = is_held(row.data, list_id)
             receipts = self._rows.apply(self._owned, list_id, row, outcome, answer.at)
-            if one.call.changed:
+            if sent.call.changed:
                 mark_due(row.data)
             more_people += is_held(row.data, list_id) - before
             pending += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
@@ -262,24 +260,24 @@ class DirectBatch:
         await self._calls.table.write(self._batch, written)  # 4
         self._owned.receipts.unwritten.clear()
         self._owned.receipts.people[list_id] += more_people
-        if one.call.changed:
+        if sent.call.changed:
             for row in written:
                 self._state.touch(self._batch.partition, row.key, row.data, self._clock())
-        self._keep_unsent(one, in_queue=answer is not NOT_MADE, unknown=one.call.begun and answer is NOT_MADE)
+        self._keep_unsent(sent, in_queue=answer is not NOT_MADE, unknown=sent.call.begun and answer is NOT_MADE)
 
-    def _hand_over(self, one: _Open) -> None:
-        """An answer took too long: who is in the call waits for it in the queue."""
-        self._open.remove(one)
-        one.opened.direct.close(self._clock())
-        under_way = one.call.give_up()
+    def _hand_over(self, sent: _Open) -> None:
+        """An answer took too long: everybody in the call is the queue's from here on."""
+        self._open.remove(sent)
+        sent.opened.direct.close(self._clock())
+        under_way = sent.call.give_up()
         if under_way:
-            for write in one.call.writes:
-                one.opened.queue.adopt(write.person)
-        self._keep_unsent(one, in_queue=under_way, unknown=False)
+            for write in sent.call.writes:
+                sent.opened.queue.adopt(write.person)
+        self._keep_unsent(sent, in_queue=under_way, unknown=False)
 
-    def _keep_unsent(self, one: _Open, *, in_queue: bool, unknown: bool) -> None:
-        self.unsent.rows += one.rows.values()
+    def _keep_unsent(self, sent: _Open, *, in_queue: bool, unknown: bool) -> None:
+        self.unsent.rows += sent.rows.values()
         if in_queue:
-            self.unsent.in_queue |= one.rows.keys()
+            self.unsent.in_queue |= sent.rows.keys()
         if unknown:
-            self.unsent.unknown |= one.rows.keys()
+            self.unsent.unknown |= sent.rows.keys()

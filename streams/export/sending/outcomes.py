@@ -118,7 +118,7 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
 
 
 def outcome_of(state: WrittenState, result: WriteResult) -> FinalOutcome:
-    """Return the outcome of a person whom the list accepted."""
+    """Return the outcome of a person that the list accepted."""
     person, removed = result.write.person, result.removed
     return FinalOutcome(state, person, result.address, result.added, removed=removed, message=result.message)
 

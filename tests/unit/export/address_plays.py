@@ -176,7 +176,7 @@ async def _play(seed: int, meanwhile: tuple[str, ...]) -> str:
     records = [upstream.records[number] for number in in_order(upstream.records, numbers)]
     async with Simulator(SimulatorSettings()) as simulator:
         world = World(simulator, late_call_seconds=0.2)
-        world.least_people = 1 if seed % 2 else world.least_people
+        world.min_people = 1 if seed % 2 else world.min_people
         world.job()
         play = Play(world, dice)
         await play.run(records, meanwhile)

@@ -25,7 +25,7 @@ from streams.export.recovery.read_back import RefusedRecords
 from streams.export.rules.jobs import AudienceNames
 from streams.export.runner import ExportRunner
 from streams.export.sending.connections import SenderContext
-from streams.export.sending.direct_calls import LEAST_PEOPLE
+from streams.export.sending.direct_calls import MIN_PEOPLE
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
@@ -111,7 +111,7 @@ class Worker:
             self.shared,
             rows,
         )
-        self.agent = AudienceAgent(intake, max_row_bytes=world.settings.max_row_bytes, least_people=world.least_people)
+        self.agent = AudienceAgent(intake, max_row_bytes=world.settings.max_row_bytes, min_people=world.min_people)
         self.changes = RowChanges(intake)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -195,7 +195,7 @@ class World:
         self.controls = simulator.controls
         self.log = Log()
         self.timeout_seconds = 5.0
-        self.least_people = LEAST_PEOPLE
+        self.min_people = MIN_PEOPLE
         """From how many people on calls are made before their rows are written."""
         values = {"checkpoint_seconds": 1.0, "probe_seconds": 1.0, "fields_check_seconds": 5.0}
         self.settings = ExportSettings(_env_file=None, **{**values, **settings})

@@ -41,7 +41,7 @@ class Play(Stage):
         self, *, confirmed: bool = False, begins_now: bool = False, direct: bool = False, **options: Any
     ) -> None:
         if direct:
-            self.world.least_people = 1
+            self.world.min_people = 1
         self.controls.list(self.world.list_id).confirmed_opt_in = confirmed
         self.started = self.seconds() if begins_now else 0.0
         await self.edit_job(**options)

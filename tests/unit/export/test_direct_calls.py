@@ -28,7 +28,7 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _begin(world: World, **job: Any) -> Worker:
-    world.least_people = 1
+    world.min_people = 1
     world.job(**job)
     worker = await world.start()
     world.change("warm@example.com", "enter", "vip", 0)  # the field and the option are made
