@@ -12,9 +12,10 @@ from tests.unit.export.address_plays import play_addresses
 EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "160"))
 FIRST = int(os.environ.get("FAULT_SEED", "1000"))
 SHARES = 8
+SECONDS = max(1_800, 20 * EXAMPLES)
 
 
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(SECONDS)
 @pytest.mark.parametrize("share", range(SHARES))
 def test_any_changes_of_addresses_end_as_one_subscriber_for_each_person(share: int) -> None:
     count = -(-EXAMPLES // SHARES)
