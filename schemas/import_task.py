@@ -2,6 +2,7 @@
 
 A chain is one resource that is read page by page: a state of a list, a report of a campaign. A task is one step of it.
 The progress of a chain holds the task to go on with, and is published in one transaction with the rows before it.
+Dates of rows in them are instants in UTC, to the minute at least: the client may choose another time zone.
 `cm_import_tasks` holds what others ask for: a run at once, the events that a webhook missed.
 Both topics are internal to the connector, but people watch the progress, so its words are chosen for them.
 """
@@ -20,8 +21,8 @@ class Published(Contract):
     """What another read has published, an earlier, narrower one or one of another job."""
 
     lists: list[str] = Field(default_factory=list, description="Rows of these lists; none = all.")
-    since: str | None = Field(default=None, description="Rows from this local date on.")
-    before: str | None = Field(default=None, description="All rows before this local date.")
+    since: str | None = Field(default=None, description="Rows from this minute on.")
+    before: str | None = Field(default=None, description="All rows before this minute.")
     known: str = Field(default="", description="Packed ids of the rows after it.")
 
 
@@ -49,7 +50,7 @@ class Source(Contract):
     journey_name: str | None = None
     email_id: str | None = None
     email_name: str | None = None
-    since: str | None = Field(default=None, description="Rows before this local date are left out.")
+    since: str | None = Field(default=None, description="Rows before this minute are left out.")
     published: list[Published] = Field(
         default_factory=list, description="The job asks for more than it did: the latest read comes first."
     )
@@ -64,11 +65,11 @@ class Source(Contract):
     read_since: str | None = Field(default=None, description="by date: read from here on; at most `since`.")
     again: bool = Field(default=False, description="Read again on request: all rows are published, as repeats.")
     unreported_before: str | None = Field(
-        default=None, description="users: unsubscribes before this local date that no report holds become activity."
+        default=None, description="users: unsubscribes before this minute that no report holds become activity."
     )
     gap: bool = Field(default=False, description="users: fills the gap of a webhook, so it writes activity as well.")
     repeats_before: str | None = Field(
-        default=None, description="gap: the webhook worked until this local date, so events before it are repeats."
+        default=None, description="gap: the webhook worked until this minute, so events before it are repeats."
     )
 
 
@@ -85,7 +86,7 @@ class LateRows(Contract):
     """The search for rows of a report that came later than the overlap reaches back: the report is read twice."""
 
     phase: Literal["compare", "publish"] = "compare"
-    until: str | None = Field(default=None, description="From this local date on all rows are known.")
+    until: str | None = Field(default=None, description="From this minute on all rows are known.")
     known: str = Field(default="", description="Packed ids of these.")
     newest_date: str | None = None
     seen: str = Field(default="", description="Sketch of the ids that the report holds.")
@@ -99,14 +100,14 @@ class Cursor(Contract):
 
     phase: Literal["probe", "first", "borders", "down", "forward"] = "first"
     page: int = Field(default=1, ge=1)
-    anchor: str | None = Field(default=None, description="The `date` that the request asks for.")
+    anchor: str | None = Field(default=None, description="From here on rows are asked for.")
     total: int | None = Field(default=None, description="Rows that the answer before named.")
-    known_from: str | None = Field(default=None, description="Rows before this local date are known.")
+    known_from: str | None = Field(default=None, description="Rows before this minute are known.")
     known: str = Field(default="", description="Packed ids of rows from `known_from` on that are known too.")
     minute: str | None = Field(default=None, description="by date: from where rows equal to the last one are counted.")
     minute_ids: str = Field(default="", description="by date: packed ids of the rows since then.")
     clock: str = Field(
-        default="", description="by date: where a stretch of repeated hours begins, and what a clock showed last."
+        default="", description="by date: where a stretch of repeated hours begins, and what clocks showed last."
     )
     previous: str = Field(default="", description="Packed ids of the page that was read last.")
     low: int = Field(default=1, description="down: the lowest page of this chain's range.")
@@ -235,7 +236,7 @@ class Mark(Contract):
     list_names: dict[str, str] = Field(default_factory=dict, description="campaign: the lists it was sent to.")
     checked_at: Instant | None = None
     lists: list[str] = Field(default_factory=list, description="It was read for these lists; none = all.")
-    since: str | None = Field(default=None, description="It was read from this local date on.")
+    since: str | None = Field(default=None, description="It was read from this minute on.")
     read_since: str | None = Field(default=None, description="report: its rows were counted from here on.")
     earlier: list[Published] = Field(
         default_factory=list,

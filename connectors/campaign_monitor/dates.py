@@ -140,21 +140,15 @@ class ClientDates:
         """Return the client's wall clock at an instant, without offset: what date filters are made of."""
         return instant.astimezone(self.zone).replace(tzinfo=None)
 
-    def day_filter(self, instant: datetime) -> str:
-        """Return `YYYY-MM-DD` for a filter that takes days: the client's day of the instant."""
-        return f"{self.local(instant):%Y-%m-%d}"
-
     def minute_filter(self, instant: datetime) -> str:
         """Return `YYYY-MM-DD HH:MM` for filters that ask for what came since; in the repeated hour its beginning."""
         minute = f"{self.local(instant):%Y-%m-%d %H:%M}"
         hour = self.repeated(minute)
         return minute if hour is None else hour.begin
 
-    def minute_until(self, instant: datetime) -> str:
-        """Return the same for what came before; in the repeated hour its end."""
-        minute = f"{self.local(instant):%Y-%m-%d %H:%M}"
-        hour = self.repeated(minute)
-        return minute if hour is None else hour.end
+    def date_from(self, instant: datetime) -> str:
+        """Return the earliest minute in UTC (`YYYY-MM-DDTHH:MM`) as which a date of anything since may be read."""
+        return self.utc_text(self.minute_filter(instant))[: len("2026-10-25T02:30")]
 
     def repeated(self, text: str) -> RepeatedHour | None:
         """Return the repeated hour that a local date is in; None for any other, and for what is no such date."""

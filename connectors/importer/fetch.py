@@ -3,14 +3,16 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
 from prometheus_client import Counter
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.client.requests import Paging
+from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.readers import reader_for
-from connectors.importer.readers.reader import PageQuery
+from connectors.importer.readers.reader import PageQuery, instant_of
 from schemas.import_task import ImportTask, Source
 
 PREFETCHED = Counter("import_pages_asked_ahead_total", "Pages that were requested before they were due.", ["outcome"])
@@ -104,22 +106,35 @@ def _retrieve_exception(requested: "asyncio.Future[Page]") -> None:
         requested.exception()
 
 
-async def request_page(api: CampaignMonitor, source: Source, request: PageQuery) -> Page:
+def date_filter(source: Source, anchor: str | None, dates: ClientDates) -> str | None:
+    """Return the `date` of a request for rows since an instant, in the client's zone; None when it asks for all.
+
+    Of a listing it is a day without a time, one early: whether the day itself is included is not documented. In the
+    hour that clocks repeat it is the minute before, as a date within means either pass.
+    """
+    if anchor is None:
+        return None
+    instant = instant_of(anchor)
+    if source.resource == "users":
+        return f"{dates.local(instant) - timedelta(days=1):%Y-%m-%d}"
+    date = dates.minute_filter(instant)
+    early = timedelta(minutes=dates.repeated(date) is not None)
+    return f"{datetime.fromisoformat(date) - early:%Y-%m-%d %H:%M}"
+
+
+async def request_page(api: CampaignMonitor, source: Source, request: PageQuery, dates: ClientDates) -> Page:
     """Make the call for a page of a source."""
+    date = date_filter(source, request.anchor, dates)
     paging = Paging(request.page, request.size, reader_for(source).order_field, "asc")
     match source.resource:
         case "users":
-            return await api.lists.subscribers(
-                source.list_id or "", source.state or "active", paging, date=request.anchor
-            )
+            return await api.lists.subscribers(source.list_id or "", source.state or "active", paging, date=date)
         case "suppression":
             return await api.clients.suppression_list(source.client_id, paging)
         case "report":
-            return await api.campaigns.report(
-                source.campaign_id or "", source.report or "opens", paging, date=request.anchor
-            )
+            return await api.campaigns.report(source.campaign_id or "", source.report or "opens", paging, date=date)
         case "journey_report":
             report = source.report or "opens"
             if report == "spam":
                 raise ValueError("journeys have no report of complaints")
-            return await api.journeys.email_report(source.email_id or "", report, paging, date=request.anchor)
+            return await api.journeys.email_report(source.email_id or "", report, paging, date=date)

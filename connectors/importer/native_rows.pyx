@@ -86,9 +86,9 @@ def activity(list rows, bytes head, bint is_change, bytes beginning, str status,
             text_bytes = taken_bytes(base)
             ordinal = 0
             if numbered:
-                if minute is None or not date.startswith(minute) or len(minute) < 16:
-                    if minute is None or date[:16] != minute:
-                        minute, held = date[:16], frozenset()
+                if minute is None or not at.startswith(minute) or len(minute) < 16:
+                    if minute is None or at[:16] != minute:
+                        minute, held = at[:16], frozenset()
                         ordinals.clear()
                 counted = PyDict_GetItem(ordinals, text_bytes)
                 ordinal = <object>counted + 1 if counted != NULL else 0
@@ -134,8 +134,8 @@ def activity(list rows, bytes head, bint is_change, bytes beginning, str status,
                 put_value(value, found)
             put_bytes(value, tail)
             record = _new(ImportedRecord, ("cm_activity", key.encode(), taken_bytes(value)))
-            in_scope = (not chosen or list_id in chosen) and date >= since
-            translated.append(_new(TranslatedRow, (event_id, date, record, in_scope, False, False, "")))
+            in_scope = (not chosen or list_id in chosen) and at >= since
+            translated.append(_new(TranslatedRow, (event_id, at, record, in_scope, False, False, "")))
     except (_UnusualRow, UnicodeEncodeError):
         return None
     return translated
@@ -215,7 +215,7 @@ def users(list rows, bytes owner, str default_state, object moment_of, bytes tai
                     put_value(value, found)
             put_bytes(value, tail)
             record = _new(ImportedRecord, ("cm_user", key.encode(), taken_bytes(value)))
-            translated.append(_new(TranslatedRow, (event_id, date, record, True, False, False, "")))
+            translated.append(_new(TranslatedRow, (event_id, at, record, True, False, False, "")))
     except (_UnusualRow, UnicodeEncodeError):
         return None
     return translated

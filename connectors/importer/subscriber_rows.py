@@ -83,9 +83,10 @@ class SubscriberRows:
                 text = row.get(theirs)
                 if text is not None:
                     value[ours] = text
-            tail = self._tail_of(event_id, date)
+            moment = date if at is self._undated else at
+            tail = self._tail_of(event_id, moment)
             record = ImportedRecord("cm_user", event_key(address).encode(), dumps(value)[:-1] + tail)
-            translated.append(TranslatedRow(event_id, date, record))
+            translated.append(TranslatedRow(event_id, moment, record))
         return translated
 
     def removed(self, addresses: Sequence[str], at: str) -> list[ImportedRecord]:
@@ -118,8 +119,12 @@ class SubscriberRows:
         owner = self._owner
         translated: list[TranslatedRow] = []
         for row in rows:
-            row_id, date = blake2b(owner + dumps(row), digest_size=16).digest(), row.get("Date") or ""
-            translated.append(TranslatedRow(row_id, date, self._change(row, reported, self._tail_of(row_id, date))))
+            date, joined = row.get("Date") or "", row.get("ListJoinedDate")
+            at = self._utc(date)
+            row_id = self._state_id(owner, row, at, self._utc(joined) if joined else None)
+            moment = date if at is self._undated else at
+            change = self._change(row, at, moment, reported, self._tail_of(row_id, moment))
+            translated.append(TranslatedRow(row_id, moment, change))
         return translated
 
     def _tail_of(self, row_id: bytes, date: str) -> bytes:
@@ -129,17 +134,18 @@ class SubscriberRows:
             repeats = True
         return self._repeat if repeats else self._tail
 
-    def _change(self, row: JsonObject, reported: AbstractSet[bytes], tail: bytes) -> ImportedRecord | None:
+    def _change(
+        self, row: JsonObject, at: str, moment: str, reported: AbstractSet[bytes], tail: bytes
+    ) -> ImportedRecord | None:
         event, status = CHANGES.get(self._source.state or "", (None, None))
         if event is None:
             return None
         address, date = row.get("EmailAddress") or "", row.get("Date") or ""
         source = self._source
-        if source.unreported_before is not None and not (source.since or "") <= date < source.unreported_before:
+        if source.unreported_before is not None and not (source.since or "") <= moment < source.unreported_before:
             return None
         key = event_key(address)
-        at = self._dates.utc_text_or_none(date)
-        instant = date if at is None else self._dates.id_instant(at)
+        instant = date if at is self._undated else self._dates.id_instant(at)
         base = events.list_change(event, status or "", source.list_id or "", key, instant)
         event_id = events.digest(base)
         if event_id[: events.SHORT_BYTES] in reported:
@@ -147,7 +153,7 @@ class SubscriberRows:
         value = {
             "schema_version": 1,
             "event_id": event_id.hex(),
-            "at": self._utc(date),
+            "at": at,
             "event": event,
             "email": address,
             "source": "webhook",

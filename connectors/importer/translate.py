@@ -21,7 +21,7 @@ from connectors.importer.translated import EarlierReads, ImportedRecord, ReadsEl
 from schemas.envelope import rfc3339
 from schemas.import_task import Source
 
-_MINUTE = len("2026-10-25 02:30")
+_MINUTE = len("2026-10-25T02:30")
 
 EVENTS: dict[str, tuple[str, str | None]] = {
     "recipients": ("sent", None),
@@ -78,15 +78,6 @@ class RowTranslator:
         usual = None if clock else self._usual(list(rows), minute, held)
         return self._activity(rows, minute, held, clock) if usual is None else usual
 
-    def local_minute(self, instant: datetime) -> str:
-        """Return the client's wall clock at an instant, as rows compare with it."""
-        return self._dates.minute_filter(instant)
-
-    def instant(self, date: str | None) -> datetime | None:
-        """Return the instant of a local date, None for what is no date."""
-        text = self._dates.utc_text_or_none(date)
-        return None if text is None else datetime.fromisoformat(text)
-
     def removed(self, addresses: Sequence[str], last_seen: datetime) -> list[ImportedRecord]:
         """Return the records of who was taken off the suppression list at some time after `last_seen`."""
         people = SubscriberRows(self._source, self._dates, self._utc, self._undated, self._tail, self._repeat)
@@ -135,9 +126,9 @@ class RowTranslator:
         return (at, at) if usual and at is not None else None
 
     def _id_instant(self, at: str) -> tuple[str, str]:
-        """Return the instant of an id, and the local minute from which equal rows are counted; empty for its own."""
+        """Return the instant of an id, and the minute from which equal rows are counted; empty for its own."""
         stretch = self._dates.stretch(at)
-        return (at, "") if stretch is None else (self._dates.id_instant(at), self._dates.minute_filter(stretch.begin))
+        return (at, "") if stretch is None else (self._dates.id_instant(at), rfc3339(stretch.begin)[:_MINUTE])
 
     def _activity(
         self, rows: Sequence[JsonObject], minute: str | None, held: AbstractSet[bytes], clock: str
@@ -162,7 +153,8 @@ class RowTranslator:
             date = get("Date") or get("SentDate") or sent
             list_id = get("ListID") or source.list_id or ""
             if date != last or not date:
-                last, at, moment = date, self._utc(date), date
+                last, at = date, self._utc(date)
+                moment = date if at is self._undated else at
                 instant, begin = (date, "") if at is self._undated else self._id_instant(at)
                 hour = self._dates.repeated(date)
                 if hour is not None:
@@ -170,10 +162,10 @@ class RowTranslator:
                     if date[:16] < shown:
                         at = self._dates.second_pass(date, hour)
                     shown = hour.end if date[:16] < shown else date[:16]
-                    moment = hour.begin
+                    moment = self._dates.utc_text(hour.begin)
                 else:
                     shown = ""
-                clock, counted = begin + shown, begin or date[:16]
+                clock, counted = begin + shown, begin or moment[:_MINUTE]
             if status is not None:
                 base = events.list_change(event, status, list_id, key, instant)
             else:

@@ -18,9 +18,10 @@ class ImportedRecord(NamedTuple):
 
 
 class TranslatedRow(NamedTuple):
-    """A row: the 16 bytes of its event id, its local date, and its record.
+    """A row: the 16 bytes of its event id, its date, and its record.
 
-    In the hour that the client's clocks repeat in autumn, all dates of a report's rows are its beginning.
+    The date is the instant (RFC 3339 in UTC), or the text of a date that cannot be read. In the hour that the client's
+    clocks repeat in autumn, all dates of a report's rows are its beginning.
     """
 
     event_id: bytes
@@ -34,12 +35,12 @@ class TranslatedRow(NamedTuple):
     was_published: bool = False
     """And has published it."""
     clock: str = ""
-    """In a stretch of repeated hours the local minute at which it begins; behind it, in one of the client's zone, what
-    the clock showed: a row after this one that shows less is in the second pass. Else empty."""
+    """In a stretch of repeated hours the minute at which it begins; behind it, in one of the client's zone, what its
+    clock showed: a row after this one that shows less is in the second pass. Else empty."""
 
     @property
     def counted(self) -> str:
-        """The local minute from which equal rows are counted."""
+        """The minute from which equal rows are counted."""
         return (self.clock or self.date)[:16]
 
 

@@ -8,21 +8,18 @@ A long listing is divided at pages read first (borders): each chain reads down u
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from connectors.campaign_monitor import events
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.events import pack, unpack
 from connectors.importer.readers.reader import (
-    OVERLAP,
     UNKNOWN_PAGES,
     NewestRows,
     OrderField,
     PageQuery,
     PageRead,
     chain_borders,
-    local_date,
-    text_of,
+    overlap_from,
 )
 from connectors.importer.translated import Translate
 from schemas.import_task import Border, Cursor, Mark, Source
@@ -43,8 +40,7 @@ class BackwardReader:
         start = Cursor(phase="first", known_from=mark.known_from, known=mark.known, floor=mark.known_from)
         if self._source.resource == "suppression":
             return start  # takes no date; the read ends at the first row that is known
-        # A date without a time, one day early: whether the day itself is included is not documented.
-        return start.model_copy(update={"anchor": f"{local_date(mark.known_from) - timedelta(days=1):%Y-%m-%d}"})
+        return start.model_copy(update={"anchor": mark.known_from})
 
     def page_query(self, cursor: Cursor, size: int) -> PageQuery:
         """Return the page that the cursor asks for."""
@@ -108,7 +104,7 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
             read.repeats += 1
         else:
             read.new_rows.append(row)
-    if rows and newest.latest is not None and rows[0].date < text_of(local_date(newest.latest) - OVERLAP):
+    if rows and newest.latest is not None and rows[0].date < overlap_from(newest.latest):
         newest.skip(rows[0].date)  # older than any overlap: what follows need not be remembered
     held = newest.packed()
     number = cursor.page if cursor.phase == "down" else 1

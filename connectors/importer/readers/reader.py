@@ -1,17 +1,19 @@
 """What the three ways of reading a source have in common: the protocol, and what reading one page gives (pure).
 
-Tasks and marks carry sets of event ids as short text, so that known rows are recognised.
+Tasks and marks carry sets of event ids as short text, so that known rows are recognised. All dates are instants in UTC
+(`YYYY-MM-DDTHH:MM`, maybe longer), so that they mean the same after the client has chosen another time zone.
 """
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.events import SHORT_BYTES, pack
+from connectors.campaign_monitor.repeated_hours import stretch_at
 from connectors.importer.translated import Translate, TranslatedRow
 from schemas.import_task import Cursor, Mark
 
@@ -77,16 +79,16 @@ class NewestRows:
         if self.latest is None:
             return KnownRows(floor, "")
         self._trim()
-        start = max(text_of(local_date(self.latest) - OVERLAP), floor or "")
+        start = max(overlap_from(self.latest), floor or "")
         if self.cut is not None:
-            start = max(start, text_of(local_date(self.cut) + timedelta(minutes=1)))
+            start = max(start, text_of(instant_of(self.cut) + timedelta(minutes=1)))
         first = _minute_bytes(start) or b""
         return KnownRows(start, pack(entry[_MINUTE_BYTES:] for entry in self._entries if entry >= first))
 
     def _trim(self) -> None:
         if self.latest is None:
             return
-        first = _minute_bytes(text_of(local_date(self.latest) - OVERLAP)) or b""
+        first = _minute_bytes(overlap_from(self.latest)) or b""
         self._entries = sorted({entry for entry in self._entries if entry >= first})
         if len(self._entries) <= MAX_REMEMBERED:
             return
@@ -95,26 +97,38 @@ class NewestRows:
         self.skip(_minute_text(dropped[-1][:_MINUTE_BYTES]))
 
 
-def local_date(date: str) -> datetime:
-    """Return a local date without a zone. Raises ValueError."""
-    return datetime.fromisoformat(date)
+def instant_of(date: str) -> datetime:
+    """Return the minute of a row's date. Raises ValueError."""
+    return datetime.fromisoformat(date[:16]).replace(tzinfo=UTC)
 
 
-def text_of(date: datetime) -> str:
-    """Return a local date as Campaign Monitor takes it in a request, and as rows compare with it."""
-    return f"{date:%Y-%m-%d %H:%M}"
+def text_of(instant: datetime) -> str:
+    """Return a minute as rows compare with it."""
+    return instant.isoformat()[:16]
+
+
+@lru_cache(maxsize=4_096)
+def overlap_from(latest: str) -> str:
+    """Return from when on rows are remembered, by the date of the latest.
+
+    Not from within hours that some zone repeats: before and after the client chooses another zone, rows there may have
+    different dates.
+    """
+    start = instant_of(latest) - OVERLAP
+    stretch = stretch_at(start)
+    return text_of(start if stretch is None else stretch.begin)
 
 
 def minute_before(date: str) -> str:
     """Return the minute before: it is not known whether `date` in a request includes its own rows."""
-    return text_of(local_date(date[:16]) - timedelta(minutes=1))
+    return text_of(instant_of(date) - timedelta(minutes=1))
 
 
 @lru_cache(maxsize=4_096)
 def _minute_bytes(minute: str) -> bytes | None:
-    """Return `YYYY-MM-DD HH:MM` as bytes in the order of time, None for what is no such minute."""
+    """Return `YYYY-MM-DDTHH:MM` as bytes in the order of time, None for what is no such minute."""
     try:
-        date = datetime.fromisoformat(minute)
+        date = instant_of(minute)
     except ValueError:
         return None
     return int(f"{date:%Y%m%d%H%M}").to_bytes(_MINUTE_BYTES)
@@ -122,7 +136,7 @@ def _minute_bytes(minute: str) -> bytes | None:
 
 def _minute_text(packed: bytes) -> str:
     digits = f"{int.from_bytes(packed):012}"
-    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]} {digits[8:10]}:{digits[10:]}"
+    return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}T{digits[8:10]}:{digits[10:]}"
 
 
 MIN_PAGES_PER_CHAIN = 8
@@ -139,7 +153,7 @@ OrderField = Literal["date", "email"]
 
 
 class PageQuery(NamedTuple):
-    """The page that a cursor asks for. `anchor`: the date from which rows are numbered, None for all rows."""
+    """The page that a cursor asks for. `anchor`: the instant from which rows are numbered, None for all rows."""
 
     anchor: str | None
     page: int

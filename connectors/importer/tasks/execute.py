@@ -119,7 +119,8 @@ class TaskExecutor:
         job = self.job(task.job_id)
         if job is None or task.source is None:
             raise LookupError(f"there is no job {task.job_id}")
-        return await request_page(await self._api(job, pages_left), task.source, query)
+        dates = self.dates(task.source.time_zone)
+        return await request_page(await self._api(job, pages_left), task.source, query, dates)
 
     async def _execute(self, job: ImportJob, task: ImportTask, pages: ChainPages) -> TaskResult:
         match task.kind:

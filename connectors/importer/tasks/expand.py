@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyRef, JsonObject, ListRef, Page
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.readers import reader_for
+from connectors.importer.readers.reader import text_of
 from connectors.importer.tasks import gaps, plan, sources
 from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.page import TaskResult, progress_of
@@ -93,7 +94,7 @@ def _unreported(context: ExpansionContext, result: TaskResult, listing: Source, 
     job, run = context.job, context.table.runs.get(context.job.id)
     started = run.started_at if run is not None else context.now
     since = sources.since_text(job, dates)
-    chain, source = sources.unreported(listing, dates.minute_until(started), since)
+    chain, source = sources.unreported(listing, text_of(started), since)
     first = context.task.sweep and context.table.mark(job.id, chain) is None
     if first or _any_failed(context, (chain,)):
         context.read(result, chain, source)
@@ -239,8 +240,8 @@ def gap(
             chain = f"gap/{chain.removeprefix('users/')}"
             earlier = context.unfilled_from(chain)
             first = since if earlier is None else min(since, datetime.fromisoformat(earlier))
-            filling = source.model_copy(update={"gap": True, "repeats_before": dates.minute_filter(first)})
-            known_from = dates.minute_filter(first - gaps.MARGIN)
+            filling = source.model_copy(update={"gap": True, "repeats_before": dates.date_from(first)})
+            known_from = dates.date_from(first - gaps.MARGIN)
             known = Mark(job_id=context.job.id, run=context.task.run, chain="", known_from=known_from)
             result.begin(
                 ImportTask(

@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.campaign_monitor.client.entities import Page
 from connectors.importer.readers import reader_for
-from connectors.importer.readers.reader import OVERLAP, PageRead
+from connectors.importer.readers.reader import OVERLAP, PageRead, text_of
 from connectors.importer.tasks.sources import part_name, undivided
 from connectors.importer.translate import RowTranslator
 from connectors.importer.translated import ImportedRecord
@@ -97,7 +97,7 @@ def process_page(task: ImportTask, read: PageRead, translator: RowTranslator, no
         known_from = read.known_rows.known_from
         if known_from is None and source.resource in ("users", "suppression"):
             # Nobody was there. Without a date, it would be read from the beginning and swept in every run.
-            known_from = translator.local_minute(task.started_at - OVERLAP)
+            known_from = text_of(task.started_at - OVERLAP)
         result.progress.append(
             Mark(
                 job_id=task.job_id,
@@ -109,7 +109,7 @@ def process_page(task: ImportTask, read: PageRead, translator: RowTranslator, no
                 sketch=read.sketch,
                 acts=read.acts,
                 accounted=read.accounted_before + tally.rows + tally.left_out,
-                checked_at=now if source.resource != "suppression" else _all_there(task, read, translator),
+                checked_at=now if source.resource != "suppression" else _all_there(task, read),
                 lists=source.lists,
                 since=source.since,
                 read_since=source.read_since,
@@ -129,13 +129,15 @@ def process_page(task: ImportTask, read: PageRead, translator: RowTranslator, no
     return result
 
 
-def _all_there(task: ImportTask, read: PageRead, translator: RowTranslator) -> datetime:
+def _all_there(task: ImportTask, read: PageRead) -> datetime:
     """Return when all that was read of a suppression list was on it: not before the newest entry came onto it.
 
     Its own clock may be ahead of ours.
     """
-    newest = translator.instant(read.newest_date)
-    return task.started_at if newest is None else max(task.started_at, newest + timedelta(milliseconds=1))
+    newest = read.newest_date or ""
+    if not newest.endswith("Z"):  # none, or one that cannot be read
+        return task.started_at
+    return max(task.started_at, datetime.fromisoformat(newest) + timedelta(milliseconds=1))
 
 
 def _counted(tally: Tally, read: PageRead, published: int) -> Tally:

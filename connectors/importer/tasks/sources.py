@@ -11,7 +11,9 @@ from connectors.campaign_monitor.client.entities import (
     SegmentRef,
 )
 from connectors.campaign_monitor.dates import ClientDates
+from connectors.importer.readers.reader import text_of
 from schemas.control import ImportJob
+from schemas.envelope import rfc3339
 from schemas.import_task import Mark, Published, Report, Source, State
 
 LIST_STATES: tuple[State, ...] = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
@@ -46,7 +48,7 @@ def users(job: ImportJob, client: ClientDetails, ref: ListRef) -> Iterator[tuple
 
 
 def unreported(of: Source, before: str, since: str | None) -> tuple[str, Source]:
-    """Return (chain, source) of a list's unsubscribes before a local date that no report holds."""
+    """Return (chain, source) of a list's unsubscribes before a date that no report holds."""
     return f"unreported/{of.list_id}", of.model_copy(update={"unreported_before": before, "since": since})
 
 
@@ -121,8 +123,15 @@ def journey_reports(job: ImportJob, of: Source, email: JourneyEmail) -> Iterator
 
 
 def since_text(job: ImportJob, dates: ClientDates) -> str | None:
-    """Return how far back the job reads, as the client's local date."""
-    return dates.minute_filter(job.since) if job.since is not None else None
+    """Return how far back the job reads, as a minute in UTC.
+
+    Hours that some zone repeats are read from their beginning, so that it is the same in each zone that the client may
+    choose.
+    """
+    if job.since is None:
+        return None
+    stretch = dates.stretch(rfc3339(job.since))
+    return text_of(job.since if stretch is None else stretch.begin)
 
 
 def covers(mark: Mark, lists: list[str], since: str | None) -> bool:

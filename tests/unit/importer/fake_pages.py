@@ -11,6 +11,7 @@ import orjson
 
 from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.dates import ClientDates
+from connectors.importer.fetch import date_filter
 from connectors.importer.readers import reader_for
 from connectors.importer.readers.reader import PageQuery
 from connectors.importer.translate import RowTranslator
@@ -52,9 +53,9 @@ class PrefetchedPage:
     request: PageQuery
     page: Page | None = None
 
-    def answered(self, server: FakePages) -> Page:
+    def answered(self, answer: Callable[[PageQuery], Page]) -> Page:
         if self.page is None:
-            self.page = server.page(self.request)
+            self.page = answer(self.request)
         return self.page
 
 
@@ -66,13 +67,13 @@ class ReadChain:
     fresh: int = 0
     prefetched: list[PrefetchedPage] = field(default_factory=list)
 
-    def page(self, server: FakePages, source: Source, request: PageQuery) -> Page:
+    def page(self, answer: Callable[[PageQuery], Page], source: Source, request: PageQuery) -> Page:
         if self.prefetched and self.prefetched[0].request == request:
-            page = self.prefetched.pop(0).answered(server)
+            page = self.prefetched.pop(0).answered(answer)
             if reader_for(source).in_order(self.cursor, page):
                 return page
         self.prefetched.clear()
-        return server.page(request)
+        return answer(request)
 
 
 @dataclass
@@ -102,7 +103,8 @@ class ReadLoop:
         self, between: Callable[[int], None] = lambda page: None, *, full: bool = False, widen: bool = False
     ) -> list[str]:
         """Return the ids that this run published."""
-        translator = RowTranslator(self.source, "job", ClientDates(ZoneInfo(self.zone)), "2026-01-01T00:00:00.000Z")
+        dates = ClientDates(ZoneInfo(self.zone))
+        translator = RowTranslator(self.source, "job", dates, "2026-01-01T00:00:00.000Z")
         order = random.Random(self.seed)
         reader = reader_for(self.source)
         first = reader.first_cursor(None if full else self.mark, self.accounted)
@@ -112,12 +114,16 @@ class ReadLoop:
         fresh_ids: list[str] = []
         fresh_all = before = 0
         known_rows, sketch = None, ""
+
+        def answer(request: PageQuery) -> Page:
+            return self.server.page(request._replace(anchor=date_filter(self.source, request.anchor, dates)))
+
         for turn in range(10_000):
             if not chains:
                 break
             chain = chains.pop(order.randrange(len(chains)))
             cursor, fresh = chain.cursor, chain.fresh
-            page = chain.page(self.server, self.source, reader.page_query(cursor, self.size))
+            page = chain.page(answer, self.source, reader.page_query(cursor, self.size))
             guesses = reader.likely_next(cursor, page, self.size, self.max_chains)
             for number, guess in enumerate(islice(guesses, self.ahead)):
                 if number == len(chain.prefetched):
@@ -135,7 +141,7 @@ class ReadLoop:
             between(turn)
             for prefetched in (page for any_chain in (chain, *chains) for page in any_chain.prefetched):
                 if order.random() < 0.3:
-                    prefetched.answered(self.server)
+                    prefetched.answered(answer)
             fresh_ids += [new.event_id.hex() for new in read.new_rows]
             self.dated += [orjson.loads(new.record.value)["at"] for new in read.new_rows if new.record is not None]
             self.rows += [raw[new.event_id] for new in read.new_rows]

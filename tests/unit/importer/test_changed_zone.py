@@ -7,14 +7,16 @@ import orjson
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from connectors.campaign_monitor.client.entities import Page
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.repeated_hours import stretch_at
 from connectors.campaign_monitor.zones import ZONES
+from connectors.importer.readers.reader import PageQuery
 from connectors.importer.translate import RowTranslator
 from connectors.webhook.translate import HookedList, to_activity
 from schemas.import_task import Source
 from tests.unit.importer.fake_pages import ReadLoop
-from tests.unit.importer.test_repeated_hour import CLICKS, click, server
+from tests.unit.importer.test_repeated_hour import CLICKS, Server, click, server
 
 NEW_YORK, CANBERRA = "America/New_York", "Australia/Sydney"
 AUTUMN = datetime(2025, 11, 2, 6, tzinfo=UTC)
@@ -28,6 +30,8 @@ BEGINS = [
     datetime(2026, 7, 1, tzinfo=UTC),
 ]
 """Moments at which clocks go back somewhere, and one at which they do not."""
+
+USERS = Source(resource="users", client_id="c", time_zone="", list_id="l", state="active")
 
 zones = st.sampled_from(sorted(set(ZONES.values())))
 
@@ -88,3 +92,72 @@ def test_both_meanings_of_a_date_are_in_one_stretch_and_count_as_one_instant(zon
         assert stretch is not None
         assert stretch == stretch_at(second)
         assert stretch.earliest(first) == stretch.earliest(second)
+
+
+around = st.one_of(st.integers(-300, 300), st.integers(1140, 1740))
+"""Minutes near one that clocks change in, and a day later: the overlap of a day begins there."""
+
+
+class Listing(Server):
+    """A listing: its `date` names a day."""
+
+    def page(self, request: PageQuery) -> Page:
+        if request.anchor:
+            assert len(request.anchor) == len("2026-03-01")
+        return super().page(request)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    listing=st.booleans(),
+    one=zones,
+    other=zones,
+    begin=st.sampled_from(BEGINS),
+    minutes=st.lists(around, max_size=40),
+    more=st.lists(st.integers(0, 2000), max_size=15),
+    people=st.integers(1, 3),
+    seed=st.integers(0, 100),
+)
+@example(False, NEW_YORK, CANBERRA, AUTUMN, [-300, 1600], [], 1, 0)
+@example(True, NEW_YORK, CANBERRA, AUTUMN, [-300, 1600], [], 1, 0)
+@example(True, CANBERRA, NEW_YORK, AUTUMN, [-300, 1600], [5], 1, 0)
+@example(False, NEW_YORK, CANBERRA, AUTUMN, [0, 30, 90, 130, 1500], [5], 1, 0)
+@example(False, NEW_YORK, CANBERRA, AUTUMN, [-30, 30, 1450], [5], 1, 0)
+@example(False, CANBERRA, NEW_YORK, AUTUMN, [-30, 30, 1450], [5], 1, 0)
+def test_each_row_is_published_once_when_the_zone_changes_between_two_runs(
+    listing, one, other, begin, minutes, more, people, seed
+):
+    of: Server = Listing(lambda row: ()) if listing else server(one, True, 0)
+    of.zone, of.fold = ZoneInfo(one), 0
+    source = USERS if listing else CLICKS
+
+    def come(at: list[int]) -> None:
+        for after in at:
+            number = len(of.rows)
+            of.rows.append(click(of, number, number if listing else number % people, begin + timedelta(minutes=after)))
+
+    if listing:  # rows of listings have another id where a date has two meanings
+        ambiguous = [ClientDates(ZoneInfo(zone)) for zone in (one, other)]
+        minutes, more = [
+            [
+                at
+                for at in added
+                if not any(
+                    dates.repeated(dates.local(begin + timedelta(minutes=at)).isoformat(" ")) for dates in ambiguous
+                )
+            ]
+            for added in (minutes, more)
+        ]
+    loop = ReadLoop(of, source, zone=one, seed=seed)
+    come(sorted(minutes))
+    loop.run()
+    latest = max(minutes, default=0)
+    for zone in (other, one):
+        of.zone, loop.zone = ZoneInfo(zone), zone
+        for row in of.rows:
+            row["Date"] = f"{row['at'].astimezone(of.zone):%Y-%m-%d %H:%M}:00"
+        assert loop.run() == [], "nothing is published again"
+        come([latest + after for after in sorted(more)])
+        latest += max(more, default=0)
+        loop.run()
+        assert len(loop.published) == len(set(loop.published)) == len(of.rows)

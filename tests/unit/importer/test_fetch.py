@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from connectors.campaign_monitor.client.entities import Page
-from connectors.importer.fetch import PREFETCHED_PER_SLOT, ChainPages, PageBound
+from connectors.campaign_monitor.dates import ClientDates
+from connectors.importer.fetch import PREFETCHED_PER_SLOT, ChainPages, PageBound, date_filter
 from connectors.importer.readers.reader import PageQuery
 from schemas.import_task import Cursor, ImportTask, Source
 
@@ -101,3 +103,20 @@ async def test_a_prefetch_that_failed_is_requested_again(server):
 async def test_a_task_without_a_source_is_an_error(server):
     with pytest.raises(ValueError, match="has no source or cursor"):
         await ChainPages(server, PageBound(1), 8).page(task(CLICKS, 1).model_copy(update={"source": None}))
+
+
+@pytest.mark.parametrize(
+    ("resource", "anchor", "date"),
+    [
+        ("report", "2026-07-01T10:05", "2026-07-01 12:05"),
+        ("users", "2026-07-01T22:05:00.000Z", "2026-07-01"),
+        ("users", "2026-10-25T22:30", "2026-10-24"),
+        ("report", "2026-10-25T00:40", "2026-10-25 01:59"),
+        ("report", "2026-10-25T01:10", "2026-10-25 01:59"),
+        ("report", "2026-10-25T02:00", "2026-10-25 03:00"),
+        ("suppression", None, None),
+    ],
+)
+def test_a_request_names_a_date_of_the_client_from_which_on_all_rows_since_an_instant_are(resource, anchor, date):
+    source = Source(resource=resource, client_id="c", time_zone="")
+    assert date_filter(source, anchor, ClientDates(ZoneInfo("Europe/Berlin"))) == date

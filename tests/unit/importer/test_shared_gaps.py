@@ -97,11 +97,7 @@ class World:
         self.table.put(chain.model_copy(update={"state": how, "task": None if how == "done" else chain.task}))
         state = listing.rpartition("/")[2]
         cursor = chain.task.cursor
-        if (
-            how == "done"
-            and cursor is not None
-            and (cursor.known_from or "") <= DATES.minute_filter(self.unread[state])
-        ):
+        if how == "done" and cursor is not None and (cursor.known_from or "") <= DATES.date_from(self.unread[state]):
             del self.unread[state]
 
     def kept(self, name: str) -> dict[str, datetime]:

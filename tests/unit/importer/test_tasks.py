@@ -52,7 +52,7 @@ def test_the_last_page_ends_its_chain_and_leaves_a_mark_for_the_next_run():
     assert [record.topic for record in result.records] == ["cm_activity"] * 2
     mark, ended = result.progress
     assert isinstance(mark, Mark)
-    assert (mark.chain, mark.accounted, mark.newest_date) == ("report/k/clicks", 2, "2026-05-01 10:02:00")
+    assert (mark.chain, mark.accounted, mark.newest_date) == ("report/k/clicks", 2, "2026-05-01T10:02:00.000Z")
     assert (ended.state, ended.tally.rows, ended.tally.pages) == ("done", 2, 1)
     assert result.tasks == []
 
@@ -91,13 +91,13 @@ def test_an_empty_listing_is_not_read_from_its_beginning_again():
     source = UNSUBSCRIBED.model_copy(update={"gap": False})
     mark = processed(task(source, chain="users/l/unsubscribed"), page([])).progress[0]
     assert isinstance(mark, Mark)
-    assert mark.known_from == "2026-05-31 12:00"
+    assert mark.known_from == "2026-05-31T12:00"
     table = ProgressTable()
     table.put(mark.model_copy(update={"chain": "users/l1/active"}))
     result = expand.discover(context(table=table), CLIENT, DATES, [ListRef("l1", "News")], None, [])
     begun = next(record for record in result.progress if record.chain == "users/l1/active")
     assert not begun.full
-    assert begun.task.cursor.anchor == "2026-05-30"
+    assert begun.task.cursor.anchor == "2026-05-31T12:00"
 
 
 def context(job: ImportJob = JOB, table: ProgressTable | None = None, **change: object) -> ExpansionContext:
@@ -227,7 +227,7 @@ def test_unsubscribes_that_no_report_holds_become_activity_with_the_state_s_date
     table = ProgressTable()
     table.put(reported)
     source = UNSUBSCRIBED.model_copy(
-        update={"gap": False, "unreported_before": "2026-05-01 10:05", "since": "2026-05-01 09:00"}
+        update={"gap": False, "unreported_before": "2026-05-01T10:05", "since": "2026-05-01T09:00"}
     )
     people = [
         {"EmailAddress": email, "Date": f"2026-05-01 {at}:00", "State": "Unsubscribed"}
@@ -253,7 +253,7 @@ def test_unsubscribes_that_no_report_holds_become_activity_with_the_state_s_date
 def test_they_are_looked_for_once_after_all_reports_were_read(sweep, known, begins):
     table = ProgressTable()
     if known:
-        table.put(Mark(job_id="j", run=1, chain="unreported/l1", known_from="2026-05-01 00:00"))
+        table.put(Mark(job_id="j", run=1, chain="unreported/l1", known_from="2026-05-01T00:00"))
     found = context(table=table, run=2, sweep=sweep, list_ids=["l1"])
     result = expand.discover(found, CLIENT, DATES, [ListRef("l1", "News")], None, [])
     assert ("unreported/l1" in [begun.chain for begun in result.tasks]) is begins
@@ -261,10 +261,10 @@ def test_they_are_looked_for_once_after_all_reports_were_read(sweep, known, begi
 
 def test_a_full_read_repeats_what_was_read_marked_and_reads_once_what_was_not():
     table = ProgressTable()
-    table.put(Mark(job_id="j", run=1, chain="users/l1/active", known_from="2026-05-01 00:00"))
+    table.put(Mark(job_id="j", run=1, chain="users/l1/active", known_from="2026-05-01T00:00"))
     result = expand.discover(context(table=table, run=2, full=True), CLIENT, DATES, [ListRef("l1", "News")], None, [])
     begun = {begun.chain: begun for begun in result.tasks}
-    assert begun["users/l1/active"].cursor.known_from == "2026-05-01 00:00"
+    assert begun["users/l1/active"].cursor.known_from == "2026-05-01T00:00"
     again = begun["again/users/l1/active"]
     assert (again.source.again, again.cursor.known_from) == (True, None)
     assert begun["users/l1/bounced"].cursor.known_from is None
@@ -293,7 +293,7 @@ def test_what_is_read_again_is_marked_and_leaves_no_mark(again):
 )
 def test_a_part_that_failed_is_read_by_the_next_run_and_only_it(run, full, change, again):
     table = ProgressTable()
-    table.put(Mark(job_id="j", run=1, chain="users/l1/active", known_from="2026-05-01 00:00"))
+    table.put(Mark(job_id="j", run=1, chain="users/l1/active", known_from="2026-05-01T00:00"))
     table.put(failed_part(run, **change))
     result = expand.discover(context(table=table, run=2, full=full), CLIENT, DATES, [ListRef("l1", "News")], None, [])
     begun = {record.chain: record for record in result.progress}
@@ -329,7 +329,7 @@ def executor(monkeypatch, *pages: Page | Exception, **settings: object) -> TaskE
     """An executor whose account answers `pages` in order; an exception among them is raised."""
     answers = list(pages)
 
-    async def read(_api: object, _source: Source, _query: object) -> Page:
+    async def read(_api: object, _source: Source, _query: object, _dates: object) -> Page:
         answer = answers.pop(0) if answers else page([])
         if isinstance(answer, Exception):
             raise answer

@@ -133,7 +133,7 @@ def test_recipients_of_a_campaign_were_sent_it_when_it_was_sent():
 
 
 def test_rows_of_other_lists_and_older_ones_are_not_wanted():
-    chosen = CAMPAIGN.model_copy(update={"lists": ["l1"], "since": "2026-03-05 00:00"})
+    chosen = CAMPAIGN.model_copy(update={"lists": ["l1"], "since": "2026-03-05T00:00"})
     translator = RowTranslator(chosen, "job", DATES, UNDATED)
     row = {"EmailAddress": "a@b.example", "ListID": "l1", "Date": "2026-03-06 00:00:00"}
     rows = [row, {**row, "ListID": "l2"}, {**row, "Date": "2026-03-04 23:59:00"}]

@@ -21,6 +21,10 @@ def row(number: int, at: int, list_id: str) -> dict:
     return dated | ({} if at < 0 else {"Date": minute(at)})
 
 
+def instant(number: int) -> str:
+    return minute(number).replace(" ", "T")
+
+
 scopes = st.tuples(st.lists(st.sampled_from(LISTS), unique=True), st.sampled_from([None, 0, 1500, 3500]))
 
 
@@ -40,11 +44,11 @@ def test_a_wider_read_publishes_what_is_missing_and_only_that(report, rows, scop
     server.rows = [row(number, at if dated else -1, list_id) for number, (at, list_id) in enumerate(rows)]
 
     def source(lists, since) -> Source:
-        start = None if since is None else minute(since)[:16]
+        start = None if since is None else instant(since)[:16]
         return report.model_copy(update={"lists": lists, "since": start, "read_since": start})
 
     before, after = source(*scope), source(*wider)
-    if not dated and before.since and before.since > minute(0):
+    if not dated and before.since and before.since > instant(0):
         return  # the campaign is older than the job reads, so its reports were not read
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(readers, "MAX_REMEMBERED", 3 if few else 5_000)
@@ -69,7 +73,7 @@ def wanted(server: FakePages, source: Source, dated: bool) -> Counter:
         found["number"]
         for found in server.rows
         if (not source.lists or found["ListID"] in source.lists)
-        and (found["Date"] if dated else minute(0)) >= (source.since or "")
+        and (found["Date"].replace(" ", "T") if dated else instant(0)) >= (source.since or "")
     )
 
 
