@@ -88,8 +88,8 @@ class TaskPartition:
         self._group = CommitGroup()
         self._changed = asyncio.Event()
         self._taken = asyncio.Condition()
-        self._shown: dict[str, int] = {}
-        """Job -> its run in which it was shown that something could not be read."""
+        self._shown: dict[str, tuple[int, str | None]] = {}
+        """Job -> its run, and what kind of attention was shown in it last."""
 
     def start(self) -> None:
         """Begin to take the partition over; requests wait until that is done."""
@@ -149,17 +149,18 @@ class TaskPartition:
                 await self._ask_for_attention(job, ended=_has_ended(result, job.id))
 
     async def _ask_for_attention(self, job: ImportJob, *, ended: bool) -> None:
-        """Show what a run could not read: once as soon as there is something, and all of it at its end."""
+        """Show what a run waits for or could not read: once as soon as there is something, and all of it at its end."""
         table = self._view.table
-        run, failed = table.runs.get(job.id), table.failed(job.id)
-        if run is None or self._set_attention is None or not (ended or (run.state == "open" and failed)):
+        run = table.runs.get(job.id)
+        if run is None or self._set_attention is None or not (ended or run.state == "open"):
             return
-        if not ended and self._shown.get(job.id) == run.run:
-            return
-        change = plan.attention_change(job, run, failed.values())
+        change = plan.attention_change(job, run, table.failed(job.id).values(), table.waiting(job.id).values())
         if change is None:
             return
-        self._shown[job.id] = run.run
+        shown = (run.run, plan.attention_kind(change[0]))
+        if not ended and self._shown.get(job.id) == shown:
+            return
+        self._shown[job.id] = shown
         try:
             await self._set_attention(job.id, *change)
         except (LookupError, PublishError, TimeoutError) as reason:

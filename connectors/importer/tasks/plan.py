@@ -88,26 +88,43 @@ def next_at(job: ImportJob, run: RunProgress, finished: datetime) -> datetime | 
 
 
 NOT_READ = "The last import could not read everything: "
+WAITS = "The import waits and tries again: "
+OURS = (NOT_READ, WAITS)
 """How sentences of ours begin: attention that others ask for is neither overwritten nor cleared."""
 
 MAX_NAMED = 3
 """Resources that a sentence names; `import status` names all."""
 
 
-def attention_change(job: ImportJob, run: RunProgress, chains: Iterable[ChainProgress]) -> tuple[str | None] | None:
+def attention_change(
+    job: ImportJob, run: RunProgress, chains: Iterable[ChainProgress], waiting: Iterable[ChainProgress] = ()
+) -> tuple[str | None] | None:
     """Return the attention that a job needs in a run or after it, as a tuple of one; None when it stays as it is.
 
-    While the run is open it shows what could not be read so far; only its end shows that all was.
+    While the run is open it shows what waits with a problem, or else what could not be read so far; only its end shows
+    that all was. `chains`: of the job; `waiting`: those that are open or parked.
     """
     failed = [chain for chain in chains if chain.state == "failed" and belongs_to(chain, run)]
-    named = [f"{chain.group}, {chain.label}: {chain.problem}" for chain in failed[:MAX_NAMED]]
-    more = [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
-    if run.state == "open" and not failed:
+    running = job.state == "running" and run.state == "open"
+    parked = [chain for chain in waiting if running and chain.state == "parked" and chain.problem]
+    wanted = _sentence(WAITS, parked) or _sentence(NOT_READ, failed)
+    before = job.attention or ""
+    if run.state == "open" and wanted is None and not before.startswith(WAITS):
         return None
-    wanted = NOT_READ + "; ".join(named + more) if failed else None
-    if wanted == job.attention or not (job.attention or NOT_READ).startswith(NOT_READ):
+    if wanted == job.attention or (before and not before.startswith(OURS)):
         return None
     return (wanted,)
+
+
+def attention_kind(attention: str | None) -> str | None:
+    """Return how a sentence of ours begins."""
+    return next((begin for begin in OURS if (attention or "").startswith(begin)), None)
+
+
+def _sentence(begin: str, chains: list[ChainProgress]) -> str | None:
+    named = [f"{chain.group}, {chain.label}: {chain.problem}" for chain in chains[:MAX_NAMED]]
+    more = [f"and {len(chains) - MAX_NAMED} more"] if len(chains) > MAX_NAMED else []
+    return begin + "; ".join(named + more) if named else None
 
 
 def belongs_to(chain: ChainProgress, run: RunProgress) -> bool:

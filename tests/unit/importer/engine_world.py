@@ -15,7 +15,7 @@ import pytest
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.requests import Request
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.errors.verdicts import Forbidden, Transient
+from connectors.campaign_monitor.errors.verdicts import Forbidden, Transient, Unauthorised
 from connectors.control.jobs import chain_partition, task_key
 from connectors.importer import publish
 from connectors.importer.progress import ProgressTable
@@ -63,7 +63,7 @@ def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
 class Accounts:
     """Answers calls: clients with empty lists. `calls`: how many of each path; `down`: listings fail.
 
-    `refused`: paths that need a permission that there is not.
+    `refused`: paths that need a permission that there is not; `unauthorised`: paths that refuse the credential.
     """
 
     def __init__(self, lists: dict[str, int]) -> None:
@@ -72,6 +72,7 @@ class Accounts:
         self.clients: Counter[str] = Counter()
         self.down = False
         self.refused: set[str] = set()
+        self.unauthorised: set[str] = set()
 
     def wait(self) -> float:
         return 0.0
@@ -82,6 +83,8 @@ class Accounts:
         await asyncio.sleep(SECONDS_A_CALL)
         if request.path in self.refused:
             raise CampaignMonitorError("no", Forbidden(403, "denied"))
+        if request.path in self.unauthorised:
+            raise CampaignMonitorError("no", Unauthorised(100, "reconnect"))
         if self.down and request.path.startswith("/lists/"):
             raise CampaignMonitorError("no", Transient(503))
         return orjson.dumps(self._answer(request))

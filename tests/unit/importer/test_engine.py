@@ -89,6 +89,59 @@ def test_what_cannot_be_read_is_shown_while_the_run_is_open_and_again_at_its_end
     in_virtual_time(story())
 
 
+@pytest.mark.parametrize("path", ["/clients/{}", "/lists/{}/deleted"])
+def test_what_waits_is_shown_while_the_run_is_open_and_no_more_when_it_goes_on(monkeypatch, path):
+    """Who takes the permission away keeps a run open for good: nobody was asked to do something about it."""
+
+    async def story() -> None:
+        accounts = Accounts({"large": 40})
+        accounts.unauthorised.add(path)
+        jobs = [import_job("large", "large")]
+        async with Engine(accounts, jobs, monkeypatch, 4) as engine:
+            await engine.until(lambda: bool(engine.attention), 20, every=0.1)
+            assert _state(engine, "large") == "open"
+            assert "refuses the access" in (jobs[0].attention or "")
+            for _attempt in range(3):
+                calls = accounts.calls[path]
+                _try_again(engine, "large")
+                await engine.until(lambda calls=calls: accounts.calls[path] > calls, 100)
+            assert len(engine.attention) == 1, "shown once, however often it is tried again"
+            accounts.refused.add("/clients/{}/journeys")
+            accounts.unauthorised.clear()
+            await engine.until(lambda: _try_again(engine, "large") and _state(engine, "large") != "open", 600)
+            journeys = "the client's journeys" in (jobs[0].attention or "")
+            assert journeys == (path == "/clients/{}"), "they were looked for after the access came back, or before"
+            assert "refuses" not in (jobs[0].attention or "")
+
+    in_virtual_time(story())
+
+
+@pytest.mark.parametrize("then", ["heals", "stops"])
+def test_what_waited_is_not_shown_any_more_when_it_is_read_or_the_job_is_stopped(monkeypatch, then):
+    async def story() -> None:
+        accounts = Accounts({"large": 2})
+        accounts.unauthorised.add("/lists/{}/active")
+        jobs = [import_job("large", "large")]
+        async with Engine(accounts, jobs, monkeypatch, 4) as engine:
+            await engine.until(lambda: bool(jobs[0].attention), 20, every=0.1)
+            if then == "stops":
+                jobs[0] = jobs[0].model_copy(update={"state": "stopped"})
+            else:
+                accounts.unauthorised.clear()
+                _try_again(engine, "large")
+            await engine.until(lambda: not jobs[0].attention, 100, every=0.1)
+
+    in_virtual_time(story())
+
+
+def _try_again(engine: Engine, job_id: str) -> bool:
+    """Let the time come at which what is parked is tried again: it is that of the machine. Return True."""
+    for chain in list(engine.table.waiting(job_id).values()):
+        if chain.state == "parked":
+            engine.table.put(chain.model_copy(update={"retry_at": None}))
+    return True
+
+
 def _state(engine: Engine, job_id: str) -> str | None:
     run = engine.run(job_id)
     return None if run is None else run.state

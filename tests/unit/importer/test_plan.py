@@ -87,6 +87,24 @@ def test_what_could_not_be_read_is_named_as_attention_until_it_could():
     assert plan.attention_change(job(), run(), failed * 5)[0].endswith("; and 2 more")
 
 
+def test_what_waits_with_a_problem_is_named_while_the_run_is_open_and_its_job_runs():
+    failed = [chain("report/k/opens", state="failed", group="campaign A", label="opens", problem="no permission")]
+    waiting = [
+        chain("discover", state="parked", group="list A", label="active", problem="refused"),
+        chain("users/l/deleted", state="parked"),
+        chain("users/l/active"),
+    ]
+    found = plan.attention_change(job(), run(), failed, waiting)
+    assert found == ("The import waits and tries again: list A, active: refused",)
+    asking = job(attention=found[0])
+    assert plan.attention_change(asking, run(), failed, waiting) is None
+    assert plan.attention_change(asking, run(), [], waiting[1:]) == (None,)
+    assert plan.attention_change(asking, run(), failed, [])[0].startswith("The last import could not read")
+    assert plan.attention_change(job(), run(state="done"), [], waiting) is None
+    assert plan.attention_change(job(state="stopped", attention=found[0]), run(), [], waiting) == (None,)
+    assert plan.attention_change(job(attention="WEBHOOK_PUBLIC_URL is missing"), run(), [], waiting) is None
+
+
 def test_a_job_that_is_not_kept_updated_runs_once_unless_requested():
     done = run(state="done", finished_at=NOW)
     assert act(job(keep_updated=False), done, now=NOW + 10 * HOUR) is None
