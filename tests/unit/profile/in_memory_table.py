@@ -26,11 +26,13 @@ class InMemoryProfileTable:
     def __init__(self, codec: Any, killed_after: int = 0, *, limit: int = LIMIT, keeps: bool = False) -> None:
         self.rows: dict[bytes, tuple[bytes | None, bytes]] = {}
         self.outputs: list[Output] = []
+        self.reads = 0
         self._codec = codec
         self._writes_left = killed_after
         self._limit, self._keeps = limit, keeps
 
     async def read(self, _partition: int, keys: Iterable[bytes]) -> dict[bytes, Row[Profile]]:
+        self.reads += 1
         return {key: self._row(key) for key in keys}
 
     def _row(self, key: bytes) -> Row[Profile]:

@@ -8,12 +8,15 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.suites.poison import ACTIVITY_POISON
 from schemas.identity import key_of
-from streams.batches import StoredRecord
+from streams.batches import Batch, Metrics, StoredRecord, TopicIncarnation
+from streams.profile.agent import ProfileAgent
 from streams.profile.folding.events import UnusableRecord
 from streams.profile.folding.fold import BatchEffects, ProfileFold, ProfileTopics
 from streams.profile.folding.moves import Move, move_output, read_move
 from tests.odd_messages import ODD_HEADERS, odd
+from tests.unit.profile.in_memory_table import LIMIT, InMemoryProfileTable
 from tests.unit.profile.test_messages import CATALOG
 
 ACTIVITY = {
@@ -73,3 +76,16 @@ MOVES = [
 def test_a_move_is_read_or_refused(value: bytes) -> None:
     with contextlib.suppress(ValueError):
         key_of(read_move(value).email)
+
+
+async def test_a_batch_with_poison_of_every_kind_is_folded_in_one_go() -> None:
+    """None of them is a defect, for which profiles are read again and folded a record at a time."""
+    table = InMemoryProfileTable(FOLD.codec)
+    agent = ProfileAgent(table, FOLD, Metrics(), max_row_bytes=LIMIT)  # type: ignore[arg-type]
+    values = [orjson.dumps(ACTIVITY), *(poison.value for poison in ACTIVITY_POISON)]
+    records = [StoredRecord(n, b"a@x.com", value, 1_790_000_000_000) for n, value in enumerate(values)]
+    batch = Batch(TopicIncarnation("cm_activity", 7), 0, records, generation=1)
+    await agent.events(batch, FOLD.streams["cm_activity"])
+    assert [letter.record.value for letter in batch.refused] == values[1:]
+    assert table.events() == {"a@x.com": {"open": 1}}
+    assert table.reads == 1
