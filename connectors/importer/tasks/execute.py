@@ -18,6 +18,7 @@ from connectors.campaign_monitor.errors.backoff import retry_after
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, RowRefused, Unauthorised
 from connectors.control.accounts import OpenApi
+from connectors.importer.client_zones import ClientZones
 from connectors.importer.fetch import ChainPages, PageBound, request_page
 from connectors.importer.progress import ProgressView
 from connectors.importer.readers.reader import UNKNOWN_PAGES, PageQuery
@@ -59,6 +60,7 @@ class TaskExecutor:
     slots: Slots = field(init=False)
     _bound: PageBound = field(init=False)
     _dates: dict[str, ClientDates] = field(default_factory=dict)
+    zones: ClientZones = field(default_factory=ClientZones)
 
     def __post_init__(self) -> None:
         self.slots = Slots(self.settings.pages_in_flight)
@@ -122,7 +124,22 @@ class TaskExecutor:
         dates = self.dates(task.source.time_zone)
         return await request_page(await self._api(job, pages_left), task.source, query, dates)
 
+    async def _in_zone(self, job: ImportJob, task: ImportTask, pages: ChainPages) -> ImportTask:
+        """Return the task with the zone that the client has now; after a change nothing counts that was read ahead."""
+        source = task.source
+        if source is None:
+            return task
+        label = self.zones.known(source.client_id)
+        if label is None:
+            label = await self.zones.look_up(await self._api(job), source.client_id)
+        if label == source.time_zone:
+            return task
+        pages.discard()
+        moved = sources.in_zone(source, label, self.dates(source.time_zone), self.dates(label))
+        return task.model_copy(update={"source": moved})
+
     async def _execute(self, job: ImportJob, task: ImportTask, pages: ChainPages) -> TaskResult:
+        task = await self._in_zone(job, task, pages)
         match task.kind:
             case "read":
                 return await self._page(job, task, pages)
@@ -170,6 +187,7 @@ class TaskExecutor:
 
     async def _discover(self, api: CampaignMonitor, job: ImportJob, task: ImportTask) -> TaskResult:
         client = await api.clients.details(job.client_id)
+        self.zones.see(client)
         dates, first = self.dates(client.time_zone), task.page == 1
         refused: list[ChainProgress] = []
 
@@ -211,6 +229,7 @@ class TaskExecutor:
 
     async def _gap(self, api: CampaignMonitor, job: ImportJob, task: ImportTask) -> TaskResult:
         client = await api.clients.details(job.client_id)
+        self.zones.see(client)
         lists = await api.clients.lists(job.client_id)
         since = datetime.fromisoformat(task.since) if task.since else task.started_at
         return expand.gap(self._context(job, task), client, self.dates(client.time_zone), lists, since)

@@ -1,6 +1,7 @@
 """What an import reads: names of chains, and the source of each (pure)."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from connectors.campaign_monitor.client.entities import (
     ClientDetails,
@@ -120,6 +121,14 @@ def journey_reports(job: ImportJob, of: Source, email: JourneyEmail) -> Iterator
         if report != "spam":
             named = {"report": report, "email_id": email.email_id, "email_name": email.name}
             yield f"journey-report/{email.email_id}/{report}", of.model_copy(update=named)
+
+
+def in_zone(source: Source, label: str, before: ClientDates, dates: ClientDates) -> Source:
+    """Return a source whose client has chosen another zone. `before`, `dates`: of the one before and of this one."""
+    sent = source.sent_date
+    if sent is not None and (at := before.utc_text_or_none(sent)) is not None:
+        sent = f"{dates.local(datetime.fromisoformat(at)):%Y-%m-%d %H:%M:%S}"
+    return source.model_copy(update={"time_zone": label, "sent_date": sent})
 
 
 def since_text(job: ImportJob, dates: ClientDates) -> str | None:

@@ -45,10 +45,7 @@ class ImportWorld:
         self._random = random.Random(seed)
         self._pages: dict[str, ChainPages] = {}
         self._api: CampaignMonitor | None = None
-        view: Any = SimpleNamespace(table=self.table)
-        self._executor = TaskExecutor(
-            ImporterSettings(**SETTINGS), view, self._open_api, lambda job_id: self.job if job_id == job.id else None
-        )
+        self._executor = self._new_executor()
 
     async def __aenter__(self) -> "ImportWorld":
         settings = CampaignMonitorSettings(base_url=self.simulator.base_url, requests_in_flight=16)
@@ -79,10 +76,11 @@ class ImportWorld:
             self.table.put(run.model_copy(update={"requested": True}))
 
     def crash(self) -> None:
-        """Forget what is only in memory: pages that were requested ahead."""
+        """Forget what is only in memory: pages that were requested ahead, and what is known of clients."""
         for pages in self._pages.values():
             pages.discard()
         self._pages.clear()
+        self._executor = self._new_executor()
 
     async def work(self, steps: int = 1_000_000) -> None:
         """Plan and read, until nothing is to be done or so many steps were taken."""
@@ -116,6 +114,11 @@ class ImportWorld:
         self.published += result.records
         for record in result.progress:
             self.table.apply(key_of(record), record.to_bytes())
+
+    def _new_executor(self) -> TaskExecutor:
+        view: Any = SimpleNamespace(table=self.table)
+        settings = ImporterSettings(**SETTINGS)
+        return TaskExecutor(settings, view, self._open_api, lambda job_id: self.job if job_id == self.job.id else None)
 
     async def _open_api(self, _authorization_id: str) -> CampaignMonitor:
         assert self._api is not None

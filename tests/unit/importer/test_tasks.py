@@ -339,7 +339,9 @@ def executor(monkeypatch, *pages: Page | Exception, **settings: object) -> TaskE
         return FakeApi()
 
     monkeypatch.setattr(execute, "request_page", read)
-    return TaskExecutor(ImporterSettings(**settings), FakeProgressView(), open_api, {"j": JOB}.get)
+    made = TaskExecutor(ImporterSettings(**settings), FakeProgressView(), open_api, {"j": JOB}.get)
+    made.zones.see(CLIENT)
+    return made
 
 
 async def executed(running: TaskExecutor, step: ImportTask) -> TaskResult:
