@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import operator
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 from pydantic import SecretStr
@@ -121,8 +123,10 @@ def published_users(records: list[Record]) -> Counter[tuple[str, str, str]]:
     )
 
 
-def books_activity(simulator: Simulator) -> Counter[tuple[str, str, str, str]]:
-    """Every report row as the simulator holds it: event, mail, address, local date."""
+def books_activity(
+    simulator: Simulator, dated: Callable[[int, ZoneInfo], str] = local_text
+) -> Counter[tuple[str, str, str, str]]:
+    """Every report row as the simulator holds it: event, mail, address, date (the local one)."""
     state, now = simulator.state, int(simulator.state.clock.time())
     rows: Counter[tuple[str, str, str, str]] = Counter()
     for campaign in state.campaigns.values():
@@ -131,25 +135,27 @@ def books_activity(simulator: Simulator) -> Counter[tuple[str, str, str, str]]:
         zone = campaign.client.zone
         for number in campaign.recipient_order("email"):
             email = campaign.recipients.email(number)
-            rows["recipients", campaign.campaign_id, email, local_text(campaign.sent_at, zone)] += 1
+            rows["recipients", campaign.campaign_id, email, dated(campaign.sent_at, zone)] += 1
         for kind in KINDS:
             for row in campaign.report(kind).rows(now):
-                rows[kind, campaign.campaign_id, row.email, local_text(row.at, zone)] += 1
+                rows[kind, campaign.campaign_id, row.email, dated(row.at, zone)] += 1
     for mail in state.journey_emails.values():
         zone = mail.journey.target.client.zone
         for kind in JOURNEY_KINDS:
             for row in mail.report(kind).rows(now):
-                rows[kind, mail.email_id, row.email, local_text(row.at, zone)] += 1
+                rows[kind, mail.email_id, row.email, dated(row.at, zone)] += 1
     return rows
 
 
-def published_activity(records: list[Record]) -> Counter[tuple[str, str, str, str]]:
+def published_activity(
+    records: list[Record], dated: Callable[[dict[str, Any]], str] = operator.itemgetter("raw_date")
+) -> Counter[tuple[str, str, str, str]]:
     """The same from `cm_activity`, webhook events left out."""
     published: Counter[tuple[str, str, str, str]] = Counter()
     for value in values(records):
         if value["source"] != "webhook":
             mail = value.get("campaign_id") or value["journey_email_id"]
-            published[REPORT_OF[value["event"]], mail, value["email"], value["raw_date"]] += 1
+            published[REPORT_OF[value["event"]], mail, value["email"], dated(value)] += 1
     return published
 
 
