@@ -48,10 +48,11 @@ class RowTransfers:
 
         Runs as the partition's owner. Raises what reading, publishing and writing raise (`BatchError`).
         """
-        if any(opened.queue.has_request((owned.number, key)) for opened in self._state.open.values()):
-            return RETRY_MS  # picked while this waited for the partition
         await self._rows.resync(owned)
         row = (await self._table.read(owned.number, [key]))[key]
+        # Nothing is awaited between this and the note below: a request that was made before would not be noted.
+        if any(opened.queue.has_request((owned.number, key)) for opened in self._state.open.values()):
+            return RETRY_MS  # picked while this waited for the partition and the row
         move = next_to_leave(row.data)
         if move is None:
             return 0

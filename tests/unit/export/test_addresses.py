@@ -1,6 +1,8 @@
 """Addresses that change: chains, swaps and cycles in every interleaving end as one subscriber for each person."""
 
 import asyncio
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,7 @@ from streams.batches import Output
 from streams.export.intake import commands
 from streams.export.sending import row_transfers
 from tests.unit.export.address_plays import ADDRESSES, play_addresses
-from tests.unit.export.export_world import World
+from tests.unit.export.export_world import Worker, World
 from tests.unit.export.test_late_calls import _compared as compared
 
 ANN, BOB, CEM, DEE = ADDRESSES[:4]
@@ -134,10 +136,10 @@ async def test_sabotage_of_ending_the_former_address(world: World, monkeypatch: 
         await _merged(world)
 
 
-async def _late_import(world: World) -> None:
+async def _late_import(world: World, worker: Worker | None = None) -> None:
     """An import without an answer is applied after the person has moved on."""
     world.job()
-    worker = await world.start()
+    worker = worker or await world.start()
     world.controls.inject(kind="reset", late=True, path="/subscribers/*/import.json")
     world.change(ANN, "enter", "vip", 1)
     await worker.consume()
@@ -156,6 +158,23 @@ async def _late_import(world: World) -> None:
 
 async def test_a_row_is_transferred_once_no_call_can_be_applied_late(world: World) -> None:
     await _late_import(world)
+
+
+async def test_a_request_that_is_prepared_while_the_row_is_read_may_have_been_made_before(world: World) -> None:
+    """The person was looked at again just then, and their earlier call of unknown outcome was not noted."""
+    worker = await world.start()
+    read = worker.process.read
+
+    async def read_and_wake(partition: int, keys: Iterable[bytes]) -> Any:
+        rows = await read(partition, list(keys))
+        if any(row.data.leaving for row in rows.values()):
+            for sender in worker.runner.senders.all():
+                sender.retry_now()
+            await asyncio.sleep(0.5)
+        return rows
+
+    worker.process.read = read_and_wake  # type: ignore[method-assign]
+    await _late_import(world, worker)
 
 
 async def test_sabotage_of_the_wait_for_late_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
