@@ -1,6 +1,6 @@
 """What the model knows about people: statements about them in order, and what they did themselves."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ class Act:
     """Whether it was reported."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Statement:
     """What upstream stated about a person and an audience."""
 
@@ -28,7 +28,7 @@ class Statement:
     first: bool = False
     """It is of the first snapshot of somebody who was not known before."""
     step: int = 0
-    """When it was published."""
+    """When it was published, for the last time."""
 
     @property
     def enters(self) -> bool:
@@ -90,6 +90,13 @@ class Person:
         for name, values in other.fields.items():
             self.fields.setdefault(name, {}).update(values)
         self.mixed = True
+
+    def restate(self, statements: Collection[Statement], step: int) -> None:
+        """Know statements again that were published again: a repetition is a later record of the same instant."""
+        again = [known for known in self.statements if known in statements]
+        for known in again:
+            known.step = step
+        self.statements = [*(known for known in self.statements if known not in again), *again]
 
     def last(self) -> dict[str, Statement]:
         """The statement in force by audience: the latest one; of one instant a change, then the later record."""

@@ -62,7 +62,7 @@ class Play(Stage):
     ) -> None:
         known = self.people[person]
         at = self.about(known, steps_late) if at is None else at
-        self.state(known, at, ENTER if enters else EXIT, audience)
+        stated = self.state(known, at, ENTER if enters else EXIT, audience)
         user = {name: self._value(person, name, value) for name, value in (fields or {}).items()}
         for name, value in user.items():
             known.fields.setdefault(name, {})[at] = value
@@ -70,7 +70,7 @@ class Play(Stage):
             "email": known.email, "change": "enter" if enters else "exit", "at": text_of(at), "user": user,
             "audience": {"id": audience, "name": self.names[audience]}, **more,
         }  # fmt: skip
-        self.publish(known.email, body, {audience})
+        self.publish(known.email, body, [stated])
         if then is not None:
             await (self.rest() if then == "rest" else self.work(3))
 
@@ -82,22 +82,24 @@ class Play(Stage):
     async def snapshot(self, person: str, audiences: list[str], steps_late: int) -> None:
         known = self.people[person]
         at, first = self.about(known, steps_late), not known.statements
-        for audience in AUDIENCES:
+        stated = [
             self.state(known, at, SNAP_IN if audience in audiences else SNAP_OUT, audience, first=first)
+            for audience in AUDIENCES
+        ]
         named = [{"id": audience, "name": self.names[audience]} for audience in audiences]
         body = {"email": known.email, "change": "snapshot", "at": text_of(at), "audiences": named}
-        self.publish(known.email, body, set(audiences))
+        self.publish(known.email, body, stated)
 
     async def repeat(self, which: int) -> None:
         self.repeat_record(which)
 
     async def misplaced(self, person: str, audience: str, enters: bool) -> None:
         at, known = self.time(0), self.people[person]
-        self.state(known, at, ENTER if enters else EXIT, audience)
+        stated = self.state(known, at, ENTER if enters else EXIT, audience)
         named = {"id": audience, "name": self.names[audience]}
         body = {"email": known.email, "change": "enter" if enters else "exit", "at": text_of(at), "audience": named}
         wrong = 1 - partition_of(known.email.encode(), self.world.log.partitions)
-        self.publish(known.email, body, {audience}, wrong)
+        self.publish(known.email, body, [stated], wrong)
 
     async def new_address(self, person: str, audience: str) -> None:
         known = self.people[person]

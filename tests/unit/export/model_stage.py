@@ -15,7 +15,7 @@ from streams.export.rules.row import MembershipRow
 from streams.export.rules.values import field_name
 from streams.export.table import CHECKPOINT_KEY
 from tests.unit.export.export_world import DAY, SOURCE, Worker, World
-from tests.unit.export.model_people import Act, Person, Statement
+from tests.unit.export.model_people import SNAP_OUT, Act, Person, Statement
 from tests.unit.export.model_stories import AUDIENCES, OPTIONS, PEOPLE
 
 STEP_SECONDS = 40
@@ -36,11 +36,16 @@ class Published:
 
     email: str
     value: bytes
-    audiences: set[str]
+    statements: list[Statement]
     partition: int
     offset: int
     edits: int
     misplaced: bool = False
+
+    @property
+    def audiences(self) -> set[str]:
+        """The audiences that it names."""
+        return {stated.audience for stated in self.statements if stated.rank != SNAP_OUT}
 
 
 class Stage:
@@ -117,28 +122,33 @@ class Stage:
 
     # -- upstream
 
-    def publish(self, email: str, body: dict[str, Any], audiences: set[str], partition: int | None = None) -> None:
+    def publish(
+        self, email: str, body: dict[str, Any], statements: list[Statement], partition: int | None = None
+    ) -> None:
         """Publish a record about a person."""
-        self._append(email, orjson.dumps(body), audiences, partition)
+        self._append(email, orjson.dumps(body), statements, partition)
 
     def repeat_record(self, which: int) -> None:
         """Publish a record again."""
         if self.published:
             known = self.published[which % len(self.published)]
-            self._append(known.email, known.value, known.audiences, None)
+            self._append(known.email, known.value, known.statements, None)
+            for person in {id(person): person for person in self.people.values()}.values():
+                person.restate(known.statements, self.steps)
 
-    def _append(self, email: str, value: bytes, audiences: set[str], partition: int | None) -> None:
+    def _append(self, email: str, value: bytes, statements: list[Statement], partition: int | None) -> None:
         output = Output(SOURCE, email.encode(), value, (), partition)
         where = self.world.log.partition_of(output)
         offset = self.world.log.append(output, self.world.wall())
         misplaced = partition is not None
-        self.published.append(Published(email, value, audiences, where, offset, len(self.edits), misplaced))
+        self.published.append(Published(email, value, statements, where, offset, len(self.edits), misplaced))
 
-    def state(self, known: Person, at: float, rank: int, audience: str, *, first: bool = False) -> None:
+    def state(self, known: Person, at: float, rank: int, audience: str, *, first: bool = False) -> Statement:
         """Know what upstream states."""
         statement = Statement(at, rank, audience, first, self.steps)
         known.statements.append(statement)
         known.no_entry &= not statement.enters
+        return statement
 
     # -- people
 
@@ -176,8 +186,9 @@ class Stage:
 
     async def _apply_late_calls(self) -> None:
         """No call is applied later than `LATE_CALL_SECONDS` after it was made, and the worker relies on that."""
-        await asyncio.sleep(LATE_CALL_SECONDS / 3)
-        self.controls.release_calls()
+        while True:
+            await asyncio.sleep(LATE_CALL_SECONDS / 3)
+            self.controls.release_calls()
 
     async def _confirm(self) -> None:
         while True:

@@ -84,6 +84,18 @@ def test_who_left_stays_away_from_an_entry_that_is_older() -> None:
     play(COMES_BACK)
 
 
+REPEATED = [
+    Step("begin", {}),
+    Step("new_address", {"person": "ann", "audience": "vip"}),
+    Step("change", {"person": "ann", "audience": "vip", "enters": False, "steps_late": 2, "then": "rest"}),
+    Step("repeat", {"which": 0}),
+]
+
+
+def test_an_entry_that_is_repeated_after_an_exit_of_the_same_instant_is_the_later_record() -> None:
+    play(REPEATED)
+
+
 REST = Step("rest", {})
 
 
