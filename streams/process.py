@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 from prometheus_client import REGISTRY
@@ -27,7 +27,10 @@ from connectors.kafka.admin import (
 from connectors.kafka.client_config import NoBrokerError
 from connectors.kafka.settings import KafkaSettings
 from connectors.process import HealthServer
-from streams.batches import BatchApp, Metrics, Sample
+from streams.batches import Metrics, Sample
+
+if TYPE_CHECKING:
+    from streams.batches import BatchApp
 
 log = structlog.get_logger(__name__)
 
@@ -99,7 +102,7 @@ def wait_for_topics(kafka: KafkaSettings) -> None:
             return
 
 
-def serve_health(batch_app: BatchApp, settings: StreamsSettings) -> None:
+def serve_health(batch_app: "BatchApp", settings: StreamsSettings) -> None:
     """Serve /live, /ready and /metrics while the application runs. Call it once a process, before the start."""
     REGISTRY.register(BatchCollector(batch_app.metrics))
 

@@ -39,7 +39,7 @@ class CompactedTopic(Mapping[bytes, ConsumedRecord]):
 
     def __init__(self, settings: KafkaSettings, topic: str, on_change: OnChange | None = None) -> None:
         self.topic = topic
-        self._config = reader_config(settings, "compacted")
+        self._config = {**reader_config(settings, "compacted"), "fetch.wait.max.ms": 100}
         self._on_change = on_change
         self._records: dict[bytes, ConsumedRecord] = {}
         self._next: dict[int, int] = {}

@@ -80,7 +80,7 @@ class LagReader:
         quiet = {"log_level": 0}
         self._admin = AdminClient({**admin_config(settings, "lag"), **quiet})
         # Looks at a few records here and there: small fetches, and an answer at once.
-        small = {"fetch.wait.max.ms": 10, "max.partition.fetch.bytes": 1_048_576}
+        small = {"max.partition.fetch.bytes": 1_048_576}
         self._consumer = Consumer({**reader_config(settings, "lag"), **small, **quiet})
 
     def groups(self) -> list[str]:

@@ -221,10 +221,11 @@ class EndReader:
 def reader_config(settings: KafkaSettings, role: str, group: str | None = None) -> dict[str, Any]:
     """Return the configuration of a consumer for an EndReader.
 
-    Partitions are assigned by hand: without a `group` whose offsets are asked for, it leaves no trace at the brokers.
+    Partitions are assigned by hand: without a `group` whose offsets are asked for, it leaves no trace at the brokers. A
+    request that waits for records at an end delays what is asked next, so it waits for 10 ms only.
     """
     config = consumer_config(settings, role, group or f"{role}-{uuid.uuid4().hex}")
-    return {**config, "enable.partition.eof": True, "fetch.wait.max.ms": 100, "logger": logging.getLogger("librdkafka")}
+    return {**config, "enable.partition.eof": True, "fetch.wait.max.ms": 10, "logger": logging.getLogger("librdkafka")}
 
 
 def read_to_end(

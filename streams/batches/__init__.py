@@ -16,6 +16,9 @@ This is the public interface: nothing outside imports the packages below it. `co
 `consume` is what replaces Faust's handling of offsets, `table` is the state, `process` puts them together.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .core.batch import MOVED_FROM, Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
 from .core.errors import (
     BatchError,
@@ -34,13 +37,15 @@ from .core.errors import (
 from .core.metrics import Metrics, Sample
 from .core.producer import Producer
 from .core.settings import BatchSettings
-from .process.app import BatchApp, Health
-from .process.recreated import RestoredStore, discard_stores, restore_changelogs
 from .process.topics import Reset, reset
 from .table.changelog import STATE_HEADER
 from .table.folding import EncodedRow, encode_row
 from .table.rows import Codec, JsonCodec, RecentIds, Row, decode_blob, decode_hidden, encode_hidden, topic_hash
 from .table.table import BatchTable
+
+if TYPE_CHECKING:
+    from .process.app import BatchApp, Health
+    from .process.recreated import RestoredStore, discard_stores, restore_changelogs
 
 __all__ = [
     "MOVED_FROM",
@@ -87,3 +92,18 @@ __all__ = [
     "restore_changelogs",
     "topic_hash",
 ]
+
+_WITH_FAUST = {
+    "BatchApp": "process.app",
+    "Health": "process.app",
+    "RestoredStore": "process.recreated",
+    "discard_stores": "process.recreated",
+    "restore_changelogs": "process.recreated",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what runs Faust once it is used: a command that only reads rows starts in half of the time without."""
+    if name not in _WITH_FAUST:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WITH_FAUST[name]}"), name)

@@ -6,14 +6,13 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 from confluent_kafka import KafkaException
 
 from connectors import logs
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
-from connectors.control.accounts import AuthorizedApis, OpenApi
 from connectors.control.authorizations import Authorizations, UnknownAuthorizationError
 from connectors.control.crypto import ControlSettings, Sealer, SealError
 from connectors.control.jobs import Jobs, UnknownJobError
@@ -25,6 +24,9 @@ from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionError
 from streams.cli.output import visible
+
+if TYPE_CHECKING:
+    from connectors.control.accounts import OpenApi
 
 FAILED = 1
 SENTENCES = (
@@ -100,8 +102,10 @@ def with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
 
 
 @asynccontextmanager
-async def with_account() -> AsyncIterator[tuple[Jobs, Authorizations, OpenApi]]:
+async def with_account() -> AsyncIterator[tuple[Jobs, Authorizations, "OpenApi"]]:
     """Hold jobs, authorizations, and what opens an account with one of them."""
+    from connectors.control.accounts import AuthorizedApis  # and with it an HTTP client, which few commands need
+
     settings = CampaignMonitorSettings()
     sealer = Sealer.if_configured(ControlSettings())
     async with control(sealer) as (jobs, authorizations), AuthorizedApis(settings, authorizations) as apis:

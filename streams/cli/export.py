@@ -27,7 +27,7 @@ from schemas.control import ExportJob
 from schemas.identity import normalise_email
 from schemas.membership_command import command_bytes
 from streams.cli.control import FAILED, control, kafka_settings, refusals, refuse
-from streams.cli.output import visible
+from streams.cli.output import progress_of, visible
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 from streams.export.lists.segments import planned
 from streams.export.lists.shared_state import SharedState
@@ -147,14 +147,15 @@ class _ExportView:
 async def _plan(job_id: str) -> Preview:
     kafka = kafka_settings()
     async with _export_view(kafka, job_id) as export:
-        there = await subscribers(export.api, export.job.list_id)
+        with progress_of("people on the list") as progress:
+            there = await subscribers(export.api, export.job.list_id, progress)
         details = await export.api.lists.details(export.job.list_id)
         client = await export.api.clients.details(export.job.client_id)
         dates = ClientDates.of(client.time_zone, CampaignMonitorSettings().zone_overrides)
         confirms = details.confirmed_opt_in
-        found = preview(
-            snapshot_rows(kafka), export.listed, export.state.names, there, dates, confirmed_opt_in=confirms
-        )
+        with progress_of("people of the changelog") as progress:
+            rows = snapshot_rows(kafka, progress)
+            found = preview(rows, export.listed, export.state.names, there, dates, confirmed_opt_in=confirms)
         fields = {field_name(field.name): field for field in await export.api.lists.custom_fields(export.job.list_id)}
         titles = {segment.title for segment in await export.api.lists.segments(export.job.list_id)}
         for view in export.listed.jobs:
@@ -172,8 +173,11 @@ async def _reconcile(job_id: str, repair: bool) -> DriftReport:
     kafka = kafka_settings()
     async with _export_view(kafka, job_id) as export:
         read_at = int(time.time() * 1000)
-        there = await subscribers(export.api, export.job.list_id)
-        report = compare(snapshot_rows(kafka), export.listed, export.state.names, there, export.dropped)
+        with progress_of("people on the list") as progress:
+            there = await subscribers(export.api, export.job.list_id, progress)
+        with progress_of("people of the changelog") as progress:
+            rows = snapshot_rows(kafka, progress)
+            report = compare(rows, export.listed, export.state.names, there, export.dropped)
         report.confirmed_opt_in = (await export.api.lists.details(export.job.list_id)).confirmed_opt_in
         if repair and (report.repairable or report.gone):
             topic = kafka.names()["cm_membership-commands"]

@@ -4,7 +4,9 @@ In a terminal a cell that is too wide goes on in the next line. Elsewhere (a pip
 to be, so that each row is one line, and what was searched for is found.
 """
 
+import contextlib
 import unicodedata
+from collections.abc import Callable, Iterator
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -53,6 +55,14 @@ def print_table(table: Table) -> None:
 def print_line(text: str, style: str = "") -> None:
     """Print a line as it is, however long: a command in it can be copied."""
     Console().print(plain(text, style), soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress_of(what: str) -> Iterator[Callable[[int], None]]:
+    """Yield what shows `what` with a count, in one line of standard error while it lasts; nothing where that is no
+    terminal."""
+    with Console(stderr=True).status(what) as status:
+        yield lambda count: status.update(f"{what}: {count:,}")
 
 
 def _visible(character: str) -> str:

@@ -6,8 +6,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from aiokafka.partitioner import murmur2
-
 
 class Record(Protocol):
     """What a record offers; aiokafka's ConsumerRecord is one."""
@@ -150,6 +148,8 @@ def partition_in_python(key: bytes, partitions: int) -> int:
 
     ZeroDivisionError for a topic without partitions.
     """
+    from aiokafka.partitioner import murmur2  # takes as long to import as all else that a short command needs
+
     return int((murmur2(key) & 0x7FFF_FFFF) % partitions)
 
 

@@ -3,7 +3,7 @@
 It reads the table and the list as a whole, from outside of the worker.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
@@ -149,20 +149,34 @@ def newest(kafka: KafkaSettings, topic: str) -> Iterator[dict[bytes, bytes]]:
         raise SnapshotError(str(failure)) from None
 
 
-def snapshot_rows(kafka: KafkaSettings) -> Iterator[tuple[str, MembershipRow]]:
+SHOWN_EVERY = 500
+
+Progress = Callable[[int], None]
+"""Called with the number of people that have been read."""
+
+
+def _unseen(_count: int) -> None:
+    """Show nothing."""
+
+
+def snapshot_rows(kafka: KafkaSettings, progress: Progress = _unseen) -> Iterator[tuple[str, MembershipRow]]:
     """Yield every person's row, as the changelog has it."""
+    count = 0
     for part in newest(kafka, kafka.names()["cm_memberships-changelog"]):
+        progress(count := count + len(part))
         for key, blob in part.items():
             value, _hidden = decode_blob(blob)
             if key != CHECKPOINT_KEY and value is not None:
                 yield key.decode(), decode(value)
 
 
-async def subscribers(api: CampaignMonitor, list_id: str) -> dict[str, OnList]:
+async def subscribers(api: CampaignMonitor, list_id: str, progress: Progress = _unseen) -> dict[str, OnList]:
     """Return every subscriber of a list, in all five states, by `address_key`; the latest state wins."""
     found: dict[str, tuple[str, OnList]] = {}
     for state in STATES:
         async for row in _state(api, list_id, state):
+            if len(found) % SHOWN_EVERY == 0:
+                progress(len(found))
             email = normalise_email(str(row.get("EmailAddress", "")))
             date, address = str(row.get("Date", "")), address_key(email or "")
             if address and (address not in found or found[address][0] <= date):

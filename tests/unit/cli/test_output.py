@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from streams.cli import output
-from streams.cli.output import add_row, print_line, print_table, table_of, visible
+from streams.cli.output import add_row, print_line, print_table, progress_of, table_of, visible
 
 COMMANDS = Path(output.__file__).parent
 ID = "b1f0a0e5c9d84b7f9e3d2c1a0b9f8e7d"
@@ -80,3 +81,17 @@ def test_rows_are_added_in_one_place_and_no_text_is_markup(path: Path) -> None:
     """A cell that is a plain `str` would be read as markup: a key `[/x]` ended the whole command."""
     source = path.read_text(encoding="utf-8")
     assert path.name == "output.py" or not re.search(r"\.add_row\(|\[/?(bold|red|green|yellow|dim)\b[^]]*\]", source)
+
+
+def test_progress_is_for_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_of("people on the list") as progress:
+        progress(1000)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_shows_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(output, "Console", lambda **_options: Console(file=shown, force_terminal=True, width=80))
+    with progress_of("people on the list") as progress:
+        progress(1000)
+    assert "people on the list: 1,000" in shown.getvalue()
