@@ -218,7 +218,10 @@ class ChainProgress(Contract):
 
 
 class Mark(Contract):
-    """What a finished read leaves for the next one. Key `mark:{job}:{chain}`."""
+    """What a finished read leaves for the next one. Key `mark:{job}:{chain}`; `removed:{job}:{chain}` of a removed job.
+
+    So a job that is created again under the same id replaces nothing.
+    """
 
     kind: Literal["mark"] = "mark"
     job_id: str
@@ -277,6 +280,8 @@ def key_of(record: RunProgress | ChainProgress | Mark | Claim) -> bytes:
             return run_key(record.job_id)
         case ChainProgress():
             return f"chain:{record.job_id}:{record.chain}".encode()
+        case Mark(removed=True):
+            return f"removed:{record.job_id}:{record.chain}".encode()
         case Mark():
             return f"mark:{record.job_id}:{record.chain}".encode()
         case Claim():

@@ -8,11 +8,12 @@ from typing import Self
 import structlog
 
 from connectors.campaign_monitor.events import unpack
+from connectors.importer.tasks import sources
 from connectors.importer.tasks.page import ProgressRecord
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
-from schemas.import_task import ChainProgress, Claim, ImportProgress, Mark, RunProgress, key_of
+from schemas.import_task import ChainProgress, Claim, ImportProgress, Mark, RunProgress
 
 log = structlog.get_logger(__name__)
 
@@ -59,9 +60,8 @@ class ProgressTable:
                 if record.chain.startswith("gap/"):
                     self._put_gap(record)
             case Mark():
-                here, other = (self._removed, self._marks) if record.removed else (self._marks, self._removed)
-                here.setdefault(record.job_id, {})[record.chain] = record
-                other.get(record.job_id, {}).pop(record.chain, None)
+                marks = self._removed if record.removed else self._marks
+                marks.setdefault(record.job_id, {})[record.chain] = record
             case Claim():
                 self.claims[record.partition] = record
 
@@ -119,7 +119,7 @@ class ProgressTable:
     def keys(self, job_id: str) -> list[bytes]:
         """Return the keys of everything that is kept for a job, but not of its gaps: another job may take them over.
 
-        Nor of the marks that are kept when it was removed.
+        Nor of the marks of one that was removed.
         """
         gaps = self.gaps(job_id)
         keys = [f"chain:{job_id}:{chain}" for chain in self.chains(job_id) if chain not in gaps]
@@ -130,7 +130,7 @@ class ProgressTable:
 
     def removal(self, job_id: str) -> tuple[list[bytes], list[Mark]]:
         """Return the keys to delete when a job was removed, and what is kept: which rows it has published."""
-        marks = self._marks.get(job_id, {}).values()
+        marks, before = self._marks.get(job_id, {}).values(), self._removed.get(job_id, {})
         kept = [
             Mark(
                 job_id=job_id,
@@ -140,14 +140,13 @@ class ProgressTable:
                 known=mark.known,
                 lists=mark.lists,
                 since=mark.since,
-                earlier=mark.earlier,
+                earlier=sources.published_beyond(mark, before.get(mark.chain)),
                 removed=True,
             )
             for mark in marks
             if not mark.chain.startswith(("campaign/", "journey/"))
         ]
-        keys = {key_of(mark) for mark in kept}
-        return [key for key in self.keys(job_id) if key not in keys], kept
+        return self.keys(job_id), kept
 
     def _put_gap(self, chain: ChainProgress) -> None:
         gaps = self._gaps.setdefault(chain.job_id, {})
@@ -168,6 +167,7 @@ class ProgressTable:
             self._gaps.get(job_id, {}).pop(chain, None)
         elif kind == "mark":
             self._marks.get(job_id, {}).pop(chain, None)
+        elif kind == "removed":
             self._removed.get(job_id, {}).pop(chain, None)
 
 

@@ -181,11 +181,17 @@ def elsewhere(marks: Iterable[Mark]) -> list[Published]:
     return [known for mark in latest for known in (_published(mark), *mark.earlier)][:MAX_EARLIER]
 
 
+def published_beyond(mark: Mark, removed: Mark | None) -> list[Published]:
+    """Return what a job has published that its mark does not hold, and one that was removed before under its id."""
+    before = [] if removed is None else [_published(removed), *removed.earlier]
+    return [known for known in (*mark.earlier, *before) if not _within(known, mark)][:MAX_EARLIER]
+
+
 def _published(mark: Mark) -> Published:
     return Published(lists=mark.lists, since=mark.since, before=mark.known_from, known=mark.known)
 
 
-def _within(known: Published, source: Source) -> bool:
+def _within(known: Published, source: Source | Mark) -> bool:
     of_lists = not source.lists or (bool(known.lists) and set(known.lists) <= set(source.lists))
     return of_lists and (source.since is None or (known.since is not None and known.since >= source.since))
 

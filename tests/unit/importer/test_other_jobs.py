@@ -81,3 +81,35 @@ async def test_a_job_whose_marks_were_removed_twice_is_known_still():
             assert [is_repeat(record) for record in world.published].count(run == 0) == 0
             world.remove()
             table = world.table
+
+
+@pytest.mark.parametrize("name", ["j", "another"])
+@pytest.mark.parametrize("removals", [1, 2])
+async def test_what_a_removed_job_has_published_is_a_repeat_also_when_a_narrower_one_is_given_more_later(
+    name, removals
+):
+    """The marks of a job that was created again under the same id replaced those of the one before."""
+    async with Simulator(SimulatorSettings()) as simulator:
+        controls = simulator.controls
+        client = controls.add_client("Acme", "(GMT) Coordinated Universal Time")
+        lists = [controls.add_list(client, title) for title in ("News", "Offers")]
+        controls.seed_subscribers(lists[0], 30)
+        controls.seed_subscribers(lists[1], 30, first_person=30)
+        controls.add_campaign(lists, "Spring", days_ago=9, opens=60, clicks=25, unsubscribes=3, days=3)
+        async with ImportWorld(simulator, import_job(client).model_copy(update={"id": "j"}), 1) as first:
+            await once(first)
+            first.remove()
+        table = first.table
+        for removal in range(removals):
+            narrow = import_job(client, lists=lists[:1]).model_copy(update={"id": name})
+            async with ImportWorld(simulator, narrow, 2, table) as other:
+                await once(other)
+                if removal < removals - 1:
+                    other.remove()
+                else:
+                    other.change(lists=[])
+                    await once(other)
+        unmarked = [record for record in other.published if not is_repeat(record)]
+        assert event_ids(unmarked).keys().isdisjoint(event_ids(first.published))
+        activity = [record for record in other.published if record.topic == "cm_activity"]
+        assert published_activity(activity) == books_activity(simulator)
