@@ -46,7 +46,8 @@ class KafkaSettings(BaseSettings):
     partitions: int = Field(
         default=12,
         ge=1,
-        description="Partitions of every data topic; the most workers that can share it. Not to be changed later.",
+        description="Partitions of every data topic; the most workers that can share it. "
+        "Not to be changed later without `cm-streams stores copy` (docs/batches.md).",
     )
     replication_factor: int | None = Field(
         default=None,

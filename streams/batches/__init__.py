@@ -45,7 +45,7 @@ from .table.table import BatchTable
 
 if TYPE_CHECKING:
     from .process.app import BatchApp, Health
-    from .process.recreated import RestoredStore, discard_stores, restore_changelogs
+    from .process.recreated import RestoredStore, copy_changelog, discard_stores, restore_changelogs
 
 __all__ = [
     "MOVED_FROM",
@@ -82,6 +82,7 @@ __all__ = [
     "TransientError",
     "WrongPosition",
     "WrongTopic",
+    "copy_changelog",
     "decode_blob",
     "decode_hidden",
     "discard_stores",
@@ -97,6 +98,7 @@ _WITH_FAUST = {
     "BatchApp": "process.app",
     "Health": "process.app",
     "RestoredStore": "process.recreated",
+    "copy_changelog": "process.recreated",
     "discard_stores": "process.recreated",
     "restore_changelogs": "process.recreated",
 }

@@ -33,7 +33,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "erase": ("streams.cli.profile", "erase", "Erase a person everywhere."),
     "lag": ("streams.cli.topics", "lag", "Consumer lag by group, topic and partition."),
     "reset": ("streams.cli.topics", "reset", "Set a stopped processor's offsets of a topic back."),
-    "stores": ("streams.cli.stores", "app", "After a changelog was lost: restore it from the stores, or rebuild."),
+    "stores": ("streams.cli.stores", "app", "A lost changelog: restore or rebuild it. More partitions: copy its rows."),
     "check-topics": ("streams.cli.topics", "check_topics", "Check the topics, or create them."),
     "dead-letters": ("streams.cli.topics", "dead_letters", "List dead letters."),
     "replay-dead-letters": ("streams.cli.topics", "replay", "Send dead letters to their topics again."),

@@ -1,4 +1,4 @@
-"""`cm-streams stores`: what to do when a changelog was deleted, and the local stores are the last copy of its rows."""
+"""`cm-streams stores`: when a changelog was deleted, and the local stores are its last copy; when partitions grow."""
 
 import asyncio
 import enum
@@ -7,16 +7,19 @@ from typing import Annotated
 import typer
 
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
-from streams.batches import BatchApp, BatchError, discard_stores, restore_changelogs
+from streams.batches import BatchApp, BatchError, copy_changelog, discard_stores, restore_changelogs
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse
 from streams.export.lists.accounts import NoCredentialError
 from streams.export.settings import ExportSettings
+from streams.export.table import CHECKPOINT_KEY
 from streams.export.worker import ExportWorker
 from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Restore a lost changelog, or rebuild its rows.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Restore a lost changelog, rebuild its rows, or copy them."
+)
 
 
 class Processor(enum.StrEnum):
@@ -61,6 +64,31 @@ def discard(processor: ProcessorArgument) -> None:
             refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
         for partition, before, now in done:
             typer.echo(f"partition {partition}: {'no offset' if before is None else before} -> {now}")
+
+
+@app.command()
+def copy(
+    processor: ProcessorArgument,
+    former: Annotated[str, typer.Option("--from", help="The changelog with the former number of partitions.")],
+) -> None:
+    """Copy a processor's rows to topics with more partitions: each row to the partition of its key.
+
+    1. Stop what publishes to the inputs; wait until `cm-streams lag` shows nothing; stop all processes.
+
+    2. Set the new KAFKA_PARTITIONS, and another KAFKA_TOPIC_PREFIX; have KAFKA_TOPICS name cm_jobs, cm_authorizations,
+    cm_webhooks, cm_import_progress and cm_export-state as they are. Then `cm-streams check-topics --create`.
+
+    3. `cm-streams stores copy profiles --from cm_profile` and `cm-streams stores copy export --from
+    cm_memberships-changelog`, by their former names.
+
+    4. Start all with these settings, and with an empty STREAMS_DATA_DIR; let upstream publish to the new topics.
+    """
+    with refusals():
+        try:
+            rows = asyncio.run(copy_changelog(_app_of(processor), former, without={CHECKPOINT_KEY}))
+        except BatchError as refusal:
+            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+        typer.echo(f"{rows} rows copied from {former}")
 
 
 async def _restored(processor: Processor) -> list[tuple[str, int, int]]:

@@ -43,6 +43,7 @@ NEEDS_KAFKA: dict[str, str] = {
     "reset": "group topic",
     "stores restore": "profiles",
     "stores discard": "export",
+    "stores copy": "profiles --from cm_profile",
     "check-topics": "",
     "dead-letters list": "cm_user",
     "replay-dead-letters": "cm_user",

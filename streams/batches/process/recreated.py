@@ -1,12 +1,13 @@
 """A changelog that was deleted and created again: its rows are restored from the stores, or built from the inputs.
 
-The stores are the last copy then. Workers refuse to start; a person decides which of the two it is to be.
+The stores are the last copy then. Workers refuse to start; a person decides which of the two it is to be. And one that
+is to have more partitions: its rows are copied to another topic, each to the partition of its key.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any, NamedTuple
 
 import confluent_kafka
 
-from connectors.kafka.read_to_end import EndReader, TopicAndPartition, reader_config
+from connectors.kafka.read_to_end import EndReader, TopicAndPartition, newest_by_partition, reader_config
+from streams.batches.core.batch import Output, partition_of
 from streams.batches.core.errors import WrongTopic
 from streams.batches.process.app import BatchApp
 from streams.batches.process.topics import Reset, ensure_changelogs, reset
@@ -71,6 +73,31 @@ def discard_stores(app: BatchApp) -> list[Reset]:
             for partition in range(app.settings.partitions):
                 remove_store(_path(app, table, partition))
         return done
+
+
+async def copy_changelog(app: BatchApp, former: str, *, without: Collection[bytes] = ()) -> int:
+    """Publish the newest record of each key of a changelog, hidden state included, to the app's own one; their number.
+
+    The app has one table, whose changelog is empty. Positions in the rows are those of the former inputs, so nothing of
+    other ones counts as folded in. `without`: keys of rows that are a partition's, not a person's. May be repeated once
+    the topic was created again.
+
+    Raises WrongTopic where the changelog has records, ReadError, TransientError, NotDelivered.
+    """
+    (table,) = app.runtime.takeover.tables
+    await asyncio.to_thread(_facts, app)
+    await asyncio.to_thread(_refuse_rows, app, table.changelog)
+    parts, count = newest_by_partition(app.settings.kafka, f"{app.settings.app_id}-copy", former), 0
+    while (rows := await asyncio.to_thread(next, parts, None)) is not None:
+        records = [
+            Output(table.changelog, key, record.value, record.headers, partition_of(key, app.settings.partitions))
+            for key, record in rows.items()
+            if key not in without
+        ]
+        await app.producer.publish_all(records)
+        count += len(records)
+    await app.producer.close(10.0)
+    return count
 
 
 @contextmanager

@@ -42,6 +42,10 @@ LETTERS_MILLISECONDS = 30 * 86_400_000
 TOMBSTONES_MILLISECONDS = 9 * 86_400_000
 """A public tombstone carries hidden state (event ids of 8 days, offsets): it must outlive every replay of an event."""
 
+MORE_PARTITIONS = (
+    "A topic in use cannot grow: create it again as it was; for more partitions see `cm-streams stores copy --help`"
+)
+
 
 class TopicFacts(NamedTuple):
     """A topic's properties on the broker."""
@@ -81,7 +85,7 @@ def check_sources(facts: dict[str, TopicFacts], sources: Sequence[str], settings
         if facts[name].partitions != settings.partitions:
             raise WrongTopic(
                 f"topic {name}: found {facts[name].partitions} partitions, wanted {settings.partitions}; "
-                "keys would meet rows of other keys' partitions"
+                f"keys would meet rows of other keys' partitions. {MORE_PARTITIONS}"
             )
 
 
@@ -103,8 +107,7 @@ def refuse_changes(known: dict[str, TopicFacts], now: dict[str, TopicFacts], mis
         elif found.partitions != before.partitions:
             raise WrongTopic(
                 f"topic {name}: found {found.partitions} partitions, there were {before.partitions} at start; keys "
-                "would meet rows of other keys' partitions. Topics in use cannot grow: create it again with "
-                f"{before.partitions}, and copy the records"
+                f"would meet rows of other keys' partitions. {MORE_PARTITIONS}"
             )
 
 

@@ -27,6 +27,7 @@ def test_partitions_that_are_added_end_the_worker_with_a_sentence(farm: Farm, ka
     again = farm.start("one", static=False)
     assert again.ended(20) == ExitCode.CONFIGURATION
     assert f"topic {farm.source}: found 8 partitions, wanted 4" in again.output()
+    assert all("stores copy" in ended.output() for ended in (worker, again)), "the way to more partitions is named"
 
 
 def test_a_topic_that_is_created_again_is_named(farm: Farm, kafka_admin: AdminClient) -> None:
