@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.envelope import EpochMillis
 from schemas.topics import TopicNames
-from streams.batches import Batch, Output
+from streams.batches import Batch, EncodedRow, Output
 from streams.batches import Row as TableRow
 from streams.export.rules.row import MembershipRow, decode, encode
 
@@ -88,6 +88,10 @@ class WritesBatch(Protocol):
 
     async def write(self, batch: Batch, rows: Iterable[TableRow[MembershipRow]]) -> None:
         """Write what the batch refused or moved, then rows up to the batch's last record; as the partition's owner."""
+        ...
+
+    async def write_encoded(self, batch: Batch, encoded: Sequence[EncodedRow[MembershipRow]]) -> None:
+        """The same, rows that are encoded already."""
         ...
 
 

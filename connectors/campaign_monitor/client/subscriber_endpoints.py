@@ -79,7 +79,11 @@ class Subscribers:
         Partial failure (400, code 210) is a result: subscribers that are not in `failures` are
         stored. Addresses in `failures` are as they were sent. Raises ValueError for duplicates or a wrong number.
         """
-        request = _write(list_id, "POST", import_body(subscribers, effects), under="/import")
+        return await self.import_encoded(list_id, import_body(subscribers, effects))
+
+    async def import_encoded(self, list_id: str, body: bytes) -> ImportResult:
+        """The same, with a body that is encoded already, see `import_body`."""
+        request = _write(list_id, "POST", body, under="/import")
         try:
             return await read(self._caller, request, responses.import_result)
         except ImportPartlyFailed as partial:

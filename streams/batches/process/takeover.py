@@ -23,9 +23,10 @@ from streams.batches.process.topics import (
     ensure_dead_letters,
     refuse_changes,
 )
-from streams.batches.table.partition_table import PartitionTable, RowCache
+from streams.batches.table.partition_table import PartitionTable
 from streams.batches.table.recovery import Restoration, restore
 from streams.batches.table.rocksdb import StoreOptions, remove_store
+from streams.batches.table.row_cache import RowCache
 from streams.batches.table.store import PartitionStore
 from streams.batches.table.table import BatchTable
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from streams.batches.core import killpoints
-from streams.batches.core.batch import Batch, DeadLetter, Output, Record, partition_of
+from streams.batches.core.batch import Batch, Output, Record, partition_of
 from streams.batches.core.errors import Revoked
-from streams.batches.core.metrics import Metrics
-from streams.batches.core.producer import Producer
-from streams.batches.core.settings import BatchSettings
 from streams.batches.table.changelog import MAX_ROWS_IN_FLIGHT, RowWriter, even_piece
 from streams.batches.table.folding import (
     EncodedRow,
@@ -25,7 +22,7 @@ from streams.batches.table.folding import (
     group_by_key,
     is_in_place,
 )
-from streams.batches.table.partition_table import PartitionTable
+from streams.batches.table.partition_table import PartitionTable, TableHost
 from streams.batches.table.rows import Codec, Row, topic_hash
 
 T = TypeVar("T")
@@ -38,19 +35,6 @@ Index = Callable[[Row[T]], Iterable[bytes]]
 
 KEYS_PER_TURN = 1000
 """Keys between two turns of the event loop, so that heartbeats, timers and other partitions' acknowledgements run."""
-
-
-class TableHost(Protocol):
-    """What a table needs of the application."""
-
-    settings: BatchSettings
-    producer: Producer
-    metrics: Metrics
-
-    async def publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None: ...
-    async def publish_moved(self, records: Sequence[Output]) -> None: ...
-    async def run_as_owner(self, partition: int, generation: int, job: Callable[[], Awaitable[Any]]) -> Any: ...
-    def assert_owner(self, partition: int) -> None: ...
 
 
 class BatchTable(Generic[T]):
@@ -138,6 +122,18 @@ class BatchTable(Generic[T]):
                 await asyncio.sleep(0)
         killpoints.reached("after-read")
         return rows
+
+    def read_encoded(self, partition: int, keys: Sequence[bytes], empty: T) -> list[EncodedRow[T]]:
+        """Return rows as they are stored, in the order of the keys, for whoever works on bytes: value and the codec's
+        state. `empty` is their data, so a row that is written again as bytes must have no index entries, before
+        and after. Inside of the owner's task only. Raises Revoked.
+        """
+        self._host.assert_owner(partition)
+        return self._table_of(partition, None).take_encoded(keys, empty)
+
+    def decoded(self, partition: int, encoded: EncodedRow[T]) -> Row[T]:
+        """Return such a row with its data."""
+        return self._table_of(partition, None).decoded(encoded)
 
     def will_cache(self, partition: int) -> Callable[[bytes], bool]:
         """Return a predicate: will the cache keep this key's row after the write? If not, see `Row.drop_data`."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from schemas.audience_delivery import Outcome
 from schemas.membership_command import LEAVE, BeginTransfer, MembershipCommand, ReceiveTransfer, command_bytes
-from streams.batches import Batch, BatchTable, Output, Record
+from streams.batches import Batch, BatchTable, EncodedRow, Output, Record
 from streams.batches import Row as TableRow
 from streams.export.intake.decode import UnreadableEvent, decode
 from streams.export.lists.shared_state import SharedState
@@ -35,6 +35,7 @@ from streams.export.rules.settlement import Receipt
 from streams.export.rules.tenures import begin_tenure, fold_tenure
 from streams.export.rules.transfers import await_transfer, begin_transfer, late_event, redirected_to
 from streams.export.sending.direct_calls import MIN_PEOPLE, DirectBatch, DirectCalls
+from streams.export.sending.flat_calls import EMPTY
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import IMPORT_LIMIT
 from streams.export.state import ExportState, OwnedPartition
@@ -92,7 +93,9 @@ class AudienceAgent:
         self._rows = context.rows
         self._max_row_bytes = max_row_bytes
         self._import_size = import_size
-        self._direct = DirectCalls(context.state, context.runtime, context.table, context.rows, min_people)
+        self._direct = DirectCalls(
+            context.state, context.runtime, context.table, context.rows, max_row_bytes, min_people
+        )
         self._topic = context.runtime.names["audience-membership"]
 
     async def __call__(self, batch: Batch) -> None:
@@ -109,8 +112,9 @@ class AudienceAgent:
         direct = self._direct.begin(owned, batch)
         try:
             for part in _parts(people, self._import_size):
-                await self._fold_part(batch, owned, people, part, direct)
+                await self._send_part(batch, owned, people, part, direct)
             await direct.finish()
+            await self._fold_returned(batch, owned, people, direct)
         except asyncio.CancelledError:
             direct.drop()
             raise
@@ -128,7 +132,7 @@ class AudienceAgent:
                     batch.partition, row.key, row.data, self._clocks.monotonic(), outcome_unknown=unknown
                 )  # 5
 
-    async def _fold_part(
+    async def _send_part(
         self,
         batch: Batch,
         owned: OwnedPartition,
@@ -136,15 +140,41 @@ class AudienceAgent:
         part: Sequence[bytes],
         direct: DirectBatch,
     ) -> None:
-        """Fold some people's events, and begin the calls that need nothing else; the other rows are kept for later."""
-        rows = await self._table.read(batch.partition, part)
+        """Begin the calls that need nothing else, and fold the events of all others; their rows are kept for later."""
+        stored = self._table.read_encoded(batch.partition, part, EMPTY)
+        events = [[read.event for read in people[key]] for key in part]
+        others = await direct.send_flat(stored, events)
+        folded, was_due = await self._fold_all(batch, owned, people, others, direct)
+        await direct.send(folded, was_due)
+        await self._fold_returned(batch, owned, people, direct)
+
+    async def _fold_returned(
+        self, batch: Batch, owned: OwnedPartition, people: dict[bytes, list[ReadEvent]], direct: DirectBatch
+    ) -> None:
+        """Fold the events of people whose call did not end as usual."""
+        while direct.returned:
+            returned = direct.returned[0]
+            folded, _ = await self._fold_all(batch, owned, people, returned.rows, direct)
+            direct.returned.pop(0)
+            direct.keep_returned(folded, returned)
+
+    async def _fold_all(
+        self,
+        batch: Batch,
+        owned: OwnedPartition,
+        people: dict[bytes, list[ReadEvent]],
+        stored: Sequence[EncodedRow[MembershipRow]],
+        direct: DirectBatch,
+    ) -> tuple[list[TableRow[MembershipRow]], set[bytes]]:
+        """Fold the events of some rows; returns those that changed, and the keys of those that were due before."""
         effects = FoldEffects()
         folded: list[TableRow[MembershipRow]] = []
         was_due: set[bytes] = set()
-        for key in part:
-            if rows[key].data.due:
+        for encoded in stored:
+            key, known = encoded.row.key, self._table.decoded(batch.partition, encoded)
+            if known.data.due:
                 was_due.add(key)
-            row = self._fold(batch, owned, rows[key], people[key], effects)
+            row = self._fold(batch, owned, known, people[key], effects)
             if row is not None:
                 position = row.position(batch.source)
                 direct.note_repeated(row, next(r.record.offset for r in people[key] if r.record.offset > position))
@@ -152,7 +182,7 @@ class AudienceAgent:
         await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())  # 2
         if effects.transfers:
             await self._publisher.publish_all(effects.transfers)
-        await direct.send(folded, was_due)
+        return folded, was_due
 
     def _read(self, batch: Batch) -> dict[bytes, list[ReadEvent]]:
         """Return the events by person's key. What is in another person's partition is moved, what cannot be decoded is

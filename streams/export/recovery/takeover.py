@@ -83,7 +83,7 @@ def output(context: ReceiptContext, pending: PendingReceipt, now: EpochMillis) -
     body: dict[str, Any] = {
         "schema_version": 1,
         "event_id": context.event_id(receipt.job_id, receipt.position, pending.source),
-        "at": _text(now),
+        "at": rfc3339_of(now),
         "job_id": receipt.job_id,
         "list_id": receipt.list_id,
         "email": pending.key.decode(),
@@ -104,7 +104,8 @@ def output(context: ReceiptContext, pending: PendingReceipt, now: EpochMillis) -
 
 
 @lru_cache(maxsize=64)  # all receipts of one answer have the same time
-def _text(now: EpochMillis) -> str:
+def rfc3339_of(now: EpochMillis) -> str:
+    """Return a time as receipts name it."""
     return rfc3339(datetime.fromtimestamp(now / 1000, UTC))
 
 

@@ -15,22 +15,26 @@ So consumption waits for a list only while that answers at its usual pace, and n
 """
 
 import asyncio
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from streams.batches import Batch
 from streams.batches import Row as TableRow
-from streams.export.recovery.takeover import PendingReceipt, SentRange, write_checkpoint
-from streams.export.rules.due import mark_due
+from streams.export.recovery.takeover import SentRange, write_checkpoint
+from streams.export.rules.membership import MembershipEvent
 from streams.export.rules.orders import note_exports
-from streams.export.rules.routing import is_plain, is_plain_import
+from streams.export.rules.routing import RequestKind, RequestRoute, is_plain, is_plain_import
 from streams.export.rules.row import MembershipRow
-from streams.export.sending.claims import is_held
-from streams.export.sending.direct_queue import NOT_MADE, DirectAnswer, DirectCall
-from streams.export.sending.outcomes import outcome_of
+from streams.export.sending.direct_answers import DirectAnswers, OpenCall
+from streams.export.sending.direct_queue import DirectCall, FlatRequest
+from streams.export.sending.flat_calls import (
+    FlatPlans,
+    StoredMembership,
+    group_flat,
+)
 from streams.export.sending.partition_rows import PartitionRows
-from streams.export.sending.plan import PlannedWrite
+from streams.export.sending.plan import PlannedWrite, authorization_of
 from streams.export.sending.queue import QueuedPerson
 from streams.export.state import ExportState, OpenList, OwnedPartition
 from streams.export.table import CHECKPOINT_KEY, ExportRuntime, WritesBatch
@@ -54,27 +58,6 @@ class _Group:
     rows: dict[bytes, TableRow[MembershipRow]] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Open:
-    """A call, its rows, and until when the batch waits for its answer."""
-
-    opened: OpenList
-    call: DirectCall
-    rows: dict[bytes, TableRow[MembershipRow]]
-    until: float
-
-
-@dataclass(slots=True)
-class UnsentRows:
-    """Rows that are to be written as due."""
-
-    rows: list[TableRow[MembershipRow]] = field(default_factory=list)
-    in_queue: set[bytes] = field(default_factory=set)
-    """Keys of people who are in a request, or wait in the queue, already."""
-    unknown: set[bytes] = field(default_factory=set)
-    """Keys of people with a call whose outcome is not known."""
-
-
 class DirectCalls:
     """The direct calls of this worker's batches."""
 
@@ -84,6 +67,7 @@ class DirectCalls:
         runtime: ExportRuntime,
         table: WritesBatch,
         rows: PartitionRows,
+        max_row_bytes: int,
         min_people: int = MIN_PEOPLE,
     ) -> None:
         self.state = state
@@ -91,6 +75,7 @@ class DirectCalls:
         self.table = table
         self.rows = rows
         self.min_people = min_people
+        self.plans = FlatPlans(state, max_row_bytes)
 
     def begin(self, owned: OwnedPartition, batch: Batch) -> "DirectBatch":
         """Return the calls of one batch."""
@@ -107,12 +92,37 @@ class DirectBatch:
         self._clock = calls.runtime.clocks.monotonic
         self._owned = owned
         self._batch = batch
-        self._open: list[_Open] = []
+        self._open: list[OpenCall] = []
         self._until = self._clock() + BATCH_SECONDS
         self._noted: set[str] = set()
         self._repeated = dict(owned.sent)
         """By list: up to where calls may have been made before this attempt."""
-        self.unsent = UnsentRows()
+        noted = (sent.upto for sent in owned.sent.values() if sent.source == batch.source.topic_id)
+        self._after = max(noted, default=-1)
+        self._answers = DirectAnswers(owned, batch, calls.state, calls.runtime.clocks, calls.table, calls.rows)
+        self.unsent = self._answers.unsent
+        self.returned = self._answers.returned
+        self.keep_returned = self._answers.keep_returned
+
+    async def send_flat(
+        self, stored: Sequence[StoredMembership], events: Iterable[Sequence[MembershipEvent]]
+    ) -> Sequence[StoredMembership]:
+        """Begin calls for people of the common kind, whose events are not folded yet; returns the others' rows."""
+        now, batch = self._clock(), self._batch
+        if len(stored) < self._calls.min_people or now >= self._until:
+            return stored
+        groups, others = group_flat(stored, events, self._calls.plans, batch.source, batch.partition, self._after, now)
+        for group in groups:
+            if len(group.people) < self._calls.min_people or not await self._has_room(group.opened):
+                others += group.rows.values()
+                continue
+            await self._noted_or_released(group.opened)
+            job = group.plan.view.job
+            route = RequestRoute(RequestKind.IMPORT, queue=job.queue_autoresponders)
+            flat = FlatRequest(group.plan, group.people)
+            call = DirectCall(group.plan.listed, job.authorization_id, route, flat=flat)
+            self._put(group.opened, call, {}, group.rows)
+        return others
 
     def note_repeated(self, row: TableRow[MembershipRow], first: int) -> None:
         """Note in a row, in place, calls that may have been made for its new records, the first of which is `first`."""
@@ -153,20 +163,23 @@ class DirectBatch:
             await self._wait({sent.call.answer for sent in self._open}, min(sent.until for sent in self._open))
             await self._settle_answered()
             for sent in [sent for sent in self._open if self._clock() >= sent.until and not sent.call.answer.done()]:
-                self._hand_over(sent)
+                self._open.remove(sent)
+                self._answers.hand_over(sent)
 
     async def abandon(self) -> None:
         """The batch failed, and comes again: nobody records what is answered from here on. Waits for calls under way,
         so that no second one is made beside them."""
-        for sent in self._open:
-            sent.call.dropped = True
-            sent.call.give_up()
+        self.drop()
         under_way = [sent.call.answer for sent in self._open if sent.call.begun and not sent.call.answer.done()]
         if under_way:
             await asyncio.wait(under_way)
 
     def drop(self) -> None:
         """The batch ends, and its partition is not ours any more."""
+        for returned in self.returned:
+            if returned.under_way is not None:
+                returned.under_way.dropped = True
+                returned.under_way.handed_over.cancel()
         for sent in self._open:
             sent.call.dropped = True
             sent.call.give_up()
@@ -208,14 +221,25 @@ class DirectBatch:
             opened.direct.room.release()
             self.unsent.rows += group.rows.values()
             return
+        await self._noted_or_released(opened)
+        self._put(opened, DirectCall(listed, authorization_of(group.writes), route, group.writes), group.rows)
+
+    async def _noted_or_released(self, opened: OpenList) -> None:
         try:
             if opened.list_id not in self._noted:
                 await self._note(opened.list_id)  # 1
         except BaseException:
             opened.direct.room.release()
             raise
-        call = DirectCall(group.writes, route, listed)
-        self._open.append(_Open(opened, call, group.rows, self._clock() + ANSWER_SECONDS))
+
+    def _put(
+        self,
+        opened: OpenList,
+        call: DirectCall,
+        rows: dict[bytes, TableRow[MembershipRow]],
+        stored: dict[bytes, StoredMembership] | None = None,
+    ) -> None:
+        self._open.append(OpenCall(opened, call, rows, self._clock() + ANSWER_SECONDS, stored or {}))
         opened.direct.put(call)
         opened.wake.set()  # 2
 
@@ -238,46 +262,8 @@ class DirectBatch:
     async def _settle_answered(self) -> None:
         for sent in [sent for sent in self._open if sent.call.answer.done()]:
             self._open.remove(sent)
-            await self._settle(sent, sent.call.answer.result())
-
-    async def _settle(self, sent: _Open, answer: DirectAnswer) -> None:
-        """Write what an answer means: receipts, then rows. The others of the call are written at the end, as due."""
-        list_id, more_people = sent.opened.list_id, 0
-        written: list[TableRow[MembershipRow]] = []
-        pending: list[PendingReceipt] = []
-        for result in answer.accepted:
-            row, state = sent.rows.pop(result.write.person.key[1]), result.write.state
-            assert state is not None  # noqa: S101 - see `_planned`
-            outcome = outcome_of(state, result)
-            before = is_held(row.data, list_id)
-            receipts = self._rows.apply(self._owned, list_id, row, outcome, answer.at)
-            if sent.call.changed:
-                mark_due(row.data)
-            more_people += is_held(row.data, list_id) - before
-            pending += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
-            written.append(row)
-        await self._rows.publish_receipts(self._owned, pending, answer.at)  # 3
-        await self._calls.table.write(self._batch, written)  # 4
-        self._owned.receipts.unwritten.clear()
-        self._owned.receipts.people[list_id] += more_people
-        if sent.call.changed:
-            for row in written:
-                self._state.touch(self._batch.partition, row.key, row.data, self._clock())
-        self._keep_unsent(sent, in_queue=answer is not NOT_MADE, unknown=sent.call.begun and answer is NOT_MADE)
-
-    def _hand_over(self, sent: _Open) -> None:
-        """An answer took too long: everybody in the call is the queue's from here on."""
-        self._open.remove(sent)
-        sent.opened.direct.close(self._clock())
-        under_way = sent.call.give_up()
-        if under_way:
-            for write in sent.call.writes:
-                sent.opened.queue.adopt(write.person)
-        self._keep_unsent(sent, in_queue=under_way, unknown=False)
-
-    def _keep_unsent(self, sent: _Open, *, in_queue: bool, unknown: bool) -> None:
-        self.unsent.rows += sent.rows.values()
-        if in_queue:
-            self.unsent.in_queue |= sent.rows.keys()
-        if unknown:
-            self.unsent.unknown |= sent.rows.keys()
+            answer = sent.call.answer.result()
+            if sent.call.flat is not None:
+                await self._answers.settle_flat(sent, sent.call.flat, answer)
+            else:
+                await self._answers.settle(sent, answer)

@@ -6,11 +6,13 @@ more that is ready. Pure, but for the futures in it.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from schemas.envelope import EpochMillis
+from streams.export.rules.dropped import ValueKind
+from streams.export.rules.flat_import import FlatImport, FlatPlan
 from streams.export.rules.jobs import ListView
 from streams.export.rules.routing import RequestRoute
 from streams.export.sending.plan import PlannedWrite, WriteResult
@@ -19,24 +21,61 @@ from streams.export.sending.plan import PlannedWrite, WriteResult
 CLOSED_SECONDS = 5.0
 
 
+class FlatRequest(NamedTuple):
+    """People of the common kind, who were read as bytes."""
+
+    plan: FlatPlan
+    people: Sequence[FlatImport]
+
+    def entries(self) -> Iterator[bytes]:
+        """Yield the people in the request, as JSON."""
+        return (person.entry for person in self.people)
+
+
+class FlatAnswer(NamedTuple):
+    """What became of such people."""
+
+    refused: frozenset[bytes] = frozenset()
+    """Keys of those that the list did not simply accept."""
+    new: int = 0
+    """How many of the others are new on the list."""
+    outcome_unknown: bool = False
+    """Of the refused, which are all then."""
+
+
 class DirectAnswer(NamedTuple):
     """Who is on the list now, as was asked for. Everybody else of the call needs what the queue does for them."""
 
     accepted: Sequence[WriteResult]
     at: EpochMillis
+    flat: FlatAnswer = FlatAnswer()
 
 
 NOT_MADE = DirectAnswer((), 0)
 """The call was not made."""
 
 
+class KnownList(NamedTuple):
+    """What the sender knows of the list's fields."""
+
+    keys: Mapping[str, str]
+    """By plain name."""
+    kept: frozenset[ValueKind]
+    """Values that were read back."""
+    confirms: bool
+    """Whether who is added has to confirm it first."""
+
+
 @dataclass(slots=True)
 class DirectCall:
     """One import of people of one partition, all with the same route and authorization, no address twice."""
 
-    writes: Sequence[PlannedWrite]
-    route: RequestRoute
     listed: ListView
+    authorization: str
+    route: RequestRoute
+    writes: Sequence[PlannedWrite] = ()
+    flat: FlatRequest | None = None
+    """Instead of `writes`."""
     answer: "asyncio.Future[DirectAnswer]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     begun: bool = False
     """The call is made: its outcome is not known before the answer."""
@@ -46,6 +85,11 @@ class DirectCall:
     """The owner failed: its records come again, and nobody records this answer."""
     changed: bool = False
     """The jobs changed while it was under way: everybody is looked at again."""
+    handed_over: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Of a withdrawn call that has begun: its people are in the queue, and in `writes`."""
+
+    def __len__(self) -> int:
+        return len(self.writes if self.flat is None else self.flat.people)
 
     def give_up(self) -> bool:
         """The owner does not wait any more. True: the call is under way, and its people are in it."""
@@ -64,6 +108,7 @@ class DirectQueue:
     def __init__(self, max_requests: int) -> None:
         self.room = asyncio.Semaphore(max_requests + 1)
         """Acquired for each call by the owner, released by the sender; whoever waits longest is next."""
+        self.known: KnownList | None = None
         self._waiting: deque[DirectCall] = deque()
         self._closed_until = float("-inf")
 
@@ -79,6 +124,11 @@ class DirectQueue:
     def close(self, now: float) -> None:
         """A call got no answer in time."""
         self._closed_until = now + CLOSED_SECONDS
+
+    def know(self, known: KnownList) -> None:
+        """Keep what is known of the list's fields; the same object while it is the same."""
+        if known != self.known:
+            self.known = known
 
     def put(self, call: DirectCall) -> None:
         """Hand a call to the sender; with `room`."""

@@ -188,22 +188,25 @@ class PartitionRows:
         self, owned: OwnedPartition, pending: Iterable[PendingReceipt], accepted: EpochMillis
     ) -> None:
         """Publish receipts, but none that the topic has already."""
-        outputs: list[Output] = []
-        ids: list[str] = []
+        ids = ((owned.context.event_id(r.receipt.job_id, r.receipt.position, r.source), r) for r in pending)
+        await self.publish_encoded(owned, ((event_id, output(owned.context, r, accepted)) for event_id, r in ids))
+
+    async def publish_encoded(self, owned: OwnedPartition, receipts: Iterable[tuple[str, Output]]) -> None:
+        """The same, with their ids and records."""
         log_of_receipts = owned.receipts
-        for receipt in pending:
-            event_id = owned.context.event_id(receipt.receipt.job_id, receipt.receipt.position, receipt.source)
-            if event_id not in log_of_receipts.published and event_id not in log_of_receipts.unwritten:
-                ids.append(event_id)
-                outputs.append(output(owned.context, receipt, accepted))
-        if not outputs:
+        new = {
+            event_id: record
+            for event_id, record in receipts
+            if event_id not in log_of_receipts.published and event_id not in log_of_receipts.unwritten
+        }
+        if not new:
             return
         try:
-            await self._publisher.publish_all(outputs)
+            await self._publisher.publish_all(list(new.values()))
         except (NotDelivered, asyncio.CancelledError):
             log_of_receipts.outcome_unknown = True
             raise
-        log_of_receipts.unwritten.update(ids)
+        log_of_receipts.unwritten.update(new)
 
     def planned(
         self, owned: OwnedPartition, listed: ListView, person: QueuedPerson, row: MembershipRow

@@ -3,7 +3,7 @@
 Pure translation, by the keys that the list's fields have.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from streams.batches import Output
 from streams.export.rules.codes import REFUSALS
 from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
 from streams.export.rules.dropped import differs
+from streams.export.rules.flat_import import FieldKeys
 from streams.export.rules.orders import note_unknown
 from streams.export.rules.outcome import SendDecision
 from streams.export.rules.routing import RequestKind, RequestRoute
@@ -40,9 +41,6 @@ _LINK = "waits for confirmation: they have to follow the link of the mail"
 ADDED_WAITS = f"Added, {_LINK}"
 STILL_WAITS = f"Written, {_LINK}"
 PERHAPS_WAITS = f"{NOT_KNOWN_AS_NEW}; who is new {_LINK}"
-
-FieldKeys = Mapping[str, str]
-"""Custom field's plain name (see `field_name`) -> its bracketed key."""
 
 
 @dataclass(slots=True)

@@ -4,23 +4,24 @@ Nothing is known of rows here: the answers go back to who asked.
 """
 
 import random
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Priority
 from schemas.envelope import EpochMillis
-from streams.export.lists.fields import FieldTypeError, audience_fields, needs_of, used_fields
+from streams.export.lists.fields import FieldNeed, FieldTypeError, audience_fields, used_fields
 from streams.export.lists.segments import ListSegments
 from streams.export.rules.jobs import ListView
 from streams.export.rules.outcome import Blocked, RefreshSchema, RetryLater, classify
-from streams.export.rules.routing import RequestRoute, note_return
 from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.outcomes import REFRESH_SECONDS
-from streams.export.sending.plan import PlannedWrite, WriteResult, authorization_of
 from streams.export.sending.queue import QueuedPerson
 from streams.export.sending.slots import InFlightRequest, RequestSlots
+from streams.export.sending.writer import ListWriter
 from streams.export.state import OpenList
+
+R = TypeVar("R")
 
 # How long a worker may still own its partitions for a request to be worth starting: less than that, and the next owner
 # may send something newer while our call is in flight.
@@ -29,14 +30,26 @@ MIN_LEASE_SECONDS = 1.0
 NEXT_PROBE = float("inf")
 
 
-class Answers(NamedTuple):
-    """What came back for each person of a request."""
+class Made(NamedTuple, Generic[R]):
+    """A request that was made."""
 
-    results: Sequence[WriteResult]
+    answer: R
     at: EpochMillis
     jobs_changed: bool
     """The list's jobs are not those any more for which it was made."""
     connection: ListConnection
+
+
+class RequestNeeds(NamedTuple):
+    """What a request needs beside its slot."""
+
+    authorization: str
+    fields: Mapping[str, FieldNeed]
+    people: Sequence[QueuedPerson]
+    """Who goes back to the queue when it is not made."""
+    listed: ListView | None
+    begin: Callable[[], bool]
+    """Called right before the call; False: it is not wanted any more."""
 
 
 class ListRequests:
@@ -57,52 +70,46 @@ class ListRequests:
         self._state = context.state
         self._owner = context.runtime.owner
         self._clocks = context.runtime.clocks
-        self._late = context.rows.late_call_seconds
         self._segments = segments
         self._connections = connections
         self._slots = slots
 
     async def make(
         self,
-        writes: Sequence[PlannedWrite],
-        route: RequestRoute,
+        needs: RequestNeeds,
         request: InFlightRequest,
-        listed: ListView | None,
-        begin: Callable[[], bool],
-    ) -> Answers | None:
+        call: Callable[[ListWriter, Mapping[str, str]], Awaitable[R]],
+    ) -> Made[R] | None:
         """Make a request when its turn comes; None: it was not made.
 
-        `begin`: called right before the call; False: it is not wanted any more. Raises BatchError.
+        `call` gets the keys of the fields by plain name. Raises what it raises.
         """
-        people = [write.person for write in writes]
-        authorization = authorization_of(writes)
-        connection = self._connections.get(authorization)
+        people, listed = needs.people, needs.listed
+        connection = self._connections.get(needs.authorization)
         if connection is None:
-            await self.block(Blocked("account", f"there is no credential of {authorization}"), people, authorization)
+            why = f"there is no credential of {needs.authorization}"
+            await self.block(Blocked("account", why), people, needs.authorization)
             return None
         try:
-            keys = await self._keys(writes, connection)
+            keys = await self._keys(needs.fields, connection)
         except FieldTypeError as fault:
             await self.block(Blocked("list", str(fault), NEXT_PROBE), people)
             return None
         except CampaignMonitorError as error:
-            await self._fields_failed(error, people, authorization)
+            await self._fields_failed(error, people, needs.authorization)
             return None
         async with self._slots.slot(request):
             if self._owner.lease_seconds() < MIN_LEASE_SECONDS:
                 self.retry(people, MIN_LEASE_SECONDS)
                 return None
-            if self._breaker.is_open(self._now()) or self._jobs_changed(listed) or not begin():
+            if self._breaker.is_open(self._now()) or self._jobs_changed(listed) or not needs.begin():
                 self.retry(people, 0.0)
                 return None
-            if route.resubscribe:
-                for write in writes:
-                    note_return(write.held, write.person.attempt, self._now(), self._clocks.wall(), self._late)
             priority: Priority = "live" if request.live else "background"
-            results = await connection.writers[priority].write(route, writes, keys)
+            answer = await call(connection.writers[priority], keys)
             accepted = self._clocks.wall()
         self._wake.set()
-        return Answers(results, accepted, self._jobs_changed(listed), connection)
+        return Made(answer, accepted, self._jobs_changed(listed), connection)
 
     def retry(self, people: Sequence[QueuedPerson], after: float, *, outcome_unknown: bool = False) -> None:
         """Send to these people again after so many seconds."""
@@ -126,15 +133,14 @@ class ListRequests:
         current = self._state.listed(self._list_id)
         return listed is None or current is None or listed.revision != current.revision
 
-    async def _keys(self, writes: Sequence[PlannedWrite], connection: ListConnection) -> dict[str, str]:
+    async def _keys(self, needs: Mapping[str, FieldNeed], connection: ListConnection) -> dict[str, str]:
         """Return the keys of the fields that are written; fields and options are created before a value uses them."""
-        needs = needs_of(write.state.desired for write in writes if write.state is not None)
         listed, names = self._state.listed(self._list_id), self._state.names
         if listed is None:
             return {}
         audiences = audience_fields(listed, names)
         for plain in needs.keys() & audiences.keys():
-            needs[plain].options |= audiences[plain].options
+            needs[plain].options.update(audiences[plain].options)
         fields = self._connections.fields
         keys = await fields.ensure(connection.apis["live"], needs, used_fields(listed, audiences))
         self._segments.use(connection.apis["background"])

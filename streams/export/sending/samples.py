@@ -46,6 +46,11 @@ class SampleReads:
         """What is dropped, as far as any worker has seen."""
         return self._shared.dropped(self._list_id)
 
+    @property
+    def kept(self) -> frozenset[ValueKind]:
+        """What is known to be kept; nothing while anything is dropped, for receipts name that."""
+        return frozenset() if self.dropped else frozenset(self._kept)
+
     async def check(self, results: Sequence[WriteResult], writer: ListWriter, lost: Callable[[], None]) -> None:
         """Read one of the people if something is new, and note on all of them what is dropped. `lost`: it is news."""
         listed = self._state.listed(self._list_id)

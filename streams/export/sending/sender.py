@@ -15,7 +15,7 @@ request of unknown outcome.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 
 import structlog
 
@@ -24,22 +24,22 @@ from streams.batches import BatchError
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.rules.jobs import ListView
-from streams.export.rules.outcome import Blocked, RefreshSchema, RetryLater
-from streams.export.rules.routing import RequestRoute
+from streams.export.rules.outcome import Blocked, RefreshSchema, RetryLater, SendDecision
+from streams.export.rules.routing import RequestRoute, note_return
 from streams.export.sending.connections import ListConnections, SenderContext
-from streams.export.sending.direct_queue import DirectAnswer, DirectCall
-from streams.export.sending.outcomes import ListRows, apply_decision, is_accepted
+from streams.export.sending.direct_sends import DEFECT_WAIT_SECONDS, DirectSends, needs_of_writes
+from streams.export.sending.outcomes import ListRows, apply_decision
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, WriteResult, authorization_of, group_by_route
-from streams.export.sending.queue import QueuedBatch
+from streams.export.sending.queue import QueuedBatch, QueuedPerson
 from streams.export.sending.renames import is_rename_held_back
-from streams.export.sending.requests import Answers, ListRequests
+from streams.export.sending.requests import ListRequests, RequestNeeds
 from streams.export.sending.samples import SampleReads
 from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
+from streams.export.sending.writer import ListWriter
 from streams.export.state import OpenList
 
 log = structlog.get_logger(__name__)
 
-DEFECT_WAIT_SECONDS = 10.0
 # Between two looks whether a slot of the account, which other lists use too, has become free.
 POLL_SECONDS = 0.05
 
@@ -73,6 +73,7 @@ class ListSender:
         self._slots = RequestSlots(max_requests)
         self._making = ListRequests(opened, context, segments, connections, self._slots)
         self._picker = BatchPicker(opened, self._slots, connections)
+        self._direct = DirectSends(opened, context, self._making, connections, samples, self)
         self._late = context.rows.late_call_seconds
         self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
 
@@ -117,7 +118,7 @@ class ListSender:
         call = direct.take() if direct.waiting and self._picker.may_take_direct(now, requests) else None
         if call is not None:
             request = InFlightRequest(live=True)
-            self._start(self._send_directly(call, request), request)
+            self._start(self._direct.send(call, request), request)
         return call is not None
 
     def _start(self, sending: Coroutine[None, None, None], request: InFlightRequest) -> None:
@@ -185,57 +186,25 @@ class ListSender:
             """Whether no partition moved while the request waited for its slot."""
             return all(self.queue.has_request(person.key) for person in people)
 
-        answers = await self._making.make(writes, route, request, listed, begin)  # 2, 3
-        if answers is None:
+        async def call(writer: ListWriter, keys: Mapping[str, str]) -> Sequence[WriteResult]:
+            if route.resubscribe:
+                for write in writes:
+                    note_return(write.held, write.person.attempt, self._now(), self._clocks.wall(), self._late)
+            return await writer.write(route, writes, keys)
+
+        needs = RequestNeeds(authorization_of(writes), needs_of_writes(writes), people, listed, begin)
+        made = await self._making.make(needs, request, call)  # 2, 3
+        if made is None:
             return
-        if answers.jobs_changed:
+        if made.jobs_changed:
             for person in people:  # sent for jobs that have changed meanwhile: read the rows again
                 self.queue.touch(person.key, self._now(), live=person.live)
-        await self._look_at_sample(answers)
-        await self._record_outcomes(answers.results, answers.at, len(writes))  # 4, 5
-
-    async def _send_directly(self, call: DirectCall, request: InFlightRequest) -> None:
-        """Make a direct call. Who was not simply accepted is in the queue from here on, as after any request."""
-
-        def begin() -> bool:
-            call.begun = not call.withdrawn
-            return call.begun
-
-        direct = self.opened.direct
-        try:
-            answers = await self._making.make(call.writes, call.route, request, call.listed, begin)
-            if answers is None:
-                return
-            await self._look_at_sample(answers)
-            if call.dropped:
-                return
-            accepted = [result for result in answers.results if is_accepted(result) and not call.withdrawn]
-            others = [result for result in answers.results if call.withdrawn or not is_accepted(result)]
-            if not call.withdrawn:  # else the owner has done it
-                for result in others:
-                    self.queue.adopt(result.write.person)
-            call.changed = answers.jobs_changed
-            call.finish(DirectAnswer(accepted, answers.at))
-            if call.changed:
-                for result in others:
-                    self.queue.touch(result.write.person.key, self._now())
-            await self._record_outcomes(others, answers.at, len(call.writes))
-            if not others:
-                await self.connections.resumed(authorization_of(call.writes), self._guard.attention)
-        except Exception:
-            log.exception("direct call failed", list_id=self.list_id, people=len(call.writes))
-            people = [write.person for write in call.writes]
-            self._making.retry(people, DEFECT_WAIT_SECONDS, outcome_unknown=True)
-        finally:
-            direct.end(call)
-            self._wake.set()
-
-    async def _look_at_sample(self, answers: Answers) -> None:
-        await self.samples.check(answers.results, answers.connection.writers["live"], self.connections.expire_fields)
+        await self._direct.look_at_sample(made.answer, made.connection)
+        await self.record(made.answer, made.at, len(writes))  # 4, 5
 
     # -- answers
 
-    async def _record_outcomes(self, results: Sequence[WriteResult], accepted: EpochMillis, together: int) -> None:
+    async def record(self, results: Sequence[WriteResult], accepted: EpochMillis, together: int) -> None:
         """Record what came back. `together`: how many people the request included."""
         now = self._now()
         outcomes: list[FinalOutcome] = []
@@ -248,12 +217,18 @@ class ListSender:
                 self.connections.expire_fields()
             elif isinstance(applied, Blocked) or (isinstance(applied, RetryLater) and not isinstance(worst, Blocked)):
                 worst = applied
-        authorization = authorization_of([result.write for result in results])
-        if isinstance(worst, Blocked):
+        if results:
             waiting = [result.write.person for result in results if isinstance(result.decision, Blocked)]
-            await self._making.block(worst, waiting, authorization)
-        elif worst is not None and worst.scope != "person":
-            self.connections.fail(worst, authorization, now)
-        elif results:
-            await self.connections.resumed(authorization, self._guard.attention)
+            await self.act_on(worst, waiting, authorization_of([result.write for result in results]))
         await self._rows.record(outcomes, accepted)
+
+    async def act_on(self, decision: SendDecision | None, waiting: Sequence[QueuedPerson], authorization: str) -> None:
+        """Do what an answer means for the list. `waiting`: who waits with it when it is blocked."""
+        if isinstance(decision, Blocked):
+            await self._making.block(decision, waiting, authorization)
+        elif isinstance(decision, RetryLater) and decision.scope != "person":
+            self.connections.fail(decision, authorization, self._now())
+        elif isinstance(decision, RefreshSchema):
+            self.connections.expire_fields()
+        else:
+            await self.connections.resumed(authorization, self._guard.attention)

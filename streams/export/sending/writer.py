@@ -4,7 +4,6 @@ Every method returns one `WriteResult` for each write. What an answer means is c
 becomes of the row, in `sending/outcomes.py`.
 """
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -12,36 +11,31 @@ import structlog
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import Subscriber
-from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders, address_key
+from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.errors.verdicts import Verdict, refusal
 from streams.batches import BatchError
 from streams.export.recovery.late_calls import look_again
 from streams.export.rules.codes import ACTIVE, DELETED, INACTIVE, NOT_ON_LIST, UNCONFIRMED, UNSUBSCRIBED
-from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
+from streams.export.rules.desired import ExitPolicy
 from streams.export.rules.outcome import (
     AddressTaken,
     Delivered,
     NotOnList,
     OrdersDone,
     RetryLater,
-    SendDecision,
     SplitRequest,
     SubscriberRejected,
-    classify,
 )
 from streams.export.rules.routing import RequestKind, RequestRoute, is_gone, moves, stale_audiences
 from streams.export.sending.consent import GONE, ListFacts, code_of, is_undated, why_refused
+from streams.export.sending.imports import ImportAnswer, classified, desired_of, results_of, written_address
 from streams.export.sending.plan import (
     STILL_WAITS,
     PlannedWrite,
     WriteResult,
     effects_of,
-    is_unknown,
     matches,
     subscriber_of,
-    waits_for_confirmation,
-    was_added,
     without_audiences,
 )
 from streams.export.sending.renames import rename
@@ -90,7 +84,7 @@ class ListWriter:
     async def read_back(self, write: PlannedWrite) -> Subscriber | None:
         """Read a subscriber that was just written; None when that is not possible."""
         try:
-            return await self._api.subscribers.find(self._list_id, _address(write))
+            return await self._api.subscribers.find(self._list_id, written_address(write))
         except CampaignMonitorError:
             return None
 
@@ -98,32 +92,21 @@ class ListWriter:
         self, route: RequestRoute, writes: Sequence[PlannedWrite], keys: Mapping[str, str]
     ) -> list[WriteResult]:
         effects = effects_of(route, repeated=False)
-        addressed = [(write, _address(write)) for write in writes]
-        subscribers = [subscriber_of(_desired(write), address, keys) for write, address in addressed]
+        addressed = [(write, written_address(write)) for write in writes]
+        subscribers = [subscriber_of(desired_of(write), address, keys) for write, address in addressed]
+        answer: ImportAnswer
         try:
-            result = await self._api.subscribers.import_(self._list_id, subscribers, effects)
+            answer = await self._api.subscribers.import_(self._list_id, subscribers, effects)
         except CampaignMonitorError as error:
-            return [WriteResult(write, _classified(error.verdict, write)) for write in writes]
-        failures = {address_key(failure.email): failure.code for failure in result.failures}
-        if result.failures and len(addressed) == 1:  # whatever spelling of the address it names
-            failures = {address_key(addressed[0][1]): result.failures[0].code}
-        matched = failures.keys() <= {address_key(address) for _, address in addressed}
-        taken = [write for write, address in addressed if address_key(address) not in failures]
-        unknown = sum(is_unknown(write) for write in taken)
-        everybody = result.new >= len(taken)
-        results: list[WriteResult] = []
-        for write, address in addressed:
-            code = failures.get(address_key(address))
-            if code is None and not matched:  # the failure of somebody among these: found in smaller requests
-                write.person.attempt.outcome_unknown = True
-                results.append(WriteResult(write, SplitRequest(None)))
-            elif code is None:
-                added = everybody or was_added(write, result.new, unknown)
-                message = waits_for_confirmation(added, effects) if self._facts.confirms() else None
-                results.append(WriteResult(write, Delivered(), address, added, message=message))
-            else:
-                results.append(WriteResult(write, _classified(refusal(code), write)))
-        return results
+            answer = error.verdict
+        return results_of(writes, answer, effects, confirms=self._facts.confirms())
+
+    async def write_import(self, body: bytes) -> ImportAnswer:
+        """Make an import whose body is encoded already."""
+        try:
+            return await self._api.subscribers.import_encoded(self._list_id, body)
+        except CampaignMonitorError as error:
+            return error.verdict
 
     async def _one(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         try:
@@ -144,18 +127,18 @@ class ListWriter:
                 case _:
                     return await self._check_consent(route, write, keys)
         except CampaignMonitorError as error:
-            return WriteResult(write, _classified(error.verdict, write))
+            return WriteResult(write, classified(error.verdict, write))
 
     async def _update(self, write: PlannedWrite, keys: Mapping[str, str], effects: Autoresponders) -> WriteResult:
         """PUT; the former address, when there is one, is changed in place."""
-        desired, held = _desired(write), write.held
-        address = _address(write)
+        desired, held = desired_of(write), write.held
+        address = written_address(write)
         former = held.address if held is not None and moves(held, desired, write.person.attempt) else None
         subscriber = subscriber_of(desired, address, keys)
         try:
             await self._api.subscribers.update(self._list_id, former or address, subscriber, effects)
         except CampaignMonitorError as error:
-            decision = _classified(error.verdict, write)
+            decision = classified(error.verdict, write)
             if isinstance(decision, AddressTaken) and former is not None:
                 # Both addresses are on the list: the former one loses what it had, the other is written next.
                 await self._api.subscribers.update(self._list_id, former, without_audiences(desired, (), former, keys))
@@ -173,7 +156,7 @@ class ListWriter:
 
         Who left by themselves stays as they are: after a removal nobody could say who it was.
         """
-        desired, address, attempt = _desired(write), _address(write), write.person.attempt
+        desired, address, attempt = desired_of(write), written_address(write), write.person.attempt
         try:
             code = code_of(await self._api.subscribers.find(self._list_id, address), ACTIVE)
             attempt.removing = attempt.removing or code == ACTIVE
@@ -181,7 +164,7 @@ class ListWriter:
             if code in (ACTIVE, UNCONFIRMED):
                 await self._take_off(address, desired.on_exit)
         except CampaignMonitorError as error:
-            decision = _classified(error.verdict, write)
+            decision = classified(error.verdict, write)
             gone = isinstance(decision, NotOnList)
             if gone or (isinstance(decision, SubscriberRejected) and decision.code in INACTIVE):
                 return WriteResult(write, Delivered(gone))
@@ -199,23 +182,23 @@ class ListWriter:
 
     async def _clear_audiences(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         """Remove what is no longer true from a subscriber that the list refuses; a changed address is changed."""
-        desired, held = _desired(write), write.held
-        address = (held.address if held is not None else None) or _address(write)
-        to = _address(write) if moves(held, desired, write.person.attempt) else address
+        desired, held = desired_of(write), write.held
+        address = (held.address if held is not None else None) or written_address(write)
+        to = written_address(write) if moves(held, desired, write.person.attempt) else address
         still = [audience for audience in (held.audiences if held is not None else ()) if audience in desired.audiences]
         kept = [self._option_of(audience) for audience in still]
         refused = SubscriberRejected(write.person.attempt.refused_code, "")
         try:
             await self._api.subscribers.update(self._list_id, address, without_audiences(desired, kept, to, keys))
         except CampaignMonitorError as error:
-            decision = _classified(error.verdict, write)
+            decision = classified(error.verdict, write)
             unmoved = isinstance(decision, NotOnList | SubscriberRejected | AddressTaken)
             return WriteResult(write, refused if unmoved else decision)
         return WriteResult(write, refused, to)
 
     async def _verify(self, write: PlannedWrite) -> WriteResult:
         """Read the subscriber: was the request applied whose answer got lost?"""
-        desired, address = _desired(write), _address(write)
+        desired, address = desired_of(write), written_address(write)
         found = await self._api.subscribers.find(self._list_id, address)
         if found is not None and found.state.casefold() == "active" and matches(found, desired):
             return WriteResult(write, Delivered(), address)
@@ -233,7 +216,7 @@ class ListWriter:
     async def _rename(self, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         """Carry orders out: the subscriber of a former address gets the present one."""
         done = await rename(self._api.subscribers, self._take_off, self._list_id, write, keys, self._facts)
-        desired = _desired(write)
+        desired = desired_of(write)
         if done.kind == "refused" and desired.present:
             return WriteResult(write, SubscriberRejected(done.code, ""), message=done.message)
         decision = Delivered() if done.kind == "written" else OrdersDone()
@@ -245,13 +228,13 @@ class ListWriter:
 
         An update answers 200 for whoever is on the list, whatever their state: so it is read first.
         """
-        desired, attempt = _desired(write), write.person.attempt
+        desired, attempt = desired_of(write), write.person.attempt
         moving = moves(write.held, desired, attempt)
-        address = (write.held.address if moving and write.held is not None else None) or _address(write)
+        address = (write.held.address if moving and write.held is not None else None) or written_address(write)
         found = await self._api.subscribers.find(self._list_id, address)
         code = code_of(found, attempt.refused_code)
         if found is None and not code and is_gone(write.held, desired):
-            moved = await self._api.subscribers.find(self._list_id, _address(write)) if moving else None
+            moved = await self._api.subscribers.find(self._list_id, written_address(write)) if moving else None
             code = DELETED if moved is None else ACTIVE
         flags = NO_AUTORESPONDERS
         attempt.refused_code = code
@@ -277,24 +260,4 @@ class ListWriter:
 
 def _is_written_blindly(write: PlannedWrite) -> bool:
     """Whether the state does not matter: somebody who left is cleared, or the refusal lets values through."""
-    return not _desired(write).present or write.person.attempt.refused_code == UNCONFIRMED
-
-
-def _classified(verdict: Verdict, write: PlannedWrite) -> SendDecision:
-    return classify(verdict, write.person.attempts + 1, random.random())
-
-
-def _desired(write: PlannedWrite) -> DesiredSubscriber:
-    if write.state is None:
-        raise ValueError("a write without content cannot be sent")
-    return write.state.desired
-
-
-def _address(write: PlannedWrite) -> str:
-    """Return where to write: a person who left is found under the address that the list has."""
-    desired = _desired(write)
-    known = write.held.address if write.held is not None else None
-    address = desired.address if desired.present else known or desired.address
-    if address is None:
-        raise ValueError("a write without address cannot be sent")
-    return address
+    return not desired_of(write).present or write.person.attempt.refused_code == UNCONFIRMED

@@ -7,7 +7,8 @@ from typing import Any
 
 from streams.batches import Row
 from streams.batches.table.folding import EncodedRow
-from streams.batches.table.partition_table import SAMPLE, STEP, WINDOW, PartitionTable, RowCache
+from streams.batches.table.partition_table import STEP, PartitionTable
+from streams.batches.table.row_cache import SAMPLE, WINDOW, RowCache
 from streams.batches.table.rows import JsonCodec
 from streams.batches.table.store import Checkpoint, StoredRow
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from streams.batches import DeadLetter, Output, Revoked, TopicIncarnation, partition_of
 from streams.batches import Row as TableRow
 from streams.batches.core.batch import Batch, StoredRecord
+from streams.batches.table.folding import EncodedRow
 from streams.export.rules.row import MembershipRow
 from streams.export.table import RowCodec, StoredReceipt, index
 
@@ -107,6 +108,31 @@ class Process:
         """As BatchTable."""
         await asyncio.sleep(0)
         return {key: self._row(partition, key) for key in keys}
+
+    def read_encoded(
+        self, partition: int, keys: Sequence[bytes], empty: MembershipRow
+    ) -> list[EncodedRow[MembershipRow]]:
+        """As BatchTable."""
+        found: list[EncodedRow[MembershipRow]] = []
+        for key in keys:
+            row = self._row(partition, key)
+            value = self.log.rows.get(partition, {}).get(key, (None, {}))[0]
+            row.data, row.data_dropped, row.index = empty, True, frozenset()
+            found.append(EncodedRow(row, value, b""))
+        return found
+
+    def decoded(self, partition: int, encoded: EncodedRow[MembershipRow]) -> TableRow[MembershipRow]:
+        """As BatchTable."""
+        return self._row(partition, encoded.row.key)
+
+    async def write_encoded(self, batch: Batch, encoded: Sequence[EncodedRow[MembershipRow]]) -> None:
+        """As BatchTable; each row may be the last one."""
+        await self.write(batch, ())
+        await asyncio.sleep(0)
+        for row, value, _ in encoded:
+            self._effect()
+            row.advance(batch.source, batch.last)
+            self.log.rows.setdefault(batch.partition, {})[row.key] = (value, dict(row.positions))
 
     def _row(self, partition: int, key: bytes) -> TableRow[MembershipRow]:
         value, positions = self.log.rows.get(partition, {}).get(key, (None, {}))

@@ -10,7 +10,7 @@ from streams.batches import Output
 from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.reconcile import DriftReport, compare, subscribers
 from streams.export.rules.row import Held, UnansweredCalls, decode_held, encode_held
-from streams.export.sending import requests
+from streams.export.sending import sender
 from streams.export.table import CHECKPOINT_KEY
 from tests.unit.export.export_world import DAY, World
 
@@ -229,7 +229,7 @@ async def test_nobody_is_made_active_twice_while_the_first_call_may_be_applied(w
 
 @pytest.mark.parametrize("crashes", [False, True])
 async def test_sabotage_of_the_wait(world: World, monkeypatch: pytest.MonkeyPatch, crashes: bool) -> None:
-    monkeypatch.setattr(requests, "note_return", lambda *_: None)
+    monkeypatch.setattr(sender, "note_return", lambda *_: None)
     with pytest.raises(AssertionError):
         await _a_return_is_lost(world, crashes=crashes)
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from schemas.identity import key_of
 from streams.batches import STATE_HEADER, DamagedRow
 from streams.batches.table.changelog import blob_of
-from streams.batches.table.partition_table import PartitionTable, RowCache
+from streams.batches.table.partition_table import PartitionTable
+from streams.batches.table.row_cache import RowCache
 from streams.batches.table.rows import encode_blob, encode_hidden, topic_hash
 from streams.mapping.catalog import load_catalog
 from streams.profile.folding import row as under_test

@@ -1,0 +1,147 @@
+"""What the answers of direct calls mean for a batch's rows; see `direct_calls.py`."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from streams.batches import Batch
+from streams.batches import Row as TableRow
+from streams.export.recovery.takeover import PendingReceipt
+from streams.export.rules.due import mark_due
+from streams.export.rules.row import MembershipRow
+from streams.export.sending.claims import is_held
+from streams.export.sending.direct_queue import NOT_MADE, DirectAnswer, DirectCall, FlatRequest
+from streams.export.sending.flat_calls import Returned, StoredMembership, receipts_of, written_rows
+from streams.export.sending.outcomes import outcome_of
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.plan import PlannedWrite
+from streams.export.sending.queue import QueuedPerson
+from streams.export.state import ExportState, OpenList, OwnedPartition
+from streams.export.table import Clocks, WritesBatch
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """A call, its rows, and until when the batch waits for its answer."""
+
+    opened: OpenList
+    call: DirectCall
+    rows: dict[bytes, TableRow[MembershipRow]]
+    until: float
+    stored: dict[bytes, StoredMembership] = field(default_factory=dict)
+    """The rows of a flat call, instead."""
+
+
+@dataclass(slots=True)
+class UnsentRows:
+    """Rows that are to be written as due."""
+
+    rows: list[TableRow[MembershipRow]] = field(default_factory=list)
+    in_queue: set[bytes] = field(default_factory=set)
+    """Keys of people who are in a request, or wait in the queue, already."""
+    unknown: set[bytes] = field(default_factory=set)
+    """Keys of people with a call whose outcome is not known."""
+
+
+class DirectAnswers:
+    """Writes what was answered, inside the owner's task, and keeps what is to be written at the end of the batch."""
+
+    def __init__(
+        self,
+        owned: OwnedPartition,
+        batch: Batch,
+        state: ExportState,
+        clocks: Clocks,
+        table: WritesBatch,
+        rows: PartitionRows,
+    ) -> None:
+        self._owned = owned
+        self._batch = batch
+        self._state = state
+        self._clock = clocks.monotonic
+        self._table = table
+        self._rows = rows
+        self.unsent = UnsentRows()
+        self.returned: list[Returned] = []
+        """What the owner is to fold, and to give to `keep_returned`."""
+
+    def keep_returned(self, folded: Iterable[TableRow[MembershipRow]], returned: Returned) -> None:
+        """Keep rows that were folded after all; their people are due, or wait for the call that includes them."""
+        rows, call = list(folded), returned.under_way
+        self.unsent.rows += rows
+        keys = [row.key for row in rows]
+        if returned.outcome_unknown:
+            self.unsent.unknown.update(keys)
+        if call is None:
+            return
+        writes: list[PlannedWrite] = []
+        for row in rows:
+            person = QueuedPerson((self._batch.partition, row.key), live=True, since=self._clock())
+            write = self._rows.planned(self._owned, call.listed, person, row.data)
+            if write.state is not None:
+                writes.append(write)
+                returned.opened.queue.adopt(person)
+        call.writes = writes
+        self.unsent.in_queue.update(write.person.key[1] for write in writes)
+        call.handed_over.set_result(None)
+
+    async def settle(self, sent: OpenCall, answer: DirectAnswer) -> None:
+        """Write what an answer means: receipts, then rows. The others of the call are written at the end, as due."""
+        list_id, more_people = sent.opened.list_id, 0
+        written: list[TableRow[MembershipRow]] = []
+        pending: list[PendingReceipt] = []
+        for result in answer.accepted:
+            row, state = sent.rows.pop(result.write.person.key[1]), result.write.state
+            assert state is not None  # noqa: S101 - see `_planned`
+            outcome = outcome_of(state, result)
+            before = is_held(row.data, list_id)
+            receipts = self._rows.apply(self._owned, list_id, row, outcome, answer.at)
+            if sent.call.changed:
+                mark_due(row.data)
+            more_people += is_held(row.data, list_id) - before
+            pending += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
+            written.append(row)
+        await self._rows.publish_receipts(self._owned, pending, answer.at)  # 3
+        await self._table.write(self._batch, written)  # 4
+        self._owned.receipts.unwritten.clear()
+        self._owned.receipts.people[list_id] += more_people
+        if sent.call.changed:
+            for row in written:
+                self._state.touch(self._batch.partition, row.key, row.data, self._clock())
+        self._keep_unsent(sent, in_queue=answer is not NOT_MADE, unknown=sent.call.begun and answer is NOT_MADE)
+
+    async def settle_flat(self, sent: OpenCall, flat: FlatRequest, answer: DirectAnswer) -> None:
+        """The same for people of the common kind: nothing of them was folded, all of it is in the bytes."""
+        owned, batch, opened = self._owned, self._batch, sent.opened
+        made = answer is not NOT_MADE
+        accepted = [person for person in flat.people if person.key not in answer.flat.refused] if made else []
+        receipts = receipts_of(owned.context, flat.plan, accepted, answer.flat, batch.source.topic_id, answer.at)
+        await self._rows.publish_encoded(owned, receipts)  # 3
+        await self._table.write_encoded(batch, written_rows(accepted, sent.stored, batch.source, batch.last))  # 4
+        owned.receipts.unwritten.clear()
+        owned.receipts.people[opened.list_id] += sum(not person.had for person in accepted)
+        if sent.call.changed:
+            for person in accepted:
+                opened.touch(batch.partition, person.key, self._clock())
+        if sent.stored:
+            unknown = answer.flat.outcome_unknown if made else sent.call.begun
+            self.returned.append(Returned(list(sent.stored.values()), unknown, None, opened))
+
+    def hand_over(self, sent: OpenCall) -> None:
+        """An answer took too long: everybody in the call is the queue's from here on."""
+        sent.opened.direct.close(self._clock())
+        under_way = sent.call.give_up()
+        if sent.call.flat is not None:
+            rows, call = list(sent.stored.values()), sent.call if under_way else None
+            self.returned.append(Returned(rows, outcome_unknown=False, under_way=call, opened=sent.opened))
+            return
+        if under_way:
+            for write in sent.call.writes:
+                sent.opened.queue.adopt(write.person)
+        self._keep_unsent(sent, in_queue=under_way, unknown=False)
+
+    def _keep_unsent(self, sent: OpenCall, *, in_queue: bool, unknown: bool) -> None:
+        self.unsent.rows += sent.rows.values()
+        if in_queue:
+            self.unsent.in_queue |= sent.rows.keys()
+        if unknown:
+            self.unsent.unknown |= sent.rows.keys()

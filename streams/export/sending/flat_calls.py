@@ -1,0 +1,155 @@
+"""People of the common kind in a batch: found as bytes, sent, and written as bytes. See `rules/flat_import.py`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import orjson
+
+from schemas.envelope import EpochMillis
+from streams.batches import EncodedRow, Output, TopicIncarnation, encode_hidden
+from streams.export.recovery.takeover import ReceiptContext, rfc3339_of
+from streams.export.rules.flat_import import FlatImport, FlatPlan, compile_plan, outcome_of_change
+from streams.export.rules.jobs import Exports
+from streams.export.rules.membership import MembershipEvent
+from streams.export.rules.row import MembershipRow
+from streams.export.sending.direct_queue import DirectCall, FlatAnswer, KnownList
+from streams.export.state import ExportState, OpenList
+
+EMPTY = MembershipRow()
+"""Stands for the data of rows that stay bytes: it has no index entries, as theirs."""
+
+StoredMembership = EncodedRow[MembershipRow]
+
+
+@dataclass(slots=True)
+class FlatGroup:
+    """People of one list."""
+
+    opened: OpenList
+    plan: FlatPlan
+    people: list[FlatImport] = field(default_factory=list)
+    rows: dict[bytes, StoredMembership] = field(default_factory=dict)
+
+
+class Returned(NamedTuple):
+    """Rows of a call that need the careful way."""
+
+    rows: Sequence[StoredMembership]
+    outcome_unknown: bool
+    under_way: DirectCall | None
+    """The call that still includes the people; the queue waits for its answer."""
+    opened: OpenList
+
+
+class FlatPlans:
+    """The plans of all lists, while nothing changes that they depend on."""
+
+    def __init__(self, state: ExportState, max_row_bytes: int) -> None:
+        self._state = state
+        self._max_row_bytes = max_row_bytes
+        self._exports: Exports | None = None
+        self._plans: dict[str, tuple[KnownList, FlatPlan | None]] = {}
+
+    def of(self, audience: str, now: float) -> tuple[OpenList, FlatPlan] | None:
+        """Return the list that alone exports an audience, with its plan; None: it cannot be sent to in this way now."""
+        exports = self._state.exports
+        if exports is not self._exports:
+            self._plans.clear()
+            self._exports = exports
+        views = exports.of(audience)
+        opened = self._state.open.get(views[0].job.list_id) if len(views) == 1 else None
+        if opened is None or (known := opened.direct.known) is None or known.confirms:
+            return None
+        if opened.breaker.is_open(now) or opened.blocked or not opened.direct.is_open(now):
+            return None
+        found = self._plans.get(opened.list_id)
+        if found is None or found[0] is not known:
+            listed = exports.lists[opened.list_id]
+            plan = compile_plan(listed, exports, self._state.names, known.keys, known.kept, self._max_row_bytes)
+            found = self._plans[opened.list_id] = known, plan
+        return None if found[1] is None else (opened, found[1])
+
+
+def group_flat(
+    stored: Sequence[StoredMembership],
+    events: Iterable[Sequence[MembershipEvent]],
+    plans: FlatPlans,
+    source: TopicIncarnation,
+    partition: int,
+    after: int,
+    now: float,
+) -> tuple[list[FlatGroup], list[StoredMembership]]:
+    """Return the people of the common kind, by list, and the rows of all others.
+
+    `events`: of each row; `after`: records up to there come a second time, and need care.
+    """
+    groups: dict[str, FlatGroup] = {}
+    found: dict[str, FlatGroup | None] = {}
+    others: list[StoredMembership] = []
+    for row, changes in zip(stored, events, strict=True):
+        first = changes[0]
+        audience = first.changes[0].audience if first.changes else ""
+        if audience not in found:
+            planned = plans.of(audience, now) if audience else None
+            found[audience] = None if planned is None else groups.setdefault(planned[0].list_id, FlatGroup(*planned))
+        group = found[audience]
+        key, known = row.row.key, max(after, row.row.position(source))
+        person = None
+        if group is not None and first.position > known and (partition, key) not in group.opened.queue:
+            person = group.plan.person(key, changes, row.value, source.topic_id)
+        if group is None or person is None:
+            others.append(row)
+            continue
+        group.people.append(person)
+        group.rows[key] = row
+    return list(groups.values()), others
+
+
+def receipts_of(
+    context: ReceiptContext,
+    plan: FlatPlan,
+    people: Sequence[FlatImport],
+    answer: FlatAnswer,
+    source: int,
+    accepted: EpochMillis,
+) -> Iterator[tuple[str, Output]]:
+    """Yield (id, record) of each receipt of people that the list accepted; as `takeover.output` writes them."""
+    everybody = answer.new >= len(people)
+    unknown = sum(not person.known for person in people)
+    job, list_id, at = plan.view.id, plan.listed.list_id, rfc3339_of(accepted)
+    of_unknown = False if answer.new == 0 else True if answer.new == unknown else None
+    for person in people:
+        added = everybody or (False if person.known else of_unknown)
+        for position, appended, enters in person.answers:
+            event_id = context.event_id(job, position, source)
+            outcome, message = outcome_of_change(person, enters=enters, added=added)
+            body = {
+                "schema_version": 1,
+                "event_id": event_id,
+                "at": at,
+                "job_id": job,
+                "list_id": list_id,
+                "email": person.key.decode(),
+                "audiences": person.options,
+                "outcome": outcome.value,
+                "attempts": 1,
+                "latency_ms": max(0, accepted - appended),
+                "source": {"topic": context.source_topic, "partition": context.partition, "offset": position},
+            }
+            if message is not None:
+                body["message"] = message
+            yield event_id, Output(context.topic, person.key, orjson.dumps(body), (), context.partition)
+
+
+def written_rows(
+    people: Iterable[FlatImport], rows: dict[bytes, StoredMembership], source: TopicIncarnation, upto: int
+) -> list[StoredMembership]:
+    """Return the rows after the call, up to a record of the source. They are taken out of `rows`."""
+    written: list[StoredMembership] = []
+    for person in people:
+        row = rows.pop(person.key).row
+        row.advance(source, upto)
+        row.data_dropped = True
+        written.append(EncodedRow(row, person.value, encode_hidden(row.positions, b"")))
+    return written
