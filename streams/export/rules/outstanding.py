@@ -27,8 +27,12 @@ def record_outstanding(
     receipts: Iterable[Receipt],
     already_sent: Callable[[str, int], bool],
 ) -> None:
-    """Record which receipts are outstanding after an event, in place; `receipts`: those that it determined itself."""
+    """Record which receipts are outstanding after an event, in place; `receipts`: those that it determined itself.
+
+    Not those that an attempt gave whose rows were lost: the event comes again, and determines them no more.
+    """
     settle(row, receipts)
+    row.outstanding = [known for known in row.outstanding if not already_sent(known[0], known[2])]
     audiences = (*result.changed, *result.repeated, *result.stale)
     views = {view.id: view for audience in audiences for view in exports.of(audience)}
     given = {receipt.job_id for receipt in receipts if receipt.position == event.position}

@@ -7,6 +7,7 @@ import pytest
 from schemas.audience_delivery import Outcome
 from streams.export.rules.immediate import immediate_receipts
 from streams.export.rules.membership import MAX_AUDIENCES, MAX_FIELDS, RowTooLargeError, fold
+from streams.export.rules.outstanding import record_outstanding
 from streams.export.rules.row import (
     ENTER,
     EXIT,
@@ -206,6 +207,14 @@ def test_a_receipt_from_a_lost_attempt_is_not_given_again() -> None:
     found = immediate_receipts(person, exit_, result, exports(), lambda _list: False, lambda *key: key in sent)
     assert found == []
     assert person.lists[LIST].delivered["job-1"].also == (9,)
+
+
+def test_what_has_its_receipt_from_a_lost_attempt_is_not_outstanding() -> None:
+    """The next owner knows of it while it reads receipts from there on; whoever comes after it gave a second one."""
+    person = row({"vip": entry(ENTER, 2_000, 5)}, outstanding=[("job-1", LIST, 5, 2_000)])
+    exit_ = event(("vip", EXIT, 3_000))
+    record_outstanding(person, exit_, fold(person, exit_), exports(), [], lambda *key: key == ("job-1", 5))
+    assert person.outstanding == [("job-1", LIST, 9, exit_.appended)]
 
 
 def test_a_snapshot_has_one_receipt_while_some_of_it_is_in_force() -> None:
