@@ -20,4 +20,5 @@ SECONDS = max(1_800, 20 * EXAMPLES)
 def test_any_changes_of_addresses_end_as_one_subscriber_for_each_person(share: int) -> None:
     count = -(-EXAMPLES // SHARES)
     seeds = range(FIRST + share * count, FIRST + (share + 1) * count)
-    assert [fault for seed in seeds if (fault := play_addresses(seed))] == []
+    faults = [fault for seed in seeds if (fault := play_addresses(seed))]
+    assert not faults, "\n\n".join(faults)

@@ -66,9 +66,11 @@ def _one_subscriber(play: Play, person: Person) -> None:
     found = {email: play.world.subscriber(email) for email in _addresses(play, person)}
     active = [email for email, subscriber in found.items() if subscriber and subscriber["State"] == "Active"]
     address = person.address(play.option("email_field"))
-    if (person.mixed or "work" in play.ever("email_field")) and "keep" in play.ever("on_last_exit"):
+    stays = "keep" in play.ever("on_last_exit") or play.values_lost
+    if (person.mixed or "work" in play.ever("email_field")) and stays:
         # Where both addresses were on the list, or the person had left and comes back with another address in their
-        # field, the former one stays on it, and has no audiences.
+        # field, the former one stays on it, and has no audiences. Whatever the exit rule is, so does one whose
+        # audiences somebody took off with the field: it looks like one who signed up there by themselves.
         field = play.option("custom_field_name")
         full = [email for email in active if play.world.options(email, field)]
         assert address is None or set(full) <= {address}, f"{address} has audiences as {full}"

@@ -179,7 +179,8 @@ class Stage:
         """Work until nothing is left; somebody looks at the job meanwhile, and confirms its removals."""
         meanwhile = [asyncio.create_task(self._confirm()), asyncio.create_task(self._apply_late_calls())]
         try:
-            await self.worker.rest(LATE_CALL_SECONDS * 8)  # each lost answer makes a rename wait for all of it
+            faults = sum(fault["count"] or 1 for fault in self.controls.faults())
+            await self.worker.rest(LATE_CALL_SECONDS * (8 + faults))  # a rename waits so long for each lost answer
         finally:
             for task in meanwhile:
                 task.cancel()
