@@ -1,0 +1,92 @@
+"""`cm-streams account`: what an account at Campaign Monitor has, by the ids that jobs need."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated
+
+import orjson
+import typer
+
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from streams.cli.control import refusals, refuse, with_account
+from streams.cli.output import add_row, print_table, table_of
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="What an account has: clients, lists, fields, segments."
+)
+
+WhoseAccount = Annotated[str, typer.Option("--authorization", help="Whose account: `auth list`.", show_default=False)]
+OneClient = Annotated[str | None, typer.Option("--client", help="Only this client's; without it all clients'.")]
+WhichList = Annotated[str, typer.Option("--list", help="Id of the list: `account lists`.", show_default=False)]
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object each.")]
+
+Rows = Sequence[tuple[str, ...]]
+
+
+@app.command()
+def clients(authorization: WhoseAccount, as_json: JsonLines = False) -> None:
+    """List the clients of an account."""
+
+    async def read(api: CampaignMonitor) -> Rows:
+        return [(client.client_id, client.name) for client in await api.clients.all()]
+
+    _show(authorization, ("client", "name"), read, as_json=as_json)
+
+
+@app.command()
+def lists(authorization: WhoseAccount, client: OneClient = None, as_json: JsonLines = False) -> None:
+    """List the lists of a client, or of all clients."""
+
+    async def read(api: CampaignMonitor) -> Rows:
+        owners = [client] if client else [found.client_id for found in await api.clients.all()]
+        return [(owner, found.list_id, found.name) for owner in owners for found in await api.clients.lists(owner)]
+
+    _show(authorization, ("client", "list", "name"), read, as_json=as_json)
+
+
+@app.command()
+def fields(authorization: WhoseAccount, list_id: WhichList, as_json: JsonLines = False) -> None:
+    """List the custom fields of a list, and their options: with `Lytics Audiences` these are its audiences."""
+
+    async def read(api: CampaignMonitor) -> Rows:
+        found = await api.lists.custom_fields(list_id)
+        return [(field.name, field.data_type, ", ".join(field.options)) for field in found]
+
+    _show(authorization, ("field", "type", "options"), read, as_json=as_json)
+
+
+@app.command()
+def segments(authorization: WhoseAccount, list_id: WhichList, as_json: JsonLines = False) -> None:
+    """List the segments of a list."""
+
+    async def read(api: CampaignMonitor) -> Rows:
+        return [(segment.segment_id, segment.title) for segment in await api.lists.segments(list_id)]
+
+    _show(authorization, ("segment", "title"), read, as_json=as_json)
+
+
+def _show(
+    authorization: str,
+    names: tuple[str, ...],
+    read: Callable[[CampaignMonitor], Awaitable[Rows]],
+    *,
+    as_json: bool,
+) -> None:
+    async def opened() -> Rows:
+        async with with_account() as (_jobs, _authorizations, open_api):
+            return await read(await open_api(authorization))
+
+    with refusals():
+        try:
+            rows = asyncio.run(opened())
+        except (CampaignMonitorError, LookupError) as fault:
+            refuse(f"Campaign Monitor cannot be read with authorization {authorization}: {fault}")
+    if as_json:
+        for row in rows:
+            typer.echo(orjson.dumps(dict(zip(names, row, strict=True))).decode())
+        return
+    table = table_of(*names)
+    for row in rows:
+        add_row(table, *row)
+    print_table(table)

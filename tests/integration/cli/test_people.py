@@ -1,0 +1,140 @@
+"""Events that a person sends, their receipts, and what an account has."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from connectors.devkit.simulator import Simulator, SimulatorSettings
+from connectors.kafka.settings import KafkaSettings
+from streams.batches import partition_of
+from tests.integration.cli.test_control_commands import run, settings, topics
+from tests.kafka_io import produce, read_all
+
+__all__ = ["run", "settings", "topics"]
+
+Run = Callable[..., Result]
+
+
+def shown(result: Result) -> Any:
+    """The last line, as JSON; in-process, log lines come before it."""
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def receipt(email: str, job: str, outcome: str = "added", **more: Any) -> bytes:
+    source = {"topic": "audience-membership", "partition": 0, "offset": 1}
+    body = {"at": "2026-01-01T00:00:00Z", "job_id": job, "list_id": "l", "email": email, "outcome": outcome}
+    return json.dumps({**body, "source": source, **more}).encode()
+
+
+@pytest.mark.usefixtures("topics")
+def test_an_event_is_published_under_its_key(run: Run, settings: KafkaSettings) -> None:
+    run("send-event", "--email", " Ann@Example.com", "--enter", "vip=VIP", "--field", "city=Graz")
+    run("send-event", "--email", "ann@example.com", "--snapshot", "vip", "--snapshot", "eu=EU")
+    run("send-event", "--email", "ann@example.com", "--exit", "vip", "--at", "2026-01-01T00:00:00Z")
+    records = read_all(settings.bootstrap_servers, settings.names()["audience-membership"])
+    assert [(record.key, record.partition) for record in records] == [
+        (b"ann@example.com", partition_of(b"ann@example.com", 2))
+    ] * 3
+    first, second, third = (json.loads(record.value or b"") for record in records)
+    assert (first["change"], first["audience"], first["user"]) == (
+        "enter",
+        {"id": "vip", "name": "VIP"},
+        {"city": "Graz"},
+    )
+    assert second["audiences"] == [{"id": "vip", "name": "vip"}, {"id": "eu", "name": "EU"}]
+    assert (third["change"], third["at"]) == ("exit", "2026-01-01T00:00:00.000Z")
+
+
+@pytest.mark.usefixtures("topics")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--email", "nobody", "--enter", "vip"), "--email nobody: it is no e-mail address"),
+        (("--email", "a@x.com"), "one of --enter, --exit and --snapshot is needed"),
+        (("--email", "a@x.com", "--enter", "a", "--exit", "b"), "and no second one"),
+        (("--email", "a@x.com", "--enter", "a", "--field", "city"), "--field city: it is not NAME=VALUE"),
+        (("--email", "a@x.com", "--enter", "a", "--at", "soon"), "at: "),
+        (("--email", "a@x.com", "--enter", ""), "audience.id: "),
+    ],
+)
+def test_a_wrong_event_is_a_sentence_and_is_not_published(
+    run: Run, settings: KafkaSettings, options: tuple[str, ...], sentence: str
+) -> None:
+    assert sentence in run("send-event", *options, code=2).stderr
+    assert not read_all(settings.bootstrap_servers, settings.names()["audience-membership"])
+
+
+@pytest.mark.usefixtures("topics")
+def test_receipts_by_person_and_by_job(run: Run, settings: KafkaSettings) -> None:
+    values = [
+        receipt("ann@x.com", "a"),
+        receipt("ann@x.com", "b", "refused", reason="bounced"),
+        receipt("bob@x.com", "a"),
+    ]
+    keyed = [(json.loads(value)["email"].encode(), value) for value in values]
+    produce(settings.bootstrap_servers, settings.names()["audience-delivery"], [*keyed, (b"ann@x.com", b"{")])
+    assert run("receipts", "--email", "Ann@x.com").stdout.splitlines() == [
+        "2026-01-01 00:00:00  ann@x.com  a  added",
+        "2026-01-01 00:00:00  ann@x.com  b  refused bounced",
+    ]
+    found = [json.loads(line) for line in run("receipts", "--job", "a", "--json").stdout.splitlines()]
+    assert sorted(line["email"] for line in found) == ["ann@x.com", "bob@x.com"]
+
+
+@pytest.mark.usefixtures("topics")
+def test_receipts_are_followed_until_ctrl_c(settings: KafkaSettings) -> None:
+    environment = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": settings.topic_prefix,
+        "PYTHONUNBUFFERED": "1",
+    }
+    topic = settings.names()["audience-delivery"]
+    produce(settings.bootstrap_servers, topic, [(b"ann@x.com", receipt("ann@x.com", "a"))])
+    command = [sys.executable, "-m", "streams.cli", "receipts", "--follow"]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert "ann@x.com  a  added" in process.stdout.readline()
+        produce(settings.bootstrap_servers, topic, [(b"bob@x.com", receipt("bob@x.com", "b"))])
+        assert "bob@x.com  b  added" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.usefixtures("topics")
+async def test_what_an_account_has_is_listed(run: Run) -> None:
+    async with Simulator(SimulatorSettings()) as simulator:
+        client = simulator.controls.add_client("Acme")
+        news = simulator.controls.add_list(client, "News [/x]")
+        simulator.controls.add_field(news, "City", "Number")
+        account = {"CM_BASE_URL": simulator.base_url, "CM_OAUTH_URL": simulator.oauth_url}
+
+        async def done(*arguments: str, code: int = 0, given: str = "") -> Result:
+            return await asyncio.to_thread(run, *arguments, code=code, given=given, **account)
+
+        await done("auth", "add", "--id", "main", given=simulator.api_key + "\n")
+        await done("auth", "add", "--id", "wrong", given="nonsense\n")
+        whose = ("--authorization", "main")
+        assert shown(await done("account", "clients", *whose, "--json")) == {
+            "client": client,
+            "name": "Acme",
+        }
+        line = shown(await done("account", "lists", *whose, "--json"))
+        assert line == {"client": client, "list": news, "name": "News [/x]"}
+        assert "News [/x]" in (await done("account", "lists", *whose, "--client", client)).stdout
+        assert "City" in (await done("account", "fields", *whose, "--list", news)).stdout
+        assert "segment" in (await done("account", "segments", *whose, "--list", news)).stdout
+        assert "authorization wrong" in (await done("account", "lists", "--authorization", "wrong", code=1)).stderr
+        assert "authorization nobody" in (await done("account", "lists", "--authorization", "nobody", code=1)).stderr
