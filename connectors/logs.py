@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import structlog
 
+from connectors.repeated_lines import RepeatedLines
+
 LogFormat = Literal["json", "console"]
 
 HIDDEN = "***"
@@ -75,6 +77,7 @@ def configure(log_format: LogFormat, level: str, *, process: str) -> None:
     handler.setFormatter(formatter)
     handler.addFilter(lambda record: not str(record.msg).startswith("[^"))  # each step of each of Faust's services
     handler.addFilter(_without_requests)
+    handler.addFilter(RepeatedLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
