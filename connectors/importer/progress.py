@@ -91,8 +91,14 @@ class ProgressTable:
 
     def marks_elsewhere(self, job_id: str, chain: str) -> list[Mark]:
         """Return what reads of a chain by other jobs left, and by jobs that were removed, also under this id."""
-        live = [marks[chain] for other, marks in self._marks.items() if other != job_id and chain in marks]
-        return live + [marks[chain] for marks in self._removed.values() if chain in marks]
+        tables = [marks for other, marks in self._marks.items() if other != job_id] + list(self._removed.values())
+        if chain.startswith("unreported/"):
+            return [mark for marks in tables for mark in _stretches(marks, chain.split("/")[1])]
+        return [marks[chain] for marks in tables if chain in marks]
+
+    def unreported(self, job_id: str, list_id: str) -> list[Mark]:
+        """Return what a job's reads of unsubscribes that no report holds left of a list, each of a stretch of time."""
+        return _stretches(self._marks.get(job_id, {}), list_id)
 
     def accounted(self, job_id: str, chain: str) -> int:
         """Return how many rows of a report were published or left out, by all runs."""
@@ -169,6 +175,11 @@ class ProgressTable:
             self._marks.get(job_id, {}).pop(chain, None)
         elif kind == "removed":
             self._removed.get(job_id, {}).pop(chain, None)
+
+
+def _stretches(marks: dict[str, Mark], list_id: str) -> list[Mark]:
+    first = f"unreported/{list_id}"
+    return [mark for chain, mark in marks.items() if chain == first or chain.startswith(first + "/")]
 
 
 class ProgressView:

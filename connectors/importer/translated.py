@@ -62,7 +62,8 @@ class ReadsElsewhere:
     def have(self, short: bytes, date: str, list_id: str | None = None) -> bool:
         """Return whether a row was published; a row of a listing has no list that matters."""
         return any(
-            read.holds(short, date) and (list_id is None or read.wanted(date, (list_id,))) for read in self._reads
+            read.holds(short, date) and (read.dated(date) if list_id is None else read.wanted(date, (list_id,)))
+            for read in self._reads
         )
 
 
@@ -96,4 +97,7 @@ class _EarlierRead:
         return self._all or date < self._before or short in self._known
 
     def wanted(self, date: str, list_ids: Collection[str]) -> bool:
-        return (not self._lists or not self._lists.isdisjoint(list_ids)) and date >= self._since
+        return (not self._lists or not self._lists.isdisjoint(list_ids)) and self.dated(date)
+
+    def dated(self, date: str) -> bool:
+        return date >= self._since

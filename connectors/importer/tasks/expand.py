@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from connectors.campaign_monitor.client.entities import ClientDetails, Journey, JourneyRef, JsonObject, ListRef, Page
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.readers import reader_for
-from connectors.importer.readers.reader import text_of
 from connectors.importer.tasks import gaps, plan, sources
 from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.page import TaskResult, progress_of
+from connectors.importer.tasks.unreported import read_unreported
 from schemas.control import ImportJob
 from schemas.envelope import rfc3339
 from schemas.import_task import ImportTask, Mark, Source
@@ -71,7 +71,7 @@ def _lists(
             for chain, source in sources.users(job, client, ref):
                 context.read(result, chain, source)
                 if source.state == "unsubscribed" and "unsubscribe" in job.activities:
-                    _unreported(context, result, source, dates)
+                    read_unreported(context, result, source, dates)
     if swept is None and lists is not None:
         context.fill_failed_gaps(result, {ref.list_id for ref in lists if not job.lists or ref.list_id in job.lists})
     if swept is None:
@@ -84,20 +84,6 @@ def _lists(
         problem = f"the client has no list {missing}: change the lists of job {job.id}"
         failed = {"state": "failed", "problem": problem, "updated_at": context.now}
         result.progress.append(progress_of(task, failed))
-
-
-def _unreported(context: ExpansionContext, result: TaskResult, listing: Source, dates: ClientDates) -> None:
-    """Begin to read, when all reports were read for the first time, the unsubscribes that none of them holds.
-
-    Those since the run began come by webhooks.
-    """
-    job, run = context.job, context.table.runs.get(context.job.id)
-    started = run.started_at if run is not None else context.now
-    since = sources.since_text(job, dates)
-    chain, source = sources.unreported(listing, text_of(started), since)
-    first = context.task.sweep and context.table.mark(job.id, chain) is None
-    if first or _any_failed(context, (chain,)):
-        context.read(result, chain, source)
 
 
 def _is_due(context: ExpansionContext, row: JsonObject, dates: ClientDates) -> bool:

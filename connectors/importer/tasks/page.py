@@ -98,13 +98,17 @@ def process_page(task: ImportTask, read: PageRead, translator: RowTranslator, no
         if known_from is None and source.resource in ("users", "suppression"):
             # Nobody was there. Without a date, it would be read from the beginning and swept in every run.
             known_from = text_of(task.started_at - OVERLAP)
+        known = read.known_rows.known
+        if source.unreported_before is not None:
+            # Only what was published: the listing holds later rows, too.
+            known_from, known = min(source.unreported_before, text_of(task.started_at)), ""
         result.progress.append(
             Mark(
                 job_id=task.job_id,
                 run=task.run,
                 chain=undivided(task.chain),
                 known_from=known_from,
-                known=read.known_rows.known,
+                known=known,
                 newest_date=read.newest_date,
                 sketch=read.sketch,
                 acts=read.acts,

@@ -188,7 +188,8 @@ def _in_run(
         return None
     chains = list(read_in_run)
     read = [chain for chain in chains if chain.run == run.run]
-    whole = sorted({chain.chain.split("/")[1] for chain in read if chain.full and chain.chain.startswith("users/")})
+    begins = ("users/", "unreported/")
+    whole = sorted({chain.chain.split("/")[1] for chain in read if chain.full and chain.chain.startswith(begins)})
     if run.swept_at is None and whole:
         swept = run.model_copy(update={"swept_at": now, "rows": _rows(read)})
         return StartCatchUp(swept, _discover(job, swept, now).model_copy(update={"list_ids": whole}))

@@ -1,7 +1,7 @@
 """What an import reads: names of chains, and the source of each (pure)."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connectors.campaign_monitor.client.entities import (
     ClientDetails,
@@ -28,6 +28,7 @@ REPORT_OF: dict[str, Report] = {
 }
 """A job's activity -> the report that holds it."""
 
+MINUTE = timedelta(minutes=1)
 DISCOVER = "discover"
 SWEEP = "sweep"
 LABELS: dict[str, str] = {"recipients": "sent"}
@@ -49,8 +50,9 @@ def users(job: ImportJob, client: ClientDetails, ref: ListRef) -> Iterator[tuple
 
 
 def unreported(of: Source, before: str, since: str | None) -> tuple[str, Source]:
-    """Return (chain, source) of a list's unsubscribes before a date that no report holds."""
-    return f"unreported/{of.list_id}", of.model_copy(update={"unreported_before": before, "since": since})
+    """Return (chain, source) of a list's unsubscribes from one minute to another that no report holds."""
+    stretch = "" if since is None else "/" + since.replace(":", "")
+    return f"unreported/{of.list_id}{stretch}", of.model_copy(update={"unreported_before": before, "since": since})
 
 
 def suppression(job: ImportJob, client: ClientDetails) -> tuple[str, Source]:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import orjson
 import pytest
 
 from connectors.devkit.simulator.server import Simulator
@@ -158,9 +157,9 @@ def moment_at(at: int, _zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat()[:16]
 
 
-def acts(activity: list) -> list[str]:
-    """The ids of activity."""
-    return [orjson.loads(record.value)["event_id"] for record in activity if values([record])]
+def acts(activity: list) -> list[tuple[str, bool]]:
+    """The ids of activity, and whether it is of a listing: a report may hold later what a listing showed first."""
+    return [(value["event_id"], value["source"] == "webhook") for value in values(activity)]
 
 
 async def play_stories(first: int, count: int) -> None:
