@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import sys
 import time
 from collections import defaultdict
@@ -68,6 +69,8 @@ def start_process(process: str, *, log_level: str | None = None) -> StreamsSetti
     return settings
 
 
+NOT_TO_BE_HAD = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL})
+"""Of an address to listen on: another process has it, or it is none of this host's."""
 BROKER_RETRY_SECONDS = 2.0
 """Between two attempts to reach the brokers at the start: short beside their own start, long for a log line each."""
 
@@ -82,6 +85,11 @@ def refused_with_a_sentence() -> Iterator[None]:
         yield
     except (TopicsRefusedError, NoBrokerError, SealError) as refusal:
         sys.stderr.write(f"{refusal}\n")
+        sys.exit(CONFIGURATION_ERROR)
+    except OSError as failure:
+        if failure.errno not in NOT_TO_BE_HAD:
+            raise
+        sys.stderr.write(f"cannot listen: {failure.strerror}; set another STREAMS_HEALTH_PORT or WEBHOOK_PORT\n")
         sys.exit(CONFIGURATION_ERROR)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 
 import aiohttp
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from connectors.logs import HIDDEN, hide_secrets
 from connectors.process import HealthServer, stopped_by_signal
+from streams.process import refused_with_a_sentence
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,20 @@ async def test_a_signal_ends_the_process_in_order(number):
     await asyncio.wait_for(stopped.wait(), 5)
     for other in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().remove_signal_handler(other)
+
+
+async def test_a_port_that_is_taken_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(SystemExit) as end, refused_with_a_sentence():
+            async with HealthServer(lambda: None, port=taken.getsockname()[1]):
+                pass
+        assert end.value.code == 78
+        written = capsys.readouterr().err
+        assert str(taken.getsockname()[1]) in written
+    assert written.count("\n") == 1
+    assert "STREAMS_HEALTH_PORT" in written
+
+
+def test_another_fault_of_the_system_keeps_its_traceback() -> None:
+    with pytest.raises(OSError, match="No space"), refused_with_a_sentence():
+        raise OSError(28, "No space left on device")
