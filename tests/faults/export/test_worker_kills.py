@@ -1,0 +1,181 @@
+"""Export workers that are killed: each change has one receipt, the list is what it should be, no mail is sent twice.
+
+Two processes as `cm-streams worker export` starts them, a real broker, the simulator. `FAULT_KILLS` is the number of
+SIGKILLs, `FAULT_SEED` the dice. The changes come in waves that are large enough to be sent before rows are written.
+"""
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+
+from connectors.control.jobs import Jobs
+from connectors.devkit.simulator.server import Simulator
+from connectors.devkit.simulator.settings import SimulatorSettings
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.settings import KafkaSettings
+from schemas.control import ExportJob
+from tests.deadline import eventually
+from tests.integration.importer.importing import kafka_settings, topic
+
+KILLS = int(os.environ.get("FAULT_KILLS", "3"))
+SEED = int(os.environ.get("FAULT_SEED", str(random.randrange(10_000))))
+PEOPLE = 2_000 + 600 * KILLS
+ROOT = Path(__file__).parents[3]
+
+
+class Workers:
+    """Two export workers of one group; one that is killed is started again."""
+
+    def __init__(self, kafka: KafkaSettings, simulator: Simulator, directory: Path) -> None:
+        self._directory = directory
+        self._environment = {
+            **os.environ,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,
+            "KAFKA_PARTITIONS": str(kafka.partitions),
+            "KAFKA_SESSION_TIMEOUT_SECONDS": str(kafka.session_timeout_seconds),
+            "KAFKA_DELIVERY_TIMEOUT_SECONDS": str(kafka.delivery_timeout_seconds),
+            "CM_BASE_URL": simulator.base_url,
+            "CM_API_KEY": simulator.api_key,
+            "EXPORT_LATE_CALL_SECONDS": "3",
+        }
+        self.processes = [self._start(number) for number in range(2)]
+
+    def _start(self, number: int) -> "subprocess.Popen[bytes]":
+        with (self._directory / f"worker-{number}.log").open("ab") as output:
+            environment = self._environment | {"STREAMS_DATA_DIR": str(self._directory / f"data-{number}")}
+            command = [sys.executable, "-m", "streams.cli", "worker", "export"]
+            return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=output, stderr=output)
+
+    def kill(self, number: int) -> None:
+        """SIGKILL one and start it again."""
+        self.processes[number].kill()
+        self.processes[number].wait()
+        self.processes[number] = self._start(number)
+
+    def end(self) -> None:
+        """Leave nothing running."""
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def started() -> Iterator[list[Workers]]:
+    made: list[Workers] = []
+    yield made
+    for workers in made:
+        workers.end()
+
+
+class Upstream:
+    """Publishes changes, and keeps who is in what."""
+
+    def __init__(self, kafka: KafkaSettings, begin: datetime) -> None:
+        self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "partitioner": "murmur2_random"})
+        self._topic = kafka.names()["audience-membership"]
+        self._now = begin
+        self.wanted: dict[str, set[str]] = {}
+        self.changes = 0
+
+    def change(self, number: int, change: str, audience: str) -> None:
+        """Let somebody enter or leave an audience."""
+        email = f"p{number}@example.com"
+        self._now += timedelta(milliseconds=1)
+        inside = self.wanted.setdefault(email, set())
+        (inside.add if change == "enter" else inside.discard)(audience.upper())
+        named = {"id": audience, "name": audience.upper()}
+        body = {"email": email, "change": change, "audience": named, "at": self._now.isoformat(), "user": {"city": "x"}}
+        self._producer.produce(self._topic, orjson.dumps(body), email.encode())
+        self._producer.poll(0)
+        self.changes += 1
+
+    def flush(self) -> None:
+        """Wait until the broker has everything."""
+        assert self._producer.flush(30) == 0
+
+
+async def _job(kafka: KafkaSettings, client_id: str, list_id: str, begin: datetime) -> None:
+    at = begin - timedelta(hours=1)
+    values: dict[str, Any] = {
+        "id": "export",
+        "authorization_id": "main",
+        "client_id": client_id,
+        "list_id": list_id,
+        "queue_autoresponders": True,
+        "removal_guard": 1.0,
+        "field_mappings": [{"user_field": "city", "custom_field": "City"}],
+    }
+    async with AsyncProducer(kafka, "test") as producer, Jobs(kafka, producer) as jobs:
+        await jobs.put(ExportJob(**values, created_at=at, updated_at=at, started_at=at))
+
+
+def _receipts(kafka: KafkaSettings) -> list[dict[str, Any]]:
+    return [orjson.loads(record.value) for record in topic(kafka, "audience-delivery")]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240 + 40 * KILLS)
+async def test_killed_at_random(bootstrap_servers: str, namespace: str, tmp_path: Path, started: list[Workers]) -> None:
+    print(f"FAULT_SEED={SEED}")
+    dice, begin = random.Random(SEED), datetime.now(UTC) - timedelta(minutes=2)
+    times = {"session_timeout_seconds": 6.0, "delivery_timeout_seconds": 5.0}
+    kafka = kafka_settings(bootstrap_servers, namespace).model_copy(update=times)
+    async with Simulator(SimulatorSettings(latency_ms=100)) as simulator:
+        client_id = simulator.controls.add_client("Acme", "(GMT) Coordinated Universal Time")
+        list_id = simulator.controls.add_list(client_id, "Newsletter")
+        await _job(kafka, client_id, list_id, begin)
+        for kind, change in (("status", {"status": 500}), ("reset", {"after": True}), ("truncate", {})):
+            simulator.controls.inject(
+                kind=kind, probability=0.01, count=None, seed=SEED, path="/subscribers/*", **change
+            )
+        upstream = Upstream(kafka, begin)
+        workers = Workers(kafka, simulator, tmp_path)
+        started.append(workers)
+        for wave in range(KILLS + 1):
+            first = wave * (PEOPLE // (KILLS + 1))
+            for number in range(first, first + PEOPLE // (KILLS + 1)):
+                upstream.change(number, "enter", "vip")
+                if number % 5 == 0:
+                    upstream.change(number, "enter", "eu")
+                if wave and number % 7 == 0:
+                    upstream.change(number - PEOPLE // (KILLS + 1), "enter", "eu")
+            upstream.flush()
+            answered = await asyncio.to_thread(lambda: len(_receipts(kafka)))
+            await eventually(lambda seen=answered: _more(kafka, seen), seconds=90, every=0.1)
+            await asyncio.sleep(dice.random() * 0.6)
+            if wave < KILLS:
+                workers.kill(dice.randrange(2))
+        await eventually(lambda: _has_all(kafka, upstream.changes), seconds=150, every=1.0)
+        simulator.controls.clear_faults()
+        counted = Counter(receipt["event_id"] for receipt in _receipts(kafka))
+        assert max(counted.values()) == 1, "a change has two receipts"
+        assert len(counted) == upstream.changes
+        found = {email: _options(simulator, list_id, email) for email in upstream.wanted}
+        assert found == upstream.wanted
+        started_mails = simulator.controls.automations(list_id)
+        assert all(count["queued"] <= 1 and not count["restarted"] for count in started_mails.values())
+
+
+async def _more(kafka: KafkaSettings, seen: int) -> bool:
+    return await asyncio.to_thread(lambda: len(_receipts(kafka)) > seen)
+
+
+async def _has_all(kafka: KafkaSettings, changes: int) -> bool:
+    return await asyncio.to_thread(lambda: len({receipt["event_id"] for receipt in _receipts(kafka)}) >= changes)
+
+
+def _options(simulator: Simulator, list_id: str, email: str) -> set[str]:
+    found = simulator.controls.subscriber(list_id, email) or {"CustomFields": []}
+    return {value["Value"] for value in found["CustomFields"] if "Audiences" in value["Key"]}
