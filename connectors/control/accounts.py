@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -95,6 +96,7 @@ class AuthorizedApis:
         self._credentials = Credentials(settings, self._transport)
         self._credentials.read_from(authorizations)
         self._open: dict[str, tuple[CampaignMonitor, Credential]] = {}
+        self._changed_at: dict[str, datetime] = {}
 
     async def api(self, authorization_id: str) -> CampaignMonitor:
         """Return the API as this authorization may use it. Raises LookupError with a sentence for people."""
@@ -111,6 +113,11 @@ class AuthorizedApis:
     def changed(self, authorization_id: str, authorization: Authorization | None) -> None:
         """Apply a changed or removed authorization; give it to `Authorizations` as its `on_change`."""
         self._credentials.changed(authorization_id, authorization)
+        self._changed_at[authorization_id] = datetime.now(UTC)
+
+    def changed_at(self, authorization_id: str) -> datetime | None:
+        """Return when a change of an authorization was seen here last; None when none was since the start."""
+        return self._changed_at.get(authorization_id)
 
     async def __aenter__(self) -> Self:
         return self

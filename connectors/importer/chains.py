@@ -62,8 +62,16 @@ class RunningChains:
             seen = known.beginning == beginning(chain) and known.last in (None, (chain.state, chain.step))
             if seen and known.reading.done():
                 del self._chains[key]
-        elif chain.task is not None and job is not None and _is_due(chain, job, now):
+        elif chain.task is not None and job is not None and self._is_due(chain, job, now):
             self.start(chain.task)
+
+    def _is_due(self, chain: ChainProgress, job: ImportJob, now: datetime) -> bool:
+        """Return whether a chain goes on now; one that waits does so when its authorization was changed, too."""
+        if chain.state != "parked":
+            return chain.state == "open"
+        changed_at = self._executor.authorized_at(job.authorization_id)
+        changed = changed_at is not None and changed_at > chain.updated_at
+        return job.state == "running" and (chain.retry_at is None or chain.retry_at <= now or changed)
 
     def start(self, task: ImportTask) -> None:
         """Read a chain from here on. Another read of it ends: whoever asked for this one wants it instead."""
@@ -122,9 +130,3 @@ class RunningChains:
         for record in result.progress:
             if isinstance(record, ChainProgress) and record.chain == step.chain:
                 known.last = record.state, record.step
-
-
-def _is_due(chain: ChainProgress, job: ImportJob, now: datetime) -> bool:
-    if chain.state == "parked":
-        return job.state == "running" and (chain.retry_at is None or chain.retry_at <= now)
-    return chain.state == "open"

@@ -53,6 +53,8 @@ class Overview:
     """Rows that the run has published so far."""
     expected: int
     """Rows that it will have published, as far as is known by now."""
+    problems: int
+    """Chains that could not be read; while the run is open, those so far, and those that wait with a problem."""
 
     def left(self, rows_per_second: float) -> timedelta | None:
         """Return the time left at this rate, None when nothing is read."""
@@ -71,14 +73,15 @@ def overview(run: RunProgress, chains: Iterable[ChainProgress]) -> Overview:
         (_line(group, members) for group, members in groups.items()), key=lambda line: (line.ended, line.group)
     )
     if run.state != "open":
-        return Overview(run, tuple(lines), run.rows, run.rows)
+        return Overview(run, tuple(lines), run.rows, run.rows, run.problems)
     own = [chain for chain in current if chain.run == run.run]
     # A catch-up reads listings a second time; what the run had published before is kept with the run.
     since = run.swept_at
     counted = [chain.tally.rows for chain in own if since is None or chain.started_at >= since]
     rows = run.rows + sum(counted)
     expected = sum(max(line.expected, line.rows) for line in lines)
-    return Overview(run, tuple(lines), rows, max(rows, expected))
+    problems = sum(chain.state == "failed" or (chain.state == "parked" and bool(chain.problem)) for chain in current)
+    return Overview(run, tuple(lines), rows, max(rows, expected), problems)
 
 
 def _line(group: str, chains: list[ChainProgress]) -> OverviewLine:

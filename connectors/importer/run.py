@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import Callable, Iterable
+from datetime import datetime
 
 import structlog
 from confluent_kafka import KafkaException
@@ -46,8 +47,10 @@ class ImportConnector:
         zone_overrides: dict[str, str] | None = None,
         set_attention: SetAttention | None = None,
         on_progress: Callable[[ProgressRecord | None], None] | None = None,
+        authorized_at: Callable[[str], datetime | None] = lambda _authorization: None,
     ) -> None:
         self._set_attention = set_attention
+        self._authorized_at = authorized_at
         self._kafka = kafka
         self._settings = settings
         self._jobs = jobs
@@ -86,6 +89,7 @@ class ImportConnector:
             open_api=self._open_api,
             job=lambda job_id: next((job for job in self._jobs() if job.id == job_id), None),
             zone_overrides=self._zone_overrides,
+            authorized_at=self._authorized_at,
         )
         consumer = GroupConsumer(
             self._kafka,
@@ -188,6 +192,7 @@ async def run(
             settings,
             jobs=lambda: jobs.imports().values(),
             open_api=apis.api,
+            authorized_at=apis.changed_at,
             set_attention=jobs.set_attention,
             zone_overrides=dict(campaign_monitor.zone_overrides),
             on_progress=on_progress,

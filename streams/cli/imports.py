@@ -75,9 +75,9 @@ def status(
         return
     shown = table_of("job", "run", "state", "rows", "problems", "began", "next run")
     for job_id, run in runs.items():
-        rows = overview(run, table.chains(job_id).values()).rows
+        found = overview(run, table.chains(job_id).values())
         began, following = _local(run.started_at), _local(run.next_at) if run.next_at else ""
-        add_row(shown, job_id, str(run.run), run.state, f"{rows:,}", str(run.problems), began, following)
+        add_row(shown, job_id, str(run.run), run.state, f"{found.rows:,}", str(found.problems), began, following)
     print_table(shown)
     for job_id, run in runs.items():
         for line in overview(run, table.chains(job_id).values()).lines:
@@ -212,10 +212,18 @@ def view_of(found: Overview | None, rows_before: int, since: datetime, now: date
     for name in ("list, campaign, journey", "read", "rows", "of", ""):
         table.add_column(name, overflow="fold")
     for line in found.lines[:MAX_LINES]:
-        state = "done" if line.ended else (f"waits: {line.problem}" if line.waiting else "")
+        state = f"waits: {line.problem}" if line.waiting else "done" if line.ended else ""
+        state = f"failed: {line.problem}" if line.failed else state
         bar = ProgressBar(total=max(line.expected, 1), completed=line.rows if line.expected else 0, width=20)
         counted = f"{line.done + line.failed}/{line.chains}"
-        add_row(table, line.group, counted, f"{line.rows:,}", bar, plain(state, "yellow" if line.waiting else ""))
+        add_row(
+            table,
+            line.group,
+            counted,
+            f"{line.rows:,}",
+            bar,
+            plain(state, "yellow" if line.waiting or line.failed else ""),
+        )
     more = len(found.lines) - MAX_LINES
     if more > 0:
         add_row(table, f"and {more} more", "", "", "", "")

@@ -61,6 +61,8 @@ class TaskExecutor:
     _bound: PageBound = field(init=False)
     _dates: dict[str, ClientDates] = field(default_factory=dict)
     zones: ClientZones = field(default_factory=ClientZones)
+    authorized_at: Callable[[str], datetime | None] = lambda _authorization: None
+    """Authorization id -> when it was changed last, as far as this process has seen it."""
 
     def __post_init__(self) -> None:
         self.slots = Slots(self.settings.pages_in_flight)
@@ -98,7 +100,8 @@ class TaskExecutor:
             except CampaignMonitorError as error:
                 match error.verdict:
                     case Unauthorised():
-                        return self._parked(task, f"Campaign Monitor refuses the access: {error}", UNAUTHORISED_SECONDS)
+                        refused = f"Campaign Monitor refuses the access: {error}. {_enter_again(job)}"
+                        return self._parked(task, refused, UNAUTHORISED_SECONDS)
                     case NotFound() | Forbidden() | Misconfigured() | RowRefused():
                         return self._failed(task, f"cannot be read: {error}")
                     case verdict:
@@ -264,5 +267,9 @@ class TaskExecutor:
         """Return what people see of a part of the discovery that was refused."""
         log.error("part of the discovery refused", job=task.job_id, part=name, reason=problem)
         failed = {"state": "failed", "problem": problem, "updated_at": datetime.now(UTC), "task": None}
-        change = {"chain": f"{task.chain}/{name}", "label": name, "group": f"the client's {name}", "tally": Tally()}
+        change = {"chain": f"{task.chain}/{name}", "label": "", "group": f"the client's {name}", "tally": Tally()}
         return progress_of(task, {**change, **failed})
+
+
+def _enter_again(job: ImportJob) -> str:
+    return f"Store a credential that works with `cm-streams auth add {job.authorization_id}`"

@@ -122,7 +122,7 @@ def attention_kind(attention: str | None) -> str | None:
 
 
 def _sentence(begin: str, chains: list[ChainProgress]) -> str | None:
-    named = [f"{chain.group}, {chain.label}: {chain.problem}" for chain in chains[:MAX_NAMED]]
+    named = [f"{', '.join(filter(None, (chain.group, chain.label)))}: {chain.problem}" for chain in chains[:MAX_NAMED]]
     more = [f"and {len(chains) - MAX_NAMED} more"] if len(chains) > MAX_NAMED else []
     return begin + "; ".join(named + more) if named else None
 

@@ -6,6 +6,7 @@ import asyncio
 import selectors
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -118,8 +119,13 @@ class Engine:
         async def open_api(_authorization: str) -> CampaignMonitor:
             return api
 
+        self.authorized_at: dict[str, datetime] = {}
         self._executor = TaskExecutor(
-            settings, self._view, open_api, lambda job_id: next((job for job in jobs if job.id == job_id), None)
+            settings,
+            self._view,
+            open_api,
+            lambda job_id: next((job for job in jobs if job.id == job_id), None),
+            authorized_at=self.authorized_at.get,
         )
         self._partitions = [self._partition(number) for number in range(4)]
 

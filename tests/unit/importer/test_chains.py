@@ -34,6 +34,9 @@ class Executor:
     def job(self, job_id: str) -> ImportJob | None:
         return self.jobs.get(job_id)
 
+    def authorized_at(self, _authorization: str) -> datetime | None:
+        return None
+
     def pages(self) -> "Executor":
         return self
 

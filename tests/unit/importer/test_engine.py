@@ -4,8 +4,11 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from rich.console import Console
 
+from connectors.importer.overview import overview
 from schemas.control import ImportJob
+from streams.cli.imports import view_of
 from tests.unit.importer.engine_world import SECONDS_A_CALL, Accounts, Engine, in_virtual_time
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -130,6 +133,54 @@ def test_what_waited_is_not_shown_any_more_when_it_is_read_or_the_job_is_stopped
                 accounts.unauthorised.clear()
                 _try_again(engine, "large")
             await engine.until(lambda: not jobs[0].attention, 100, every=0.1)
+
+    in_virtual_time(story())
+
+
+def test_a_changed_authorization_wakes_what_waits_for_it_at_once_and_the_attention_names_what_to_do(monkeypatch):
+    async def story() -> None:
+        accounts = Accounts({"large": 2})
+        accounts.unauthorised.add("/clients/{}")
+        jobs = [import_job("large", "large")]
+        async with Engine(accounts, jobs, monkeypatch, 4) as engine:
+            await engine.until(lambda: bool(jobs[0].attention), 5, every=0.1)
+            assert "`cm-streams auth add a`" in (jobs[0].attention or "")
+            accounts.unauthorised.clear()
+            calls = accounts.calls.total()
+            engine.authorized_at["another"] = datetime.now(UTC)
+            await asyncio.sleep(5)
+            assert accounts.calls.total() == calls
+            engine.authorized_at["a"] = datetime.now(UTC)
+            await engine.until(lambda: _state(engine, "large") == "done", 20, every=0.1)
+            await engine.until(lambda: not jobs[0].attention, 5, every=0.1)
+
+    in_virtual_time(story())
+
+
+def test_what_failed_or_waits_counts_as_a_problem_while_the_run_is_open_and_is_named_once(monkeypatch):
+    async def story() -> None:
+        accounts = Accounts({"large": 2})
+        accounts.refused.add("/clients/{}/journeys")
+        accounts.unauthorised.add("/lists/{}/active")
+        jobs = [import_job("large", "large").model_copy(update={"lists": ["large-0", "gone"]})]
+        async with Engine(accounts, jobs, monkeypatch, 4) as engine:
+            await engine.until(lambda: any(c.state == "parked" for c in engine.table.waiting("large").values()), 5, 0.1)
+            run = engine.run("large")
+            assert run is not None
+            assert run.state == "open"
+            found = overview(run, engine.table.chains("large").values())
+            assert found.problems == 3
+            console = Console(width=200)
+            with console.capture() as shown:
+                console.print(view_of(found, 0, NOW, NOW))
+            lines = [line for line in shown.get().splitlines() if "gone" in line or "client's journeys" in line]
+            assert [("failed:" in line, "done" in line) for line in lines] == [(True, False)] * 2
+            accounts.unauthorised.clear()
+            engine.authorized_at["a"] = datetime.now(UTC)
+            await engine.until(lambda: _state(engine, "large") == "incomplete", 60)
+            await engine.until(lambda: bool(jobs[0].attention), 5)
+            assert "list gone: the client has no list" in (jobs[0].attention or "")
+            assert "the client's journeys: cannot be read" in (jobs[0].attention or "")
 
     in_virtual_time(story())
 

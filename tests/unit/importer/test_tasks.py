@@ -457,7 +457,7 @@ async def test_a_refused_call_stops_only_what_it_would_have_found(monkeypatch, r
 
     monkeypatch.setattr(TaskExecutor, "_api", api)
     result = await executed(executor(monkeypatch), task(None, chain="discover", kind="discover"))
-    failed = {record.label: record.problem for record in result.progress if record.state == "failed"}
+    failed = {record.chain.split("/")[-1]: record.problem for record in result.progress if record.state == "failed"}
     assert set(failed) == refused
     assert all("cannot be read: not permitted" in problem for problem in failed.values())
     begun = {begun.chain.split("/")[0] for begun in result.tasks}
