@@ -1,6 +1,6 @@
 """`job create-export` and `job create-import`: every option of the two forms is a flag; `job edit` takes the same."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
 
 import typer
@@ -13,6 +13,13 @@ from streams.cli.job_changes import Form, write_job
 def _flag(name: str, text: str) -> Any:
     """Return a flag that can also be turned off, as edits do."""
     return typer.Option(f"--{name}/--no-{name}", help=text, show_default=False)
+
+
+def _in_the_past(since: datetime | None) -> datetime | None:
+    """Return a date as it is. Raises BadParameter for a later one than now: nothing would be imported."""
+    if since is not None and to_utc(since) > datetime.now(UTC):
+        raise typer.BadParameter("it is in the future, so nothing would be imported")
+    return since
 
 
 JobIdOption = Annotated[str, typer.Option("--id", help="The job's id; made up without it.")]
@@ -132,6 +139,7 @@ def create_import(
         typer.Option(
             formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
             help="Leave out what is older; UTC without an offset.",
+            callback=_in_the_past,
         ),
     ] = None,
     journeys: Annotated[bool, typer.Option(help="Also the e-mails of journeys.")] = True,

@@ -100,7 +100,8 @@ def attention_of(job: ImportJob, public_url: str, registrations: Iterable[Webhoo
     if not public_url:
         return (
             f"{ATTENTION}set WEBHOOK_PUBLIC_URL to the address under which Campaign Monitor reaches the receiver; "
-            "until then no webhook is registered, and lists are polled only."
+            "until then no webhook is registered, and who subscribes or leaves a list after the first run is seen "
+            "on cm_user only: of cm_activity these events are missing, unless a report holds them."
         )
     problems = [known.problem for known in registrations if job.id in known.job_ids and known.problem]
     if not problems:

@@ -145,6 +145,7 @@ def test_a_job_shows_what_a_person_has_to_do_and_nothing_of_others_is_overwritte
     assert sentence is not None
     assert "WEBHOOK_PUBLIC_URL" in sentence
     assert sentence.count(". ") == 0
+    assert "of cm_activity these events are missing" in sentence
     assert attention_of(job.model_copy(update={"state": "stopped"}), "", []) is None
     broken = [known(problem="a"), known(problem="b"), known(), known(problem="c", job_ids=["k"])]
     assert attention_of(job, "https://x", broken) == "Webhooks: a (and 1 more)"
