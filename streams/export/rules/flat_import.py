@@ -8,7 +8,7 @@ functions do it. That both ways give the same bytes is a property test.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
@@ -69,6 +69,8 @@ class FlatPlan:
     """What the list is known to keep: what is new is read back once, by the careful way."""
     audiences_key: bytes
     audiences_field: str
+    options: dict[str, tuple[str | None, bytes]] = field(default_factory=dict)
+    """By audience, as far as they were used."""
 
     def person(
         self, key: bytes, events: Sequence[MembershipEvent], value: bytes | None, source: int
@@ -90,34 +92,43 @@ class FlatPlan:
             if not self._fold(audiences, fields, event, answered):
                 return None
             answers.append((event.position, event.appended, event.changes[0].rank == ENTER))
-        first = events[0].position
-        inside: list[str] = []
+        if "email" in fields or len(audiences) > _MANY or len(fields) > _MANY:
+            return None
+        first, inside, newest, seen = events[0].position, [], 0, -1
         for audience, entry in audiences.items():
-            if not self.is_alone(audience) or answered < entry[2] < first:
+            position = entry[2]
+            if not self.is_alone(audience) or answered < position < first:
                 return None
+            seen = max(seen, position)
             if not entry[0] & 1:
                 inside.append(audience)
-        if not inside or "email" in fields or len(audiences) > _MANY or len(fields) > _MANY:
+                newest = max(newest, min(entry[5] if len(entry) > 5 else entry[4], entry[3]))
+        options = [self._option(audience) for audience in sorted(inside)]
+        if not options:
             return None
-        inside.sort()
-        newest = max(min(entry[5] if len(entry) > 5 else entry[4], entry[3]) for entry in map(audiences.get, inside))
         entered = max(held[4], newest)
-        seen = max(entry[2] for entry in audiences.values())
-        options = [self.names.option_of(audience) for audience in inside]
-        if not self.kept.issuperset((self.audiences_field, option) for option in options):
-            return None
         name = _text(fields, job.name_field)
         written = self._values(fields)
         if written is None:
             return None
         values, body = written
-        content = [email, name, job.custom_field_name, options, values, job.consent_to_track, self.listed.epoch]
-        digest = _digest(content)
+        inside.sort()
+        texts_of = [text for text, _ in options if text is not None]
+        if len(texts_of) < len(options):
+            return None
+        digest = _digest(
+            [email, name, job.custom_field_name, texts_of, values, job.consent_to_track, self.listed.epoch]
+        )
         if part is not None and part[0] == digest:
             return None  # nothing differs
-        sorted_options = sorted(options)
+        options.sort()
         held_digest = _digest(
-            [email, name, [[job.custom_field_name, sorted_options]], [[custom, text] for custom, _, text in values]]
+            [
+                email,
+                name,
+                [[job.custom_field_name, [text for text, _ in options]]],
+                [[custom, text] for custom, _, text in values],
+            ]
         )
         after = [
             {job.id: [digest, max(answered, seen), 1]}, email, inside, 0, entered, 0, held[6],
@@ -129,8 +140,19 @@ class FlatPlan:
         stored = bytes(memoryview(orjson.dumps(row)))
         if len(stored) > self.max_row_bytes // 2:
             return None
-        entry = _entry(email, name, job.consent_to_track, self.audiences_key, sorted_options, body)
-        return FlatImport(key, entry, stored, held[1] is not None, bool(held[2]), answers, options)
+        written_fields = b",".join([*[encoded for _, encoded in options], *body])
+        entry_bytes = _entry(email, name, job.consent_to_track, written_fields)
+        return FlatImport(key, entry_bytes, stored, held[1] is not None, bool(held[2]), answers, texts_of)
+
+    def _option(self, audience: str) -> tuple[str | None, bytes]:
+        """Return an audience's option and its entry in a request; None: the list is not known to keep it."""
+        known = self.options.get(audience)
+        if known is None:
+            text = self.names.option_of(audience)
+            encoded = b'{"Key":%b,"Value":%b}' % (self.audiences_key, orjson.dumps(text))
+            is_kept = (self.audiences_field, text) in self.kept
+            known = self.options[audience] = (text if is_kept else None, encoded)
+        return known
 
     def _held(self, lists: dict[str, Any] | None, email: str) -> list[Any] | None:
         """Return what the list is known to hold; None: something that asks for care."""
@@ -244,14 +266,10 @@ def outcome_of_change(person: FlatImport, *, enters: bool, added: bool | None) -
     return (Outcome.ADDED if added else Outcome.UPDATED), message
 
 
-def _entry(
-    email: str, name: str | None, consent: str, key: bytes, options: Sequence[str], values: Sequence[bytes]
-) -> bytes:
-    fields = [b'{"Key":%b,"Value":%b}' % (key, orjson.dumps(option)) for option in options]
-    fields += values
+def _entry(email: str, name: str | None, consent: str, fields: bytes) -> bytes:
     named = b"" if name is None else b',"Name":%b' % orjson.dumps(name)
     head = b'{"EmailAddress":%b,"ConsentToTrack":"%b"' % (orjson.dumps(email), consent.encode())
-    return b'%b%b,"CustomFields":[%b]}' % (head, named, b",".join(fields))
+    return b'%b%b,"CustomFields":[%b]}' % (head, named, fields)
 
 
 def _text(fields: dict[str, Any], name: str) -> str | None:
