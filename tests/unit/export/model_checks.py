@@ -176,6 +176,8 @@ def _guard(play: Play, person: Person, writes: list[dict[str, Any]]) -> None:
         return
     if play.values_lost or person.acts:
         return
+    if len(play.ever("audiences")) > 1 and None in person.fields.get("work", {}).values():
+        return  # without an address they get no audience that is exported now, and lose the one that is not any more
     field, had = play.option("custom_field_name").replace(" ", ""), False
     for write in writes:
         has = any(value["Key"].strip("[]") == field for value in write["values"])
