@@ -209,24 +209,30 @@ def unfolded(tail: Iterable[StoredReceipt]) -> list[tuple[int, int]]:
 
 
 def keys_of(tail: Iterable[StoredReceipt]) -> set[bytes]:
-    """Return the keys of receipts whose rows may be behind."""
-    return {stored.key for stored in tail if any(name == HELD for name, _ in stored.headers)}
+    """Return the keys of receipts: their rows may be behind."""
+    return {stored.key for stored in tail}
 
 
 def apply(rows: Mapping[bytes, MembershipRow], tail: Iterable[StoredReceipt]) -> set[bytes]:
     """Bring rows up to the receipts, in place, in the order of the topic. Returns the keys of rows that changed.
 
     What a list holds is replaced as a whole by the receipt's header. Of the positions delivered for a job, the later
-    one counts: a row may be ahead of an old receipt.
+    one counts: a row may be ahead of an old receipt. What has its receipt is outstanding no more, whatever led to it.
     """
     changed: set[bytes] = set()
     for stored in tail:
         row = rows.get(stored.key)
-        header = next((value for name, value in stored.headers if name == HELD), None)
-        if row is None or header is None:
+        if row is None:
             continue
         body = orjson.loads(stored.value)
         list_id, job_id, position = body["list_id"], body["job_id"], body["source"]["offset"]
+        outstanding = [known for known in row.outstanding if (known[0], known[2]) != (job_id, position)]
+        if len(outstanding) < len(row.outstanding):
+            row.outstanding = outstanding
+            changed.add(stored.key)
+        header = next((value for name, value in stored.headers if name == HELD), None)
+        if header is None:
+            continue
         held = decode_held(orjson.loads(header))
         known = row.lists.get(list_id)
         newer = known is not None and known.seen >= held.seen and known.delivered.keys() >= held.delivered.keys()
@@ -241,9 +247,6 @@ def apply(rows: Mapping[bytes, MembershipRow], tail: Iterable[StoredReceipt]) ->
             if part.exported:  # a later change may have noted it
                 held.delivered.setdefault(job, DeliveredPart("", -1)).exported = True
         row.lists[list_id] = held
-        row.outstanding = [
-            outstanding for outstanding in row.outstanding if (outstanding[0], outstanding[2]) != (job_id, position)
-        ]
         changed.add(stored.key)
     return changed
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from streams.export.recovery.outstanding import OutstandingReceipts
 from streams.export.rules.outstanding import NO_LONGER
+from streams.export.sending import row_transfers
+from streams.export.sending.row_transfers import RowTransfers
 from tests.unit.export.export_world import SOURCE, FastLoop, Worker, World, with_world
 
 ANN, BOB = "ann@example.com", "bob@example.com"
@@ -173,3 +175,42 @@ async def _take(
             await worker.crash()
             worker = await world.start()
     return worker
+
+
+async def test_what_is_superseded_has_one_receipt_where_two_workers_crash_before_the_row_leaves(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one has published it, the second one waits with the row until after a checkpoint."""
+
+    async def only_receipts(self: RowTransfers, owned: Any, row: Any, move: Any) -> None:
+        await self._rows.publish_receipts(owned, self._superseded(row.key, row.data, *move), 0)
+        await asyncio.Event().wait()
+
+    world.job("a", audiences=["vip"])
+    world.job("b", audiences=["eu"])
+    worker = await world.start()
+    world.controls.inject(kind="status", status=500, count=None, path="/subscribers/*")
+    world.change(ANN, "enter", "vip", 1)
+    await worker.consume()
+    world.job("a", audiences=["vip"], state="stopped")
+    await asyncio.sleep(3.0)
+    monkeypatch.setattr(row_transfers, "late_calls_over_at", lambda _: 0)
+    with monkeypatch.context() as crashing:
+        crashing.setattr(RowTransfers, "_move", only_receipts)
+        world.change(BOB, "enter", "vip", 2, previous_email=ANN)
+        await worker.consume()
+        await asyncio.sleep(3.0)
+        assert world.outcomes() == ["superseded"]
+        await worker.crash()
+        crashing.setattr(row_transfers, "late_calls_over_at", lambda _: 10**15)
+        worker = await world.start()
+        for number in range(20):  # in every partition something is folded, and so a checkpoint is written
+            world.change(f"p{number}@example.com", "enter", "vip", 3)
+        await worker.consume()
+        await asyncio.sleep(5.0)
+        await worker.crash()
+    worker = await world.start()
+    await worker.consume()
+    await asyncio.sleep(5.0)
+    await worker.stop()
+    assert world.outcomes() == ["superseded"], "a receipt came twice"
