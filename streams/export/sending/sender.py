@@ -76,6 +76,7 @@ class ListSender:
         self._direct = DirectSends(opened, context, self._making, connections, samples, self)
         self._late = context.rows.late_call_seconds
         self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
+        self._direct_turn = False
 
     # -- from outside
 
@@ -108,14 +109,26 @@ class ListSender:
             await self._sleep()
 
     def _start_next(self) -> bool:
-        """Start the next request: live changes first, then what owners wait for, then a backfill. False: none."""
-        now, requests, direct = self._now(), self._requests.values(), self.opened.direct
-        batch = self._picker.next_batch(now, requests, backfill=not direct.waiting)
-        if batch is not None:
-            request = InFlightRequest(batch.live)
-            self._start(self._send(batch, request), request)
+        """Start the next request. False: none.
+
+        Live changes of the queue and calls that owners wait for take turns where both wait; then a backfill.
+        """
+        if self._direct_turn and self._start_direct():
+            self._direct_turn = False
             return True
-        call = direct.take() if direct.waiting and self._picker.may_take_direct(now, requests) else None
+        backfill = not self.opened.direct.waiting
+        batch = self._picker.next_batch(self._now(), self._requests.values(), backfill=backfill)
+        if batch is None:
+            return not self.queue.ready(True) and self._start_direct()
+        self._direct_turn = True
+        request = InFlightRequest(batch.live)
+        self._start(self._send(batch, request), request)
+        return True
+
+    def _start_direct(self) -> bool:
+        direct = self.opened.direct
+        taken = direct.waiting and self._picker.may_take_direct(self._now(), self._requests.values())
+        call = direct.take() if taken else None
         if call is not None:
             request = InFlightRequest(live=True)
             self._start(self._direct.send(call, request), request)

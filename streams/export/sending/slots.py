@@ -126,11 +126,11 @@ class BatchPicker:
         return self._next_ahead(now, background if backfill else -1)
 
     def may_take_direct(self, now: float, requests: Collection[InFlightRequest]) -> bool:
-        """Whether a direct call may be made beside the open requests: nobody of the queue waits, who goes first."""
+        """Whether a direct call may be made beside the open requests."""
         ahead = sum(not request.answered for request in requests)
         limited = self._limiter.waiting or self._limiter.pause_left() > 0
         free = not limited and ahead <= self._slots.max_requests and not self._breaker.probing
-        return free and not self._breaker.is_open(now) and not self._queue.ready(True)
+        return free and not self._breaker.is_open(now)
 
     def _next_ahead(self, now: float, background: int) -> QueuedBatch | None:
         """Return a full request to prepare while all slots are taken; a smaller one gathers more changes meanwhile."""

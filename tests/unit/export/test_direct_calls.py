@@ -232,3 +232,28 @@ def test_an_answer_of_a_request_that_is_not_the_queue_s_changes_nothing() -> Non
     queue.requeue(other, RequestRoute(RequestKind.IMPORT))
     assert queue.has_request(key)
     assert queue.next_batch(2.0, 1, 1) is None
+
+
+async def test_people_who_need_a_call_each_do_not_keep_a_batch_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While hundreds leave, one call each, a batch of others gets its turn."""
+    monkeypatch.setattr(direct_calls, "ANSWER_SECONDS", 30.0)
+    worker = await _begin(world)
+    leaving = [f"l{number}@example.com" for number in range(60)]
+    for person in leaving:
+        world.change(person, "enter", "vip", 1)
+    await worker.rest()
+    world.controls.change_settings(latency_ms=60)
+    for person in leaving:
+        world.change(person, "exit", "vip", 2)
+    await worker.consume()
+    for person in PEOPLE:
+        world.change(person, "enter", "vip", 3)
+    await worker.consume()
+    answered = [world.outcomes(person) for person in PEOPLE]
+    left = sum(world.options(person) == ["VIP"] for person in leaving)
+    assert answered == [["added"]] * 12
+    assert left > 20, "the batch waited for everybody who leaves"
+    await worker.rest()
+    assert [world.options(person) for person in PEOPLE] == [["VIP"]] * 12
