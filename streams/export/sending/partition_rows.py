@@ -41,12 +41,12 @@ from streams.export.table import ExportRuntime
 
 log = structlog.get_logger(__name__)
 
+# A request that timed out may be in the socket of a broker that was paused, and is appended when that goes on.
+LATE_APPEND_SECONDS = 1.0
+
 
 class PartitionRows:
-    """Reads and writes the rows of owned partitions; each method runs as the owner of the partition that it is given.
-
-    Methods raise what reading, publishing and writing raise (`BatchError`).
-    """
+    """Reads and writes rows; each method runs as the owner of the partition that it is given, and raises BatchError."""
 
     def __init__(self, state: ExportState, runtime: ExportRuntime, late_call_seconds: float) -> None:
         """`late_call_seconds`: for how long Campaign Monitor may apply a call that got no answer."""
@@ -139,13 +139,13 @@ class PartitionRows:
             await self._rows.write_rows(owned.number, owned.generation, unknown)
 
     async def resync(self, owned: OwnedPartition, *, always: bool = False) -> None:
-        """Bring rows up to the receipts after the checkpoint, and keep the ids of those.
-
-        Only when a receipt may or may not have been written, or `always`.
-        """
+        """If a receipt may be written, or `always`: bring rows up to those after the checkpoint, and keep their ids."""
         if not owned.receipts.outcome_unknown and not always:
             return
         partition = owned.number
+        if owned.receipts.outcome_unknown:
+            await self._stored_receipts.end(partition)  # the broker answers again
+            await asyncio.sleep(LATE_APPEND_SECONDS)
         end = await self._stored_receipts.end(partition)
         tail = await self._stored_receipts.read(partition, owned.checkpoint.receipts, end)
         if tail:

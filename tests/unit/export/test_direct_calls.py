@@ -257,3 +257,32 @@ async def test_people_who_need_a_call_each_do_not_keep_a_batch_waiting(
     assert left > 20, "the batch waited for everybody who leaves"
     await worker.rest()
     assert [world.options(person) for person in PEOPLE] == [["VIP"]] * 12
+
+
+@pytest.mark.usefixtures("_patient")
+async def test_receipts_that_a_paused_broker_appends_late_are_not_published_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request timed out, and is in the topic only after the end was read for the first time."""
+    worker = await _begin(world)
+    publish, late = worker.process.publish_all, []
+
+    async def stays_in_the_socket(outputs: Any) -> None:
+        if outputs and outputs[0].topic == "audience-delivery" and not late:
+            late.extend(outputs)
+            asyncio.get_running_loop().call_later(
+                0.5, lambda: [world.log.append(output, world.wall()) for output in late]
+            )
+            raise NotDelivered("timed out")
+        await publish(outputs)
+
+    monkeypatch.setattr(worker.process, "publish_all", stays_in_the_socket)
+    for person in PEOPLE:
+        world.change(person, "enter", "vip", 1)
+    with pytest.raises(NotDelivered):
+        await worker.consume()
+    await worker.rest()
+    await asyncio.sleep(1.0)
+    assert late
+    ids = [receipt["event_id"] for receipt in world.receipts()]
+    assert len(ids) == len(set(ids)) == 13
