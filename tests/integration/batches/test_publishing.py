@@ -68,8 +68,6 @@ async def test_nothing_settles_while_a_topic_takes_no_writes(
     missing = {"outputs": outputs, "dead letters": letters}[which]
     if missing == letters:
         kafka_io.create_topic(counting.bootstrap_servers, outputs, 4)
-        kafka_admin.delete_topics([letters])[letters].result()
-        await eventually(lambda: letters not in kafka_admin.list_topics(timeout=10).topics)
 
     def fold(row: Any, records: Any) -> list[Output]:
         for record in records:
@@ -79,8 +77,12 @@ async def test_nothing_settles_while_a_topic_takes_no_writes(
         return [Output(outputs, record.key, record.value) for record in records]
 
     app, table = counting.app(fold=fold, message_timeout_seconds=1.0)
-    await counting.produce([(b"k%d" % (n % 10), b"poison" if n < 10 else b"%d" % n) for n in range(110)])
     async with app.running():
+        await eventually(lambda: len(table.owned()) == 4)
+        if missing == letters:  # a start would create it
+            kafka_admin.delete_topics([letters])[letters].result()
+            await eventually(lambda: letters not in kafka_admin.list_topics(timeout=10).topics)
+        await counting.produce([(b"k%d" % (n % 10), b"poison" if n < 10 else b"%d" % n) for n in range(110)])
         await eventually(lambda: app.metrics.total("batches_retries_total") >= 4)
         await app.runtime.consumer.commit()
         assert all(offset <= 0 for offset in await counting.committed())
@@ -93,7 +95,8 @@ async def test_nothing_settles_while_a_topic_takes_no_writes(
     assert {record.value for record in passed_on} == {b"%d" % n for n in range(10, 110)}
     kept = await counting.dead_letters()
     assert {letter.key for letter in kept if letter.value == b"poison"} == {b"k%d" % n for n in range(10)}
-    assert ended == []
+    # A topic that is deleted under a running process ends it, see docs/batches.md; here it goes on.
+    assert ended == ([78] if missing == letters else [])
 
 
 def refuse_large(row: Any, records: Any) -> None:
