@@ -70,6 +70,10 @@ class OpenList:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """The sender looks again: a person was queued, a request ended, a wait is over."""
 
+    def takes_direct(self, now: float) -> bool:
+        """Whether calls that a batch makes itself are worth to be begun: the list works, as far as is known."""
+        return not self.breaker.is_open(now) and not self.blocked and self.direct.is_open(now)
+
     def recheck(self, partition: int, key: bytes, now: float) -> None:
         """Calls of the person that got no answer are over; whoever waits for a request anyway is compared after it."""
         if (partition, key) not in self.queue:

@@ -95,10 +95,10 @@ class DirectBatch:
         self._open: list[OpenCall] = []
         self._until = self._clock() + BATCH_SECONDS
         self._noted: set[str] = set()
-        self._repeated = dict(owned.sent)
+        source = batch.source.topic_id
+        self._repeated = {list_id: sent.upto for list_id, sent in owned.sent.items() if sent.source == source}
         """By list: up to where calls may have been made before this attempt."""
-        noted = (sent.upto for sent in owned.sent.values() if sent.source == batch.source.topic_id)
-        self._after = max(noted, default=-1)
+        self._after = max(self._repeated.values(), default=-1)
         self._answers = DirectAnswers(owned, batch, calls.state, calls.runtime.clocks, calls.table, calls.rows)
         self.unsent = self._answers.unsent
         self.returned = self._answers.returned
@@ -126,9 +126,9 @@ class DirectBatch:
 
     def note_repeated(self, row: TableRow[MembershipRow], first: int) -> None:
         """Note in a row, in place, calls that may have been made for its new records, the first of which is `first`."""
-        for list_id, noted in self._repeated.items():
+        for list_id, upto in self._repeated.items():
             listed = self._state.listed(list_id)
-            if first <= noted.upto and noted.source == self._batch.source.topic_id and listed is not None:
+            if first <= upto and listed is not None:
                 note_exports(row.data, listed)
                 row.data.settled = tuple(known for known in row.data.settled if known != list_id)
                 if row.data.due:
@@ -191,9 +191,9 @@ class DirectBatch:
             return None
         opened = self._state.only_list_of(*key, row.data)
         listed = None if opened is None else self._state.listed(opened.list_id)
-        if opened is None or listed is None or self._state.is_due_elsewhere(row.data, key, opened.list_id):
+        if opened is None or listed is None or not opened.takes_direct(now):
             return None
-        if opened.breaker.is_open(now) or opened.blocked or not opened.direct.is_open(now):
+        if self._state.is_due_elsewhere(row.data, key, opened.list_id):
             return None
         write = self._rows.planned(self._owned, listed, QueuedPerson(key, live=True, since=now), row.data)
         if write.state is None or write.route is None or write.has_claims:

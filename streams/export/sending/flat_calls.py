@@ -17,7 +17,7 @@ from streams.export.sending.direct_queue import DirectCall, FlatAnswer, KnownLis
 from streams.export.state import ExportState, OpenList
 
 EMPTY = MembershipRow()
-"""Stands for the data of rows that stay bytes: it has no index entries, as theirs."""
+"""The data of rows that stay bytes: it has no index entries, as theirs."""
 
 StoredMembership = EncodedRow[MembershipRow]
 
@@ -59,9 +59,7 @@ class FlatPlans:
             self._exports = exports
         views = exports.of(audience)
         opened = self._state.open.get(views[0].job.list_id) if len(views) == 1 else None
-        if opened is None or (known := opened.direct.known) is None or known.confirms:
-            return None
-        if opened.breaker.is_open(now) or opened.blocked or not opened.direct.is_open(now):
+        if opened is None or (known := opened.direct.known) is None or known.confirms or not opened.takes_direct(now):
             return None
         found = self._plans.get(opened.list_id)
         if found is None or found[0] is not known:
