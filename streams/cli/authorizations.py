@@ -13,14 +13,17 @@ import orjson
 import typer
 from pydantic import SecretStr
 
+from connectors.campaign_monitor.client.entities import ClientRef
 from connectors.campaign_monitor.credentials import Tokens
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.authorizations import AuthorizationSecret
 from connectors.control.crypto import ControlSettings, Sealer
 from connectors.control.crypto import new_key as make_key
-from streams.cli.control import control, refusals, refuse
-from streams.cli.output import add_row, print_table, table_of
+from streams.cli.control import FAILED, control, refusals, refuse, with_account
+from streams.cli.output import add_row, print_line, print_table, table_of
+from streams.cli.permissions import PERMISSIONS, granted
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Authorizations: add, list, remove.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Authorizations: add, test, list, remove.")
 
 API_KEY_VARIABLE = "CAMPAIGN_MONITOR_API_KEY"
 """Read by `auth add`: a secret on the command line could be seen by every user of the machine."""
@@ -74,6 +77,56 @@ def list_all(as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
             cells = (authorization.id, authorization.description, authorization.kind, authorization.state)
             add_row(table, *cells, authorization.problem, authorization.key_id, updated)
         print_table(table)
+
+
+@app.command(name="test")
+def use(
+    authorization_id: str,
+    client: Annotated[str | None, typer.Option("--client", help="A client's own key names no clients.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Use an authorization: show its account's clients and lists, and which permissions it has.
+
+    Nothing is changed. Ends with 1 when it is refused, or when a permission is missing.
+    """
+
+    async def found_out() -> tuple[str, list[tuple[str, str, int]], dict[str, bool | None]]:
+        async with with_account() as (_jobs, authorizations, open_api):
+            authorizations.known(authorization_id)
+            api = await open_api(authorization_id)
+            clock = await api.systemdate()
+            refs = [ClientRef(client, "")] if client else await api.clients.all()
+            lists = {ref.client_id: await api.clients.lists(ref.client_id) for ref in refs}
+            owner = max(lists, key=lambda client_id: len(lists[client_id]), default=None)
+            list_id = lists[owner][0].list_id if owner is not None and lists[owner] else None
+            has = {
+                permission.name: await granted(api, permission, owner, list_id) if owner is not None else None
+                for permission in PERMISSIONS
+            }
+            return clock, [(ref.client_id, ref.name, len(lists[ref.client_id])) for ref in refs], has
+
+    with refusals():
+        try:
+            clock, clients, has = asyncio.run(found_out())
+        except (CampaignMonitorError, LookupError) as fault:
+            refuse(f"Authorization {authorization_id} cannot be used: {fault}")
+    if as_json:
+        found = [dict(zip(("client", "name", "lists"), row, strict=True)) for row in clients]
+        body = {"authorization": authorization_id, "account_time": clock, "clients": found, "permissions": has}
+        typer.echo(orjson.dumps(body).decode())
+    else:
+        print_line(f"Authorization {authorization_id} is accepted; at its account it is {clock}.")
+        table = table_of("client", "name", "lists")
+        for client_id, name, lists in clients:
+            add_row(table, client_id, name, str(lists))
+        print_table(table)
+        table = table_of("permission", "granted", "needed because")
+        for permission in PERMISSIONS:
+            shown = {True: "yes", False: "no", None: "not known: there is no list"}[has[permission.name]]
+            add_row(table, permission.name, shown, permission.use)
+        print_table(table)
+    if False in has.values():
+        raise typer.Exit(FAILED)
 
 
 @app.command()

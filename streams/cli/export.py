@@ -19,7 +19,6 @@ from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.control.accounts import Credentials
 from connectors.control.crypto import ControlSettings, Sealer, SealError
-from connectors.control.jobs import Jobs
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
@@ -27,26 +26,23 @@ from schemas.control import ExportJob
 from schemas.identity import normalise_email
 from schemas.membership_command import command_bytes
 from streams.cli.control import FAILED, control, kafka_settings, refusals, refuse
+from streams.cli.export_tables import audiences, export_state
 from streams.cli.output import progress_of, visible
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 from streams.export.lists.segments import planned
-from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.preview import Preview, preview
 from streams.export.recovery.reconcile import (
     SHOWN,
     DriftReport,
     SnapshotError,
     compare,
-    newest,
-    removals_due,
     repairs,
     snapshot_rows,
     subscribers,
 )
 from streams.export.rules.dropped import Dropped
-from streams.export.rules.jobs import AudienceNames, ListView
+from streams.export.rules.jobs import ListView
 from streams.export.rules.values import field_name
-from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
 
 CANNOT_PREVIEW = 3
@@ -54,7 +50,10 @@ CANNOT_PREVIEW = 3
 
 CONFIRMED_OPT_IN = "the list is confirmed opt-in"
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Plan an export, find and repair drift.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Plan an export, find and repair drift, list audiences."
+)
+app.command()(audiences)
 UP_TO = ("would_resubscribe", "added_billable_contacts")
 """Counts that are an upper bound where somebody would be resubscribed, or has to confirm; see `Preview`."""
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
@@ -208,26 +207,6 @@ async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_Expo
             yield _ExportView(job, api, state, _as_if_running(state, job), shared.dropped(job.list_id))
 
 
-def removals_waiting(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> int:
-    """Return how many people wait to be taken off a job's list, as the changelog has them now. Blocks.
-
-    Raises SnapshotError.
-    """
-    state, _shared = export_state(kafka, jobs, job)
-    return removals_due(snapshot_rows(kafka), state.exports.lists[job.list_id], state.names)
-
-
-def export_state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> tuple[ExportState, SharedState]:
-    """Return what the workers share about a job's list, and its jobs. Blocks. Raises SnapshotError."""
-    state = ExportState(names=AudienceNames(units=ExportSettings().value_units))
-    shared = SharedState(kafka.names()["cm_export-state"], _NoPublisher(), state)
-    for part in newest(kafka, kafka.names()["cm_export-state"]):
-        for key, value in part.items():
-            shared.merge(key, value)
-    shared.set_jobs(other for other in jobs.exports().values() if other.list_id == job.list_id)
-    return state, shared
-
-
 def _as_if_running(state: ExportState, job: ExportJob) -> ListView:
     """Return the list with the job running: a plan is asked for before the start, too."""
     listed = state.exports.lists[job.list_id]
@@ -236,14 +215,6 @@ def _as_if_running(state: ExportState, job: ExportJob) -> ListView:
         for view in listed.jobs
     )
     return replace(listed, jobs=views)
-
-
-class _NoPublisher:
-    """A preview publishes nothing."""
-
-    async def publish_all(self, outputs: Any) -> None:
-        """Refuse."""
-        raise RuntimeError("a plan writes nothing")
 
 
 def validate(

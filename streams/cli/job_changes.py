@@ -17,7 +17,7 @@ from connectors.control.accounts import OpenApi
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import DataType, ExportJob, FieldMapping, ImportJob
 from streams.cli.control import refusals, refuse, with_account
-from streams.cli.job_checks import faults_of
+from streams.cli.job_checks import compared
 
 FIELDS = {
     "account": "authorization_id",
@@ -216,9 +216,10 @@ def _replaced(
 async def _compare(job: ExportOrImportJob, open_api: OpenApi) -> None:
     """Refuse a job that its account contradicts."""
     try:
-        faults = await faults_of(job, await open_api(job.authorization_id))
+        checks = await compared(job, await open_api(job.authorization_id))
     except (CampaignMonitorError, LookupError) as fault:
         refuse(f"The account could not be compared with the job: {fault}. --no-check writes the job all the same")
+    faults = [fault for check in checks for fault in check.faults]
     if faults:
         refuse("The job does not fit the account. " + " ".join(faults) + " --no-check writes the job all the same")
 

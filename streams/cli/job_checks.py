@@ -1,25 +1,47 @@
 """A job compared with its account: the lists are there, and custom fields have the types that it writes."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import ExportJob
+from streams.cli.permissions import granted, needed_by
 from streams.export.rules.values import field_name
 
 SHOWN = 10
 """Lists that a sentence names."""
 
 
-async def faults_of(job: ExportOrImportJob, api: CampaignMonitor) -> list[str]:
-    """Return a sentence for each option that the account contradicts. Raises CampaignMonitorError."""
+class JobCheck(NamedTuple):
+    """One thing that was compared, and what is wrong with it: a sentence each."""
+
+    name: str
+    faults: list[str]
+
+
+async def compared(job: ExportOrImportJob, api: CampaignMonitor) -> list[JobCheck]:
+    """Compare a job's lists and fields with its account. Raises CampaignMonitorError."""
     lists = {found.list_id: found.name for found in await api.clients.lists(job.client_id)}
     wanted = [job.list_id] if isinstance(job, ExportJob) else job.lists
     faults = [missing_list(list_id, job.client_id, lists) for list_id in wanted if list_id not in lists]
+    checks = [JobCheck("lists", faults)]
     if isinstance(job, ExportJob) and not faults:
         fields = {field_name(found.name): found.data_type for found in await api.lists.custom_fields(job.list_id)}
-        faults += field_faults(job, fields)
-    return faults
+        checks.append(JobCheck("fields", list(field_faults(job, fields))))
+    return checks
+
+
+async def permitted(job: ExportOrImportJob, api: CampaignMonitor) -> list[JobCheck]:
+    """Check each permission that a job needs. Raises CampaignMonitorError."""
+    list_ids = [job.list_id] if isinstance(job, ExportJob) else job.lists
+    list_ids = list_ids or [found.list_id for found in await api.clients.lists(job.client_id)]
+    checks = []
+    for permission in needed_by(job):
+        has = await granted(api, permission, job.client_id, next(iter(list_ids), None))
+        missing = f"it is not granted, and {permission.use}: connect the account again and grant it."
+        checks.append(JobCheck(f"permission {permission.name}", [missing] if has is False else []))
+    return checks
 
 
 def missing_list(list_id: str, client_id: str, lists: Mapping[str, str]) -> str:

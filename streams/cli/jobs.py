@@ -8,12 +8,14 @@ import orjson
 import typer
 from typer.core import TyperCommand
 
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.jobs import ExportOrImportJob, Jobs
 from connectors.importer.progress import ProgressView
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
-from streams.cli.control import kafka_settings, refuse, with_jobs
+from streams.cli.control import FAILED, kafka_settings, refusals, refuse, with_account, with_jobs
 from streams.cli.job_changes import edit_job, edit_options
+from streams.cli.job_checks import JobCheck, compared, permitted
 from streams.cli.job_forms import create_export, create_import
 from streams.cli.output import add_row, print_table, table_of
 from streams.export.lists.attention import REMOVALS, reason_on
@@ -21,7 +23,7 @@ from streams.export.lists.attention import REMOVALS, reason_on
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="Export and import jobs: create, edit, list, show, start, stop, remove.",
+    help="Export and import jobs: create, edit, check, list, show, start, stop, remove.",
 )
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id; `job list` shows all.")]
@@ -104,6 +106,42 @@ def show(job_id: JobArgument) -> None:
 
 
 @app.command()
+def check(
+    job_id: JobArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each check.")] = False,
+) -> None:
+    """Compare a job with its account: it can be reached, lists are there, fields fit, permissions are granted.
+
+    Nothing is changed, there or here. Ends with 1 when something does not fit.
+    """
+
+    async def compare() -> list[JobCheck]:
+        async with with_account() as (jobs, _authorizations, open_api):
+            job = jobs.known(job_id)
+            try:
+                api = await open_api(job.authorization_id)
+                checks = await compared(job, api)
+                if not any(check.faults for check in checks):
+                    checks += await permitted(job, api)
+            except (CampaignMonitorError, LookupError) as fault:
+                return [JobCheck("account", [f"authorization {job.authorization_id}: {fault}"])]
+            return [JobCheck("account", []), *checks]
+
+    with refusals():
+        checks = asyncio.run(compare())
+    if as_json:
+        for found in checks:
+            typer.echo(orjson.dumps(found._asdict()).decode())
+    else:
+        table = table_of("check", "result")
+        for found in checks:
+            add_row(table, found.name, " ".join(found.faults) or "as it should be")
+        print_table(table)
+    if any(found.faults for found in checks):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
 def start(job_id: JobArgument) -> None:
     """Start a job. An export that never ran counts changes from now on."""
 
@@ -168,7 +206,7 @@ def confirm_removals(job_id: JobArgument) -> None:
 
 def _waiting_people(jobs: Jobs, job: ExportJob) -> str:
     """Return how many people wait to be removed; that they cannot be counted is no reason not to confirm."""
-    from streams.cli.export import removals_waiting
+    from streams.cli.export_tables import removals_waiting
     from streams.export.recovery.reconcile import SnapshotError
 
     try:

@@ -41,15 +41,17 @@ def visible(text: str) -> str:
 
 
 def print_table(table: Table) -> None:
-    """Print a table: folded to a terminal's width, else as wide as it is."""
+    """Print a table: folded to a terminal's width, else as wide as it is. Its caption is a line below it."""
     console = Console()
+    caption, table.caption = table.caption, None  # rich would fold it to the width of the columns
     if not console.is_terminal:
         for column in table.columns:
             column.no_wrap = True
         wanted = console.measure(table, options=console.options.update(width=WIDE)).maximum
-        caption = len(str(table.caption or ""))
-        console = Console(width=max(console.width, wanted, caption))
+        console = Console(width=max(console.width, wanted))
     console.print(table)
+    if caption:
+        print_line(str(caption), style="italic")
 
 
 def print_line(text: str, style: str = "") -> None:

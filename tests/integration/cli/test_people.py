@@ -15,6 +15,7 @@ from click.testing import Result
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import partition_of
+from streams.cli.permissions import BY_NAME
 from tests.integration.cli.test_control_commands import run, settings, topics
 from tests.kafka_io import produce, read_all
 
@@ -138,3 +139,53 @@ async def test_what_an_account_has_is_listed(run: Run) -> None:
         assert "segment" in (await done("account", "segments", *whose, "--list", news)).stdout
         assert "authorization wrong" in (await done("account", "lists", "--authorization", "wrong", code=1)).stderr
         assert "authorization nobody" in (await done("account", "lists", "--authorization", "nobody", code=1)).stderr
+
+
+@pytest.mark.usefixtures("topics")
+async def test_an_authorization_and_a_job_are_checked_against_the_account(run: Run, settings: KafkaSettings) -> None:
+    async with Simulator(SimulatorSettings()) as simulator:
+        client = simulator.controls.add_client("Acme [/x]")
+        news = simulator.controls.add_list(client, "News")
+        account = {"CM_BASE_URL": simulator.base_url, "CM_OAUTH_URL": simulator.oauth_url}
+
+        async def done(*arguments: str, code: int = 0, given: str = "") -> Result:
+            return await asyncio.to_thread(run, *arguments, code=code, given=given, **account)
+
+        few = simulator.controls.grant_token(["ManageLists", "ViewReports"])
+        await done("auth", "add", "--id", "main", given=simulator.api_key + "\n")
+        await done("auth", "add", "--id", "few", "--tokens", "-", given=json.dumps(few))
+        await done("auth", "add", "--id", "wrong", given="nonsense\n")
+        before = simulator.controls.list_state(news)
+        assert "Acme [/x]" in (await done("auth", "test", "main")).stdout
+        found = shown(await done("auth", "test", "main", "--json"))
+        assert found["clients"] == [{"client": client, "name": "Acme [/x]", "lists": 1}]
+        assert found["permissions"] == dict.fromkeys(BY_NAME, True)
+        missing = shown(await done("auth", "test", "few", "--json", code=1))["permissions"]
+        assert {name for name, has in missing.items() if has} == {"ManageLists", "ViewReports"}
+        assert "Authorization wrong cannot be used" in (await done("auth", "test", "wrong", code=1)).stderr
+        assert "no authorization nobody" in (await done("auth", "test", "nobody", code=1)).stderr
+
+        export = ("job", "create-export", "--client", client, "--list", news, "--id")
+        await done(*export, "good", "--authorization", "main")
+        await done(*export, "blocked", "--authorization", "few")
+        await done(*export, "refused", "--authorization", "wrong", "--no-check")
+        await done(
+            "job", "create-import", "--id", "reports", "--client", client, "--authorization", "few", "--no-check"
+        )
+        lines = (await done("job", "check", "good", "--json")).stdout.splitlines()
+        checks = [json.loads(line) for line in lines if line[0] == "{"]
+        assert [check["name"] for check in checks] == [
+            *("account", "lists", "fields", "permission ManageLists", "permission ImportSubscribers")
+        ]
+        assert not any(check["faults"] for check in checks)
+        assert "exports add, update and remove people" in (await done("job", "check", "blocked", code=1)).stdout
+        assert "imports read journeys" in (await done("job", "check", "reports", code=1)).stdout
+        assert "authorization wrong" in (await done("job", "check", "refused", code=1)).stdout
+        assert simulator.controls.list_state(news) == before, "a check changes nothing"
+        simulator.controls.add_field(news, "Lytics Audiences", "Text")
+        assert "the list's field is Text" in (await done("job", "check", "good", code=1)).stdout
+
+
+@pytest.mark.usefixtures("topics")
+def test_no_audience_is_a_sentence_as_well(run: Run) -> None:
+    assert "no event has named an audience yet" in run("export", "audiences").stdout

@@ -45,6 +45,8 @@ async def test_a_plan_says_what_would_happen_and_a_reconciliation_finds_and_mend
     world.producer.flush()
     async with world.worker() as worker:
         await at_rest(worker)
+        result = await run("audiences", "--json")
+        assert orjson.loads(result.stdout) == {"audience": "vip", "name": "VIP", "people": 3}
         result = await run("plan", "job-1", "--json")
         assert result.exit_code == 0, result.output
         found = orjson.loads(result.stdout)

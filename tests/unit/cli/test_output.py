@@ -95,3 +95,10 @@ def test_progress_shows_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
     with progress_of("people on the list") as progress:
         progress(1000)
     assert "people on the list: 1,000" in shown.getvalue()
+
+
+def test_a_caption_is_one_line_however_narrow_its_table(capsys: pytest.CaptureFixture[str]) -> None:
+    table = table_of("id")
+    table.caption = "no consumer group has read anything yet"
+    print_table(table)
+    assert capsys.readouterr().out.splitlines()[-1] == "no consumer group has read anything yet"

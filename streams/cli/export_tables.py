@@ -1,0 +1,95 @@
+"""What the export's topics hold, read from outside of the workers: its audiences, jobs and rows."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from connectors.control.jobs import Jobs
+from connectors.kafka.settings import KafkaSettings
+from schemas.control import ExportJob
+from streams.cli.control import kafka_settings, refusals, refuse
+from streams.cli.output import add_row, print_table, progress_of, table_of
+from streams.export.lists.shared_state import SharedState
+from streams.export.recovery.reconcile import SnapshotError, newest, removals_due, snapshot_rows
+from streams.export.rules.jobs import AudienceNames
+from streams.export.rules.row import MembershipRow
+from streams.export.settings import ExportSettings
+from streams.export.state import ExportState
+
+
+def audiences(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each audience.")] = False,
+) -> None:
+    """List the audiences that upstream has named: id, name, and how many people are in them now.
+
+    Counted are the people whose events the export worker has read.
+    """
+    with refusals():
+        kafka = kafka_settings()
+        try:
+            state, _ = _shared(kafka)
+            with progress_of("people of the changelog") as progress:
+                people = people_inside(row for _email, row in snapshot_rows(kafka, progress))
+        except SnapshotError as failure:
+            refuse(str(failure))
+    rows = [(audience, _name(state.names, audience), people[audience]) for audience in sorted({*state.names, *people})]
+    if as_json:
+        for audience, name, count in rows:
+            typer.echo(orjson.dumps({"audience": audience, "name": name, "people": count}).decode())
+        return
+    table = table_of("audience", "name", "people")
+    for audience, name, count in rows:
+        add_row(table, audience, name, f"{count:,}")
+    if not rows:
+        table.caption = "no event has named an audience yet"
+    print_table(table)
+
+
+def people_inside(rows: Iterable[MembershipRow]) -> Counter[str]:
+    """Return how many people are in each audience (pure); an audience that everybody has left counts 0."""
+    people: Counter[str] = Counter()
+    for row in rows:
+        people.update({audience: entry.inside for audience, entry in row.audiences.items()})
+    return people
+
+
+def removals_waiting(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> int:
+    """Return how many people wait to be taken off a job's list, as the changelog has them now. Blocks.
+
+    Raises SnapshotError.
+    """
+    state, _shared = export_state(kafka, jobs, job)
+    return removals_due(snapshot_rows(kafka), state.exports.lists[job.list_id], state.names)
+
+
+def export_state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> tuple[ExportState, SharedState]:
+    """Return what the workers share about a job's list, and its jobs. Blocks. Raises SnapshotError."""
+    state, shared = _shared(kafka)
+    shared.set_jobs(other for other in jobs.exports().values() if other.list_id == job.list_id)
+    return state, shared
+
+
+def _shared(kafka: KafkaSettings) -> tuple[ExportState, SharedState]:
+    """Read what the workers share. Blocks. Raises SnapshotError."""
+    state = ExportState(names=AudienceNames(units=ExportSettings().value_units))
+    shared = SharedState(kafka.names()["cm_export-state"], _NoPublisher(), state)
+    for part in newest(kafka, kafka.names()["cm_export-state"]):
+        for key, value in part.items():
+            shared.merge(key, value)
+    return state, shared
+
+
+def _name(names: AudienceNames, audience: str) -> str:
+    entry = names.get(audience)
+    return audience if entry is None else entry.name
+
+
+class _NoPublisher:
+    """A preview publishes nothing."""
+
+    async def publish_all(self, outputs: Any) -> None:
+        """Refuse."""
+        raise RuntimeError("a plan writes nothing")

@@ -1,0 +1,93 @@
+"""What a credential may do at Campaign Monitor, found out by calls that change nothing.
+
+An API key may do everything in its account, an OAuth token what was granted. No call lists the grant, so each
+permission has a call that is refused with code 60 without it, and with it shows nobody and changes nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from connectors.campaign_monitor.client.api import CampaignMonitor
+from connectors.campaign_monitor.client.requests import Paging
+from connectors.campaign_monitor.errors.exceptions import (
+    PermissionMissing,
+    RequestRejected,
+    ResourceMissing,
+    SubscriberRefused,
+)
+from connectors.control.jobs import ExportOrImportJob
+from schemas.control import ExportJob
+
+NOBODY = "nobody"
+"""No address: nobody can have it."""
+NO_WEBHOOK = "0" * 32
+"""The id of no webhook."""
+
+
+class Permission(NamedTuple):
+    """A permission by Campaign Monitor's name, what it is for, and a call that needs it.
+
+    `probe` takes the API, a client's id and the id of one of its lists.
+    """
+
+    name: str
+    use: str
+    needs_list: bool
+    probe: Callable[[CampaignMonitor, str, str], Awaitable[object]]
+
+
+PERMISSIONS = (
+    Permission(
+        "ManageLists",
+        "exports create fields, options and segments; webhooks are registered",
+        True,
+        lambda api, _client, list_id: api.webhooks.deactivate(list_id, NO_WEBHOOK),
+    ),
+    Permission(
+        "ImportSubscribers",
+        "exports add, update and remove people",
+        True,
+        lambda api, _client, list_id: api.subscribers.unsubscribe(list_id, NOBODY),
+    ),
+    Permission(
+        "ViewReports",
+        "imports read campaigns and their reports",
+        False,
+        lambda api, client, _list: api.clients.campaigns(client, Paging(page_size=10)),
+    ),
+    Permission(
+        "ViewSubscribersInReports",
+        "imports read who opened, clicked and left",
+        True,
+        lambda api, _client, list_id: api.subscribers.history(list_id, NOBODY),
+    ),
+    Permission("Automation", "imports read journeys", False, lambda api, client, _list: api.clients.journeys(client)),
+)
+BY_NAME: Mapping[str, Permission] = {permission.name: permission for permission in PERMISSIONS}
+
+
+async def granted(api: CampaignMonitor, permission: Permission, client_id: str, list_id: str | None) -> bool | None:
+    """Return whether the credential has a permission; None where it takes a list to know, and there is none.
+
+    What else is wrong with the call shows that it has. Raises CampaignMonitorError: the credential is refused, or there
+    is no answer.
+    """
+    if permission.needs_list and list_id is None:
+        return None
+    try:
+        await permission.probe(api, client_id, list_id or "")
+    except PermissionMissing:
+        return False
+    except (RequestRejected, ResourceMissing, SubscriberRefused):
+        return True
+    return True
+
+
+def needed_by(job: ExportOrImportJob) -> Iterable[Permission]:
+    """Return the permissions without which a job cannot do all of its work."""
+    if isinstance(job, ExportJob):
+        names = ["ManageLists", "ImportSubscribers"]
+    else:
+        names = ["ViewReports", "ViewSubscribersInReports"] if job.activities else []
+        names += ["Automation"] if job.activities and job.journeys else []
+    return [BY_NAME[name] for name in names]
