@@ -24,6 +24,7 @@ class Published(Contract):
     since: str | None = Field(default=None, description="Rows from this minute on.")
     before: str | None = Field(default=None, description="All rows before this minute.")
     known: str = Field(default="", description="Packed ids of the rows after it.")
+    lacks: str = Field(default="", description="Packed ids of rows that came late and were left out since then.")
 
 
 class Source(Contract):
@@ -93,6 +94,8 @@ class LateRows(Contract):
     rows: int = Field(default=0, description="Their number.")
     missing: str = Field(default="", description="publish: packed ids that were not accounted for.")
     unreadable: bool = Field(default=False, description="publish: too many to be named, so all are published.")
+    widened: int = Field(default=0, description="Rows that this read publishes though an earlier one counted them.")
+    left_out: str = Field(default="", description="publish: packed ids of those that the job does not ask for.")
 
 
 class Cursor(Contract):
@@ -131,6 +134,7 @@ class Cursor(Contract):
     last_seen: Instant | None = Field(
         default=None, description="suppression: when all addresses of `sketch` were on the list."
     )
+    widened: int = Field(default=0, description="by date: rows published that an earlier read has counted.")
     late: LateRows | None = Field(default=None, description="report: rows came later than the overlap.")
 
 

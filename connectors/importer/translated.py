@@ -31,12 +31,17 @@ class TranslatedRow(NamedTuple):
     in_scope: bool = True
     """False: the row belongs to a list that the job does not name, or is too old. It counts, but is not published."""
     was_read: bool = False
-    """An earlier, narrower read has counted the row."""
+    """An earlier, narrower read has counted the row, by its date: one that came late is not among them."""
     was_published: bool = False
     """And has published it."""
     clock: str = ""
     """In a stretch of repeated hours the minute at which it begins; behind it, in one of the client's zone, what its
     clock showed: a row after this one that shows less is in the second pass. Else empty."""
+
+    @property
+    def widens(self) -> bool:
+        """Whether it is published now, and only counted before."""
+        return self.in_scope and self.was_read and not self.was_published
 
     @property
     def counted(self) -> str:
@@ -90,11 +95,12 @@ class _EarlierRead:
         self._since = published.since or ""
         self._before = published.before or ""
         self._known = events.unpack(published.known)
+        self._lacks = events.unpack(published.lacks)
         # Recipients have no dates. Of too many none is remembered: then all that were in its scope were published.
         self._all = source.report == "recipients" and source.resource == "report" and not self._known
 
     def holds(self, short: bytes, date: str) -> bool:
-        return self._all or date < self._before or short in self._known
+        return short not in self._lacks and (self._all or date < self._before or short in self._known)
 
     def wanted(self, date: str, list_ids: Collection[str]) -> bool:
         return (not self._lists or not self._lists.isdisjoint(list_ids)) and self.dated(date)

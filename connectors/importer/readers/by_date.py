@@ -130,8 +130,8 @@ def _read(since: str | None, cursor: Cursor, page: Page, translate: Translate, f
         rows = list(dropwhile(lambda row: row.date < start, rows))
     late = cursor.late
     if late is not None:
-        late = late_rows.read_rows(late, rows, known, read)
-        if page.last or late_rows.is_over(late, rows):
+        late = late_rows.read_rows(cursor, late, rows, known, read)
+        if page.last or late_rows.is_over(cursor, late, rows):
             return late_rows.end_pass(cursor, late, since, fresh + len(read.new_rows) + read.left_out, read)
     else:
         cursor = _account(cursor, rows, known, newest if near_end else None, read)
@@ -177,7 +177,7 @@ def _account(
             continue
         if row.in_scope and not row.was_published:
             read.new_rows.append(row)
-            widened += row.was_read
+            widened += row.widens
         elif row.was_read:
             read.repeats += 1
         else:
@@ -188,7 +188,8 @@ def _account(
         return cursor
     sketch = Sketch(cursor.sketch)
     sketch.add(counted)
-    return cursor.model_copy(update={"accounted": cursor.accounted - widened, "sketch": sketch.packed()})
+    counts = {"accounted": cursor.accounted - widened, "widened": cursor.widened + widened}
+    return cursor.model_copy(update={**counts, "sketch": sketch.packed()})
 
 
 def _end(since: str | None, cursor: Cursor, read: PageRead, newest: NewestRows, fresh: int) -> PageRead:

@@ -107,8 +107,9 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
         else:
             read.left_out += 1
     held = (unpack(cursor.newest) | set(here)) if cursor.newest_cut is None else set[bytes]()
-    seen = (0 if cursor.phase == "first" else cursor.accounted) + met
-    sketch = Sketch(cursor.sketch)
+    begins = cursor.phase == "first"  # what a narrower read has counted is read again
+    seen = (0 if begins else cursor.accounted) + met
+    sketch = Sketch("" if begins else cursor.sketch)
     sketch.add(counted)
     if page.last:
         # Seen: every row of this pass, once. The next probe compares its total with it, and reads again if it differs.
@@ -135,8 +136,8 @@ def _search(cursor: Cursor, late: LateRows, page: Page, translate: Translate, fr
     """Find the people that were added to a report which is too large to be remembered one by one."""
     read = PageRead(rows_total=page.total, pages_total=page.pages)
     rows = translate(page.rows, None, frozenset())
-    late = late_rows.read_rows(late, rows, unpack(cursor.previous), read)
-    if page.last or late_rows.is_over(late, rows):
+    late = late_rows.read_rows(cursor, late, rows, unpack(cursor.previous), read)
+    if page.last or late_rows.is_over(cursor, late, rows):
         return late_rows.end_pass(cursor, late, None, fresh + len(read.new_rows) + read.left_out, read)
     here = pack(row.event_id[: events.SHORT_BYTES] for row in rows)
     update = {"phase": "forward", "page": page.number + 1, "total": page.total, "previous": here, "late": late}

@@ -184,6 +184,8 @@ class PageRead:
     """With `known_rows`, of a report: the sketch of the ids of all rows that are accounted for."""
     acts: str = ""
     """With it, of unsubscribes: these ids."""
+    late_left_out: str = ""
+    """With it: packed ids of rows that came late and are out of the job's scope."""
     removed: list[str] = field(default_factory=list)
     """With it, of a suppression list: addresses that were taken off it since the last read."""
     unnamed: int = 0

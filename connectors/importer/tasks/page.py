@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.campaign_monitor.client.entities import Page
-from connectors.importer.readers import reader_for
+from connectors.importer.readers import late_rows, reader_for
 from connectors.importer.readers.reader import OVERLAP, PageRead, text_of
 from connectors.importer.tasks.sources import part_name, undivided
 from connectors.importer.translate import RowTranslator
@@ -117,7 +117,7 @@ def process_page(task: ImportTask, read: PageRead, translator: RowTranslator, no
                 lists=source.lists,
                 since=source.since,
                 read_since=source.read_since,
-                earlier=source.earlier,
+                earlier=late_rows.lacking(source.earlier, read.late_left_out),
             )
         )
     full = cursor.known_from is None and cursor.expected is None

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectors.importer.readers import by_email
 from connectors.importer.readers import reader as readers
 from connectors.importer.tasks import sources
 from schemas.import_task import Mark, Source
@@ -66,6 +67,21 @@ def test_a_wider_read_publishes_what_is_missing_and_only_that(report, rows, scop
         assert Counter(_of(loop.rows)) == wanted(server, after, dated) - Counter(_of(narrow.rows))
         following = ReadLoop(server, after, seed=seed, mark=loop.mark, accounted=loop.accounted)
         assert following.run() == [], "and the next run has nothing to do"
+
+
+def test_who_is_added_after_a_wider_read_of_many_recipients_comes_alone(monkeypatch):
+    monkeypatch.setattr(readers, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(by_email, "MAX_REMEMBERED", 3)
+    server = FakePages(lambda row: (row["EmailAddress"],))
+    server.rows = [row(number, -1, LISTS[number % 2]) for number in range(400)]
+    narrow = ReadLoop(server, RECIPIENTS.model_copy(update={"lists": ["a"]}))
+    narrow.run()
+    mark = narrow.mark.model_copy(update={"lists": ["a"]})
+    wide = ReadLoop(server, sources.widened(RECIPIENTS, mark), accounted=narrow.accounted, sketch=narrow.sketch)
+    assert len(wide.run(widen=True)) == 200
+    server.rows.append(row(999, -1, "a"))
+    following = ReadLoop(server, RECIPIENTS, mark=wide.mark, accounted=wide.accounted)
+    assert len(following.run()) == 1
 
 
 def wanted(server: FakePages, source: Source, dated: bool) -> Counter:
