@@ -1,7 +1,7 @@
 # JSON as orjson writes it, into a buffer that grows. Texts of a profile are short and nearly always without anything to
 # escape: eight bytes are looked at in one go.
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
@@ -159,3 +159,21 @@ cdef inline int put_text(Buffer* to, object text) except -1:
     else:
         put_escaped(to, data, size)
     return put_char(to, 34)
+
+
+cdef inline int put_utf8(Buffer* to, str text) except -1:
+    cdef const char* data
+    cdef Py_ssize_t size
+    if PyUnicode_IS_COMPACT_ASCII(text):
+        data, size = <const char*>PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text)
+    else:
+        data = PyUnicode_AsUTF8AndSize(text, &size)
+    return put_raw(to, data, size)
+
+
+cdef inline int put_bytes(Buffer* to, bytes what) except -1:
+    return put_raw(to, PyBytes_AS_STRING(what), PyBytes_GET_SIZE(what))
+
+
+cdef inline bytes taken_bytes(Buffer* buffer):
+    return PyBytes_FromStringAndSize(buffer.data, buffer.size)

@@ -49,20 +49,6 @@ cdef bint is_plain_address(str text) noexcept:
     return begun and not local
 
 
-cdef inline int put_utf8(Buffer* to, str text) except -1:
-    cdef const char* data
-    cdef Py_ssize_t size
-    if PyUnicode_IS_COMPACT_ASCII(text):
-        data, size = <const char*>PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text)
-    else:
-        data = PyUnicode_AsUTF8AndSize(text, &size)
-    return put_raw(to, data, size)
-
-
-cdef inline int put_bytes(Buffer* to, bytes what) except -1:
-    return put_raw(to, <const char*>what, len(what))
-
-
 cdef inline int put_value(Buffer* to, object value) except -1:
     """Write any JSON value."""
     if type(value) is str:
@@ -80,10 +66,6 @@ cdef inline int put_hex(Buffer* to, bytes digest) except -1:
         put_char(to, b"0123456789abcdef"[data[at] >> 4])
         put_char(to, b"0123456789abcdef"[data[at] & 15])
     return 0
-
-
-cdef inline bytes taken_bytes(Buffer* buffer):
-    return PyBytes_FromStringAndSize(buffer.data, buffer.size)
 
 
 cdef class _Writer:

@@ -21,6 +21,9 @@ from streams.export.rules.row import DeliveredPart, Held, MembershipRow, decode_
 from streams.export.rules.settlement import Receipt
 from streams.export.table import StoredReceipt
 
+LONGEST_ID = 128
+"""Characters of a receipt's id."""
+
 HELD = "export.held"
 """Header: the row's entry for the list, after this receipt. Absent on receipts that no call led to."""
 
@@ -47,7 +50,7 @@ class ReceiptContext:
 
     def event_id(self, job_id: str, position: int, source: int) -> str:
         """Return a receipt's id: the same change and job give the same id, whichever worker writes it."""
-        return f"{self.source_topic}@{source:x}/{self.partition}/{position}/{job_id}"[-128:]
+        return f"{self.source_topic}@{source:x}/{self.partition}/{position}/{job_id}"[-LONGEST_ID:]
 
 
 @dataclass(slots=True)

@@ -25,13 +25,13 @@ from streams.export.rules.values import VALUE_LIMIT, field_name, texts
 
 FieldKeys = Mapping[str, str]
 """Custom field's plain name (see `field_name`) -> its bracketed key."""
-_PLAIN_ROW = {"a", "f", "l", "p"}
-_PLAIN_HELD = 10
+PLAIN_ROW = {"a", "f", "l", "p"}
+PLAIN_HELD = 10
 # Types whose texts need no options of the field.
 _TYPES: frozenset[DataType] = frozenset({"Text", "Number", "Date"})
-_MANY = 250
+MANY = 250
 # So many characters are no more than 250 bytes, whatever they are.
-_SHORT = 62
+SHORT = 62
 
 
 class FlatImport(NamedTuple):
@@ -78,7 +78,7 @@ class FlatPlan:
         """Return a person's import; None: they need the careful way. `value`: the stored row."""
         job = self.view.job
         letters: dict[str, Any] = {} if value is None else orjson.loads(value)
-        if value is not None and not (letters.keys() <= _PLAIN_ROW and letters.get("p") == source):
+        if value is not None and not (letters.keys() <= PLAIN_ROW and letters.get("p") == source):
             return None
         email = events[0].email
         held = self._held(letters.get("l"), email)
@@ -92,7 +92,7 @@ class FlatPlan:
             if not self._fold(audiences, fields, event, answered):
                 return None
             answers.append((event.position, event.appended, event.changes[0].rank == ENTER))
-        if "email" in fields or len(audiences) > _MANY or len(fields) > _MANY:
+        if "email" in fields or len(audiences) > MANY or len(fields) > MANY:
             return None
         first, inside, newest, seen = events[0].position, [], 0, -1
         for audience, entry in audiences.items():
@@ -103,7 +103,7 @@ class FlatPlan:
             if not entry[0] & 1:
                 inside.append(audience)
                 newest = max(newest, min(entry[5] if len(entry) > 5 else entry[4], entry[3]))
-        options = [self._option(audience) for audience in sorted(inside)]
+        options = [self.option(audience) for audience in sorted(inside)]
         if not options:
             return None
         entered = max(held[4], newest)
@@ -144,7 +144,7 @@ class FlatPlan:
         entry_bytes = _entry(email, name, job.consent_to_track, written_fields)
         return FlatImport(key, entry_bytes, stored, held[1] is not None, bool(held[2]), answers, texts_of)
 
-    def _option(self, audience: str) -> tuple[str | None, bytes]:
+    def option(self, audience: str) -> tuple[str | None, bytes]:
         """Return an audience's option and its entry in a request; None: the list is not known to keep it."""
         known = self.options.get(audience)
         if known is None:
@@ -159,7 +159,7 @@ class FlatPlan:
         if not lists:
             return [{}, None, [], 0, 0, 0, 0, -1, "", ""]
         held: list[Any] | None = lists.get(self.listed.list_id)
-        if held is None or len(lists) > 1 or len(held) != _PLAIN_HELD or held[3] or held[5]:
+        if held is None or len(lists) > 1 or len(held) != PLAIN_HELD or held[3] or held[5]:
             return None
         if held[1] is not None and held[1] != email:
             return None
@@ -203,7 +203,7 @@ class FlatPlan:
             value = known[0]
             if not is_kept and value is not None:
                 return None
-            if data_type == "Text" and type(value) is str and 0 < len(value) <= _SHORT:
+            if data_type == "Text" and type(value) is str and 0 < len(value) <= SHORT:
                 values.append([custom, data_type, [value]])
                 body.append(b'{"Key":%b,"Value":%b}' % (key, orjson.dumps(value)))
                 continue

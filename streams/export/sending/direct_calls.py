@@ -105,7 +105,7 @@ class DirectBatch:
         self.keep_returned = self._answers.keep_returned
 
     async def send_flat(
-        self, stored: Sequence[StoredMembership], events: Iterable[Sequence[MembershipEvent]]
+        self, stored: Sequence[StoredMembership], events: Iterable[list[MembershipEvent]]
     ) -> Sequence[StoredMembership]:
         """Begin calls for people of the common kind, whose events are not folded yet; returns the others' rows."""
         now, batch = self._clock(), self._batch

@@ -1,6 +1,6 @@
 """People of the common kind in a batch: found as bytes, sent, and written as bytes. See `rules/flat_import.py`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import orjson
 
 from schemas.envelope import EpochMillis
 from streams.batches import EncodedRow, Output, TopicIncarnation, encode_hidden
-from streams.export.recovery.takeover import ReceiptContext, rfc3339_of
+from streams.export.recovery.takeover import LONGEST_ID, ReceiptContext, rfc3339_of
 from streams.export.rules.flat_import import FlatImport, FlatPlan, compile_plan, outcome_of_change
 from streams.export.rules.jobs import Exports
 from streams.export.rules.membership import MembershipEvent
@@ -16,10 +16,20 @@ from streams.export.rules.row import MembershipRow
 from streams.export.sending.direct_queue import DirectCall, FlatAnswer, KnownList
 from streams.export.state import ExportState, OpenList
 
+try:
+    from streams.export.rules import native_flat
+    from streams.export.sending import native_receipts
+except ImportError:  # there was no C compiler
+    native_flat = native_receipts = None  # type: ignore[assignment]
+
 EMPTY = MembershipRow()
 """The data of rows that stay bytes: it has no index entries, as theirs."""
 
 StoredMembership = EncodedRow[MembershipRow]
+
+
+FlatPerson = Callable[[bytes, list[MembershipEvent], bytes | None, int], FlatImport | None]
+"""`FlatPlan.person`, or what was compiled of it."""
 
 
 @dataclass(slots=True)
@@ -28,6 +38,7 @@ class FlatGroup:
 
     opened: OpenList
     plan: FlatPlan
+    person: FlatPerson
     people: list[FlatImport] = field(default_factory=list)
     rows: dict[bytes, StoredMembership] = field(default_factory=dict)
 
@@ -49,9 +60,9 @@ class FlatPlans:
         self._state = state
         self._max_row_bytes = max_row_bytes
         self._exports: Exports | None = None
-        self._plans: dict[str, tuple[KnownList, FlatPlan | None]] = {}
+        self._plans: dict[str, tuple[KnownList, FlatPlan | None, FlatPerson | None]] = {}
 
-    def of(self, audience: str, now: float) -> tuple[OpenList, FlatPlan] | None:
+    def of(self, audience: str, now: float) -> tuple[OpenList, FlatPlan, FlatPerson] | None:
         """Return the list that alone exports an audience, with its plan; None: it cannot be sent to in this way now."""
         exports = self._state.exports
         if exports is not self._exports:
@@ -65,13 +76,19 @@ class FlatPlans:
         if found is None or found[0] is not known:
             listed = exports.lists[opened.list_id]
             plan = compile_plan(listed, exports, self._state.names, known.keys, known.kept, self._max_row_bytes)
-            found = self._plans[opened.list_id] = known, plan
-        return None if found[1] is None else (opened, found[1])
+            found = self._plans[opened.list_id] = known, plan, None if plan is None else person_of(plan)
+        _, plan, person = found
+        return None if plan is None or person is None else (opened, plan, person)
+
+
+def person_of(plan: FlatPlan) -> FlatPerson:
+    """Return the pass over a person: in C where it was compiled."""
+    return plan.person if native_flat is None else native_flat.FlatPass(plan).person
 
 
 def group_flat(
     stored: Sequence[StoredMembership],
-    events: Iterable[Sequence[MembershipEvent]],
+    events: Iterable[list[MembershipEvent]],
     plans: FlatPlans,
     source: TopicIncarnation,
     partition: int,
@@ -95,7 +112,7 @@ def group_flat(
         key, known = row.row.key, max(after, row.row.position(source))
         person = None
         if group is not None and first.position > known and (partition, key) not in group.opened.queue:
-            person = group.plan.person(key, changes, row.value, source.topic_id)
+            person = group.person(key, changes, row.value, source.topic_id)
         if group is None or person is None:
             others.append(row)
             continue
@@ -111,14 +128,19 @@ def receipts_of(
     answer: FlatAnswer,
     source: int,
     accepted: EpochMillis,
-) -> Iterator[tuple[str, Output]]:
-    """Yield (id, record) of each receipt of people that the list accepted; as `takeover.output` writes them."""
+) -> list[tuple[str, Output]]:
+    """Return (id, record) of each receipt of people that the list accepted; as `takeover.output` writes them."""
     everybody = answer.new >= len(people)
     unknown = sum(not person.known for person in people)
     job, list_id, at = plan.view.id, plan.listed.list_id, rfc3339_of(accepted)
-    of_unknown = False if answer.new == 0 else True if answer.new == unknown else None
+    of_unknown = everybody or (False if answer.new == 0 else True if answer.new == unknown else None)
+    if native_receipts is not None:
+        return native_receipts.receipts(
+            context, job, list_id, people, everybody, of_unknown, source, at, accepted, LONGEST_ID
+        )
+    receipts: list[tuple[str, Output]] = []
     for person in people:
-        added = everybody or (False if person.known else of_unknown)
+        added = everybody if person.known else of_unknown
         for position, appended, enters in person.answers:
             event_id = context.event_id(job, position, source)
             outcome, message = outcome_of_change(person, enters=enters, added=added)
@@ -137,7 +159,9 @@ def receipts_of(
             }
             if message is not None:
                 body["message"] = message
-            yield event_id, Output(context.topic, person.key, orjson.dumps(body), (), context.partition)
+            record = Output(context.topic, person.key, bytes(memoryview(orjson.dumps(body))), (), context.partition)
+            receipts.append((event_id, record))
+    return receipts
 
 
 def written_rows(

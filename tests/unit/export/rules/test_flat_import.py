@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -22,8 +23,9 @@ from streams.export.rules.routing import AttemptState, RequestKind, is_plain, is
 from streams.export.rules.row import ENTER, EXIT, MembershipRow, decode, encode, newest_position
 from streams.export.rules.settlement import WrittenState, pending_answers, record_delivered
 from streams.export.rules.values import field_name
+from streams.export.sending import flat_calls
 from streams.export.sending.direct_queue import FlatAnswer
-from streams.export.sending.flat_calls import receipts_of
+from streams.export.sending.flat_calls import person_of, receipts_of
 from streams.export.sending.plan import subscriber_of
 from tests.unit.export.rules.rows import EMAIL, LIST
 
@@ -62,7 +64,7 @@ _jobs = st.fixed_dictionaries(
 )
 
 
-def _exports(options: dict[str, Any]) -> Exports:
+def exports_of(options: dict[str, Any]) -> Exports:
     at = datetime.fromtimestamp(STARTED / 1000, UTC)
     mapped = [("city", "City", "Text"), ("age", "Age", "Number"), ("since", "Since", "Date")]
     mappings = [{"user_field": user, "custom_field": field, "data_type": kind} for user, field, kind in mapped]
@@ -103,7 +105,7 @@ def _deliver(exports: Exports, row: MembershipRow, state: WrittenState, added: b
     return receipts
 
 
-def _plan(exports: Exports, kept: frozenset[Any]) -> FlatPlan:
+def plan_of(exports: Exports, kept: frozenset[Any]) -> FlatPlan:
     plan = compile_plan(exports.lists[LIST], exports, NAMES, KEYS, kept, 262_144)
     assert plan is not None
     return plan
@@ -112,8 +114,9 @@ def _plan(exports: Exports, kept: frozenset[Any]) -> FlatPlan:
 def _compare(exports: Exports, value: bytes | None, events: list[MembershipEvent], new: int) -> bytes | None:
     """Compare both ways for a batch; returns the row after it."""
     row, planned = _careful(exports, value, events)
-    plan = _plan(exports, frozenset() if planned is None else frozenset(kinds_of(planned[4])))
+    plan = plan_of(exports, frozenset() if planned is None else frozenset(kinds_of(planned[4])))
     person = plan.person(EMAIL.encode(), events, value, SOURCE)
+    assert person_of(plan)(EMAIL.encode(), events, value, SOURCE) == person
     if planned is None:
         assert person is None
         return encode(row)
@@ -131,6 +134,9 @@ def _compare(exports: Exports, value: bytes | None, events: list[MembershipEvent
     assert person.value == encode(row)
     assert person.known == known
     ours = receipts_of(CONTEXT, plan, [person], FlatAnswer(new=new), SOURCE, 9_999)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flat_calls, "native_receipts", None)
+        assert receipts_of(CONTEXT, plan, [person], FlatAnswer(new=new), SOURCE, 9_999) == ours
     pending = [PendingReceipt(EMAIL.encode(), receipt, SOURCE, None) for receipt in receipts]
     assert [record for _, record in ours] == [
         output(CONTEXT, receipt, 9_999)._replace(headers=()) for receipt in pending
@@ -152,7 +158,7 @@ def _events(changes: list[Any], position: int) -> list[MembershipEvent]:
 def test_both_ways_give_the_same_request_row_and_receipts(
     options: dict[str, Any], batches: list[list[Any]], new: int
 ) -> None:
-    exports = _exports(options)
+    exports = exports_of(options)
     value: bytes | None = None
     position, now = 0, STARTED + 50
     for changes in batches:
@@ -165,13 +171,13 @@ def test_both_ways_give_the_same_request_row_and_receipts(
 
 
 def test_the_usual_changes_are_of_the_common_kind() -> None:
-    exports = _exports({"audiences": ["vip", "eu"]})
+    exports = exports_of({"audiences": ["vip", "eu"]})
     first = _events([("vip", ENTER, 1_001, {"city": "Ghent", "age": 3, "name": "Ann"})], 0)
     second = _events([("eu", ENTER, 1_010, {"city": "Oslo"})], 1)
     third = _events([("eu", EXIT, 1_020, {})], 2)
     value: bytes | None = None
     for events in (first, second, third):
         _, planned = _careful(exports, value, events)
-        person = _plan(exports, frozenset(kinds_of(planned[4]))).person(EMAIL.encode(), events, value, SOURCE)
+        person = plan_of(exports, frozenset(kinds_of(planned[4]))).person(EMAIL.encode(), events, value, SOURCE)
         assert isinstance(person, FlatImport)
         value = person.value
