@@ -95,6 +95,18 @@ class Jobs(ControlTable[ExportOrImportJob]):
         return await self.change(job_id, attention=attention)
 
 
+def attention_of(job: ExportOrImportJob, begins: tuple[str, ...]) -> str | None:
+    """Return what one of those asks for that share a job's attention; each has a line, which begins as none else's."""
+    lines = (job.attention or "").split("\n")
+    return next((line for line in lines if line.startswith(begins)), None)
+
+
+def with_attention(job: ExportOrImportJob, begins: tuple[str, ...], line: str | None) -> str | None:
+    """Return a job's attention with the line of one of those that share it; None for no line."""
+    others = [other for other in (job.attention or "").split("\n") if other and not other.startswith(begins)]
+    return "\n".join([*others, *([line] if line else [])]) or None
+
+
 def has_list(job: ImportJob, client_id: str, list_id: str) -> bool:
     """Return whether a job imports a list of a client, once it runs."""
     return job.client_id == client_id and (not job.lists or list_id in job.lists)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from connectors.control.jobs import attention_of
 from connectors.importer.tasks.sources import DISCOVER, SWEEP
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, RunProgress
@@ -99,7 +100,7 @@ MAX_NAMED = 3
 def attention_change(
     job: ImportJob, run: RunProgress, chains: Iterable[ChainProgress], waiting: Iterable[ChainProgress] = ()
 ) -> tuple[str | None] | None:
-    """Return the attention that a job needs in a run or after it, as a tuple of one; None when it stays as it is.
+    """Return the line of attention that a job needs in a run or after it, as a tuple of one; None: it stays as it is.
 
     While the run is open it shows what waits with a problem, or else what could not be read so far; only its end shows
     that all was. `chains`: of the job; `waiting`: those that are open or parked.
@@ -108,12 +109,10 @@ def attention_change(
     running = job.state == "running" and run.state == "open"
     parked = [chain for chain in waiting if running and chain.state == "parked" and chain.problem]
     wanted = _sentence(WAITS, parked) or _sentence(NOT_READ, failed)
-    before = job.attention or ""
-    if run.state == "open" and wanted is None and not before.startswith(WAITS):
+    before = attention_of(job, OURS)
+    if run.state == "open" and wanted is None and not (before or "").startswith(WAITS):
         return None
-    if wanted == job.attention or (before and not before.startswith(OURS)):
-        return None
-    return (wanted,)
+    return None if wanted == before else (wanted,)
 
 
 def attention_kind(attention: str | None) -> str | None:
@@ -124,7 +123,7 @@ def attention_kind(attention: str | None) -> str | None:
 def _sentence(begin: str, chains: list[ChainProgress]) -> str | None:
     named = [f"{', '.join(filter(None, (chain.group, chain.label)))}: {chain.problem}" for chain in chains[:MAX_NAMED]]
     more = [f"and {len(chains) - MAX_NAMED} more"] if len(chains) > MAX_NAMED else []
-    return begin + "; ".join(named + more) if named else None
+    return begin + " ".join("; ".join(named + more).split()) if named else None
 
 
 def belongs_to(chain: ChainProgress, run: RunProgress) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from connectors.campaign_monitor.client.entities import Webhook
 from connectors.campaign_monitor.client.list_endpoints import WEBHOOK_EVENTS
+from connectors.control.jobs import attention_of, with_attention
 from connectors.webhook.body import ROOT
 from schemas.control import ExportJob, ImportJob, WebhookRegistration
 
@@ -93,7 +94,7 @@ def wanted_lists(job: ImportJob, lists: Iterable[str]) -> list[str]:
     return [list_id for list_id in lists if not job.lists or list_id in job.lists]
 
 
-def attention_of(job: ImportJob, public_url: str, registrations: Iterable[WebhookRegistration]) -> str | None:
+def hook_attention(job: ImportJob, public_url: str, registrations: Iterable[WebhookRegistration]) -> str | None:
     """Return what a person has to do about a job's webhooks, in a sentence; None when there is nothing."""
     if not wants_hooks(job):
         return None
@@ -107,21 +108,19 @@ def attention_of(job: ImportJob, public_url: str, registrations: Iterable[Webhoo
     if not problems:
         return None
     others = f" (and {len(problems) - 1} more)" if problems[1:] else ""
-    return f"{ATTENTION}{problems[0]}{others}"
+    return f"{ATTENTION}{' '.join(problems[0].split())}{others}"
 
 
 ATTENTION = "Webhooks: "
-"""How sentences of ours begin: attention that others ask for is not overwritten, and not cleared."""
+"""How our line of a job's attention begins."""
 
 
 def attention_changes(jobs: Iterable[ImportJob], wanted: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Return the attention to write, by job: `wanted` where the job shows none, or one of ours that differs."""
+    """Return the attention to write, by job, where `wanted` differs from the line of ours that it shows."""
     return {
-        job.id: wanted[job.id]
+        job.id: with_attention(job, (ATTENTION,), wanted[job.id])
         for job in jobs
-        if job.id in wanted
-        and job.attention != wanted[job.id]
-        and (job.attention is None or job.attention.startswith(ATTENTION))
+        if job.id in wanted and attention_of(job, (ATTENTION,)) != wanted[job.id]
     }
 
 

@@ -28,7 +28,7 @@ from connectors.webhook.registration.hooks import (
     HookStep,
     RequestMissedChanges,
     attention_changes,
-    attention_of,
+    hook_attention,
     hook_steps,
     list_prefix,
     own_prefixes,
@@ -144,7 +144,7 @@ class HookManager:
         states = [registration.state for registration in known]
         for state in ("active", "missing", "failed"):
             HOOKS.labels(state).set(states.count(state))
-        wanted = {job.id: attention_of(job, self._settings.public_url, known) for job in jobs}
+        wanted = {job.id: hook_attention(job, self._settings.public_url, known) for job in jobs}
         for job_id, attention in attention_changes(self._jobs(), wanted).items():
             with suppress(LookupError):  # the job was removed meanwhile
                 await self._set_attention(job_id, attention)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor.client.entities import ListRef, SegmentRef
+from connectors.control.jobs import with_attention
 from connectors.importer.tasks import plan, sources
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, RunProgress, Tally
@@ -83,7 +84,12 @@ def test_what_could_not_be_read_is_named_as_attention_until_it_could():
     assert plan.attention_change(asking, run(run=2, state="done"), failed) == (None,)
     assert plan.attention_change(job(), run(run=2, state="done"), failed) is None
     assert plan.attention_change(asking, run(run=2), failed) is None, "only the end of a run shows that all was read"
-    assert plan.attention_change(job(attention="WEBHOOK_PUBLIC_URL is missing"), run(), failed) is None
+    assert plan.attention_change(job(attention="Webhooks: no URL"), run(), failed) == found
+    both = job(attention=f"Webhooks: no URL\n{found[0]}")
+    assert plan.attention_change(both, run(), failed) is None
+    assert plan.attention_change(both, run(run=2, state="done"), failed) == (None,)
+    assert with_attention(both, plan.OURS, None) == "Webhooks: no URL"
+    assert with_attention(job(attention="Webhooks: no URL"), plan.OURS, found[0]) == both.attention
     assert plan.attention_change(job(), run(), failed * 5)[0].endswith("; and 2 more")
 
 
@@ -102,7 +108,7 @@ def test_what_waits_with_a_problem_is_named_while_the_run_is_open_and_its_job_ru
     assert plan.attention_change(asking, run(), failed, [])[0].startswith("The last import could not read")
     assert plan.attention_change(job(), run(state="done"), [], waiting) is None
     assert plan.attention_change(job(state="stopped", attention=found[0]), run(), [], waiting) == (None,)
-    assert plan.attention_change(job(attention="WEBHOOK_PUBLIC_URL is missing"), run(), [], waiting) is None
+    assert plan.attention_change(job(attention="Webhooks: no URL"), run(), [], waiting) == found
 
 
 def test_a_job_that_is_not_kept_updated_runs_once_unless_requested():

@@ -15,7 +15,7 @@ from connectors.webhook.registration.hooks import (
     DeleteHook,
     RequestMissedChanges,
     attention_changes,
-    attention_of,
+    hook_attention,
     hook_steps,
     wanted_lists,
 )
@@ -141,18 +141,23 @@ def test_which_lists_want_one():
 
 def test_a_job_shows_what_a_person_has_to_do_and_nothing_of_others_is_overwritten():
     job = ImportJob(id="j", authorization_id="a", client_id="c", created_at=NOW, updated_at=NOW)
-    sentence = attention_of(job, "", [])
+    sentence = hook_attention(job, "", [])
     assert sentence is not None
     assert "WEBHOOK_PUBLIC_URL" in sentence
     assert sentence.count(". ") == 0
     assert "of cm_activity these events are missing" in sentence
-    assert attention_of(job.model_copy(update={"state": "stopped"}), "", []) is None
+    assert hook_attention(job.model_copy(update={"state": "stopped"}), "", []) is None
     broken = [known(problem="a"), known(problem="b"), known(), known(problem="c", job_ids=["k"])]
-    assert attention_of(job, "https://x", broken) == "Webhooks: a (and 1 more)"
-    assert attention_of(job, "https://x", [known()]) is None
+    assert hook_attention(job, "https://x", broken) == "Webhooks: a (and 1 more)"
+    assert hook_attention(job, "https://x", [known()]) is None
     assert attention_changes([job], {"j": sentence}) == {"j": sentence}
     ours = job.model_copy(update={"attention": sentence})
     assert attention_changes([ours], {"j": sentence}) == {}
     assert attention_changes([ours], {"j": None}) == {"j": None}
     theirs = job.model_copy(update={"attention": "The authorization was revoked."})
-    assert attention_changes([theirs], {"j": sentence}) == attention_changes([theirs], {"j": None}) == {}
+    assert attention_changes([theirs], {"j": None}) == {}
+    both = f"{theirs.attention}\n{sentence}"
+    assert attention_changes([theirs], {"j": sentence}) == {"j": both}
+    showing = job.model_copy(update={"attention": both})
+    assert attention_changes([showing], {"j": sentence}) == {}
+    assert attention_changes([showing], {"j": None}) == {"j": theirs.attention}
