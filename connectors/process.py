@@ -1,6 +1,7 @@
 """What an operator expects of every process: probes (/live, /ready, /metrics) and an end on SIGTERM or SIGINT."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 from types import TracebackType
@@ -12,6 +13,20 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 NotReady = str
 """Why a process cannot do its work now, in a sentence."""
+
+
+class CannotListenError(RuntimeError):
+    """An address cannot be listened on; the text names it, the cause and the settings."""
+
+
+async def listen(runner: web.BaseRunner, host: str, port: int, settings: str) -> None:
+    """Listen on an address that `settings` names. Raises CannotListenError: it is taken, or none of this host's."""
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as failure:
+        # asyncio repeats the address in its text; the codes of getaddrinfo are below 0.
+        cause = os.strerror(failure.errno) if failure.errno and failure.errno > 0 else failure.strerror
+        raise CannotListenError(f"cannot listen on {host}:{port}: {cause}; set another {settings}") from None
 
 
 class HealthServer:
@@ -46,7 +61,7 @@ class HealthServer:
         self.mount(app)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await listen(self._runner, self._host, self._port, "STREAMS_HEALTH_HOST or STREAMS_HEALTH_PORT")
         return self
 
     async def __aexit__(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import sys
 import time
 from collections import defaultdict
@@ -27,8 +26,8 @@ from connectors.kafka.admin import (
 )
 from connectors.kafka.client_config import NoBrokerError
 from connectors.kafka.settings import KafkaSettings
-from connectors.process import HealthServer
-from streams.batches import Metrics, Sample
+from connectors.process import CannotListenError, HealthServer
+from streams.batches import CannotListen, Metrics, Sample
 
 if TYPE_CHECKING:
     from streams.batches import BatchApp
@@ -69,8 +68,6 @@ def start_process(process: str, *, log_level: str | None = None) -> StreamsSetti
     return settings
 
 
-NOT_TO_BE_HAD = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL})
-"""Of an address to listen on: another process has it, or it is none of this host's."""
 BROKER_RETRY_SECONDS = 2.0
 """Between two attempts to reach the brokers at the start: short beside their own start, long for a log line each."""
 
@@ -83,14 +80,18 @@ def refused_with_a_sentence() -> Iterator[None]:
     """
     try:
         yield
-    except (TopicsRefusedError, NoBrokerError, SealError) as refusal:
+    except (TopicsRefusedError, NoBrokerError, SealError, CannotListenError) as refusal:
         sys.stderr.write(f"{refusal}\n")
         sys.exit(CONFIGURATION_ERROR)
-    except OSError as failure:
-        if failure.errno not in NOT_TO_BE_HAD:
-            raise
-        sys.stderr.write(f"cannot listen: {failure.strerror}; set another STREAMS_HEALTH_PORT or WEBHOOK_PORT\n")
-        sys.exit(CONFIGURATION_ERROR)
+
+
+@contextlib.contextmanager
+def fatal_where_taken() -> Iterator[None]:
+    """Let an address that cannot be listened on end a worker as its wrong topics do: one line, exit code 78."""
+    try:
+        yield
+    except CannotListenError as refusal:
+        raise CannotListen(str(refusal)) from None
 
 
 def wait_for_topics(kafka: KafkaSettings) -> None:
@@ -115,13 +116,14 @@ def serve_health(batch_app: "BatchApp", settings: StreamsSettings) -> None:
     REGISTRY.register(BatchCollector(batch_app.metrics))
 
     async def health() -> None:
-        async with HealthServer(
-            lambda: "; ".join(batch_app.health().reasons) or None,
-            host=settings.health_host,
-            port=settings.health_port,
-        ) as server:
-            log.info("health", url=f"http://{settings.health_host}:{server.port}")
-            await asyncio.Event().wait()
+        with fatal_where_taken():
+            async with HealthServer(
+                lambda: "; ".join(batch_app.health().reasons) or None,
+                host=settings.health_host,
+                port=settings.health_port,
+            ) as server:
+                log.info("health", url=f"http://{settings.health_host}:{server.port}")
+                await asyncio.Event().wait()
 
     batch_app.service(health)
 

@@ -47,7 +47,7 @@ async def run(
         TopicsRefusedError: a topic is missing or has the wrong shape.
         SealError: an encryption key is set, and is none.
         ReadError, BrokersUnreachableError: no broker answers.
-        OSError: the address is taken.
+        CannotListenError: an address is taken.
     """
     ended = stop or stopped_by_signal()
     await asyncio.to_thread(ensure_topics, kafka)

@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord
+from connectors.process import listen
 from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, GenuinePost, RejectedPost, admit, read_body
 from connectors.webhook.bounds import (
     IDLE_SECONDS,
@@ -98,7 +99,7 @@ class Receiver:
         return self._waiting
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken."""
+        """Listen. Raises CannotListenError when the address is taken."""
         # Cancelled when its sender disconnects: a post that nobody waits for any more must not keep others waiting. It
         # was not acknowledged, so it is sent again; what was published of it meanwhile has the same event ids.
         self._server = BoundedServer(
@@ -111,7 +112,7 @@ class Receiver:
         )
         self._runner = web.ServerRunner(self._server, shutdown_timeout=self._settings.publish_timeout_seconds + 1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._settings.host, self._settings.port).start()
+        await listen(self._runner, self._settings.host, self._settings.port, "WEBHOOK_HOST or WEBHOOK_PORT")
         log.info("webhook receiver listening", host=self._settings.host, port=self.port)
 
     async def stop(self) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .core.batch import MOVED_FROM, Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
 from .core.errors import (
     BatchError,
+    CannotListen,
     DamagedRow,
     ExitCode,
     FatalError,
@@ -55,6 +56,7 @@ __all__ = [
     "BatchError",
     "BatchSettings",
     "BatchTable",
+    "CannotListen",
     "Codec",
     "DamagedRow",
     "DeadLetter",

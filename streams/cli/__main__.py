@@ -87,6 +87,7 @@ cli = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # they show local variables, and with them secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 import typer
@@ -31,8 +31,8 @@ MAX_LINE_BYTES = 8 << 20
 def check(files: list[Path] = FILES) -> None:
     """Check mapping files: exit code 1 and file:line:column when one cannot be used."""
     try:
-        catalog = read_catalog([(str(file), file.read_text(encoding="utf-8")) for file in files])
-    except (MappingError, OSError, UnicodeDecodeError) as error:
+        catalog = read_catalog([(str(file), _text_of(file)) for file in files])
+    except MappingError as error:
         _fail(str(error))
     for name, stream in catalog.streams.items():
         typer.echo(f"{stream.mapping.file}: stream {name}, {len(stream.mapping.mappings)} mappings, all right")
@@ -94,6 +94,15 @@ def rebuild(
             _fail(str(error))
 
 
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as failure:
+        return _fail(f"{file} cannot be read: {failure.strerror}")
+    except UnicodeDecodeError as fault:
+        return _fail(f"{file} is no text in UTF-8: {fault.reason} at byte {fault.start}")
+
+
 def _difference(email: str, fields: dict[str, tuple[Any, Any]], as_json: bool) -> str:
     if as_json:
         changes = {name: {"now": now, "rebuilt": rebuilt} for name, (now, rebuilt) in fields.items()}
@@ -128,7 +137,9 @@ def explain(
     try:
         catalog = load_catalog(*directories)
         message = orjson.loads(sys.stdin.buffer.read())
-    except (MappingError, OSError, orjson.JSONDecodeError) as error:
+    except orjson.JSONDecodeError as error:
+        _fail(f"standard input is no JSON: {error}")
+    except (MappingError, OSError) as error:
         _fail(str(error))
     if stream not in catalog.streams:
         _fail(f"there is no stream {stream}; there are {', '.join(catalog.streams)}")
@@ -225,6 +236,6 @@ def _as_text(found: Explained) -> str:
     return "\n".join([*lines, f"    = {shown}"])
 
 
-def _fail(problem: str) -> Any:
+def _fail(problem: str) -> NoReturn:
     typer.echo(problem, err=True)
     raise typer.Exit(1)

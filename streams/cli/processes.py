@@ -99,7 +99,7 @@ def webhooks() -> None:
 
 
 def simulator(
-    port: Annotated[int, typer.Option(help="0 takes a free port.")] = 8900,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free port.")] = 8900,
     host: Annotated[
         str, typer.Option(help="There is no access control on /simulator: loopback is meant.")
     ] = "127.0.0.1",

@@ -12,6 +12,7 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from pydantic import SecretStr
 
+from connectors.process import listen
 from schemas.cm_profile import MAPPING_HEADER
 from schemas.identity import key_of, normalise_email
 from streams.batches import BatchTable, partition_of
@@ -54,13 +55,13 @@ class ProfileServer:
         self._session: ClientSession | None = None
 
     async def start(self) -> str:
-        """Listen; return the URL under which other workers reach this one."""
+        """Listen; return the URL under which other workers reach this one. Raises CannotListenError."""
         app = web.Application()
         self.mount(app)
         self._session = ClientSession(timeout=_OWNER_TIMEOUT)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await listen(self._runner, self._host, self._port, "PROFILE_HTTP_HOST or PROFILE_HTTP_PORT")
         host, port = self._runner.addresses[0][:2]
         return self._public_url or f"http://{f'[{host}]' if ':' in host else host}:{port}"
 

@@ -14,7 +14,7 @@ from schemas.topics import TOPICS
 from streams.batches import Batch, BatchApp, BatchSettings, DamagedRow, DeadLetter, Output
 from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
 from streams.mapping.fields import COMPILED
-from streams.process import StreamsSettings
+from streams.process import StreamsSettings, fatal_where_taken
 from streams.profile.agent import ProfileAgent
 from streams.profile.erasure import Erased
 from streams.profile.folding.fold import ProfileFold, ProfileTopics, StreamFold
@@ -97,7 +97,8 @@ class ProfileWorker:
 
     async def start(self) -> None:
         """Serve profiles and join the group. Raises WrongTopic when a topic is missing."""
-        url = await self.server.start()
+        with fatal_where_taken():
+            url = await self.server.start()
         self.app.faust.conf.canonical_url = URL(url)  # other workers learn it with the group's assignment
         await self.app.start()
 

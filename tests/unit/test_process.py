@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
 from connectors.logs import HIDDEN, hide_secrets
-from connectors.process import HealthServer, stopped_by_signal
-from streams.process import refused_with_a_sentence
+from connectors.process import CannotListenError, HealthServer, stopped_by_signal
+from streams.batches import CannotListen
+from streams.process import StreamsSettings, refused_with_a_sentence, serve_health
+from streams.profile.server import ProfileServer
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,38 @@ async def test_a_port_that_is_taken_is_a_sentence(capsys: pytest.CaptureFixture[
         assert str(taken.getsockname()[1]) in written
     assert written.count("\n") == 1
     assert "STREAMS_HEALTH_PORT" in written
+
+
+async def test_an_address_of_no_host_is_a_sentence() -> None:
+    with pytest.raises(
+        CannotListenError, match=r"^cannot listen on nowhere.invalid:0: .*; set another STREAMS_HEALTH_HOST"
+    ):
+        async with HealthServer(lambda: None, host="nowhere.invalid"):
+            pass
+
+
+async def test_a_taken_port_ends_a_worker_with_78_and_no_traceback() -> None:
+    """Each server of a worker: its probes, and the profiles that it serves."""
+    registered: list[Callable[[], Awaitable[None]]] = []
+    app = SimpleNamespace(metrics=SimpleNamespace(snapshot=list), service=registered.append, health=lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        serve_health(app, StreamsSettings(health_port=port))  # type: ignore[arg-type]
+        server = ProfileServer(
+            *(None, lambda _partition: None),  # type: ignore[arg-type]
+            token=None,
+            host="127.0.0.1",
+            port=port,
+            public_url="",
+            partitions=1,
+            version="v",
+        )
+        with pytest.raises(CannotListen, match=f"127.0.0.1:{port}: Address already in use.*STREAMS_HEALTH_PORT") as end:
+            await registered[0]()
+        assert (end.value.exit_code, end.value.__suppress_context__) == (78, True)
+        with pytest.raises(CannotListenError, match=f"127.0.0.1:{port}: Address already in use.*PROFILE_HTTP_PORT"):
+            await server.start()
+        await server.stop()
 
 
 def test_another_fault_of_the_system_keeps_its_traceback() -> None:

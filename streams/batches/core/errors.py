@@ -10,6 +10,7 @@
     +-- FatalError          the process ends with a message and the position where it was
         +-- WrongTopic      a topic is missing, or is not what the application needs (exit code 78)
         +-- WrongPosition   committed or remembered offsets do not fit the topic (exit code 78)
+        +-- CannotListen    an address is taken, or is none of this host's (exit code 78)
         +-- StoreLocked     another process has the state directory open (exit code 78)
         +-- StoreFailed     the local store cannot be read or written (exit code 74)
         +-- RecoveryFailed  the changelog could not be restored in time (exit code 73)
@@ -115,6 +116,12 @@ class WrongTopic(FatalError):
 
 class WrongPosition(FatalError):
     """A committed or remembered offset lies outside of its topic: records were removed, or it was created again."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
+class CannotListen(FatalError):
+    """An address that the process serves on cannot be listened on: address, cause and settings are in the message."""
 
     exit_code = ExitCode.CONFIGURATION
 
