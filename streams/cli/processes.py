@@ -167,6 +167,7 @@ async def _serve(settings: SimulatorSettings) -> None:
         gc.freeze()
         typer.echo(f"API    {running.base_url}")
         typer.echo(f"OAuth  {running.oauth_url}  (client id {settings.oauth_client_id})")
+        typer.echo(f"log in as {settings.login_username}, password {settings.login_password}")
         typer.echo(f"admin  {running.admin_url}")
         typer.echo("ready")
         await stopped.wait()

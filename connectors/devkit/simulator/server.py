@@ -14,7 +14,8 @@ from connectors.devkit.simulator.controls.admin import AdminApi
 from connectors.devkit.simulator.controls.controls import Controls
 from connectors.devkit.simulator.controls.demo import seed_demo
 from connectors.devkit.simulator.dispatch import Dispatcher
-from connectors.devkit.simulator.protocol.oauth import OAuthPages
+from connectors.devkit.simulator.protocol.oauth import TokenEndpoint
+from connectors.devkit.simulator.protocol.oauth_pages import OAuthPages
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.devkit.simulator.state import SimulatorState
 
@@ -74,7 +75,9 @@ class Simulator:
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
         app = web.Application(client_max_size=_LARGEST_BODY)
-        OAuthPages(self.state).add_to(app)
+        tokens = TokenEndpoint(self.state)
+        tokens.add_to(app)
+        OAuthPages(self.state, tokens).add_to(app)
         AdminApi(self.controls).add_to(app)
         app.router.add_route("*", "/api/{path:.*}", Dispatcher(self.state, self.controls.do).handle)
         self._sender = WebhookSender(self.state)

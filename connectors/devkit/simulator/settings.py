@@ -58,6 +58,8 @@ class SimulatorSettings(BaseModel):
     rate_window_seconds: float = Field(default=60.0, gt=0)
     rate_limit_headers: bool = True
     # OAuth
+    login_username: str = "simulator"  # or the e-mail address of the account's primary contact
+    login_password: str = "simulator-password"  # noqa: S105  (a simulator's, printed in its help)
     oauth_client_id: str = "cm-streams"
     oauth_client_secret: str = "simulator-secret"  # noqa: S105  (a simulator's, printed in its help)
     oauth_redirect_prefix: str = "http"

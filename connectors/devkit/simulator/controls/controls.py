@@ -82,10 +82,12 @@ class OperatorVerbs:
         """Make an access and a refresh token without the pages; all scopes when none are named."""
         return grant(self.state, self.state.account, self.state.settings.oauth_client_id, scopes, expires_in)
 
-    def expire_tokens(self) -> int:
-        """Let every access token expire; refreshing works. Return how many there are."""
+    def expire_tokens(self, *, refresh: bool = False) -> int:
+        """Let every access token expire, and the refresh tokens when asked; return how many there are."""
         for token in self.state.keyring.tokens.values():
             token.expires_at = self.state.clock.time()
+        if refresh:
+            self.state.keyring.refresh_tokens.clear()
         return len(self.state.keyring.tokens)
 
     def revoke_tokens(self) -> int:

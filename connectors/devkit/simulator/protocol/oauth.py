@@ -1,11 +1,9 @@
-"""The OAuth page that asks for access, the token endpoint, and the tokens that it makes."""
+"""The OAuth token endpoint, and the codes and tokens that it makes."""
 
 import base64
 from collections.abc import Iterable
 from hashlib import blake2b
-from html import escape
 from typing import Any
-from urllib.parse import urlencode
 
 import orjson
 from aiohttp import web
@@ -18,55 +16,23 @@ from connectors.devkit.simulator.state import SimulatorState
 _CODE_SECONDS = 600
 
 
-class OAuthPages:
-    """`GET /oauth`, `POST /oauth` (consent or refusal) and `POST /oauth/token`."""
+class TokenEndpoint:
+    """`POST /oauth/token`, and the codes that it takes."""
 
     def __init__(self, state: SimulatorState) -> None:
         self._state = state
         self._codes: dict[str, tuple[str, str, tuple[str, ...], float]] = {}
 
     def add_to(self, app: web.Application) -> None:
-        """Mount the routes."""
-        app.router.add_get("/oauth", self.show_consent)
-        app.router.add_post("/oauth", self.consent)
+        """Mount the route."""
         app.router.add_post("/oauth/token", self.token)
 
-    async def show_consent(self, request: web.Request) -> web.Response:
-        """Answer a page with two buttons; errors in the request are shown on the page or returned to the caller."""
-        query = dict(request.query)
-        problem = self._problem(query)
-        if problem is not None:
-            return _page(400, f"<h1>Cannot connect</h1><p>{problem}</p>")
-        unknown = [scope for scope in _scopes(query) if scope not in SCOPES]
-        if unknown or not _scopes(query):
-            raise web.HTTPFound(_redirect(query, {"error": "unknown_scope"}))
-        hidden = "".join(f'<input type="hidden" name="{escape(k)}" value="{escape(v)}">' for k, v in query.items())
-        rights = "".join(f"<li>{escape(scope)}</li>" for scope in _scopes(query))
-        return _page(
-            200,
-            f"<h1>{escape(query['client_id'])} asks for access to {escape(self._state.account.name)}</h1>"
-            f'<ul>{rights}</ul><form method="post" action="/oauth">{hidden}'
-            '<button name="decision" value="allow">Allow access</button> '
-            '<button name="decision" value="deny">Deny</button></form>',
-        )
-
-    async def consent(self, request: web.Request) -> web.Response:
-        """Redirect to the caller with a code, a token (implicit flow) or a refusal."""
-        form = {name: str(value) for name, value in (await request.post()).items()}
-        problem = self._problem(form)
-        if problem is not None:
-            return _page(400, f"<h1>Cannot connect</h1><p>{problem}</p>")
-        if form.get("decision") != "allow":
-            raise web.HTTPFound(_redirect(form, {"error": "access_denied"}))
-        scopes = _scopes(form)
-        if form.get("type") == "user_agent":
-            tokens = grant(self._state, self._state.account, form["client_id"], scopes)
-            part = urlencode({"access_token": tokens["access_token"], "expires_in": tokens["expires_in"]})
-            raise web.HTTPFound(f"{form['redirect_uri']}#{part}")
+    def code(self, client_id: str, redirect_uri: str, scopes: tuple[str, ...]) -> str:
+        """Return a code for an application that somebody allowed; it works once, for ten minutes."""
         code = new_secret(self._state, "code")
         until = self._state.clock.time() + _CODE_SECONDS
-        self._codes[code] = (form["client_id"], form["redirect_uri"], scopes, until)
-        raise web.HTTPFound(_redirect(form, {"code": code}))
+        self._codes[code] = (client_id, redirect_uri, scopes, until)
+        return code
 
     async def token(self, request: web.Request) -> web.Response:
         """Exchange a code, or refresh. The body is form-encoded: a bare `+` in it is a blank."""
@@ -115,32 +81,6 @@ class OAuthPages:
 
     def _refused(self, error: str, description: str) -> web.Response:
         return _json(self._state.settings.oauth_error_status, {"error": error, "error_description": description})
-
-    def _problem(self, query: dict[str, str]) -> str | None:
-        if query.get("type", "web_server") not in ("web_server", "user_agent"):
-            return "invalid_request: type is web_server or user_agent"
-        if query.get("client_id") != self._state.settings.oauth_client_id:
-            return "unknown_client"
-        if not query.get("redirect_uri", "").startswith(self._state.settings.oauth_redirect_prefix):
-            return "invalid_redirect_uri"
-        return None
-
-
-def _scopes(query: dict[str, str]) -> tuple[str, ...]:
-    return tuple(scope for scope in query.get("scope", "").split(",") if scope)
-
-
-def _redirect(query: dict[str, str], extra: dict[str, str]) -> str:
-    if "state" in query:
-        extra = {**extra, "state": query["state"]}
-    uri = query["redirect_uri"]
-    return f"{uri}{'&' if '?' in uri else '?'}{urlencode(extra)}"
-
-
-def _page(status: int, body: str) -> web.Response:
-    return web.Response(
-        status=status, text=f"<!DOCTYPE html><title>Campaign Monitor simulator</title>{body}", content_type="text/html"
-    )
 
 
 def _json(status: int, body: object) -> web.Response:

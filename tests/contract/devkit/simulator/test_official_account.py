@@ -1,8 +1,9 @@
 """Account, client and OAuth calls of the official client."""
 
 import re
-from urllib.parse import parse_qs, urlsplit
-from urllib.request import Request, urlopen
+from http.cookiejar import CookieJar
+from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, build_opener
 
 import pytest
 from createsend import (
@@ -178,13 +179,18 @@ def test_non_agency(auth, simulator):
 def test_oauth(auth, simulator):
     cs = CreateSend(auth)
     url = cs.authorize_url("cm-streams", "http://127.0.0.1:1/back", "ManageLists,ViewReports", "state 1")
-    with urlopen(url) as page:
-        assert "ManageLists" in page.read().decode()
     query = parse_qs(urlsplit(url).query)
-    form = {name: values[0] for name, values in query.items()} | {"decision": "allow"}
-    code = _redirected(simulator.oauth_url, form)
+    form = {name: values[0] for name, values in query.items()}
+    browser = build_opener(Stay(), HTTPCookieProcessor(CookieJar()))
+    with browser.open(url) as page:
+        assert "Password" in page.read().decode()
+    login = {**form, "username": "simulator", "password": "simulator-password"}
+    browser.open(f"{simulator.oauth_url}/login", urlencode(login).encode())
+    with browser.open(url) as page:
+        assert "ManageLists" in page.read().decode()
+    code = _redirected(browser, simulator.oauth_url, form | {"decision": "allow"})
     assert code["state"] == ["state 1"]
-    assert _redirected(simulator.oauth_url, form | {"decision": "deny"})["error"] == ["access_denied"]
+    assert _redirected(browser, simulator.oauth_url, form | {"decision": "deny"})["error"] == ["access_denied"]
     with pytest.raises(BadRequest):
         cs.exchange_token("cm-streams", "simulator-secret", "http://127.0.0.1:1/back", "no such code")
     access, expires_in, refresh = cs.exchange_token(
@@ -216,17 +222,15 @@ def test_oauth_errors_as_200(auth, simulator):
         CreateSend(auth).exchange_token("cm-streams", "simulator-secret", "http://x.example", "no such code")
 
 
-def _redirected(url, form):
-    from urllib.error import HTTPError
-    from urllib.parse import urlencode
-    from urllib.request import HTTPRedirectHandler, build_opener
+class Stay(HTTPRedirectHandler):
+    """A browser that is sent nowhere: the answer itself is returned."""
 
-    class Stay(HTTPRedirectHandler):
-        def redirect_request(self, *_args):
-            return None
+    def http_error_302(self, _request, answer, *_args):
+        return answer
 
-    try:
-        build_opener(Stay).open(Request(url, urlencode(form).encode()))
-    except HTTPError as answer:
-        return parse_qs(urlsplit(answer.headers["Location"]).query)
-    raise AssertionError("no redirect")
+    http_error_303 = http_error_302
+
+
+def _redirected(browser, url, form):
+    answer = browser.open(url, urlencode(form).encode())
+    return parse_qs(urlsplit(answer.headers["Location"]).query)
