@@ -38,6 +38,12 @@ class CampaignMonitorSettings(BaseSettings):
     )
     oauth_client_id: str | None = Field(default=None, description="Id of the registered OAuth application.")
     oauth_client_secret: SecretStr | None = Field(default=None, description="Secret of the OAuth application.")
+    oauth_redirect_url: str = Field(
+        default="http://127.0.0.1:8765/authorized",
+        pattern=_URL,
+        description="Where people come back to after they allowed access, as the application is registered with; "
+        "`cm-streams auth login` listens there while it waits.",
+    )
     connect_timeout_seconds: float = Field(default=10, gt=0, description="Time to open a connection.")
     read_timeout_seconds: float = Field(
         default=60, gt=0, description="Time for a whole answer; slow drips count too, it is not a time between bytes."

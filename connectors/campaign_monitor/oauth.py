@@ -11,45 +11,57 @@ from connectors.campaign_monitor.client.transport import Answer, Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Tokens
 from connectors.campaign_monitor.errors.exceptions import MalformedAnswer, OAuthRefused, error_of
 
-SCOPES = ("ManageLists", "ImportSubscribers", "ViewReports", "ViewSubscribersInReports", "Automation")
-"""What export and import need: lists and segments, subscribers, reports with the people in them, journeys."""
+SCOPES = {
+    "ManageLists": "create custom fields, options, segments and webhooks of lists",
+    "ImportSubscribers": "add, update, unsubscribe and delete subscribers",
+    "ViewReports": "read campaigns and their reports",
+    "ViewSubscribersInReports": "read who received, opened and clicked",
+    "Automation": "read journeys and their reports",
+}
+"""The permissions that export and import need, and what for."""
 
 _OPERATION = "POST /oauth/token"
 
 
-def authorize_url(
-    settings: CampaignMonitorSettings, redirect_uri: str, state: str, scopes: Iterable[str] = SCOPES
-) -> str:
-    """Return the address to send a person to; they come back to `redirect_uri` with `code` and `state`.
+def authorize_url(settings: CampaignMonitorSettings, state: SecretStr, scopes: Iterable[str] = SCOPES) -> str:
+    """Return the address to send a person to; they come back to CM_OAUTH_REDIRECT_URL with `code` and `state`.
 
     `state` must be unguessable and bound to the person's session. Raises ValueError without a registered application.
     """
-    if settings.oauth_client_id is None:
-        raise ValueError("OAuth needs CM_OAUTH_CLIENT_ID and CM_OAUTH_CLIENT_SECRET of a registered application")
+    client_id, _secret = _application(settings)
     query = {
         "type": "web_server",
-        "client_id": settings.oauth_client_id,
-        "redirect_uri": redirect_uri,
+        "client_id": client_id,
+        "redirect_uri": settings.oauth_redirect_url,
         "scope": ",".join(scopes),
-        "state": state,
+        "state": state.get_secret_value(),
     }
     return f"{settings.oauth_url.rstrip('/')}?{urlencode(query)}"
 
 
-async def exchange_code(
-    transport: Transport, settings: CampaignMonitorSettings, code: SecretStr, redirect_uri: str, now: float
-) -> Tokens:
-    """Return the tokens for the code that a person came back with. Raises OAuthRefused when it is used or too old."""
-    if settings.oauth_client_id is None or settings.oauth_client_secret is None:
-        raise ValueError("OAuth needs CM_OAUTH_CLIENT_ID and CM_OAUTH_CLIENT_SECRET of a registered application")
+async def exchange_code(transport: Transport, settings: CampaignMonitorSettings, code: SecretStr, now: float) -> Tokens:
+    """Return the tokens for the code that a person came back with.
+
+    Raises OAuthRefused when it is used or too old, ValueError without a registered application.
+    """
+    client_id, secret = _application(settings)
     form = {
         "grant_type": "authorization_code",
-        "client_id": settings.oauth_client_id,
-        "client_secret": settings.oauth_client_secret.get_secret_value(),
-        "redirect_uri": redirect_uri,
+        "client_id": client_id,
+        "client_secret": secret.get_secret_value(),
+        "redirect_uri": settings.oauth_redirect_url,
         "code": code.get_secret_value(),
     }
     return await _token_request(transport, settings, form, now)
+
+
+def _application(settings: CampaignMonitorSettings) -> tuple[str, SecretStr]:
+    if not settings.oauth_client_id or settings.oauth_client_secret is None:
+        raise ValueError(
+            "CM_OAUTH_CLIENT_ID and CM_OAUTH_CLIENT_SECRET are not set: register an application at Campaign Monitor "
+            f"with the redirect address {settings.oauth_redirect_url}, and set them to what it gets there"
+        )
+    return settings.oauth_client_id, settings.oauth_client_secret
 
 
 async def refresh(transport: Transport, settings: CampaignMonitorSettings, tokens: Tokens, now: float) -> Tokens:

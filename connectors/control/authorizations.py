@@ -1,6 +1,6 @@
 """Topic `cm_authorizations`: credentials. Secrets are encrypted in it and decrypted for processes that have the key."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -13,7 +13,7 @@ from connectors.control.crypto import Sealed, Sealer, SealError
 from connectors.control.table import ControlTable, UnknownModelError
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
-from schemas.control import Authorization
+from schemas.control import Authorization, Job
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +23,14 @@ AuthorizationSecret = SecretStr | Tokens
 
 class UnknownAuthorizationError(UnknownModelError):
     """There is no authorization with this id; the text names those that there are."""
+
+
+class NoDescriptionError(ValueError):
+    """An authorization has a description, by which people recognise it."""
+
+
+class AuthorizationInUseError(RuntimeError):
+    """Jobs use the authorization, so it is not removed; the text names them."""
 
 
 class Authorizations(ControlTable[Authorization]):
@@ -65,7 +73,9 @@ class Authorizations(ControlTable[Authorization]):
     async def put(
         self, authorization_id: str, secret: AuthorizationSecret, *, description: str | None = None
     ) -> Authorization:
-        """Add or replace an authorization; its state is `ready` then. Without a description the old one stays.
+        """Add or replace an authorization; its state is `ready` then.
+
+        Without a description the old one stays; a new authorization is described by its id then.
 
         Raises:
             SealError: no key is configured.
@@ -73,8 +83,7 @@ class Authorizations(ControlTable[Authorization]):
         """
         before = self.get(authorization_id)
         sealed = self._keys().seal(secret_bytes(secret), authorization_id)
-        if description is None:
-            description = before.description if before else ""
+        description = description or (before.description if before else "") or authorization_id
         return await self._write(
             Authorization(
                 id=authorization_id,
@@ -95,6 +104,26 @@ class Authorizations(ControlTable[Authorization]):
             return found
         changed = found.model_copy(update={"state": state, "problem": problem, "updated_at": self._clock()})
         return await self._write(changed)
+
+    async def rename(self, authorization_id: str, description: str) -> Authorization:
+        """Give an authorization another description. Raises UnknownAuthorizationError, NoDescriptionError."""
+        if not description.strip():
+            raise NoDescriptionError(
+                f"Authorization {authorization_id} needs a description that people recognise it by"
+            )
+        found = self.known(authorization_id)
+        update = {"description": description.strip(), "updated_at": self._clock()}
+        return await self._write(found.model_copy(update=update))
+
+    async def remove_unused(self, authorization_id: str, jobs: Iterable[Job]) -> None:
+        """Remove an authorization that no job uses. Raises UnknownAuthorizationError, AuthorizationInUseError."""
+        self.known(authorization_id)
+        users = users_of(authorization_id, jobs)
+        if users:
+            raise AuthorizationInUseError(
+                f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first, or use --force"
+            )
+        await self.remove(authorization_id)
 
     async def reseal(self) -> list[str]:
         """Encrypt with the current key what an old one encrypted; return the ids. After that the old key may go."""
@@ -137,6 +166,11 @@ class Authorizations(ControlTable[Authorization]):
         written = await self.write(authorization.id, authorization)
         log.info("authorization written", authorization=authorization.id, kind=authorization.kind)
         return written
+
+
+def users_of(authorization_id: str, jobs: Iterable[Job]) -> list[str]:
+    """Return the ids of the jobs that use an authorization."""
+    return sorted(job.id for job in jobs if job.authorization_id == authorization_id)
 
 
 def secret_bytes(secret: AuthorizationSecret) -> bytes:

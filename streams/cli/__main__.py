@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "connector": ("streams.cli.processes", "connector", "Run the import connector."),
     "webhooks": ("streams.cli.processes", "webhooks", "Run the webhook receiver."),
     "simulator": ("streams.cli.processes", "simulator", "Run a local Campaign Monitor."),
-    "auth": ("streams.cli.authorizations", "app", "Authorizations: add, test, list, remove."),
+    "auth": ("streams.cli.authorizations", "app", "Authorizations: log in, add, test, list, rename, remove."),
     "job": ("streams.cli.jobs", "app", "Export and import jobs: create, edit, check, list, show, start, stop, remove."),
     "account": ("streams.cli.account", "app", "What an account has: clients, lists, fields, segments."),
     "export": ("streams.cli.export", "app", "Plan an export, find and repair drift, list audiences."),

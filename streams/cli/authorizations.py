@@ -1,11 +1,13 @@
 """`cm-streams auth`: access to Campaign Monitor accounts."""
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
 import time
 import uuid
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,16 +16,18 @@ import typer
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.client.entities import ClientRef
-from connectors.campaign_monitor.credentials import Tokens
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Tokens
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.control.authorizations import AuthorizationSecret
+from connectors.control.authorizations import AuthorizationInUseError, AuthorizationSecret, NoDescriptionError
 from connectors.control.crypto import ControlSettings, Sealer
 from connectors.control.crypto import new_key as make_key
 from streams.cli.control import FAILED, control, refusals, refuse, with_account
 from streams.cli.output import add_row, print_line, print_table, table_of
 from streams.cli.permissions import PERMISSIONS, granted
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Authorizations: add, test, list, remove.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Authorizations: log in, add, test, list, rename, remove."
+)
 
 API_KEY_VARIABLE = "CAMPAIGN_MONITOR_API_KEY"
 """Read by `auth add`: a secret on the command line could be seen by every user of the machine."""
@@ -55,6 +59,63 @@ def add(
 
         asyncio.run(put())
         typer.echo(new_id)
+
+
+@app.command()
+def login(
+    authorization_id: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="An existing one is renewed, and its jobs go on; made up without.")
+    ] = "",
+    description: Annotated[str, typer.Option(help="A name for people; asked for when the authorization is new.")] = "",
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser; it is printed in any case.")] = True,
+    timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds to wait for the log-in.")] = 300,
+) -> None:
+    """Add or renew an authorization by logging in at Campaign Monitor, and print its id.
+
+    Waits at CM_OAUTH_REDIRECT_URL, on this machine, until the browser comes back. Ctrl-C stores nothing.
+    """
+    from connectors.campaign_monitor.oauth import SCOPES  # and with them an HTTP client, which few commands need
+    from connectors.control.login import LoginError, begin_login
+    from streams.cli.login import log_in
+
+    settings = CampaignMonitorSettings()
+
+    async def stored(sealer: Sealer) -> str:
+        async with control(sealer) as (_, authorizations):
+            known = authorizations.get(authorization_id) if authorization_id else None
+            text = description or (_described() if known is None else "")
+            begun = begin_login(settings, authorization_id or _made_up(text), text or None, time.time())
+
+            def show() -> None:
+                rights = "".join(f"\n  {scope}: {purpose}" for scope, purpose in SCOPES.items())
+                typer.echo(f"Campaign Monitor will ask you to allow:{rights}", err=True)
+                typer.echo(f"Open this page, log in, and choose Allow access:\n{begun.address}", err=True)
+                if browser:
+                    with contextlib.suppress(webbrowser.Error):
+                        webbrowser.open(begun.address)
+
+            return (await log_in(begun, settings, authorizations, show=show, seconds=timeout)).id
+
+    with refusals():
+        try:
+            typer.echo(asyncio.run(stored(Sealer.from_settings(ControlSettings()))))
+        except LoginError as refusal:
+            refuse(str(refusal))
+
+
+@app.command()
+def rename(authorization_id: str, description: str) -> None:
+    """Give an authorization another description."""
+
+    async def change() -> None:
+        async with control() as (_, authorizations):
+            await authorizations.rename(authorization_id, description)
+
+    with refusals():
+        try:
+            asyncio.run(change())
+        except NoDescriptionError as fault:
+            refuse(str(fault), 2)
 
 
 @app.command(name="list")
@@ -136,20 +197,15 @@ def remove(
 ) -> None:
     """Remove an authorization."""
 
-    async def drop() -> list[str]:
+    async def drop() -> None:
         async with control() as (jobs, authorizations):
-            users = [job.id for job in jobs.all().values() if job.authorization_id == authorization_id]
-            if force or not users:
-                await authorizations.remove(authorization_id)
-                return []
-            return users
+            await authorizations.remove_unused(authorization_id, () if force else jobs.all().values())
 
     with refusals():
-        users = asyncio.run(drop())
-        if users:
-            refuse(
-                f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first, or use --force"
-            )
+        try:
+            asyncio.run(drop())
+        except AuthorizationInUseError as refusal:
+            refuse(str(refusal))
         typer.echo(f"Authorization {authorization_id} is removed.")
 
 
@@ -175,6 +231,11 @@ def reseal() -> None:
 def _api_key() -> SecretStr:
     given = os.environ.get(API_KEY_VARIABLE, "").strip()
     return SecretStr(given or typer.prompt("API key", hide_input=True, err=True).strip())
+
+
+def _described() -> str:
+    text: str = typer.prompt("Description", err=True)
+    return text.strip()
 
 
 def _tokens(file: Path) -> AuthorizationSecret:

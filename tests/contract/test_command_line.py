@@ -19,7 +19,9 @@ from streams.cli.__main__ import VERBS, cli
 
 NEEDS_KAFKA: dict[str, str] = {
     "auth add": "--id x",
+    "auth login": "x --description y --no-browser",
     "auth list": "",
+    "auth rename": "x y",
     "auth remove": "x",
     "auth test": "x",
     "auth reseal": "",

@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
 import pytest
 from pydantic import SecretStr
+from yarl import URL
 
 from connectors.campaign_monitor import oauth
 from connectors.campaign_monitor.account import Account
@@ -31,6 +30,7 @@ from connectors.campaign_monitor.errors.exceptions import (
 from connectors.campaign_monitor.errors.verdicts import Transient
 from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.devkit.simulator import Simulator, SimulatorSettings
+from tests.person import Person
 
 WRITE = SubscriberWrite("mara@example.net", "Mara")
 
@@ -215,28 +215,23 @@ async def test_a_scope_that_is_missing() -> None:
             await world.api.subscribers.add(list_id, WRITE)
 
 
-async def test_the_whole_way_of_a_person_who_connects() -> None:
-    async with Simulator(SimulatorSettings()) as sim:
+async def test_a_code_is_exchanged_once() -> None:
+    async with Simulator(SimulatorSettings()) as sim, Person(follow=False) as person:
         settings = CampaignMonitorSettings(
             base_url=sim.base_url,
             oauth_url=sim.oauth_url,
             oauth_client_id=sim.settings.oauth_client_id,
             oauth_client_secret=SecretStr(sim.settings.oauth_client_secret),
         )
-        back = "http://127.0.0.1:1/back"
-        url = oauth.authorize_url(settings, back, "state+1")
-        async with aiohttp.ClientSession() as browser:
-            assert (await browser.get(url)).status == 200
-            form = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
-            answer = await browser.post(sim.oauth_url, data={**form, "decision": "allow"}, allow_redirects=False)
-        returned = parse_qs(urlsplit(answer.headers["Location"]).query)
-        assert returned["state"] == ["state+1"]
+        await person.allow(oauth.authorize_url(settings, SecretStr("state+1")))
+        returned = URL(person.sent_to).query
+        assert returned["state"] == "state+1"
         async with Transport(settings) as transport:
-            code = SecretStr(returned["code"][0])
-            tokens = await oauth.exchange_code(transport, settings, code, back, now=0.0)
+            code = SecretStr(returned["code"])
+            tokens = await oauth.exchange_code(transport, settings, code, now=0.0)
             assert tokens.expires_at == 1_209_600
             with pytest.raises(OAuthRefused):
-                await oauth.exchange_code(transport, settings, code, back, now=0.0)
+                await oauth.exchange_code(transport, settings, code, now=0.0)
 
 
 async def test_a_refresh_that_meets_trouble_is_transient_and_loses_nothing() -> None:

@@ -17,8 +17,11 @@ def answer(status: int, body: object) -> Answer:
 
 
 def test_where_a_person_authorises() -> None:
-    settings = CampaignMonitorSettings(oauth_client_id="app", oauth_client_secret=SecretStr("canary"))
-    url = authorize_url(settings, "https://us.example/back?x=1", "st&te")
+    back = "https://us.example/back?x=1"
+    settings = CampaignMonitorSettings(
+        oauth_client_id="app", oauth_client_secret=SecretStr("canary"), oauth_redirect_url=back
+    )
+    url = authorize_url(settings, SecretStr("st&te"))
     assert url.startswith("https://api.createsend.com/oauth?")
     assert "canary" not in url
     assert parse_qs(urlsplit(url).query) == {
@@ -29,7 +32,7 @@ def test_where_a_person_authorises() -> None:
         "state": ["st&te"],
     }
     with pytest.raises(ValueError, match="CM_OAUTH_CLIENT_ID"):
-        authorize_url(CampaignMonitorSettings(), "https://us.example", "s")
+        authorize_url(CampaignMonitorSettings(), SecretStr("s"))
 
 
 @pytest.mark.parametrize("lifetime", [1_209_600, "1209600"])
