@@ -12,11 +12,11 @@ from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Tok
 from connectors.campaign_monitor.errors.exceptions import MalformedAnswer, OAuthRefused, error_of
 
 SCOPES = {
-    "ManageLists": "create custom fields, options, segments and webhooks of lists",
-    "ImportSubscribers": "add, update, unsubscribe and delete subscribers",
-    "ViewReports": "read campaigns and their reports",
-    "ViewSubscribersInReports": "read who received, opened and clicked",
-    "Automation": "read journeys and their reports",
+    "ManageLists": "exports create fields, options and segments; webhooks are registered",
+    "ImportSubscribers": "exports add, update and remove people",
+    "ViewReports": "imports read campaigns and their reports",
+    "ViewSubscribersInReports": "imports read who opened, clicked and left",
+    "Automation": "imports read journeys",
 }
 """The permissions that export and import need, and what for."""
 

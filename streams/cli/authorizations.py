@@ -74,7 +74,7 @@ def login(
 
     Waits at CM_OAUTH_REDIRECT_URL, on this machine, until the browser comes back. Ctrl-C stores nothing.
     """
-    from connectors.campaign_monitor.oauth import SCOPES  # and with them an HTTP client, which few commands need
+    from connectors.campaign_monitor.oauth import SCOPES
     from connectors.control.login import LoginError, begin_login
     from streams.cli.login import log_in
 

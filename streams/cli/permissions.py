@@ -15,6 +15,7 @@ from connectors.campaign_monitor.errors.exceptions import (
     ResourceMissing,
     SubscriberRefused,
 )
+from connectors.campaign_monitor.oauth import SCOPES
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import ExportJob
 
@@ -39,29 +40,29 @@ class Permission(NamedTuple):
 PERMISSIONS = (
     Permission(
         "ManageLists",
-        "exports create fields, options and segments; webhooks are registered",
+        SCOPES["ManageLists"],
         True,
         lambda api, _client, list_id: api.webhooks.deactivate(list_id, NO_WEBHOOK),
     ),
     Permission(
         "ImportSubscribers",
-        "exports add, update and remove people",
+        SCOPES["ImportSubscribers"],
         True,
         lambda api, _client, list_id: api.subscribers.unsubscribe(list_id, NOBODY),
     ),
     Permission(
         "ViewReports",
-        "imports read campaigns and their reports",
+        SCOPES["ViewReports"],
         False,
         lambda api, client, _list: api.clients.campaigns(client, Paging(page_size=10)),
     ),
     Permission(
         "ViewSubscribersInReports",
-        "imports read who opened, clicked and left",
+        SCOPES["ViewSubscribersInReports"],
         True,
         lambda api, _client, list_id: api.subscribers.history(list_id, NOBODY),
     ),
-    Permission("Automation", "imports read journeys", False, lambda api, client, _list: api.clients.journeys(client)),
+    Permission("Automation", SCOPES["Automation"], False, lambda api, client, _list: api.clients.journeys(client)),
 )
 BY_NAME: Mapping[str, Permission] = {permission.name: permission for permission in PERMISSIONS}
 

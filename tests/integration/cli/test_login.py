@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from yarl import URL
 
 from connectors import logs
+from connectors.campaign_monitor.oauth import SCOPES
 from connectors.control.crypto import new_key
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.admin import ensure_topics
@@ -85,7 +86,7 @@ async def world(
     kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, topic_prefix=namespace, partitions=1)
     await asyncio.to_thread(ensure_topics, kafka, create=True)
     async with Simulator(SimulatorSettings()) as simulator:
-        simulator.controls.add_client("Acme")
+        simulator.controls.add_list(simulator.controls.add_client("Acme"), "Newsletter")
         yield World(kafka, simulator, monkeypatch)
 
 
@@ -99,10 +100,12 @@ async def test_a_person_logs_in_allows_access_and_the_account_can_be_read(world:
     assert name.startswith("acme-inc-")
     assert (shown.heading, person.status) == ("Access allowed", 200)
     assert f"Authorization {name} is stored" in shown.html
-    assert "ImportSubscribers: add, update, unsubscribe and delete subscribers" in done.stderr
+    assert "ImportSubscribers: exports add, update and remove people" in done.stderr
     [stored] = await world.authorizations()
     assert (stored["kind"], stored["state"], stored["description"]) == ("oauth", "ready", "Acme Inc.")
-    assert "Acme" in (await world.run("account", "clients", "--authorization", name)).stdout
+    tested = await world.run("auth", "test", name, "--json")
+    assert tested.exit_code == 0, tested.output
+    assert json.loads(last_line(tested))["permissions"] == dict.fromkeys(SCOPES, True)
     tokens = {*world.simulator.state.keyring.tokens, *world.simulator.state.keyring.refresh_tokens}
     records = read_all(world.kafka.bootstrap_servers, world.kafka.names()["cm_authorizations"])
     seen = f"{done.output} {shown.html} {records}"
