@@ -1,5 +1,5 @@
-# What the native translations of report rows, subscribers and webhook events share: a row's texts, an address that is
-# its own key, and parts of a record's JSON. The names of a row's members are Campaign Monitor's.
+# What the native translations of report rows, subscribers and webhook events share: a row's texts, and parts of a
+# record's JSON. The names of a row's members are Campaign Monitor's.
 
 cdef str FIELDS = "CustomFields", KEY = "Key", VALUE = "Value"
 
@@ -22,31 +22,6 @@ cdef inline str text_of(dict row, str name):
     if type(found) is not str:
         raise _UnusualRow
     return <str>found
-
-
-cdef inline bint is_word(uint8_t byte, bint local) noexcept:
-    return (97 <= byte <= 122 or 48 <= byte <= 57 or byte == 45) or (local and (byte == 95 or byte == 43))
-
-
-cdef bint is_plain_address(str text) noexcept:
-    """Return whether an address is its own key: `schemas.identity._PLAIN`."""
-    if not PyUnicode_IS_COMPACT_ASCII(text):
-        return False
-    cdef const uint8_t* data = <const uint8_t*>PyUnicode_DATA(text)
-    cdef Py_ssize_t at, size = PyUnicode_GET_LENGTH(text)
-    cdef bint local = True, begun = False
-    for at in range(size):
-        if is_word(data[at], local):
-            begun = True
-        elif not begun:
-            return False
-        elif data[at] == 46:
-            begun = False
-        elif data[at] == 64 and local:
-            local, begun = False, False
-        else:
-            return False
-    return begun and not local
 
 
 cdef inline int put_value(Buffer* to, object value) except -1:

@@ -11,6 +11,7 @@ from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
 from libc.stdint cimport uint8_t
 
 from schemas.json_text cimport *
+from schemas.plain_address cimport is_plain_address
 
 from hashlib import blake2b
 
