@@ -32,8 +32,8 @@ lock:  ## resolve the dependencies again and write requirements.lock
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
 	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --output-file requirements.lock pyproject.toml
 
-run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it to its end and checks it
-	@$(BIN)/cm-streams up $(if $(ONCE),--once) $(if $(DEMO),--demo)
+run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it to its end and checks it, FRESH=1 begins again
+	@$(BIN)/cm-streams up $(if $(ONCE),--once) $(if $(DEMO),--demo) $(if $(FRESH),--fresh)
 
 check: setup lint types  ## format, lint, types, unit and contract tests, before each commit
 	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/contract -m "not slow"

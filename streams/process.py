@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from connectors.kafka.admin import (
     TopicsRefusedError,
     ensure_topics,
 )
+from connectors.kafka.broker_check import check_brokers
 from connectors.kafka.client_config import NoBrokerError
 from connectors.kafka.settings import KafkaSettings
 from connectors.process import CannotListenError, HealthServer
@@ -94,21 +94,45 @@ def fatal_where_taken() -> Iterator[None]:
         raise CannotListen(str(refusal)) from None
 
 
-def wait_for_topics(kafka: KafkaSettings) -> None:
+def wait_for_topics(kafka: KafkaSettings, settings: StreamsSettings) -> None:
     """Return when the brokers answer and every topic is as it must be. Waits for brokers, with a warning each time.
+
+    Meanwhile /live answers, and /ready with the reason.
 
     Raises:
         TopicsRefusedError: a topic is missing or has the wrong shape.
         NoBrokerError: no broker is configured.
+        OSError: the health port is taken.
     """
-    while True:
+    try:
+        _check_topics(kafka)
+    except BrokersUnreachableError as failure:
+        # A loop of its own: the process makes the one that it works in later.
+        loop = asyncio.new_event_loop()
         try:
-            ensure_topics(kafka)
-        except BrokersUnreachableError as failure:
-            log.warning("waiting for the brokers", reason=str(failure))
-            time.sleep(BROKER_RETRY_SECONDS)  # nothing runs yet that this could block
-        else:
-            return
+            loop.run_until_complete(_until_brokers_answer(kafka, settings, str(failure)))
+        finally:
+            loop.close()
+
+
+def _check_topics(kafka: KafkaSettings) -> None:
+    """Compare the topics where a broker answers; the comparison alone would wait half a minute for one."""
+    check_brokers(kafka)
+    ensure_topics(kafka)
+
+
+async def _until_brokers_answer(kafka: KafkaSettings, settings: StreamsSettings, reason: str) -> None:
+    async with HealthServer(lambda: reason, host=settings.health_host, port=settings.health_port) as health:
+        log.info("health", url=f"http://{settings.health_host}:{health.port}")
+        while True:
+            log.warning("waiting for the brokers", reason=reason)
+            await asyncio.sleep(BROKER_RETRY_SECONDS)
+            try:
+                await asyncio.to_thread(_check_topics, kafka)
+            except BrokersUnreachableError as failure:
+                reason = str(failure)
+            else:
+                return
 
 
 def serve_health(batch_app: "BatchApp", settings: StreamsSettings) -> None:

@@ -19,6 +19,7 @@ from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks.execute import TaskExecutor
 from connectors.importer.tasks.page import ProgressRecord
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.broker_watch import BrokerWatch
 from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import ConsumedRecord
@@ -197,8 +198,9 @@ async def run(
             zone_overrides=dict(campaign_monitor.zone_overrides),
             on_progress=on_progress,
         )
+        brokers = await stack.enter_async_context(BrokerWatch(kafka))
         health = await stack.enter_async_context(
-            HealthServer(lambda: connector.problem, host=health_host, port=health_port)
+            HealthServer(lambda: brokers.problem or connector.problem, host=health_host, port=health_port)
         )
         if on_health_port is not None:
             on_health_port(health.port)

@@ -12,6 +12,7 @@ from connectors.control.accounts import authorized_apis
 from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs, request_missed_changes, request_run
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.broker_watch import BrokerWatch
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from connectors.process import HealthServer, stopped_by_signal
@@ -75,7 +76,10 @@ async def run(
         )
         await receiver.start()
         stack.push_async_callback(receiver.stop)
-        health = await stack.enter_async_context(HealthServer(lambda: None, host=health_host, port=health_port))
+        brokers = await stack.enter_async_context(BrokerWatch(kafka))
+        health = await stack.enter_async_context(
+            HealthServer(lambda: brokers.problem, host=health_host, port=health_port)
+        )
         if on_ports is not None:
             on_ports(receiver.port, health.port)
         manager = HookManager(

@@ -1,1 +1,6 @@
 """`cm-streams`: what people and supervisors run. Each group of commands is a file; `__main__` lists them."""
+
+from contextvars import ContextVar
+
+broker_seconds: ContextVar[float] = ContextVar("broker_seconds", default=4.0)
+"""How long this command waits for the brokers' first answer: the console script's --timeout."""

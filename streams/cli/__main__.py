@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from typer.core import TyperCommand, TyperGroup
 
+from streams.cli import broker_seconds
+
 CONFIGURATION_ERROR = 78
 """Exit code of a start that settings or topics forbid (EX_CONFIG of sysexits.h): a restart cannot help."""
 
@@ -103,8 +105,12 @@ def about(
     version: bool = typer.Option(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
     ),
+    timeout: float = typer.Option(
+        4.0, min=0.5, max=600, metavar="SECONDS", help="How long a command waits for the brokers' first answer."
+    ),
 ) -> None:
     """Keep Kafka and Campaign Monitor in step: audiences out, subscribers and activity in, profiles from both."""
+    broker_seconds.set(timeout)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import TransactionError
+from streams.cli import broker_seconds
 from streams.cli.output import visible
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def refusals() -> Iterator[None]:
     of the Kafka client nothing is, because what it cannot do ends in a sentence.
     """
     logs.configure("console", "warning", process="cli")
-    logging.getLogger("librdkafka").setLevel(logging.CRITICAL + 1)
+    for client in ("librdkafka", "connectors.kafka.producer"):
+        logging.getLogger(client).setLevel(logging.CRITICAL + 1)
     try:
         yield
     except (TopicsRefusedError, SealError, NoBrokerError, BrokersUnreachableError) as refusal:
@@ -65,7 +67,7 @@ def kafka_settings() -> KafkaSettings:
     Raises NoBrokerError, BrokersUnreachableError; call it within `refusals`.
     """
     settings = KafkaSettings()
-    check_brokers(settings)
+    check_brokers(settings, broker_seconds.get())
     return settings
 
 

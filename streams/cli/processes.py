@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -13,6 +14,7 @@ import uvloop
 
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
+from connectors.devkit.simulator.kept_state import StateFile
 from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.settings import KafkaSettings
@@ -32,7 +34,7 @@ def profiles() -> None:
     settings = start_process("profile-worker")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
-        wait_for_topics(kafka)
+        wait_for_topics(kafka, settings)
         worker = ProfileWorker(settings, kafka, ProfileSettings())
     serve_health(worker.app, settings)
     worker.app.run(start=worker.start, stop=worker.stop)
@@ -50,7 +52,7 @@ def export() -> None:
     settings = start_process("export-worker")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
-        wait_for_topics(kafka)
+        wait_for_topics(kafka, settings)
         process = ExportProcess(settings, kafka, ExportSettings(), CampaignMonitorSettings(), ControlSettings())
     serve_health(process.worker.app, settings)
     process.worker.app.run(start=process.start, stop=process.stop)
@@ -64,7 +66,7 @@ def connector() -> None:
     settings = start_process("connector")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
-        wait_for_topics(kafka)
+        wait_for_topics(kafka, settings)
         asyncio.run(
             run(
                 kafka,
@@ -85,7 +87,7 @@ def webhooks() -> None:
     settings = start_process("webhooks")
     kafka = KafkaSettings()
     with refused_with_a_sentence():
-        wait_for_topics(kafka)
+        wait_for_topics(kafka, settings)
         uvloop.run(
             run(
                 kafka,
@@ -118,6 +120,9 @@ def simulator(
     add_delay_seconds: Annotated[float, typer.Option(min=0, help="Time an added subscriber is queued.")] = 0.0,
     book_limit: Annotated[int | None, typer.Option(min=1, help="Entries kept in each log; all without it.")] = None,
     keep_rows: Annotated[int, typer.Option(min=0, help="Rows of pages that are kept encoded, for load tests.")] = 0,
+    state_file: Annotated[
+        Path | None, typer.Option(help="Keep the account in this file, and go on with it at the next start.")
+    ] = None,
 ) -> None:
     """Run a local Campaign Monitor with a demo account; prints `ready` when it serves.
 
@@ -142,7 +147,7 @@ def simulator(
         keep_rows=keep_rows,
     )
     try:
-        uvloop.run(_serve(settings))
+        uvloop.run(_serve(settings, state_file))
     except OSError as error:
         raise typer.BadParameter(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
 
@@ -157,13 +162,15 @@ def _instant(text: str) -> datetime:
     return found
 
 
-async def _serve(settings: SimulatorSettings) -> None:
+async def _serve(settings: SimulatorSettings, state_file: Path | None) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     # What it holds is kept for good: looking through it for garbage would double the price of an import.
     gc.set_threshold(100_000, 20, 50)
-    async with Simulator(settings) as running:
+    file = StateFile(state_file) if state_file else None
+    async with Simulator(settings, file.load(settings) if file else None) as running:
+        keeping = [asyncio.create_task(file.keep(running.state))] if file else []
         gc.freeze()
         typer.echo(f"API    {running.base_url}")
         typer.echo(f"OAuth  {running.oauth_url}  (client id {settings.oauth_client_id})")
@@ -171,3 +178,6 @@ async def _serve(settings: SimulatorSettings) -> None:
         typer.echo(f"admin  {running.admin_url}")
         typer.echo("ready")
         await stopped.wait()
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)

@@ -6,10 +6,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import typer
+from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.text import Text
 
@@ -19,16 +22,30 @@ from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.devkit.simulator.controls.admin import SimulatorAdmin
 from connectors.kafka.admin import CONFIGURATION_ERROR, ensure_topics
 from connectors.kafka.broker_check import check_brokers
+from connectors.kafka.producer import PublishError
+from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
 from streams.cli.control import FAILED, refusals, refuse
 from streams.demo.demonstration import Demonstration
 from streams.demo.findings import as_table, verdict
+from streams.demo.machine import PORTS_NEEDED, PROCESSES, Machine, PortError, kept_port, machine
 from streams.demo.run_directory import InUseError, RunDirectory
-from streams.demo.supervisor import PORTS_NEEDED, PROCESSES, Machine, PortError, ServiceFailedError, Supervisor, machine
+from streams.demo.supervisor import (
+    ServiceFailedError,
+    Supervisor,
+    restarted,
+    shown_path,
+)
 from streams.process import StreamsSettings
 
+DIRECTORIES = ("up", "account", "their-broker", "once")
+KEPT = {"up", "account"}
+"""Directories with a broker of ours in them, whose data the next start goes on with."""
 INTERRUPTED = 130
 """Exit code of what Ctrl-C ended before its time, as shells have it."""
+
+CLIENTS_SECONDS = 2.0
+"""For the demonstration's clients to end, which wait for a broker that does not answer."""
 
 console = Console()
 
@@ -38,25 +55,39 @@ def up(
     demo: bool = typer.Option(
         False, "--demo", help="Play the demonstration on the broker of KAFKA_BOOTSTRAP_SERVERS, too."
     ),
+    fresh: bool = typer.Option(False, "--fresh", help="Begin with empty topics, stores and account."),
 ) -> None:
     """Start a broker, a local Campaign Monitor and all processes; play a demonstration; Ctrl-C stops everything.
 
-    With KAFKA_BOOTSTRAP_SERVERS and --demo all of that is done on that broker; without --demo it is refused. With
-    CM_BASE_URL that Campaign Monitor is used, without a demonstration.
+    The next start goes on with the data, unless --fresh. With KAFKA_BOOTSTRAP_SERVERS and --demo all of that is done
+    on that broker; without --demo it is refused. With CM_BASE_URL that Campaign Monitor is used, without a
+    demonstration. --once has a directory of its own, which is empty at each start.
     """
     with refusals():
         settings = StreamsSettings()
+        for name in DIRECTORIES:
+            RunDirectory(settings.data_dir / name).forget_settings(os.environ)
         try:
-            with RunDirectory(settings.data_dir / "up") as directory:
-                directory.forget_settings(os.environ)
+            with RunDirectory(settings.data_dir / _directory_name(once=once)) as directory:
                 if once and os.environ.get("CM_BASE_URL"):
                     refuse("--once plays the demonstration, on the local Campaign Monitor: unset CM_BASE_URL", 78)
+                if fresh or directory.path.name not in KEPT:
+                    directory.clear()
                 code = asyncio.run(_until_stopped(directory, once=once, demo=demo))
         except (InUseError, PortError) as refusal:
             refuse(str(refusal), CONFIGURATION_ERROR)
         except (ServiceFailedError, BrokerUnavailableError, TimeoutError) as failure:
             refuse(str(failure), FAILED)
     raise typer.Exit(code)
+
+
+def _directory_name(*, once: bool) -> str:
+    """Return the directory below the data directory: what belongs to another broker or account never meets."""
+    if once:
+        return "once"
+    if KafkaSettings().bootstrap_servers:
+        return "their-broker"
+    return "account" if os.environ.get("CM_BASE_URL") else "up"
 
 
 def _refuse_their_broker(kafka: KafkaSettings) -> None:
@@ -95,32 +126,67 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
         if not demo and not os.environ.get("CM_BASE_URL"):
             _refuse_their_broker(kafka)
         _show_line(f"using the Kafka of KAFKA_BOOTSTRAP_SERVERS, {kafka.bootstrap_servers}; its topics are kept")
-    directory.clear()  # each start plays its story from the beginning
+    kept = directory.kept_settings()
+    if not kept:
+        directory.clear()  # a start that got nowhere: nothing in it is complete
+    supervisor = Supervisor(directory.path / "logs", directory.held, _show_line)
     async with contextlib.AsyncExitStack() as stack:
         if not kafka.bootstrap_servers:
-            broker = await stack.enter_async_context(
-                EmbeddedKafka(directory.path / "kafka", progress=_show_line, held=directory.held)
+            kafka = kafka.model_copy(
+                update={"bootstrap_servers": await stack.enter_async_context(_broker(directory, kept, supervisor))}
             )
-            kafka = kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         here = machine(
             os.environ,
             bootstrap_servers=kafka.bootstrap_servers,
             data_dir=directory.path,
             free_ports=free_ports(PORTS_NEEDED),
+            kept=kept,
         )
-        await asyncio.to_thread(ensure_topics, kafka, create=True)
-        supervisor = Supervisor(directory.path / "logs", directory.held)
+        with _shown("the topics are there"):
+            await asyncio.to_thread(ensure_topics, kafka, create=True)
         stack.push_async_callback(supervisor.stop)
         demonstration = Demonstration(here, kafka, _show_line) if here.simulated else None
         admin = await stack.enter_async_context(SimulatorAdmin(here.simulator_admin_url))
         if here.simulated:
-            await supervisor.start(here.simulator())
+            with _shown("the local Campaign Monitor is ready"):
+                await supervisor.start(here.simulator())
         if demonstration:
-            await demonstration.prepare(admin)
-        await supervisor.start(*(here.service(name) for name in PROCESSES))
+            await demonstration.authorize()
+            if not kept:
+                await demonstration.prepare(admin)
+        with _shown(f"ready: {', '.join(PROCESSES)}"):
+            await supervisor.start(*(here.service(name) for name in PROCESSES))
         env_file = directory.write_settings(here.shell_settings(os.environ))
         _where_to_look(here, supervisor, env_file, time.monotonic() - began)
-        return await _play_and_wait(supervisor, demonstration, admin, once=once)
+        if kept:
+            _show_line("going on with the data of the earlier start; FRESH=1 make run begins again, with its story")
+        return await _play_and_wait(supervisor, None if kept else demonstration, admin, once=once)
+
+
+@contextlib.asynccontextmanager
+async def _broker(directory: RunDirectory, kept: Mapping[str, str], supervisor: Supervisor) -> AsyncIterator[str]:
+    """Run a broker on the directory's data, on the port of the earlier start where it is free; yield its address."""
+    broker = EmbeddedKafka(
+        directory.path / "kafka",
+        kept_port(kept.get("KAFKA_BOOTSTRAP_SERVERS", "")),
+        progress=_show_line,
+        held=directory.held,
+    )
+    try:
+        with _shown("the broker answers"):
+            await restarted(broker)
+        supervisor.keep(broker)
+        yield broker.bootstrap_servers
+    finally:
+        await asyncio.to_thread(broker.stop, supervisor.seconds_left)
+
+
+@contextlib.contextmanager
+def _shown(what: str) -> Iterator[None]:
+    """Show that something is done, and how long it took."""
+    began = time.monotonic()
+    yield
+    _show_line(f"{what} ({time.monotonic() - began:.1f} s)")
 
 
 async def _play_and_wait(
@@ -140,15 +206,20 @@ async def _play_and_wait(
     finally:
         work.cancel()
         # Its clients end while the broker and the local Campaign Monitor still answer them.
-        await asyncio.gather(work, return_exceptions=True)
+        await asyncio.wait({work}, timeout=CLIENTS_SECONDS)
 
 
 async def _play(demonstration: Demonstration | None, admin: SimulatorAdmin, *, once: bool) -> int:
     if demonstration is None:
-        _show_line("running against the Campaign Monitor that CM_BASE_URL names; no demonstration is played")
         return 0
-    await demonstration.play(admin)
-    found = await demonstration.findings(admin)
+    try:
+        await demonstration.play(admin)
+        found = await demonstration.findings(admin)
+    except (KafkaException, PublishError, ReadError, TimeoutError, aiohttp.ClientError) as failure:
+        if once:
+            raise
+        _show_line(f"the demonstration ends here ({failure}); everything keeps running. Ctrl-C stops it.")
+        return FAILED
     console.print(as_table(found))
     if not once:
         _show_line("the demonstration is over; everything keeps running. Ctrl-C stops it.")
@@ -166,20 +237,14 @@ def _where_to_look(here: Machine, supervisor: Supervisor, env_file: Path, second
         f"  webhooks           http://127.0.0.1:{ports.webhooks}",
         f"  profiles           http://127.0.0.1:{ports.profiles}/profiles/EMAIL",
         *(f"  {name:<18} http://127.0.0.1:{port}/ready, /metrics" for name, port in ports.health.items()),
-        f"  logs               {_relative(supervisor.log_file('*'))}",
+        f"  logs               {shown_path(supervisor.log_file('*'))}",
         "",
         "In another terminal, the addresses, keys and tokens of this start, and a first command:",
-        f"  source {_relative(env_file)}",
+        f"  source {shown_path(env_file)}",
         "  .venv/bin/cm-streams job list",
         "",
     ]
     console.print(Text.assemble(("running", "bold green"), "\n".join(lines)), soft_wrap=True)
-
-
-def _relative(path: Path) -> str:
-    with contextlib.suppress(ValueError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
 
 
 def _show_line(line: str) -> None:

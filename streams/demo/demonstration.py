@@ -19,6 +19,7 @@ from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from streams.demo import findings
 from streams.demo.findings import Finding, active_by_segment, read_topics, reported
+from streams.demo.machine import Machine
 from streams.demo.story import (
     AUTHORIZATION_ID,
     DemoLists,
@@ -29,7 +30,7 @@ from streams.demo.story import (
     make_story,
     sequel,
 )
-from streams.demo.supervisor import Machine
+from streams.demo.supervisor import ShowLine
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +39,8 @@ KNOWN_READERS = 20
 LEAVERS = 5
 QUIET_SECONDS = 3.0
 """Nothing moved for so long: what was sent has arrived. Webhooks gather for 20 ms."""
-LAG_SECONDS = 3.0
+LAG_SECONDS = 1.0
 """To count what small differences hold; it takes milliseconds while the broker answers."""
-
-ShowLine = Callable[[str], None]
 
 
 class Demonstration:
@@ -68,19 +67,23 @@ class Demonstration:
         )
         for email in sorted(self._known):
             await admin.add_subscriber(self.lists.readers, email, self.story.users[email]["name"])
+        await self.authorize()
         now = datetime.now(UTC)
+        async with AsyncProducer(self._kafka, "demonstration") as producer, Jobs(self._kafka, producer) as jobs:
+            for job in export_jobs(self.lists, now):
+                await jobs.put(job)
+            await jobs.put(import_job(self.lists, now))
+
+    async def authorize(self) -> None:
+        """Put the authorization on its topic, sealed with this start's key."""
         sealer = Sealer.from_settings(ControlSettings(encryption_key=SecretStr(self._machine.encryption_key)))
         async with (
             AsyncProducer(self._kafka, "demonstration") as producer,
             Authorizations(self._kafka, producer, sealer) as authorizations,
-            Jobs(self._kafka, producer) as jobs,
         ):
             await authorizations.put(
                 AUTHORIZATION_ID, SecretStr(self._machine.api_key), description="The local Campaign Monitor"
             )
-            for job in export_jobs(self.lists, now):
-                await jobs.put(job)
-            await jobs.put(import_job(self.lists, now))
 
     async def play(self, admin: SimulatorAdmin) -> None:
         """Publish the story, let people act at Campaign Monitor, and publish what happens next."""

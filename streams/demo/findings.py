@@ -20,8 +20,8 @@ from connectors.kafka.read_to_end import EndReader, pages, reader_config
 from connectors.kafka.settings import KafkaSettings
 from schemas.identity import normalise_email
 from schemas.topics import TOPICS
+from streams.demo.machine import Machine
 from streams.demo.story import AUDIENCES, Story
-from streams.demo.supervisor import Machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,18 +72,22 @@ class RunDirectory:
         """Remove what an earlier start left behind."""
         shutil.rmtree(self.path, ignore_errors=True)
 
+    def kept_settings(self) -> dict[str, str]:
+        """Return what an earlier start wrote to its settings file; nothing where none got so far, or it was cleared."""
+        try:
+            lines = self.settings_file.read_text().splitlines()
+        except OSError:
+            return {}
+        pairs = [line.removeprefix("export ").partition("=") for line in lines if line.startswith("export ")]
+        return {name: "".join(shlex.split(value)) for name, _equals, value in pairs}
+
     def forget_settings(self, environment: MutableMapping[str, str]) -> None:
         """Take out of an environment what an earlier start wrote to its settings file: its broker has ended.
 
         Call it before `clear`. A shell that has read the file can start again; what it has set itself stays.
         """
-        try:
-            lines = self.settings_file.read_text().splitlines()
-        except OSError:
-            return
-        for line in lines:
-            name, _equals, value = line.removeprefix("export ").partition("=")
-            if line.startswith("export ") and [environment.get(name)] == shlex.split(value):
+        for name, value in self.kept_settings().items():
+            if environment.get(name) == value:
                 del environment[name]
 
     def write_settings(self, settings: Mapping[str, str]) -> Path:

@@ -1,41 +1,44 @@
-"""Runs the processes of one machine: starts them, restarts the ones that end, and stops all of them, in order.
-
-A `Machine` lists the processes that run here, and the settings by which each finds the others.
-"""
+"""Runs the processes of one machine: starts them, restarts the ones that end, and stops all of them, in order."""
 
 import asyncio
 import contextlib
 import os
-import secrets
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-import structlog
 
-from connectors.control.crypto import new_key
 from connectors.devkit import supervise
-
-log = structlog.get_logger(__name__)
+from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 
 CONFIGURATION_ERROR = 78
 """A process that ends so cannot be helped by a restart."""
 
-RESTART_AFTER_SECONDS = 1.0
-STOP_WITHIN_SECONDS = 15.0
-"""A worker needs up to ten seconds to finish its batch and to leave its group."""
+RESTART_SECONDS = (1.0, 30.0)
+"""Before a process that has ended is started again: at first, and at most; each end within LIVED_SECONDS doubles it."""
+LIVED_SECONDS = 60.0
+STOP_SECONDS = 5.0
+"""A worker at rest needs two to leave its group. One that is killed loses nothing, and the broker is stopped next."""
+STOP_ALL_SECONDS = 7.5
+"""The broker has what the services leave of it. At rest it needs half a second; one that is killed reads its logs at
+the next start."""
+LOOK_SECONDS = 0.3
+ROTATE_SECONDS = 5.0
+MAX_LOG_BYTES = 10_000_000
+"""Of one log file; the former one is kept beside it as `NAME.log.1`."""
+NEXT_COMMAND = "next: .venv/bin/cm-streams lag"
+
+ShowLine = Callable[[str], None]
 
 
 class ServiceFailedError(RuntimeError):
     """A process ended, or did not get ready in time; the message names it and shows its last lines."""
-
-
-class PortError(ValueError):
-    """A setting names no port; the message names the setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +52,22 @@ class Service:
 
 
 class Supervisor:
-    """Keeps services running. Every one writes its log to a file of its own below `log_dir`.
+    """Keeps services and a broker running. Every one writes its log to a file of its own below `log_dir`.
 
     `held`: file descriptors that stay open until each of them has ended, as that of a lock on their directory.
+    `report` is called with a line for each that ended and was started again, and what to type next.
     """
 
-    def __init__(self, log_dir: Path, held: Sequence[int] = ()) -> None:
+    def __init__(self, log_dir: Path, held: Sequence[int] = (), report: ShowLine = lambda _line: None) -> None:
         self._log_dir = log_dir
         self._held = tuple(held)
+        self._report = report
         self._running: dict[str, tuple[asyncio.subprocess.Process, asyncio.Task[None]]] = {}
+        self._kept: list[asyncio.Task[None]] = []
+        self._again: dict[str, asyncio.Task[None]] = {}
+        """By service: reports when it is ready again."""
         self._stopping = False
+        self._stopped_by: float | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Ends with ServiceFailedError when a service ends in a way that a restart cannot help."""
 
@@ -66,32 +75,50 @@ class Supervisor:
         """Start services side by side and wait until all are ready. Raises ServiceFailedError."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         for service in services:
-            await self._spawn(service)
+            await self._spawn(service, RESTART_SECONDS[0])
         await asyncio.gather(*(self._until_ready(service, within_seconds) for service in services))
 
+    def keep(self, broker: EmbeddedKafka) -> None:
+        """Start a broker again, on its data and port, whenever it has ended; and keep all log files short."""
+        self._kept.append(asyncio.create_task(self._watch_broker(broker), name="watch the broker"))
+        files = [broker.directory / "kafka.log"]
+        self._kept.append(asyncio.create_task(self._keep_short(files), name="rotate the logs"))
+
     async def stop(self) -> None:
-        """Stop all services, last started first, each within its time."""
+        """Stop all services side by side, each within STOP_SECONDS; whatever has not ended by then is killed."""
         self._stopping = True
+        self._stopped_by = time.monotonic() + STOP_ALL_SECONDS
         processes = [(name, *running) for name, running in reversed(self._running.items())]
         for _name, process, watch in processes:
             watch.cancel()
             if process.stdin is not None:
                 process.stdin.close()  # the end of its input makes the small program around it end it
-        for name, process, _watch in processes:
-            try:
-                await asyncio.wait_for(process.wait(), STOP_WITHIN_SECONDS)
-            except TimeoutError:
-                log.warning("process did not stop in time", service=name)
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGKILL)
-                await process.wait()
+        others = [*self._kept, *self._again.values()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.gather(*(self._end(name, process) for name, process, _watch in processes))
         self._running.clear()
+
+    @property
+    def seconds_left(self) -> float:
+        """What a stop may take from now on."""
+        return STOP_ALL_SECONDS if self._stopped_by is None else max(1.0, self._stopped_by - time.monotonic())
 
     def log_file(self, name: str) -> Path:
         """Where the service with this name writes its log."""
         return self._log_dir / f"{name}.log"
 
-    async def _spawn(self, service: Service) -> None:
+    async def _end(self, name: str, process: asyncio.subprocess.Process) -> None:
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            self._report(f"{name} did not stop in {STOP_SECONDS:.0f} s, and was killed")
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # it and its child are a session of their own
+            await process.wait()
+
+    async def _spawn(self, service: Service, pause: float) -> None:
         command: Sequence[str] = (
             *(sys.executable, "-I", "-S", supervise.__file__, "-"),
             *(sys.executable, "-m", "streams.cli", *service.arguments),
@@ -106,20 +133,62 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C reaches us alone; we stop the others in order
                 pass_fds=self._held,
             )
-        watch = asyncio.create_task(self._watch(service, process), name=f"watch {service.name}")
+        watch = asyncio.create_task(self._watch(service, process, pause), name=f"watch {service.name}")
         self._running[service.name] = (process, watch)
 
-    async def _watch(self, service: Service, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, service: Service, process: asyncio.subprocess.Process, pause: float) -> None:
+        began = time.monotonic()
         code = await process.wait()
         if self._stopping:
             return
         if code == CONFIGURATION_ERROR:
-            if not self.failed.done():
-                self.failed.set_exception(ServiceFailedError(self._last_words(service, f"ended with code {code}")))
+            self._fail(self._last_words(service, f"ended with code {code}"))
             return
-        log.warning("process ended, starting it again", service=service.name, code=code)
-        await asyncio.sleep(RESTART_AFTER_SECONDS)
-        await self._spawn(service)
+        first, most = RESTART_SECONDS
+        pause = first if time.monotonic() - began > LIVED_SECONDS else pause
+        self._report(f"{service.name} ended with code {code}, and is started again")
+        await asyncio.sleep(pause)
+        await self._spawn(service, min(2 * pause, most))
+        if service.name in self._again:
+            self._again[service.name].cancel()
+        self._again[service.name] = asyncio.create_task(self._report_ready(service), name=f"report {service.name}")
+
+    async def _report_ready(self, service: Service) -> None:
+        """Report that a service that was started again is ready, however long it takes; its next end cancels this."""
+        began = time.monotonic()
+        while True:
+            with contextlib.suppress(ServiceFailedError):
+                await self._until_ready(service, LIVED_SECONDS)
+                break
+        where = shown_path(self.log_file(service.name))
+        self._report(
+            f"{service.name} is ready again after {time.monotonic() - began:.1f} s (log: {where}); {NEXT_COMMAND}"
+        )
+
+    async def _watch_broker(self, broker: EmbeddedKafka) -> None:
+        """Raises nothing; a broker that cannot be started again ends `failed`."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if broker.running:
+                continue
+            self._report("the broker ended, and is started again on its data")
+            began = time.monotonic()
+            try:
+                await restarted(broker)
+            except BrokerUnavailableError as failure:
+                self._fail(str(failure))
+                return
+            self._report(f"the broker answers again after {time.monotonic() - began:.1f} s; {NEXT_COMMAND}")
+
+    async def _keep_short(self, files: Sequence[Path]) -> None:
+        while True:
+            for file in (*files, *self._log_dir.glob("*.log")):
+                rotate(file)
+            await asyncio.sleep(ROTATE_SECONDS)
+
+    def _fail(self, reason: str) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(ServiceFailedError(reason))
 
     async def _until_ready(self, service: Service, within_seconds: float) -> None:
         if not service.ready_url:
@@ -144,127 +213,33 @@ class Supervisor:
         return "\n".join([f"{service.name} {what}. The end of {path}:", *lines])
 
 
-LOOPBACK = "127.0.0.1"
+async def restarted(broker: EmbeddedKafka) -> None:
+    """Start a broker that has ended. Cancelled, it is killed: the thread that waits for its answer ends with it."""
+    try:
+        await asyncio.to_thread(broker.restart)
+    except asyncio.CancelledError:
+        await asyncio.to_thread(broker.kill)
+        raise
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Ports of what listens, all on loopback."""
-
-    simulator: int
-    webhooks: int
-    profiles: int
-    health: Mapping[str, int]
-    """By the name of the process."""
+def shown_path(path: Path) -> str:
+    """Return a path as a person in this directory types it."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
-PROCESSES = ("export-worker", "profile-worker", "connector", "webhooks")
+def rotate(file: Path, max_bytes: int = MAX_LOG_BYTES) -> bool:
+    """Move what is in a file that has grown too large to `FILE.1`, and return whether it had.
 
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """The addresses and secrets of one start."""
-
-    bootstrap_servers: str
-    ports: Ports
-    data_dir: Path
-    base_url: str
-    oauth_url: str
-    simulated: bool
-    """Whether Campaign Monitor is the local one."""
-    api_key: str
-    encryption_key: str
-    webhook_secret: str
-    profile_token: str
-
-    @property
-    def simulator_admin_url(self) -> str:
-        """Where the local Campaign Monitor is asked to act for people."""
-        return f"http://{LOOPBACK}:{self.ports.simulator}/simulator"
-
-    def environment(self) -> dict[str, str]:
-        """Return the settings that all processes share."""
-        return {
-            "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
-            "CM_BASE_URL": self.base_url,
-            "CM_OAUTH_URL": self.oauth_url,
-            "CONTROL_ENCRYPTION_KEY": self.encryption_key,
-            "WEBHOOK_SECRET": self.webhook_secret,
-            "WEBHOOK_PORT": str(self.ports.webhooks),
-            "WEBHOOK_PUBLIC_URL": f"http://{LOOPBACK}:{self.ports.webhooks}",
-            "PROFILE_HTTP_PORT": str(self.ports.profiles),
-            "PROFILE_API_TOKEN": self.profile_token,
-        }
-
-    def shell_settings(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """Return what a shell needs to reach this start's processes, without what the environment sets itself."""
-        shared = self.environment()
-        names = ("KAFKA_BOOTSTRAP_SERVERS", "CM_BASE_URL", "CM_OAUTH_URL", "CONTROL_ENCRYPTION_KEY")
-        settings = {name: shared[name] for name in (*names, "PROFILE_HTTP_PORT", "PROFILE_API_TOKEN")}
-        if self.simulated and not environment.get("CM_API_KEY"):
-            settings["CAMPAIGN_MONITOR_API_KEY"] = self.api_key
-        return {name: value for name, value in settings.items() if not environment.get(name)}
-
-    def simulator(self) -> Service:
-        """Return the local Campaign Monitor with its demo account."""
-        port = str(self.ports.simulator)
-        return Service(
-            "simulator",
-            ("simulator", "--port", port, "--subscribers", "400", "--activity", "2000"),
-            environment={"CM_API_KEY": self.api_key},
-            ready_url=f"http://{LOOPBACK}:{port}/simulator/health",
-        )
-
-    def service(self, name: str) -> Service:
-        """Return one of `PROCESSES`."""
-        verbs = {"export-worker": ("worker", "export"), "profile-worker": ("worker", "profiles")}
-        port = self.ports.health[name]
-        own = {
-            "STREAMS_DATA_DIR": str(self.data_dir / name),
-            "STREAMS_HEALTH_PORT": str(port),
-        }
-        return Service(
-            name,
-            verbs.get(name, (name,)),
-            environment={**self.environment(), **own},
-            ready_url=f"http://{LOOPBACK}:{port}/ready",
-        )
-
-
-def machine(
-    environment: Mapping[str, str], *, bootstrap_servers: str, data_dir: Path, free_ports: list[int]
-) -> Machine:
-    """Return this start's machine: what the environment sets stays, everything else is chosen.
-
-    `free_ports`: as many as `PORTS_NEEDED`. Raises PortError.
+    Its writer appends to it and goes on, so it is copied and emptied; lines written between the two, a millisecond, are
+    in neither. A file that cannot be rotated stays as it is, and its writer is not disturbed.
     """
-    free_simulator, webhooks, profiles, *health = free_ports
-    simulator = _port(environment, "SIMULATOR_PORT", free_simulator)
-    simulated = not environment.get("CM_BASE_URL")
-    return Machine(
-        bootstrap_servers=bootstrap_servers,
-        ports=Ports(
-            simulator=simulator,
-            webhooks=_port(environment, "WEBHOOK_PORT", webhooks),
-            profiles=_port(environment, "PROFILE_HTTP_PORT", profiles),
-            health=dict(zip(PROCESSES, health, strict=True)),
-        ),
-        data_dir=data_dir,
-        simulated=simulated,
-        base_url=environment.get("CM_BASE_URL") or f"http://{LOOPBACK}:{simulator}/api/v3.3",
-        oauth_url=environment.get("CM_OAUTH_URL") or f"http://{LOOPBACK}:{simulator}/oauth",
-        api_key=environment.get("CM_API_KEY") or secrets.token_hex(16),
-        encryption_key=environment.get("CONTROL_ENCRYPTION_KEY") or new_key(),
-        webhook_secret=environment.get("WEBHOOK_SECRET") or secrets.token_urlsafe(32),
-        profile_token=environment.get("PROFILE_API_TOKEN") or secrets.token_urlsafe(24),
-    )
-
-
-def _port(environment: Mapping[str, str], name: str, free: int) -> int:
-    text = environment.get(name) or str(free)
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65_536):
-        raise PortError(f"{name} is no port: it is a number from 1 to 65535, or is left out for a free one")
-    return int(text)
-
-
-PORTS_NEEDED = 3 + len(PROCESSES)
+    try:
+        if file.stat().st_size <= max_bytes:
+            return False
+        shutil.copyfile(file, file.with_name(f"{file.name}.1"))
+        os.truncate(file, 0)
+    except OSError:
+        return False
+    return True

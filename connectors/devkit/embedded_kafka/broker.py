@@ -120,12 +120,12 @@ class EmbeddedKafka:
         log.info("broker started", bootstrap_servers=self.bootstrap_servers, directory=str(self._directory))
         return self
 
-    def stop(self) -> None:
-        """End the broker in order (SIGTERM); its data stays. Does nothing when it does not run."""
+    def stop(self, within_seconds: float = STOP_SECONDS) -> None:
+        """End the broker in order (SIGTERM), then at once; its data stays. Does nothing when it does not run."""
         if self.running:
             self._signal(signal.SIGCONT)
             self._signal(signal.SIGTERM)
-        self._await_end(STOP_SECONDS)
+        self._await_end(within_seconds)
 
     def kill(self) -> None:
         """End the broker at once (SIGKILL), as a power cut would; its data stays as it is."""

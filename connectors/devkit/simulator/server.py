@@ -28,18 +28,18 @@ log = structlog.get_logger(__name__)
 class Simulator:
     """A Campaign Monitor of one's own: `async with Simulator(SimulatorSettings(...)) as sim: ...`.
 
-    State and controls are there before it starts, so data can be seeded first.
+    State and controls are there before it starts, so data can be seeded first. `kept`: the state of an earlier run.
     """
 
-    def __init__(self, settings: SimulatorSettings | None = None) -> None:
+    def __init__(self, settings: SimulatorSettings | None = None, kept: SimulatorState | None = None) -> None:
         self.settings = settings or SimulatorSettings()
-        self.state = SimulatorState(self.settings)
+        self.state = kept or SimulatorState(self.settings)
         self.controls = Controls(self.state)
         self._runner: web.AppRunner | None = None
         self._sender: WebhookSender | None = None
         self._ticker: asyncio.Task[None] | None = None
         self._port = 0
-        if self.settings.demo:
+        if self.settings.demo and kept is None:
             seed_demo(self.controls)
 
     @property

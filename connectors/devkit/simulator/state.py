@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from hashlib import blake2b
 from itertools import count
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.devkit.simulator.campaigns.mailings import SimulatedCampaign, SimulatedJourney, SimulatedJourneyEmail
@@ -74,14 +76,16 @@ class Identifiers:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._numbers: dict[str, count[int]] = {}
+        self._numbers: Counter[str] = Counter()
 
     def new(self, kind: str) -> str:
         """Return the next identifier of a kind."""
-        number = next(self._numbers.setdefault(kind, count(1)))
-        return blake2b(f"{self._seed}/{kind}/{number}".encode(), digest_size=16).hexdigest()
+        self._numbers[kind] += 1
+        return blake2b(f"{self._seed}/{kind}/{self._numbers[kind]}".encode(), digest_size=16).hexdigest()
 
 
+OF_ONE_RUN = frozenset({"request_log", "late_calls", "emit", "test_webhook", "_queue", "_numbers"})
+"""Parts of the state that `_begin_run` makes; they hold functions, or grow with every call."""
 EmitEvent = Callable[[SubscriberList, WebhookType, Json], None]
 SendTestEvents = Callable[[SubscriberList, SimulatedWebhook, list[Json]], Awaitable[None]]
 
@@ -99,7 +103,6 @@ class SimulatorState:
         self.history_end = self.clock.now() // 86_400 * 86_400
         self.identifiers = Identifiers(settings.seed)
         self.random = random.Random(settings.seed)
-        self.request_log = RequestLog(settings.book_limit)
         self.encoded_rows = EncodedRows(settings.keep_rows)
         self.limits = SimulatedLimits(settings)
         self.keyring = Keyring({}, {}, {}, {}, {})
@@ -112,12 +115,25 @@ class SimulatorState:
         self.journey_emails: dict[str, SimulatedJourneyEmail] = {}
         self.row_refusals: dict[str, int] = {}  # folded address -> the code that an import answers for it
         self.faults = FaultPlan()
+        self._begin_run()
+        self.account = self.add_account(settings.account_name, settings.api_key, settings.account_zone, settings.agency)
+
+    def _begin_run(self) -> None:
+        """Make what belongs to one run."""
+        self.request_log = RequestLog(self.settings.book_limit)
         self.late_calls = LateCalls(self.schedule)
         self.emit: EmitEvent = _emit_nothing
         self.test_webhook: SendTestEvents = _test_nothing
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
-        self.account = self.add_account(settings.account_name, settings.api_key, settings.account_zone, settings.agency)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a later run goes on with."""
+        return {name: value for name, value in vars(self).items() if name not in OF_ONE_RUN}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update(kept)
+        self._begin_run()
 
     def add_account(self, name: str, api_key: str, zone_label: str, agency: bool = True) -> SimulatedAccount:
         """Add an account with its key."""

@@ -1,5 +1,6 @@
 """`cm-streams up`: the demonstration ends as expected, and Ctrl-C leaves nothing behind."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -130,20 +131,47 @@ def test_a_second_start_leaves_the_first_alone_and_its_settings_serve_a_shell(tm
     within(15, lambda: not processes_of(data_dir))
 
 
+def kill(data_dir, words, number=signal.SIGKILL):
+    """Send a signal to the processes of a start whose arguments have these words, but to none of those around them."""
+    for process in processes_of(data_dir):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            line = " ".join(process.cmdline())
+            if words in line and "supervise" not in line:
+                process.send_signal(number)
+
+
 @pytest.mark.slow
-def test_a_killed_start_is_followed_by_the_next_one_in_the_same_shell(tmp_path):
+def test_what_was_killed_is_started_again_with_its_data(tmp_path):
+    """A worker, the local Campaign Monitor and the broker, then all at once; the next start is in the same shell."""
     data_dir = tmp_path / "data"
     with Up(data_dir) as up:
         up.until(lambda: "running after" in up.output)
+        kill(data_dir, "worker export")
+        kill(data_dir, " simulator")
+        kill(data_dir, "kafka.Kafka")
+        for what in ("export-worker is ready again", "simulator is ready again", "the broker answers again"):
+            up.until(lambda what=what: what in up.output)
+        assert up.output.count("next: .venv/bin/cm-streams lag") >= 3
+        assert "ended with code 137" in up.output
         lines = (data_dir / "up" / "env").read_text().splitlines()
         sourced = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
         up.process.kill()
         up.process.wait()
     with Up(data_dir, **sourced) as up:
-        up.until(lambda: "published 372 audience events" in up.output)
-        assert sourced["KAFKA_BOOTSTRAP_SERVERS"] not in up.output
+        up.until(lambda: "going on with the data" in up.output)
+        assert f"Kafka              {sourced['KAFKA_BOOTSTRAP_SERVERS']}" in up.output
+        jobs = subprocess.run(
+            [*UP[:-1], "job", "list", "--json"],
+            env={**environment(data_dir), **sourced},
+            capture_output=True,
+            text=True,
+        )
+        assert jobs.stdout.count("\n") == 4, jobs.stderr
+        assert "attention" not in jobs.stdout.replace('"attention":null', "")
+        for words in ("worker export", " connector", "kafka.Kafka"):
+            kill(data_dir, words, signal.SIGSTOP)
         up.process.send_signal(signal.SIGINT)
-        assert up.process.wait(15) == 0, up.output
+        assert up.process.wait(10) == 0, up.output
     within(10, lambda: not processes_of(data_dir))
 
 

@@ -59,6 +59,9 @@ def test_a_shell_reads_the_settings_and_the_next_start_forgets_them(tmp_path):
         ["bash", "-c", f'source {file}; printf "%s" "$A_KEY"'], capture_output=True, text=True, check=True
     )
     assert shown.stdout == odd
+    assert RunDirectory(tmp_path / "up").kept_settings() == {"A_KEY": odd, "B_URL": "http://h:1/x"}
     environment = {"A_KEY": odd, "B_URL": "http://mine", "PATH": "p"}
     directory.forget_settings(environment)
     assert environment == {"B_URL": "http://mine", "PATH": "p"}
+    directory.clear()
+    assert directory.kept_settings() == {}
