@@ -11,6 +11,10 @@ from aiohttp import web
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from connectors.bounded_server import BoundedServer
+
+MAX_HEALTH_CONNECTIONS = 64
+"""Probes and a scraper need a few; whoever holds more of them open takes no file from the process's work."""
 NotReady = str
 """Why a process cannot do its work now, in a sentence."""
 
@@ -47,7 +51,7 @@ class HealthServer:
         self._host = host
         self._port = port
         self._registry = registry
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
 
     @property
     def port(self) -> int:
@@ -57,11 +61,10 @@ class HealthServer:
         return int(self._runner.addresses[0][1])
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        self.mount(app)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await listen(self._runner, self._host, self._port, "STREAMS_HEALTH_HOST or STREAMS_HEALTH_PORT")
+        server = BoundedServer(self._answer, MAX_HEALTH_CONNECTIONS, access_log=None)
+        runner = self._runner = web.ServerRunner(server)
+        await runner.setup()
+        await listen(runner, self._host, self._port, "STREAMS_HEALTH_HOST or STREAMS_HEALTH_PORT")
         return self
 
     async def __aexit__(
@@ -70,22 +73,23 @@ class HealthServer:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def mount(self, app: web.Application) -> None:
-        """Add the endpoints to a server that is there already."""
-        app.router.add_get("/live", self._live)
-        app.router.add_get("/ready", self._is_ready)
-        app.router.add_get("/metrics", self._metrics)
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        endpoints = {"/live": self._live, "/ready": self._is_ready, "/metrics": self._metrics}
+        endpoint = endpoints.get(request.path)
+        if endpoint is None:
+            return web.Response(status=404)
+        return endpoint() if request.method in ("GET", "HEAD") else web.Response(status=405)
 
-    async def _live(self, _request: web.Request) -> web.Response:
+    def _live(self) -> web.Response:
         return web.json_response({"live": True})
 
-    async def _is_ready(self, _request: web.Request) -> web.Response:
+    def _is_ready(self) -> web.Response:
         reason = self._ready()
         if reason is None:
             return web.json_response({"ready": True})
         return web.json_response({"ready": False, "reason": reason}, status=503)
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
+    def _metrics(self) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -102,7 +102,7 @@ def wait_for_topics(kafka: KafkaSettings, settings: StreamsSettings) -> None:
     Raises:
         TopicsRefusedError: a topic is missing or has the wrong shape.
         NoBrokerError: no broker is configured.
-        OSError: the health port is taken.
+        CannotListenError: the health port is taken.
     """
     try:
         _check_topics(kafka)

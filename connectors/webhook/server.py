@@ -12,18 +12,11 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
+from connectors.bounded_server import BoundedServer, HeldBytes, Memory, MemoryFullError
 from connectors.kafka.producer import AsyncProducer, PublishError
 from connectors.kafka.records import OutgoingRecord
 from connectors.process import listen
 from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, GenuinePost, RejectedPost, admit, read_body
-from connectors.webhook.bounds import (
-    IDLE_SECONDS,
-    LINGER_SECONDS,
-    BoundedServer,
-    HeldBytes,
-    Memory,
-    MemoryFullError,
-)
 from connectors.webhook.echo import OwnWrite, is_echo
 from connectors.webhook.envelope import HookEvent, UnparsedEvent, UnreadableBodyError, as_utf8, events_of, raw_events
 from connectors.webhook.settings import WebhookSettings
@@ -83,7 +76,6 @@ class Receiver:
         self._places = asyncio.Semaphore(settings.max_posts_in_flight)
         self._waiting = 0
         self._memory = Memory(settings.max_posts_in_flight * settings.max_body_bytes)
-        self._server: BoundedServer | None = None
         self._runner: web.ServerRunner | None = None
 
     @property
@@ -102,15 +94,13 @@ class Receiver:
         """Listen. Raises CannotListenError when the address is taken."""
         # Cancelled when its sender disconnects: a post that nobody waits for any more must not keep others waiting. It
         # was not acknowledged, so it is sent again; what was published of it meanwhile has the same event ids.
-        self._server = BoundedServer(
+        server = BoundedServer(
             self.answer,
             access_log=None,
             auto_decompress=False,
             handler_cancellation=True,
-            keepalive_timeout=IDLE_SECONDS,
-            lingering_time=LINGER_SECONDS,
         )
-        self._runner = web.ServerRunner(self._server, shutdown_timeout=self._settings.publish_timeout_seconds + 1)
+        self._runner = web.ServerRunner(server, shutdown_timeout=self._settings.publish_timeout_seconds + 1)
         await self._runner.setup()
         await listen(self._runner, self._settings.host, self._settings.port, "WEBHOOK_HOST or WEBHOOK_PORT")
         log.info("webhook receiver listening", host=self._settings.host, port=self.port)
@@ -123,14 +113,7 @@ class Receiver:
     async def answer(self, request: web.BaseRequest) -> web.Response:
         """Handle one post and return its answer, which has a status and no content."""
         began = time.perf_counter()
-        server, connection = self._server, request.protocol
-        if server is not None:
-            server.begin(connection)
-        try:
-            status = await self._handle(request)
-        finally:
-            if server is not None:
-                server.end(connection)
+        status = await self._handle(request)
         posts_with(status).inc()
         if status == 200:
             SECONDS.observe(time.perf_counter() - began)

@@ -67,6 +67,23 @@ async def test_probes_answer_what_the_process_reports():
             assert "made_up_total 1.0" in await answer.text()
 
 
+async def test_idle_connections_keep_no_probe_waiting(monkeypatch):
+    """Each is an open file of the process, which has work to do."""
+    monkeypatch.setattr("connectors.process.MAX_HEALTH_CONNECTIONS", 8)
+    async with HealthServer(lambda: None) as health:
+        idle = [await asyncio.open_connection("127.0.0.1", health.port) for _connection in range(20)]
+        for reader, _writer in idle[:12]:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{health.port}") as session:
+            for path, status in (("/live", 200), ("/none", 404)):
+                async with session.get(path) as answer:
+                    assert answer.status == status
+            async with session.post("/live") as answer:
+                assert answer.status == 405
+        for _reader, writer in idle:
+            writer.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_process_in_order(number):
     stopped = stopped_by_signal()

@@ -9,8 +9,8 @@ from statistics import quantiles
 import aiohttp
 import pytest
 
-from connectors.webhook import bounds
-from connectors.webhook.bounds import HeldBytes, Memory, MemoryFullError
+from connectors import bounded_server
+from connectors.bounded_server import HeldBytes, Memory, MemoryFullError
 from connectors.webhook.server import Receiver
 from connectors.webhook.settings import WebhookSettings
 from connectors.webhook.translate import HookedList
@@ -76,7 +76,9 @@ async def test_idle_connections_slow_bodies_and_endless_headers_keep_nobody_wait
 
 
 async def test_an_idle_connection_is_closed_for_a_new_one_and_a_busy_one_is_not(receiver, monkeypatch):
-    monkeypatch.setattr(bounds, "MAX_CONNECTIONS", 4)
+    monkeypatch.setattr(bounded_server, "MAX_CONNECTIONS", 4)
+    await receiver.stop()
+    await receiver.start()
     body = envelope()
     reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)
     writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body[:5])
@@ -91,7 +93,7 @@ async def test_an_idle_connection_is_closed_for_a_new_one_and_a_busy_one_is_not(
 
 
 async def test_a_header_that_never_ends_is_bounded_in_time_and_size(receiver, monkeypatch):
-    monkeypatch.setattr("connectors.webhook.server.IDLE_SECONDS", 0.5)
+    monkeypatch.setattr("connectors.bounded_server.IDLE_SECONDS", 0.5)
     await receiver.stop()
     await receiver.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", receiver.port)

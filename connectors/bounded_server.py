@@ -1,15 +1,18 @@
-"""What strangers may take of the receiver: connections, time and memory, each bounded.
+"""An HTTP server of which strangers can take only so much: connections, time and memory, each bounded.
 
-The path is checked only when a request's header is complete, so connections, idle ones and headers that never end are
+A handler is called only when a request's header is complete, so connections, idle ones and headers that never end are
 anybody's. Beyond MAX_CONNECTIONS the connection that has been without a request for longest is closed for the new one:
-who posts is answered, however many others only connect.
+who asks is answered, however many others only connect.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
+
+AnswerRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 MAX_CONNECTIONS = 512
 """Below the usual limit of 1,024 open files: beyond that nobody could connect, and probes would fail."""
@@ -52,10 +55,12 @@ class HeldBytes:
 
 
 class BoundedServer(web.Server):
-    """A server that holds MAX_CONNECTIONS at most. `begin` and `end` of a request are called by its handler."""
+    """A server that holds MAX_CONNECTIONS at most, or fewer."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, answer: AnswerRequest, max_connections: int | None = None, **options: Any) -> None:
+        super().__init__(self._answer, keepalive_timeout=IDLE_SECONDS, lingering_time=LINGER_SECONDS, **options)
+        self._answer_request = answer
+        self._max_connections = max_connections or MAX_CONNECTIONS
         self._idle: dict[RequestHandler, None] = {}
         """Connections without a request; the one that has been so for longest is the first."""
         self._busy: set[RequestHandler] = set()
@@ -63,7 +68,7 @@ class BoundedServer(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Close an idle connection, or else this one, when there are too many."""
         super().connection_made(handler, transport)
-        if len(self._idle) + len(self._busy) >= MAX_CONNECTIONS:
+        if len(self._idle) + len(self._busy) >= self._max_connections:
             closed = next(iter(self._idle), handler)
             self._idle.pop(closed, None)
             closed.force_close()
@@ -77,14 +82,15 @@ class BoundedServer(web.Server):
         self._busy.discard(handler)
         super().connection_lost(handler, exc)
 
-    def begin(self, handler: RequestHandler) -> None:
-        """Record that a connection has a request: it is not closed for another one."""
-        if handler in self._idle:
-            del self._idle[handler]
-            self._busy.add(handler)
-
-    def end(self, handler: RequestHandler) -> None:
-        """Record that a connection's request was answered."""
-        if handler in self._busy:
-            self._busy.discard(handler)
-            self._idle[handler] = None
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer; meanwhile the connection is not closed for another one."""
+        connection = request.protocol
+        if connection in self._idle:
+            del self._idle[connection]
+            self._busy.add(connection)
+        try:
+            return await self._answer_request(request)
+        finally:
+            if connection in self._busy:
+                self._busy.discard(connection)
+                self._idle[connection] = None
