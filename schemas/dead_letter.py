@@ -23,6 +23,10 @@ PARTITION = "dlq.partition"
 OFFSET = "dlq.offset"
 AT = "dlq.at"
 """When it was refused: RFC 3339, UTC."""
+FIRST = "dlq.first"
+"""`partition:offset` of the first letter, in a record that was replayed and in the letter that it became again."""
+TIMES = "dlq.times"
+"""How often the record was refused, there as well: a letter without it is the first."""
 LEFT_OUT_BYTES = "dlq.left_out_bytes"
 """Size of a value that was left out. The original is at dlq.topic, dlq.partition, dlq.offset while that is retained."""
 LEFT_OUT_SHA256 = "dlq.left_out_sha256"
@@ -96,7 +100,7 @@ def letter(
     if max_bytes < MIN_BYTES:
         raise ValueError(f"a dead letter cannot be bounded by {max_bytes} bytes; {MIN_BYTES} is the least")
     own = own_headers(record_headers)
-    about = _about(reason, stage, origin, at)
+    about = [*_about(reason, stage, origin, at), *_returned(record_headers)]
     key, value = record_key, record_value
     while wire_bytes(key, value, [*own, *about]) > max_bytes:
         sizes = len(value or b""), _headers_bytes(own), len(key or b"")
@@ -141,6 +145,19 @@ def _about(reason: str, stage: Stage, origin: Origin, at: str) -> list[tuple[str
         (OFFSET, b"%d" % origin.offset),
         (AT, _cut(at, 64)),
     ]
+
+
+def replayed(headers: LetterHeaders, first: str, times: int) -> LetterHeaders:
+    """Return the headers of a record that is replayed: should it be refused again, it is known as the same letter."""
+    return [*own_headers(headers), (FIRST, first.encode()), (TIMES, b"%d" % times)]
+
+
+def _returned(headers: LetterHeaders) -> list[tuple[str, bytes | None]]:
+    """Return the headers of a letter that a replayed record becomes again; none for others."""
+    stated = {name: value or b"" for name, value in headers if name in (FIRST, TIMES)}
+    if not stated.get(FIRST) or not stated.get(TIMES, b"").isdigit():
+        return []
+    return [(FIRST, stated[FIRST][:64]), (TIMES, b"%d" % (int(stated[TIMES][:9]) + 1))]
 
 
 def _cut(text: str, max_bytes: int) -> bytes:

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 OVERDUE_SECONDS = 5.0
 """For a call to come back after its own timeout; librdkafka may forget it when the broker was killed meanwhile."""
+NO_NOTES: Mapping[Position, str] = {}
 OPEN_SECONDS = 30.0
 """For taking over the transactional id: the coordinator first ends what the predecessor left open."""
 
@@ -89,12 +90,18 @@ class TransactionalPublisher:
         await self._run(lambda: self._take_over(time.monotonic() + OPEN_SECONDS), OPEN_SECONDS)
 
     async def publish(
-        self, records: Iterable[RecordFields], *, consumed: Sequence[Position] = (), group: Any = None
+        self,
+        records: Iterable[RecordFields],
+        *,
+        consumed: Sequence[Position] = (),
+        group: Any = None,
+        notes: Mapping[Position, str] = NO_NOTES,
     ) -> int:
         """Publish all records and mark the consumed ones as done, at once; return the number of records.
 
         `consumed` holds the position of each task record that is done with (not the next one), `group` the consumer's
-        `group_metadata()`, which proves that the partition is still ours.
+        `group_metadata()`, which proves that the partition is still ours. `notes` are kept with the offsets (at most
+        4,096 bytes each, as brokers are set).
 
         Raises:
             TransactionError: aborted; try again.
@@ -103,7 +110,7 @@ class TransactionalPublisher:
         """
         page = list(records)
         # A transaction and its abort have so long each.
-        await self._run(lambda: self._transact(page, consumed, group), 2 * self._seconds)
+        await self._run(lambda: self._transact(page, consumed, group, notes), 2 * self._seconds)
         return len(page)
 
     async def close(self) -> None:
@@ -133,9 +140,11 @@ class TransactionalPublisher:
         except KafkaException as failure:
             raise BrokenPublisherError(f"{self._id}: not opened: {failure.args[0].str()}") from None
 
-    def _transact(self, page: list[RecordFields], consumed: Sequence[Position], group: Any) -> None:
+    def _transact(
+        self, page: list[RecordFields], consumed: Sequence[Position], group: Any, notes: Mapping[Position, str]
+    ) -> None:
         deadline = time.monotonic() + self._seconds
-        done = [TopicPartition(topic, partition, offset + 1) for topic, partition, offset in consumed]
+        done = [TopicPartition(at.topic, at.partition, at.offset + 1, notes.get(at, "")) for at in consumed]
         stage = "begin"
         try:
             self._producer.begin_transaction()

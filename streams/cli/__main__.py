@@ -40,8 +40,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "reset": ("streams.cli.topics", "reset", "Set a stopped processor's offsets of a topic back."),
     "stores": ("streams.cli.stores", "app", "A lost changelog: restore or rebuild it. More partitions: copy its rows."),
     "check-topics": ("streams.cli.topics", "check_topics", "Check the topics, or create them."),
-    "dead-letters": ("streams.cli.topics", "dead_letters", "List dead letters."),
-    "replay-dead-letters": ("streams.cli.topics", "replay", "Send dead letters to their topics again."),
+    "dead-letters": ("streams.cli.dead_letters", "app", "Dead letters: count, list, show, replay, discard."),
 }
 
 

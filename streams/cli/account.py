@@ -10,7 +10,7 @@ import typer
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.cli.control import refusals, refuse, with_account
-from streams.cli.output import add_row, print_table, table_of
+from streams.cli.output import JsonLines, add_row, print_table, table_of
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="What an account has: clients, lists, fields, segments."
@@ -19,7 +19,6 @@ app = typer.Typer(
 WhoseAccount = Annotated[str, typer.Option("--authorization", help="Whose account: `auth list`.", show_default=False)]
 OneClient = Annotated[str | None, typer.Option("--client", help="Only this client's; without it all clients'.")]
 WhichList = Annotated[str, typer.Option("--list", help="Id of the list: `account lists`.", show_default=False)]
-JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object each.")]
 
 Rows = Sequence[tuple[str, ...]]
 

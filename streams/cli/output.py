@@ -7,10 +7,14 @@ to be, so that each row is one line, and what was searched for is found.
 import contextlib
 import unicodedata
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
+import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
+
+JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object each.")]
 
 WIDE = 100_000
 """More columns than any table has: what it would take if it could."""

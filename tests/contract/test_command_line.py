@@ -56,8 +56,11 @@ NEEDS_KAFKA: dict[str, str] = {
     "stores discard": "export",
     "stores copy": "profiles --from cm_profile",
     "check-topics": "",
-    "dead-letters list": "cm_user",
-    "replay-dead-letters": "cm_user",
+    "dead-letters count": "",
+    "dead-letters list": "",
+    "dead-letters show": "cm_user 0:0",
+    "dead-letters replay": "cm_user",
+    "dead-letters discard": "cm_user --all",
     "up": "",
 }
 """Verb -> arguments that are enough to reach the broker."""

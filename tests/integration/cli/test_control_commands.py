@@ -379,9 +379,9 @@ def test_dead_letters_are_listed_and_replayed(run: Run, settings: KafkaSettings)
     assert objects[0]["reason"] == "at: missing"
     assert (objects[0]["topic"], objects[0]["partition"], objects[0]["offset"]) == (topic, 1, 7)
     assert "1 of 2" in run("dead-letters", "list", "cm_user", "--limit", "1").stdout
-    assert run("replay-dead-letters", "cm_user").stdout.startswith(f"2 sent to {topic} again")
-    assert run("replay-dead-letters", topic).stdout.startswith("0 sent")
-    assert run("dead-letters", "list", "cm_user", "--waiting", "--json").stdout == ""
+    assert run("dead-letters", "replay", "cm_user").stdout.startswith(f"2 sent to {topic} again")
+    assert run("dead-letters", "replay", topic).stdout.startswith("0 sent")
+    assert run("dead-letters", "list", "cm_user", "--json").stdout == ""
     values = {record.value for record in read_all(settings.bootstrap_servers, topic, at_least=2)}
     assert values == {b"v", b"\xff"}
     wrong = run("dead-letters", "list", "nothing", code=1).stderr

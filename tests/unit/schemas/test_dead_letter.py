@@ -16,7 +16,7 @@ from schemas.dead_letter import MIN_BYTES, DeadLetterRecord, Origin, Stage, stag
 from streams.batches import DeadLetter, Output, StoredRecord
 from streams.batches import Producer as BatchProducer
 from streams.batches.process.dead_letters import output_of
-from streams.dead_letters import Letter, letter_of, original
+from streams.dead_letters.letters import Letter, ReplayError, letter_of, note_of, original, read_note
 from streams.export.settings import ExportSettings
 from streams.export.worker import batch_settings as export_settings
 from streams.process import StreamsSettings
@@ -68,7 +68,7 @@ def header(record: DeadLetterRecord, name: str) -> bytes | None:
 def test_headers_hold_the_reason_and_the_position() -> None:
     kept = output_of(refused(), "in.dlq", AT, MAX)
     assert kept.topic == "in.dlq"
-    assert read_back(kept)[1:] == ("no e-mail", "identity", "in", 3, 42, AT, None, True)
+    assert read_back(kept)[1:] == ("no e-mail", "identity", "in", 3, 42, AT, None, True, "0:0", 1)
 
 
 @given(st.none() | st.binary(), st.none() | st.binary(), HEADERS)
@@ -76,9 +76,10 @@ def test_bytes_and_headers_stay_and_come_back_with_a_replay(key, value, headers)
     kept = letter(key, value, headers)
     assert (kept.key, kept.value) == (key, value)
     assert list(kept.headers)[: len(headers)] == headers
-    again = original(read_back(kept), "in")
+    again = original(read_back(kept), "in", MAX)
     assert again is not None
-    assert (again.topic, again.key, again.value, list(again.headers or ())) == ("in", key, value, headers)
+    assert (again.topic, again.key, again.value) == ("in", key, value)
+    assert dead_letter.own_headers(again.headers or ()) == headers
 
 
 @settings(max_examples=300)
@@ -95,7 +96,7 @@ def test_a_letter_never_exceeds_its_bound_whatever_comes_in(key, value, headers,
         assert header(kept, "dlq.left_out_sha256") == hashlib.sha256(value).hexdigest().encode()
     whole = wire_bytes(key, value, letter(None, None, headers, reason, 10 * MAX).headers) <= max_bytes
     assert read_back(kept).whole is whole
-    assert (original(read_back(kept), "in") is None) is not whole
+    assert (original(read_back(kept), "in", MAX) is None) is not whole
 
 
 @pytest.mark.parametrize("part", ["value", "key", "header"])
@@ -134,7 +135,7 @@ def test_a_record_refused_twice_has_the_last_refusals_headers_only() -> None:
 def test_a_value_too_large_to_keep_is_left_out_and_its_size_is_kept() -> None:
     found = read_back(letter(value=b"x" * 8_000, reason="too large", max_bytes=MIN_BYTES))
     assert (found.record.value, found.left_out_bytes, found.reason) == (None, 8_000, "too large")
-    assert original(found, "in") is None
+    assert original(found, "in", MAX) is None
 
 
 def test_a_bound_without_room_for_our_headers_is_refused() -> None:
@@ -202,3 +203,38 @@ async def test_the_workers_producers_take_every_letter_within_the_bound(worker: 
 def test_every_stage_is_one_of_the_contract(given_stage: str, stage: Stage) -> None:
     assert stage_of(given_stage) is stage
     assert read_back(output_of(refused(stage=given_stage), "in.dlq", AT, MAX)).stage == stage.value
+
+
+@given(st.sets(st.integers(0, 400)))
+def test_a_note_holds_the_offsets_that_it_was_made_of(offsets: set[int]) -> None:
+    assert read_note(note_of(offsets)) == offsets
+
+
+@pytest.mark.parametrize("text", ["somebody's", "5-", "-", "1-x"])
+def test_a_note_of_others_names_no_letter(text: str) -> None:
+    assert read_note(text) == frozenset()
+
+
+def test_too_many_single_letters_are_a_sentence() -> None:
+    with pytest.raises(ReplayError, match="replay or discard older ones first"):
+        note_of(range(0, 4_000, 2))
+
+
+def test_a_record_that_is_refused_again_names_its_first_letter() -> None:
+    first = read_back(letter(headers=[("h", b"1")]))
+    assert (first.times, first.first) == (1, first.place)
+    again = original(first, "in", MAX)
+    assert again is not None
+    for times in (2, 3):
+        found = read_back(letter(headers=again.headers or ()))
+        assert (found.times, found.first) == (times, first.place)
+        again = original(found, "in", MAX)
+        assert again is not None
+        assert dead_letter.own_headers(again.headers or ()) == [("h", b"1")]
+
+
+def test_a_replayed_record_never_outgrows_its_topic() -> None:
+    found = read_back(letter(value=b"x" * 1_000))
+    bare = original(found, "in", wire_bytes(b"k", b"x" * 1_000, ()))
+    assert bare is not None
+    assert not bare.headers

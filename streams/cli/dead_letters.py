@@ -1,0 +1,200 @@
+"""`cm-streams dead-letters`: the records that were refused, on all topics: counted, shown, replayed, discarded."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from connectors.kafka.settings import KafkaSettings
+from schemas.dead_letter import SUFFIX
+from schemas.topics import TOPICS
+from streams.cli.control import kafka_settings, refusals, refuse
+from streams.cli.output import JsonLines, add_row, print_table, table_of
+from streams.dead_letters.letters import Choice, Letter, ReplayError, every
+from streams.dead_letters.replays import discard, read_letters, replay
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Dead letters: records that could not be used, kept as they came."
+)
+
+WRONG_USE = 2
+SHOWN = 100
+"""Letters that `list` shows without --limit."""
+
+InputTopic = Annotated[str, typer.Argument(help="The input topic, by its name or its role.", show_default=False)]
+AnyTopic = Annotated[str | None, typer.Argument(help="An input topic, by its name or its role; all without it.")]
+Places = Annotated[
+    list[str] | None, typer.Argument(metavar="[PARTITION:OFFSET]...", help="Single letters, as `list` names them.")
+]
+ReasonOption = Annotated[str | None, typer.Option("--reason", help="Only those whose reason holds this text.")]
+StageOption = Annotated[str | None, typer.Option("--stage", help="Only those that were refused at this stage.")]
+Done = Annotated[bool, typer.Option("--all", help="Also those that were replayed or discarded.")]
+
+
+@app.command()
+def count(done: Done = False, as_json: JsonLines = False) -> None:
+    """Count the letters that wait, on all topics: by topic, stage and reason.
+
+    Streams that added mappings read have dead letters too: `dead-letters list TOPIC` shows them.
+    """
+    with refusals():
+        settings = kafka_settings()
+        groups: dict[tuple[str, str, str], tuple[int, int, str]] = {}
+        for topic in _inputs(settings):
+            for letter in _read(settings, topic, every, done):
+                group = topic, letter.stage, letter.reason
+                letters, times, last = groups.get(group, (0, 0, ""))
+                groups[group] = letters + 1, times + letter.times, max(last, letter.at)
+    table = table_of("topic", "stage", "reason", "letters", "refused", "last at")
+    for (topic, stage, reason), (letters, times, last) in sorted(groups.items()):
+        if as_json:
+            body = {"topic": topic, "stage": stage, "reason": reason, "letters": letters, "times": times}
+            typer.echo(orjson.dumps({**body, "last_at": last}).decode())
+        else:
+            add_row(table, topic, stage, reason, str(letters), f"{times} times", last)
+    if not as_json:
+        table.caption = None if groups else "no letter waits"
+        print_table(table)
+
+
+@app.command(name="list")
+def list_letters(
+    topic: AnyTopic = None,
+    reason: ReasonOption = None,
+    stage: StageOption = None,
+    done: Done = False,
+    limit: Annotated[int, typer.Option(min=1, help="The oldest so many of each partition's order.")] = SHOWN,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object each, with key and value.")] = False,
+) -> None:
+    """List the letters that wait: where each came from, why it was refused, and how often.
+
+    A record that was replayed and refused again is one letter.
+    """
+    with refusals():
+        settings = kafka_settings()
+        table = table_of("topic", "dead letter", "came from", "at", "stage", "reason", "times", "key")
+        found = 0
+        for name in [_named(settings, topic)] if topic else _inputs(settings):
+            for letter in _read(settings, name, _choice(None, reason, stage), done):
+                found += 1
+                if found > limit:
+                    continue
+                if as_json:
+                    typer.echo(orjson.dumps(letter_as_object(letter)).decode())
+                else:
+                    add_row(table, name, *letter_as_row(letter))
+        if not as_json:
+            table.caption = f"{limit} of {found}; more with --limit" if found > limit else None
+            print_table(table)
+
+
+@app.command()
+def show(topic: InputTopic, place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET")]) -> None:
+    """Show one letter, done with or not, with its key and value, as JSON."""
+    with refusals():
+        settings = kafka_settings()
+        wanted = _choice([place], None, None)
+        for letter in _read(settings, _named(settings, topic), wanted, done=True):
+            typer.echo(orjson.dumps(letter_as_object(letter), option=orjson.OPT_INDENT_2).decode())
+            return
+        refuse(
+            f"There is no dead letter {place} of {topic}, or it was refused again since: `dead-letters list` shows all"
+        )
+
+
+@app.command(name="replay")
+def send_again(
+    topic: InputTopic, places: Places = None, reason: ReasonOption = None, stage: StageOption = None
+) -> None:
+    """Send letters to their input topic again, each once, oldest first: all that wait, or those that are chosen."""
+    with refusals():
+        settings = kafka_settings()
+        try:
+            done = asyncio.run(replay(settings, _named(settings, topic), _choice(places, reason, stage)))
+        except ReplayError as error:
+            refuse(str(error))
+        typer.echo(f"{done.sent} sent to {_named(settings, topic)} again")
+        if done.passed_over:
+            typer.echo(f"{done.passed_over} passed over: their values were too large to be kept", err=True)
+        if places and not done.sent + done.passed_over:
+            refuse("None of these waits: `dead-letters list` shows those that do")
+
+
+@app.command(name="discard")
+def drop(
+    topic: InputTopic,
+    places: Places = None,
+    reason: ReasonOption = None,
+    stage: StageOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
+) -> None:
+    """Be done with letters without sending them; they stay on the dead-letter topic as long as it keeps them."""
+    if not (places or reason or stage or everything):
+        refuse("Name letters, --reason or --stage; or --all, to discard all that wait", WRONG_USE)
+    with refusals():
+        settings = kafka_settings()
+        try:
+            count = asyncio.run(discard(settings, _named(settings, topic), _choice(places, reason, stage)))
+        except ReplayError as error:
+            refuse(str(error))
+        typer.echo(f"{count} of {_named(settings, topic)} discarded")
+
+
+def letter_as_object(letter: Letter) -> dict[str, Any]:
+    """Return a letter as JSON; bytes that are no UTF-8 are shown with replacement characters."""
+    record = letter.record
+    return {
+        "dead_letter": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "at": letter.at,
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "times": letter.times,
+        "first": letter.first,
+        "key": None if record.key is None else record.key.decode(errors="replace"),
+        "value": None if record.value is None else record.value.decode(errors="replace"),
+        "left_out_bytes": letter.left_out_bytes,
+    }
+
+
+def letter_as_row(letter: Letter) -> tuple[str, ...]:
+    """Return a letter as a table's row."""
+    record = letter.record
+    came_from = f"{letter.topic} {letter.partition}:{letter.offset}"
+    key = "" if record.key is None else record.key.decode(errors="replace")
+    return (letter.place, came_from, letter.at, letter.stage, letter.reason, str(letter.times), key)
+
+
+def _read(settings: KafkaSettings, topic: str, chosen: Choice, done: bool) -> Iterator[Letter]:
+    try:
+        yield from filter(chosen, read_letters(settings, topic, waiting_only=not done))
+    except ReplayError as error:
+        refuse(str(error))
+
+
+def _choice(places: list[str] | None, reason: str | None, stage: str | None) -> Choice:
+    """Return what chooses letters by place, reason and stage; what is not given chooses all."""
+    for place in places or ():
+        partition, colon, offset = place.partition(":")
+        if not (colon and partition.isdecimal() and offset.isdecimal()):
+            refuse(f"{place} is not PARTITION:OFFSET, as `dead-letters list` shows it", WRONG_USE)
+    wanted = frozenset(places or ())
+    return lambda letter: (
+        (not wanted or letter.place in wanted)
+        and (reason is None or reason in letter.reason)
+        and (stage is None or stage == letter.stage)
+    )
+
+
+def _inputs(settings: KafkaSettings) -> list[str]:
+    """Return the names of our topics that have dead letters."""
+    return [settings.names()[role] for role in TOPICS if role + SUFFIX in TOPICS]
+
+
+def _named(settings: KafkaSettings, topic: str) -> str:
+    """Return the topic's name; a role is resolved to the name in use."""
+    return settings.names()[topic] if topic in TOPICS else topic
