@@ -2,7 +2,7 @@
 
 Two rules share one parser, which reads one RFC 5322 mailbox, with or without a display name, as strictly as Go's
 `net/mail.ParseAddress`, except that a group (`name: a@b;`) is refused and an encoded display name may be in any
-charset: the name is not used.
+charset: it is part of no address.
 
 `normalise_email`, the identity, takes off what only copying and pasting adds, before it parses:
 
@@ -23,6 +23,7 @@ import ipaddress
 import re
 import sys
 import unicodedata
+from email.header import decode_header, make_header
 
 MAX_KEY_BYTES = 256
 """Longer keys belong to no profile (Lytics platform limits)."""
@@ -64,6 +65,24 @@ def email_of(text: str) -> str | None:
     return None if address is None else lower(address)
 
 
+def display_name_of(text: str) -> str | None:
+    """Return the display name of an RFC 5322 mailbox, or the comment behind a bare address; None without either."""
+    if "@" not in text or not _encodable(text) or _mailbox(text) is None:
+        return None
+    start = _skip_space(text, 0)
+    spec = _addr_spec(text, start)
+    if spec is not None:
+        comment = _skip_space(text, spec[1])
+        end = text.find(")", comment)
+        return " ".join(map(_decoded, text[comment + 1 : end].split())) or None if comment < len(text) else None
+    opening = _skip_phrase(text, start) or start
+    words, at = [], start
+    while at < opening and (word := _QUOTED.match(text, at) or _PHRASE_ATOM.match(text, at)):
+        words.append(_ESCAPE.sub(r"\1", word[1]) if word.re is _QUOTED else _decoded(word[0]))
+        at = _skip_comments(text, word.end()) or opening
+    return " ".join(words) or None
+
+
 def domain_of(email: str) -> str:
     """Return the host of a normalised address: what follows its last @. Equal hosts are one object."""
     return sys.intern(email.rpartition("@")[2])
@@ -103,6 +122,16 @@ def _encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _decoded(word: str) -> str:
+    """A word of a display name; one that is encoded (`=?utf-8?q?J=C3=B6rg?=`) is decoded where it can be."""
+    if not word.startswith("=?"):
+        return word
+    try:
+        return str(make_header(decode_header(word)))
+    except (LookupError, ValueError):
+        return word
 
 
 def _mailbox(text: str) -> str | None:

@@ -1,6 +1,7 @@
-"""The tables that the README shows: public topics and every setting of every process."""
+"""The tables that documents show: topics and settings in the README, mapping functions in docs/mapping.md."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.settings import WebhookSettings
 from schemas.topics import TOPICS, Topic
 from streams.export.settings import ExportSettings
+from streams.mapping.functions import FAMILIES
 from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
 
@@ -60,6 +62,7 @@ def _default(value: Any) -> str:
 
 
 README = Path(__file__).parent.parent / "README.md"
+MAPPING = README.parent / "docs" / "mapping.md"
 
 
 def topics_table() -> str:
@@ -69,14 +72,36 @@ def topics_table() -> str:
     return "\n".join(lines)
 
 
-def filled(text: str) -> str:
-    """Return the README's text with every generated table filled in."""
-    for name, table in (("topics", topics_table()), ("settings", settings_table())):
+def functions_tables() -> str:
+    """Return a table of mapping functions for each family, with an example that the tests evaluate."""
+    blocks = []
+    for family, functions in FAMILIES.items():
+        lines = [f"**{family}**", "", "| function | | example | gives |", "|---|---|---|---|"]
+        for name, function in functions.items():
+            meaning = (function.of.__doc__ or "").strip()
+            example, value = next(iter(function.examples.items()))
+            given = "no value" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
+            lines.append(f"| `{name}({function.arguments})` | {meaning} | `{example}` | {given} |".replace("\\|", "|"))
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+TABLES: dict[Path, dict[str, Callable[[], str]]] = {
+    README: {"topics": topics_table, "settings": settings_table},
+    MAPPING: {"functions": functions_tables},
+}
+
+
+def filled(document: Path) -> str:
+    """Return a document's text with every generated table filled in."""
+    text = document.read_text(encoding="utf-8")
+    for name, make in TABLES[document].items():
+        table = make()
         begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
         before, found, rest = text.partition(begin)
         _old, closed, after = rest.partition(end)
         if not found or not closed:
-            raise ValueError(f"README.md has no place for {name}: it needs the lines {begin} and {end}")
+            raise ValueError(f"{document.name} has no place for {name}: it needs the lines {begin} and {end}")
         text = f"{before}{begin}\n{table}\n{end}{after}"
     return text
 
@@ -87,4 +112,5 @@ def _topic_row(topic: Topic) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for document in TABLES:
+        document.write_text(filled(document), encoding="utf-8")

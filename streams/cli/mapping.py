@@ -96,7 +96,7 @@ def rebuild(
 
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except OSError as failure:
         return _fail(f"{file} cannot be read: {failure.strerror}")
     except UnicodeDecodeError as fault:

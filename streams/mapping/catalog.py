@@ -67,7 +67,8 @@ def read_catalog(
 def _version(streams: list[StreamMapping], layout: Layout) -> str:
     parts = [f"semantics {SEMANTICS}"]
     for stream in streams:
-        parts.append(f"from {stream.stream} into {stream.entity} by {spell(stream.key)}")
+        where = "" if stream.where is None else f" where {spell(stream.where)}"
+        parts.append(f"from {stream.stream} into {stream.entity}{where} by {spell(stream.key)}")
         for mapping in stream.mappings:
             condition = "" if mapping.condition is None else f" if {spell(mapping.condition)}"
             parts.append(f"{spell(mapping.expression)}{condition} as {mapping.field} kind {kind_of(mapping)}")
@@ -82,7 +83,7 @@ def load_catalog(*directories: Path, capacity: int = DEFAULT_CAPACITY) -> Catalo
     Raises MappingError with file, line and column, and FileNotFoundError for a directory that is not there.
     """
     files = [file for directory in directories or (DEFAULT_DIRECTORY,) for file in _files(directory)]
-    texts = [(str(file), file.read_text(encoding="utf-8")) for file in files]
+    texts = [(str(file), file.read_text(encoding="utf-8-sig")) for file in files]
     known = {name: contract.model_fields.keys() - _WITH_PARTS for name, contract in CONTRACTS.items()}
     return read_catalog(texts, order=CmProfile.model_fields, capacity=capacity, known=known)
 

@@ -5,18 +5,24 @@ taken by their count. A zone may be an offset, Z, UTC or GMT; other abbreviation
 """
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from schemas.envelope import EpochMillis
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+_MICROSECOND = timedelta(microseconds=1)
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
 FIRST: EpochMillis = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // MILLISECOND
 LAST: EpochMillis = (datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC) - EPOCH) // MILLISECOND
 """The instants that RFC 3339 can spell."""
+
+
+class DateValue(EpochMillis):
+    """Milliseconds that mean a date wherever they are: what `todate` yields, inside of maps and lists, too."""
+
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = (
@@ -50,21 +56,30 @@ _FORMS = [
         _YEAR,
     )
 ]
-_DIGITS_TO_MS = {10: (1000, 1), 13: (1, 1), 16: (1, 1000), 19: (1, 1_000_000)}
+_DIGITS_TO_MICROS = {10: (1_000_000, 1), 13: (1000, 1), 16: (1, 1), 19: (1, 1000)}
 _LONGEST = 64
 """No form is longer; what is longer is not worth the attempts."""
 
 
-def parse_date(text: str) -> EpochMillis | None:
-    """Return the instant that a message field's text names, or None when it is not a date."""
+def parse_date(text: str, zone: tzinfo = UTC) -> EpochMillis | None:
+    """Return the instant that a message field's text names, or None when it is not a date.
+
+    `zone`: where a text without an offset is from.
+    """
+    micros = parse_micros(text, zone)
+    return None if micros is None else in_range(micros // 1000)
+
+
+def parse_micros(text: str, zone: tzinfo = UTC) -> int | None:
+    """Return the microseconds since 1970 of the instant that a text names, or None when it is not a date."""
     if not text or len(text) > _LONGEST:
         return None
-    if text.isascii() and text.isdigit() and len(text) in _DIGITS_TO_MS:
-        factor, divisor = _DIGITS_TO_MS[len(text)]
-        return in_range(int(text) * factor // divisor)
+    if text.isascii() and text.isdigit() and len(text) in _DIGITS_TO_MICROS:
+        factor, divisor = _DIGITS_TO_MICROS[len(text)]
+        return int(text) * factor // divisor
     for form in _FORMS:
         if match := form.fullmatch(text):
-            return _instant(match.groupdict())
+            return _micros(match.groupdict(), zone)
     return None
 
 
@@ -73,7 +88,7 @@ def in_range(instant: EpochMillis) -> EpochMillis | None:
     return instant if FIRST <= instant <= LAST else None
 
 
-def _instant(part: dict[str, str | None]) -> EpochMillis | None:
+def _micros(part: dict[str, str | None], zone: tzinfo) -> int | None:
     try:
         moment = datetime(
             _year(part["year"] or ""),
@@ -83,11 +98,11 @@ def _instant(part: dict[str, str | None]) -> EpochMillis | None:
             int(part.get("minute") or 0),
             int(part.get("second") or 0),
             int(((part.get("fraction") or "") + "000000")[:6]),
-            tzinfo=_zone(part.get("zone")),
+            tzinfo=_zone(part.get("zone"), zone),
         )
-    except ValueError:
+        return (moment - EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
         return None
-    return in_range((moment - EPOCH) // MILLISECOND)
 
 
 def _year(text: str) -> int:
@@ -111,10 +126,10 @@ def _hour(part: dict[str, str | None]) -> int:
     return hour % 12 + (12 if half.lower() == "pm" else 0)
 
 
-def _zone(text: str | None) -> timezone:
+def _zone(text: str | None, otherwise: tzinfo) -> tzinfo:
     digits = re.sub(r"\D", "", text or "")
     if not digits:
-        return UTC
+        return UTC if text else otherwise
     minutes = int(digits[:2]) * 60 + int(digits[2:] or 0)
     if int(digits[2:] or 0) > 59:
         raise ValueError("an offset has less than 60 minutes")

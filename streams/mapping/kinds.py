@@ -7,14 +7,16 @@ from enum import StrEnum
 from typing import Any
 
 from schemas.envelope import EpochMillis
-from streams.mapping.dates import in_range, parse_date
+from streams.mapping.dates import DateValue, in_range, parse_date, rfc3339
 
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 _EXACT = 2**53
 """Whole floats below this are integers on the profile topic."""
 
-_NUMBER = re.compile(r"[ \t]*([+-]?)\$?([+-]?)([0-9][0-9,]*)?(?:\.([0-9]*))?[ \t]*", re.ASCII)
-_EXPONENT = re.compile(r"[ \t]*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?[0-9]+[ \t]*", re.ASCII)
+_MONEY = str.maketrans("", "", "$,£€ ")
+"""What amounts have besides their number: `€ 5,555.00`."""
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _LONGEST_NUMBER = 400
 """Digits of the largest double, and some; longer texts are not numbers to anyone."""
 
@@ -38,14 +40,17 @@ def to_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)
+        return rfc3339(value) if value.__class__ is DateValue else str(value)
     if isinstance(value, float):
         return _decimal(value)
     return to_text(value[0]) if isinstance(value, list) and value and not isinstance(value[0], list) else None
 
 
 def to_int(value: Any) -> int | None:
-    """Return a JSON value as a 64-bit integer; fractions are cut toward zero, exponents and booleans refused."""
+    """Return a JSON value as a 64-bit integer; fractions are cut toward zero, booleans refused.
+
+    A text is a number as people write it, also an amount (`€ 5,555.00`); an exponent needs a decimal point.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -53,8 +58,7 @@ def to_int(value: Any) -> int | None:
     if isinstance(value, float):
         return to_int(math.trunc(value)) if math.isfinite(value) else None
     if isinstance(value, str):
-        parts = _parts(value)
-        return None if parts is None else to_int(int(parts[0] + (parts[1] or "0")))
+        return _whole_of(value)
     return to_int(value[0]) if isinstance(value, list) and value and not isinstance(value[0], list) else None
 
 
@@ -67,10 +71,8 @@ def to_number(value: Any) -> int | float | None:
     if isinstance(value, float):
         return whole(value) if math.isfinite(value) else None
     if isinstance(value, str):
-        if len(value) <= _LONGEST_NUMBER and _EXPONENT.fullmatch(value):
-            return _finite(value)
-        parts = _parts(value)
-        return None if parts is None else _finite("".join((parts[0], parts[1] or "0", ".", parts[2] or "0")))
+        spelt = _number_in(value)
+        return None if spelt is None else _finite(spelt)
     return to_number(value[0]) if isinstance(value, list) and value and not isinstance(value[0], list) else None
 
 
@@ -81,7 +83,7 @@ def to_date(value: Any) -> EpochMillis | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return parse_date(str(value))
+        return value if value.__class__ is DateValue else parse_date(str(value))
     if isinstance(value, float):
         return parse_date(str(int(value))) if value.is_integer() else None
     return to_date(value[0]) if isinstance(value, list) and value and not isinstance(value[0], list) else None
@@ -129,14 +131,23 @@ def whole(number: float) -> int | float:
     return int(number) if abs(number) < _EXACT else int(Decimal(repr(number)))
 
 
-def _parts(text: str) -> tuple[str, str | None, str | None] | None:
-    """Sign, digits before and behind the point of a decimal number as people write it: `$5,555.00`."""
+def _number_in(text: str) -> str | None:
+    """The number that a text spells, without what an amount has besides; None when it spells none."""
     if len(text) > _LONGEST_NUMBER:
         return None
-    match = _NUMBER.fullmatch(text)
-    if match is None or (match[1] and match[2]) or not (match[3] or match[4]):
+    if not _NUMBER.fullmatch(text):
+        text = text.translate(_MONEY)
+    return text if _NUMBER.fullmatch(text) else None
+
+
+def _whole_of(text: str) -> int | None:
+    spelt = _number_in(text)
+    if spelt is None or ("." not in spelt and not _WHOLE.fullmatch(spelt)):
         return None
-    return match[1] or match[2], match[3] and match[3].replace(",", ""), match[4]
+    if "e" in spelt or "E" in spelt:
+        return to_int(float(spelt))
+    before = spelt.partition(".")[0]
+    return to_int(int(before if before.strip("+-") else "0"))
 
 
 def _finite(value: str | int) -> int | float | None:

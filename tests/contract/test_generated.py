@@ -16,9 +16,9 @@ def test_schemas_are_fresh():
     assert on_disk == export.generated_files(), "run: python -m schemas.export"
 
 
-def test_readme_tables_are_fresh():
-    text = readme.README.read_text(encoding="utf-8")
-    assert text == readme.filled(text), "run: python -m streams.readme"
+@pytest.mark.parametrize("document", readme.TABLES, ids=lambda document: document.name)
+def test_tables_of_documents_are_fresh(document):
+    assert document.read_text(encoding="utf-8") == readme.filled(document), "run: python -m streams.readme"
 
 
 @pytest.mark.parametrize("topic", [t for t in TOPICS.values() if t.model], ids=lambda t: t.role)

@@ -15,13 +15,15 @@ from schemas.identity import domain_of
 from streams.mapping import conditions, kinds
 from streams.mapping.compile import unusual
 from streams.mapping.compile.fold_source import write_fold
-from streams.mapping.compile.source import FunctionScope, condition, one_line, value
+from streams.mapping.compile.source import FunctionScope, condition, decided, one_line, value
 from streams.mapping.compile.unusual import Unconvertible
 from streams.mapping.dates import rfc3339
 from streams.mapping.fields import Fields
 from streams.mapping.fields.layout import Layout
 from streams.mapping.fields.reference import Arrival
 from streams.mapping.functions import FUNCTIONS
+from streams.mapping.functions.lists import like
+from streams.mapping.functions.numbers import calculate
 from streams.mapping.syntax.expressions import (
     Expression,
     Field,
@@ -31,6 +33,7 @@ from streams.mapping.syntax.expressions import (
     StreamMapping,
     children,
     spell,
+    walk,
 )
 
 StreamMessage = Any
@@ -64,7 +67,7 @@ def compile_stream(stream: StreamMapping, layout: Layout, known: Collection[str]
     others, messages are objects with these attributes, which is quicker than a dict.
     """
     name = f"fold_{stream.stream}" if stream.stream.isascii() and stream.stream.isidentifier() else "fold_stream"
-    attributes = inputs_of(stream) <= set(known)
+    attributes = inputs_of(stream) <= set(known) and not _reads_all(stream)
     scope = FunctionScope(attributes=attributes)
     numbers = {name: number for number, name in enumerate(layout.fields)}
 
@@ -74,6 +77,10 @@ def compile_stream(stream: StreamMapping, layout: Layout, known: Collection[str]
     groups: dict[str, list[Mapping]] = {}
     for mapping in stream.mappings:
         groups.setdefault("" if mapping.condition is None else spell(mapping.condition), []).append(mapping)
+    if stream.where is not None:
+        code = condition(scope, stream.where)
+        with scope.block(f"if {'not ' + code if decided(stream.where) else code + ' is not True'}:"):
+            scope.add("return False")
     for field in _read_early(groups):
         value(scope, field)
     for mapping in groups.pop("", []):
@@ -110,16 +117,15 @@ def compile_value(node: Expression, *, attributes: bool = False) -> YieldOne:
 
 def uses_time(node: Expression) -> bool:
     """Whether an expression asks for the message time."""
-    if isinstance(node, FunctionCall) and not node.arguments and node.name in FUNCTIONS:
+    function = FUNCTIONS.get(node.name) if isinstance(node, FunctionCall) else None
+    if function is not None and function.needs_time(len(children(node))):
         return True
     return any(map(uses_time, children(node)))
 
 
 def inputs_of(stream: StreamMapping) -> set[str]:
     """Return the names of the message's fields that a stream's mappings and key read."""
-    nodes = [stream.key, *(mapping.expression for mapping in stream.mappings)]
-    nodes += [mapping.condition for mapping in stream.mappings if mapping.condition is not None]
-    return {field.name for node in nodes for field in _fields(node)}
+    return {field.name for node in _expressions(stream) for field in _fields(node)}
 
 
 def look_up(message: Dictionary[str, Any], name: str) -> Any:
@@ -131,6 +137,21 @@ def look_up(message: Dictionary[str, Any], name: str) -> Any:
     for part in name.split("."):
         found = found.get(part) if isinstance(found, dict) else None
     return found
+
+
+def _expressions(stream: StreamMapping) -> list[Expression]:
+    nodes = [stream.key, *(mapping.expression for mapping in stream.mappings)]
+    nodes += [mapping.condition for mapping in stream.mappings if mapping.condition is not None]
+    return nodes if stream.where is None else [*nodes, stream.where]
+
+
+def _reads_all(stream: StreamMapping) -> bool:
+    """Whether a function looks through all fields of the message."""
+    nodes = (node for expression in _expressions(stream) for node in walk(expression))
+    return any(
+        isinstance(node, FunctionCall) and node.name in FUNCTIONS and FUNCTIONS[node.name].takes_message
+        for node in nodes
+    )
 
 
 def _read_early(groups: Dictionary[str, list[Mapping]]) -> list[Field]:
@@ -176,15 +197,21 @@ def _function(source: str, name: str, origin: str) -> Any:
 NAMES: dict[str, Any] = {
     name: getattr(module, name)
     for module, names in (
-        (conditions, "any_of contains equal every first has_value member opposite ordered truth"),
+        (
+            conditions,
+            "any_of between contains different equal every first has_value member opposite ordered same truth",
+        ),
         (kinds, "ms_to_date to_date to_int to_number to_text texts_of"),
         (unusual, "bump_all bump_any insert_any latest_of_any put_all"),
     )
     for name in names.split()
 }
-NAMES |= {"look_up": look_up, "rfc3339": rfc3339, "domain_of": domain_of}
+NAMES |= {"look_up": look_up, "rfc3339": rfc3339, "domain_of": domain_of, "calculate": calculate, "call_like": like}
 NAMES |= {"call_" + name.replace(".", "_"): function.of for name, function in FUNCTIONS.items()}
 NAMES |= {
     f"call_{name.replace('.', '_')}_at": function.of_time for name, function in FUNCTIONS.items() if function.of_time
+}
+NAMES |= {
+    f"call_{name.replace('.', '_')}_two": function.of_two for name, function in FUNCTIONS.items() if function.of_two
 }
 """What generated source may call."""

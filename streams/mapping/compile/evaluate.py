@@ -20,7 +20,7 @@ from streams.mapping.compile.compiler import (
     uses_time,
 )
 from streams.mapping.conditions import first, has_value
-from streams.mapping.dates import rfc3339
+from streams.mapping.dates import DateValue, rfc3339
 from streams.mapping.fields import Fields, Shape
 from streams.mapping.fields.layout import layout_of
 from streams.mapping.functions import Reducer, Yields
@@ -144,17 +144,28 @@ def _shown(mapping: Mapping, values: list[Any]) -> Any:
             text = to_text(first(value)) if has_value(first(value)) else None
             return {text: 1} if text else NO_VALUE
         case Reducer.MAP:
-            key, held = first(value), first(values[1])
+            key, held = first(value), values[1]
             text = to_text(key) if has_value(key) else None
-            return {text: held} if text and has_value(held) else NO_VALUE
+            return {text: _public(held)} if text and has_value(held) else NO_VALUE
         case Reducer.MIN | Reducer.MAX if yields(arguments[0]) is not Yields.INSTANT:
             number = to_number(value) if has_value(value) else None
             return NO_VALUE if number is None else number
     if yields(arguments[0]) is Yields.INSTANT and isinstance(value, int):
         value = rfc3339(value)
+    value = _public(value)
+    empty_list = isinstance(mapping.expression, FunctionCall) and value == []
+    return value if has_value(value) or empty_list else NO_VALUE
+
+
+def _public(value: Any) -> Any:
+    """A value as JSON has it: dates as RFC 3339, text without broken bytes."""
     if isinstance(value, str):
-        value = presentable(value)
-    return value if has_value(value) else NO_VALUE
+        return presentable(value)
+    if value.__class__ is DateValue:
+        return rfc3339(value)
+    if isinstance(value, list):
+        return [_public(element) for element in value]
+    return {key: _public(element) for key, element in value.items()} if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +196,7 @@ def explain(stream: StreamMapping, message: StreamMessage, at: EpochMillis) -> I
 
 
 def _value(stream: StreamMapping, mapping: Mapping, message: StreamMessage, at: EpochMillis) -> tuple[Any, str]:
-    alone = StreamMapping(stream.stream, stream.entity, stream.key, (mapping,))
+    alone = StreamMapping(stream.stream, stream.entity, stream.key, (mapping,), stream.where)
     layout = layout_of([alone])
     fields = Fields(Shape(layout))
     refused: list[str] = []

@@ -42,7 +42,7 @@ def _of_key(scope: FunctionScope, number: int, code: str) -> None:
 
 
 def _latest(scope: FunctionScope, field: ProfileField, number: int, argument: Expression) -> None:
-    source, kind = value(scope, argument), yields(argument)
+    source, kind = _named(scope, argument), yields(argument)
     if field.kind is FieldKind.DATE and kind is Yields.MESSAGE_TIME:
         scope.add(f"fields.latest({number}, rfc3339(ms), ms, arrival)")
     elif field.kind is FieldKind.STRING and kind is Yields.ANYTHING:
@@ -55,7 +55,7 @@ def _latest(scope: FunctionScope, field: ProfileField, number: int, argument: Ex
 
 
 def _add(scope: FunctionScope, number: int, argument: Expression) -> None:
-    source = value(scope, argument)
+    source = _named(scope, argument)
     with scope.block(f"if counted and ({source} or has_value({source})):"):
         scope.add(f"fields.add({number})")
 
@@ -71,10 +71,11 @@ def _extreme(scope: FunctionScope, field: ProfileField, number: int, argument: E
 
 
 def _set(scope: FunctionScope, field: ProfileField, number: int, argument: Expression) -> None:
-    source, kind = value(scope, argument), yields(argument)
     if isinstance(argument, Literal) and isinstance(argument.value, str) and argument.value:
-        scope.add(f"fields.insert({number}, {source}, ms)")
-    elif kind is Yields.TEXT:
+        scope.add(f"fields.insert({number}, {value(scope, argument)}, ms)")
+        return
+    source, kind = _named(scope, argument), yields(argument)
+    if kind is Yields.TEXT:
         with scope.block(f"if {source}:"):
             scope.add(f"fields.insert({number}, to_text({source}), ms)")
     else:
@@ -100,7 +101,7 @@ def _sums(
         with _entry(scope, field, arguments, "counted and "):
             scope.add(f"fields.bump({number}, key, ms, new)")
         return
-    source, kind = value(scope, arguments[0]), yields(arguments[0])
+    source, kind = _named(scope, arguments[0]), yields(arguments[0])
     if reducer is Reducer.LATEST:
         with scope.block(f"if counted and has_value({source}):"):
             scope.add(f"bump_all(fields, {number}, {source}, ms, {field.name!r}, refused)")
@@ -119,6 +120,12 @@ def _sums(
     else:
         with scope.block(f"if counted and {source} is not None and not fields.bump({number}, {source}, ms):"):
             scope.add(f"bump_any(fields, {number}, {source}, ms, {field.name!r}, refused)")
+
+
+def _named(scope: FunctionScope, argument: Expression) -> str:
+    """A variable that holds the value: Python warns of a constant that is compared with None."""
+    source = value(scope, argument)
+    return scope.keep(argument, source, "constant") if isinstance(argument, Literal) else source
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from streams.mapping.functions import FUNCTIONS, Yields
 from streams.mapping.syntax.check import yields
 from streams.mapping.syntax.expressions import (
     All,
+    Between,
+    Calculate,
     Compare,
     Condition,
     Exists,
@@ -27,6 +29,8 @@ from streams.mapping.syntax.expressions import (
 )
 
 _COMPARE = {"==": "equal({}, {})", "!=": "not equal({}, {})", "contains": "contains({}, {})"}
+_COMPARE_ANY = {"==": "same({}, {})", "!=": "different({}, {})", "like": "call_like({}, {})"}
+"""Comparisons that cannot always be evaluated: objects have no equality."""
 
 
 class FunctionScope:
@@ -97,22 +101,26 @@ def value(scope: FunctionScope, node: Expression) -> str:
             return scope.keep(node, code, node.name)
         case FunctionCall():
             return scope.keep(node, _call(scope, node), node.name)
+        case Calculate():
+            left, right = value(scope, node.left), value(scope, node.right)
+            return scope.keep(node, f"calculate({node.operator!r}, {left}, {right})", "number")
         case _:
-            raise AssertionError(f"{spell(node)} is refused by `check`")
+            return scope.keep(node, condition(scope, node), "condition")
 
 
 def _call(scope: FunctionScope, node: FunctionCall) -> str:
     function = FUNCTIONS[node.name]
     called = "call_" + node.name.replace(".", "_")
-    if not node.arguments:
+    count = len(node.arguments)
+    if not count and function.of_time is not None:
         return "ms" if function.yields is Yields.MESSAGE_TIME else f"{called}_at(ms)"
-    arguments = [
-        date(scope, argument) if function.takes_date else value(scope, argument) for argument in node.arguments
-    ]
+    if function.second_form(count):
+        return f"{called}_two({', '.join([value(scope, argument) for argument in node.arguments])})"
     if function.takes_date:
-        (argument,) = arguments
-        return f"{called}({argument}) if {argument} is not None else None"
-    return f"{called}({', '.join(arguments)})"
+        instant, rest = date(scope, node.arguments[0]), [value(scope, argument) for argument in node.arguments[1:]]
+        return f"{called}({', '.join([instant, *rest])}) if {instant} is not None else None"
+    given = ["message"] * function.takes_message + ["ms"] * function.takes_time
+    return f"{called}({', '.join(given + [value(scope, argument) for argument in node.arguments])})"
 
 
 def date(scope: FunctionScope, node: Expression) -> str:
@@ -129,13 +137,13 @@ def condition(scope: FunctionScope, node: Expression) -> str:
     match node:
         case All():
             parts = [condition(scope, part) for part in node.conditions]
-            return f"({' and '.join(parts)})" if all(map(_decided, node.conditions)) else f"every({', '.join(parts)})"
+            return f"({' and '.join(parts)})" if all(map(decided, node.conditions)) else f"every({', '.join(parts)})"
         case Some():
             parts = [condition(scope, part) for part in node.conditions]
-            return f"({' or '.join(parts)})" if all(map(_decided, node.conditions)) else f"any_of({', '.join(parts)})"
+            return f"({' or '.join(parts)})" if all(map(decided, node.conditions)) else f"any_of({', '.join(parts)})"
         case Not():
             inner = condition(scope, node.condition)
-            return f"(not {inner})" if _decided(node.condition) else f"opposite({inner})"
+            return f"(not {inner})" if decided(node.condition) else f"opposite({inner})"
         case Exists():
             inner = value(scope, node.value)
             return f"bool({inner} or has_value({inner}))"
@@ -143,20 +151,23 @@ def condition(scope: FunctionScope, node: Expression) -> str:
             return _in(scope, node)
         case Compare():
             return _compare(scope, node)
-    return f"truth({value(scope, node)})"
+        case Between():
+            value_, low, high = (value(scope, operand) for operand in (node.value, node.low, node.high))
+            return f"between({value_}, {low}, {high})"
+    return value(scope, node) if yields(node) is Yields.BOOL else f"truth({value(scope, node)})"
 
 
-def _decided(node: Expression) -> bool:
+def decided(node: Expression) -> bool:
     """Whether a condition is always true or false, whatever the message holds."""
     match node:
         case Compare():
-            return node.operator in _COMPARE
+            return node.operator in _COMPARE and not (node.operator != "contains" and _may_be_objects(node))
         case In() | Exists():
             return True
         case Not():
-            return _decided(node.condition)
+            return decided(node.condition)
         case All() | Some():
-            return all(map(_decided, node.conditions))
+            return all(map(decided, node.conditions))
     return not isinstance(node, Condition) and isinstance(node, Literal)
 
 
@@ -165,6 +176,8 @@ def _compare(scope: FunctionScope, node: Compare) -> str:
         text = _scalar(scope, node.left)
         return f"{text} {node.operator} {value(scope, node.right)}"
     left, right = value(scope, node.left), value(scope, node.right)
+    if node.operator in _COMPARE_ANY and not decided(node):
+        return _COMPARE_ANY[node.operator].format(left, right)
     if node.operator in _COMPARE:
         return _COMPARE[node.operator].format(left, right)
     return f"ordered({node.operator!r}, {left}, {right})"
@@ -174,8 +187,17 @@ def _in(scope: FunctionScope, node: In) -> str:
     items = ", ".join(value(scope, item) for item in node.items)
     if isinstance(node.value, Field) and all(map(_is_word, node.items)):
         whole, text = value(scope, node.value), _scalar(scope, node.value)
-        return f"({text} in ({items},) or {whole}.__class__ is list and member({whole}, ({items},)))"
+        several = "is list" if scope.attributes else "in (list, dict)"  # a contract's fields are no objects
+        return f"({text} in ({items},) or {whole}.__class__ {several} and member({whole}, ({items},)))"
     return f"member({value(scope, node.value)}, ({items},))"
+
+
+def _may_be_objects(node: Compare) -> bool:
+    """Whether an object could be on either side; a literal is none, and nothing that is an object equals it."""
+    return not any(isinstance(side, Literal) or yields(side) in _SCALARS for side in (node.left, node.right))
+
+
+_SCALARS = (Yields.TEXT, Yields.INT, Yields.NUMBER, Yields.BOOL, Yields.INSTANT, Yields.MESSAGE_TIME)
 
 
 def _is_word(node: Expression) -> bool:

@@ -1,9 +1,14 @@
 """Mappings against the rules of the language: what is wrong is reported before the first record, with its place."""
 
+from collections.abc import Callable
+from typing import Any
+
 from streams.mapping.functions import FUNCTIONS, REDUCERS, Reducer, Yields
 from streams.mapping.kinds import FieldKind
 from streams.mapping.syntax.expressions import (
     All,
+    Between,
+    Calculate,
     Compare,
     Condition,
     Exists,
@@ -17,6 +22,7 @@ from streams.mapping.syntax.expressions import (
     Not,
     Some,
     StreamMapping,
+    children,
     spell,
 )
 
@@ -44,6 +50,8 @@ _IMPLIED = {
     Yields.NUMBER: FieldKind.NUMBER,
     Yields.INSTANT: FieldKind.DATE,
     Yields.MESSAGE_TIME: FieldKind.INT,
+    Yields.LIST: FieldKind.SET,
+    Yields.MAP: FieldKind.MAP,
 }
 
 
@@ -58,19 +66,20 @@ def check_stream(stream: StreamMapping) -> None:
     key = stream.key
     if not (isinstance(key, FunctionCall) and key.name == "email" and len(key.arguments) == 1):
         raise MappingError(
-            f"BY {spell(key)}: a profile's key is an e-mail address", file=stream.file, at=key.at, expected="email(...)"
+            f"BY {spell(key)}: a profile's key is one e-mail address (several keys and `_uid` are not supported)",
+            file=stream.file,
+            at=key.at,
+            expected="email(...)",
         )
     _value(key, stream.file)
+    if stream.where is not None:
+        check_condition(stream.where, stream.file)
     for mapping in stream.mappings:
         check_mapping(mapping, stream.file)
 
 
 def check_mapping(mapping: Mapping, file: str) -> None:
     """Refuse one mapping that cannot be compiled. Raises MappingError."""
-    if isinstance(mapping.expression, Condition):
-        raise MappingError(
-            "a condition is no value for a field", file=file, at=mapping.at, expected="a field or a function"
-        )
     reducer, arguments = reducer_of(mapping.expression)
     if reducer is not Reducer.LATEST:
         wanted = REDUCERS[_name(mapping.expression)][1]
@@ -92,27 +101,21 @@ def check_mapping(mapping: Mapping, file: str) -> None:
 def check_condition(node: Expression, file: str) -> None:
     """Refuse a condition that cannot be true of any message. Raises MappingError."""
     match node:
-        case All() | Some():
-            for condition in node.conditions:
+        case All() | Some() | Not():
+            for condition in children(node):
                 check_condition(condition, file)
-        case Not():
-            check_condition(node.condition, file)
-        case Compare():
-            _value(node.left, file)
-            _value(node.right, file)
-        case In():
-            _value(node.value, file)
-            for item in node.items:
-                _value(item, file)
-        case Exists():
-            _value(node.value, file)
+        case Compare() | In() | Between() | Exists():
+            for operand in children(node):
+                _value(operand, file)
         case Field():
             pass
         case Literal() if isinstance(node.value, bool):
             pass
+        case FunctionCall() if yields(node) in (Yields.BOOL, Yields.ANYTHING):
+            _value(node, file)
         case _:
             problem = f"{spell(node)} is not a condition"
-            raise MappingError(problem, file=file, at=node.at, expected="a comparison, IN, EXISTS or a boolean field")
+            raise MappingError(problem, file=file, at=node.at, expected="a comparison, IN, EXISTS or a boolean")
 
 
 def reducer_of(expression: Expression) -> tuple[Reducer, tuple[Expression, ...]]:
@@ -140,20 +143,28 @@ def yields(node: Expression) -> Yields:
     """Return what kind of value an expression gives, when it gives one."""
     if isinstance(node, FunctionCall) and node.name in FUNCTIONS:
         return FUNCTIONS[node.name].yields
-    return Yields.ANYTHING
+    if isinstance(node, Condition):
+        return Yields.BOOL
+    return Yields.NUMBER if isinstance(node, Calculate) else Yields.ANYTHING
 
 
 def _value(node: Expression, file: str) -> None:
     if isinstance(node, Condition):
-        raise MappingError("a condition is used where a value is needed", file=file, at=node.at)
-    if not isinstance(node, FunctionCall):
+        check_condition(node, file)
         return
-    if node.name in REDUCERS:
+    if isinstance(node, FunctionCall):
+        _call(node, file)
+    for argument in children(node):
+        _value(argument, file)
+
+
+def _call(node: FunctionCall, file: str) -> None:
+    function = FUNCTIONS.get(node.name)
+    if function is None and node.name in REDUCERS:
         problem = f"{node.name} folds values over time and cannot be used inside of another function or a condition"
         raise MappingError(problem, file=file, at=node.at)
-    function = FUNCTIONS.get(node.name)
     if function is None:
-        known = ", ".join(sorted([*FUNCTIONS, *REDUCERS]))
+        known = ", ".join(sorted({*FUNCTIONS, *REDUCERS}))
         raise MappingError(f"there is no function {node.name}", file=file, at=node.at, expected=f"one of {known}")
     if not function.min_arguments <= len(node.arguments) <= function.max_arguments:
         limits = (
@@ -162,8 +173,21 @@ def _value(node: Expression, file: str) -> None:
             else f"{function.min_arguments} to {_count(function.max_arguments)}"
         )
         raise MappingError(f"{node.name} takes {limits}, not {len(node.arguments)}", file=file, at=node.at)
-    for argument in node.arguments:
-        _value(argument, file)
+    for index, understood in function.literals.items():
+        _literal(node, index, understood, file)
+
+
+def _literal(node: FunctionCall, index: int, understood: Callable[[str], Any], file: str) -> None:
+    """Refuse an argument that is no text in quotes, or a text that means nothing to the function."""
+    for argument in node.arguments[index : index + 1]:
+        if not isinstance(argument, Literal) or not isinstance(argument.value, str):
+            problem = f"{node.name}: {spell(argument)} is not a text in quotes"
+            raise MappingError(problem, file=file, at=argument.at)
+        try:
+            understood(argument.value)
+        except ValueError as error:
+            problem = f"{node.name}: {' '.join(str(error).split())}"
+            raise MappingError(problem, file=file, at=argument.at) from None
 
 
 def _name(node: Expression) -> str:

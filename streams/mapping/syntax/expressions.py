@@ -61,7 +61,7 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """`left operator right`; the operator is one of ==, !=, <, <=, >, >=, contains."""
+    """`left operator right`; the operator is one of ==, !=, <, <=, >, >=, contains, like."""
 
     operator: str
     left: "Expression"
@@ -75,6 +75,26 @@ class In:
 
     value: "Expression"
     items: tuple["Expression", ...]
+    at: TextPosition = dataclasses.field(default=START, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """`value BETWEEN low AND high`: greater than the one and less than the other."""
+
+    value: "Expression"
+    low: "Expression"
+    high: "Expression"
+    at: TextPosition = dataclasses.field(default=START, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Calculate:
+    """`left operator right`; the operator is one of + - * / %."""
+
+    operator: str
+    left: "Expression"
+    right: "Expression"
     at: TextPosition = dataclasses.field(default=START, compare=False, repr=False)
 
 
@@ -110,8 +130,8 @@ class Some:
     at: TextPosition = dataclasses.field(default=START, compare=False, repr=False)
 
 
-Expression = Field | Literal | FunctionCall | Compare | In | Exists | Not | All | Some
-Condition = Compare | In | Exists | Not | All | Some
+Expression = Field | Literal | FunctionCall | Calculate | Compare | In | Between | Exists | Not | All | Some
+Condition = Compare | In | Between | Exists | Not | All | Some
 
 
 def children(node: Expression) -> tuple[Expression, ...]:
@@ -121,8 +141,10 @@ def children(node: Expression) -> tuple[Expression, ...]:
             return ()
         case FunctionCall():
             return node.arguments
-        case Compare():
+        case Compare() | Calculate():
             return node.left, node.right
+        case Between():
+            return node.value, node.low, node.high
         case In():
             return node.value, *node.items
         case Exists():
@@ -164,6 +186,8 @@ class StreamMapping:
     entity: str
     key: Expression
     mappings: tuple[Mapping, ...]
+    where: Expression | None = None
+    """Messages for which it is not true change nothing."""
     file: str = dataclasses.field(default="<text>", compare=False)
     at: TextPosition = dataclasses.field(default=START, compare=False, repr=False)
 
@@ -180,6 +204,10 @@ def spell(node: Expression) -> str:
         case Compare():
             operator = node.operator.upper() if node.operator.isalpha() else node.operator
             return f"{_operand(node.left)} {operator} {_operand(node.right)}"
+        case Calculate():
+            return f"{_operand(node.left)} {node.operator} {_operand(node.right)}"
+        case Between():
+            return f"{_operand(node.value)} BETWEEN {_operand(node.low)} AND {_operand(node.high)}"
         case In():
             return f"{_operand(node.value)} IN ({', '.join(map(spell, node.items))})"
         case Exists():
@@ -200,24 +228,9 @@ def _spell_literal(value: str | float | bool) -> str:
 
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _RESERVED = frozenset(
-    (
-        "select",
-        "as",
-        "if",
-        "kind",
-        "from",
-        "into",
-        "by",
-        "and",
-        "or",
-        "not",
-        "in",
-        "exists",
-        "contains",
-        "true",
-        "false",
-    )
-)
+    ("select", "as", "if", "kind", "from", "into", "by", "where", "mergeop", "and", "or", "not", "in", "exists",
+     "contains", "like", "between", "intersects", "true", "false")
+)  # fmt: skip
 
 
 def _is_bare(name: str) -> bool:
@@ -225,4 +238,4 @@ def _is_bare(name: str) -> bool:
 
 
 def _operand(node: Expression) -> str:
-    return f"({spell(node)})" if isinstance(node, Condition) else spell(node)
+    return f"({spell(node)})" if isinstance(node, Condition | Calculate) else spell(node)

@@ -8,10 +8,14 @@ from typing import Any
 from lark import Lark, Token, Transformer, Tree, v_args
 from lark.exceptions import UnexpectedInput, UnexpectedToken, VisitError
 
+from streams.mapping.functions import REDUCERS
 from streams.mapping.kinds import INT_MAX, INT_MIN, FieldKind, presentable
 from streams.mapping.syntax.expressions import (
     All,
+    Between,
+    Calculate,
     Compare,
+    Condition,
     Exists,
     Expression,
     Field,
@@ -24,6 +28,7 @@ from streams.mapping.syntax.expressions import (
     Some,
     StreamMapping,
     TextPosition,
+    spell,
 )
 from streams.mapping.syntax.grammar import GRAMMAR, NAMES_OF_TOKENS
 
@@ -32,7 +37,7 @@ MAX_TEXT_LENGTH = 1 << 20
 MAX_DEPTH = 50
 """Parentheses and NOTs in each other; the compiler recurses, and so does whoever reads it."""
 
-_COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "contains": "contains"}
+_COMPARISONS = {"eq": "==", "ne": "!="}
 """Functions that are another spelling of an operator."""
 _OPERATORS = {"=": "==", "<>": "!="}
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
@@ -46,7 +51,8 @@ def parse_stream(text: str, file: str = "<text>") -> StreamMapping:
 
 
 def parse_mapping(text: str, file: str = "<expression>") -> Mapping:
-    """Return one mapping, `expression [IF condition] [AS field] [KIND kind]`; without AS its field is `value`.
+    """Return one mapping, `expression [IF condition] [AS field] [KIND kind]`; without AS it is
+    `value`, or the field of a bare field.
 
     The expression may also be a condition: the tools evaluate both. Raises MappingError.
     """
@@ -119,19 +125,31 @@ class _Builder(Transformer[Token, Any]):
 
     def file(self, where: Any, *parts: Any) -> StreamMapping:
         mappings = tuple(part for part in parts if isinstance(part, Mapping))
-        stream, entity, key = parts[len(mappings) : len(mappings) + 3]
-        return StreamMapping(stream, entity, key, mappings, self._file, _at(where))
+        stream, before, entity, behind, key = parts[len(mappings) : len(mappings) + 5]
+        if before is not None and behind is not None:
+            raise self._wrong("WHERE is given twice", where)
+        only = before if before is not None else behind
+        return StreamMapping(stream, entity, key, mappings, only, self._file, _at(where))
+
+    def where(self, _where: Any, condition: Expression | None) -> Expression | None:
+        return condition
 
     def mapping(self, where: Any, expression: Expression, condition: Expression | None, *rest: Any) -> Mapping:
+        name, *_ = rest
+        if name is None and not isinstance(expression, Field):
+            raise self._wrong(f"{spell(expression)} has no name", where, "AS and a name")
+        return self.single(where, expression, condition, *rest)
+
+    def single(self, where: Any, expression: Expression, condition: Expression | None, *rest: Any) -> Mapping:
+        """A mapping that may have no name: a field's own name, else `value`."""
         name, *options = rest
         given_options: dict[str, Any] = {}
         for option, value, there in options:
             if option in given_options:
                 raise self._wrong(f"{option.replace('_', ' ')} is given twice", there)
             given_options[option] = value
-        return Mapping(expression, "value" if name is None else name, condition, at=_at(where), **given_options)
-
-    single = mapping
+        own = expression.name if isinstance(expression, Field) else "value"
+        return Mapping(expression, own if name is None else name, condition, at=_at(where), **given_options)
 
     def short_description(self, where: Any, text: Token) -> tuple[str, str, Any]:
         return "description", _unquoted(text), where
@@ -160,6 +178,10 @@ class _Builder(Transformer[Token, Any]):
     def keep_days(self, where: Any, number: Token) -> tuple[str, int, Any]:
         return "keep_days", self._positive(number, where), where
 
+    def merge_operator(self, where: Any, name: str) -> None:
+        problem = f"MERGEOP {name} is not supported: how values meet follows from the function"
+        raise self._wrong(problem, where, f"one of {', '.join(REDUCERS)}, or none for the latest value")
+
     def _positive(self, number: Token, where: Any) -> int:
         if not 1 <= int(number) <= 1_000_000:
             raise self._wrong(f"{number} is out of range", where, "a number from 1 to 1000000")
@@ -184,11 +206,39 @@ class _Builder(Transformer[Token, Any]):
     def no_member(self, where: Any, value: Expression, items: tuple[Expression, ...]) -> Expression:
         return Not(In(value, items, _at(where)), _at(where))
 
+    def no_comparison(self, where: Any, left: Expression, operator: Token, right: Expression) -> Expression:
+        return Not(self.comparison(where, left, operator, right), _at(where))
+
+    def between(self, where: Any, value: Expression, low: Expression, high: Expression) -> Expression:
+        return Between(value, low, high, _at(where))
+
+    def not_between(self, where: Any, value: Expression, low: Expression, high: Expression) -> Expression:
+        return Not(Between(value, low, high, _at(where)), _at(where))
+
+    def calculation(self, where: Any, left: Expression, operator: Token, right: Expression) -> Expression:
+        return Calculate(str(operator), left, right, _at(where))
+
+    def negative(self, where: Any, _sign: Token, value: Expression) -> Expression:
+        return Calculate("-", Literal(0, _at(where)), value, _at(where))
+
+    def negated(self, where: Any, value: Expression) -> Expression:
+        if isinstance(value, Condition):
+            return Not(value, _at(where))
+        return FunctionCall("not", (value,), _at(where))
+
+    def cast(self, where: Any, name: Token, value: Expression, kind: Token) -> Expression:
+        if name.lower() != "cast":
+            raise self._wrong(f"AS inside of {name}", where, "cast(value AS kind)")
+        return FunctionCall("cast", (value, Literal(str(kind), _at(where))), _at(where))
+
     def exists(self, where: Any, value: Expression) -> Expression:
         return Exists(value, _at(where))
 
     def listed(self, _where: Any, *items: Expression) -> tuple[Expression, ...]:
         return items
+
+    def call_listed(self, where: Any, name: Token, *arguments: Expression | None) -> tuple[Expression, ...]:
+        return (self.call(where, name, *arguments),)
 
     def call(self, where: Any, name: Token, *arguments: Expression | None) -> Expression:
         given = tuple(argument for argument in arguments if argument is not None)

@@ -95,7 +95,7 @@ def test_the_worked_profile_in_any_order(kind):
         (b'{"expr": "x", "messages": [{}], "at": []}', "0 times for 1 messages"),
         (b'{"expr": "x", "message": {}, "kind": "colour"}', "there is no kind colour"),
         (b'{"expr": "x", "message": {}, "kind": 5}', '"kind" is the name of a kind'),
-        (b'{"expr": "count(x) + 1", "message": {}}', "unexpected '+'"),
+        (b'{"expr": "count(x) + 1", "message": {}}', "count folds values over time"),
         (b'{"expr": "' + b"(" * 20000 + b'"}', "ends too early"),
         (b'{"expr": "\\ud800"}', "surrogate"),
     ],

@@ -58,7 +58,7 @@ def assert_only_ours(source: str) -> None:
     assert isinstance(function, ast.FunctionDef)
     nodes = list(ast.walk(function))
     assigned = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    known = {*NAMES, *assigned, *(argument.arg for argument in function.args.args), "bool", "str", "list"}
+    known = {*NAMES, *assigned, *(argument.arg for argument in function.args.args), "bool", "str", "list", "dict"}
     used = {node.id for node in nodes if isinstance(node, ast.Name)}
     assert used <= known, used - known
     assert not assigned & {*NAMES, *dir(builtins), "fields", "message", "ms", "counted"} - {"get"}

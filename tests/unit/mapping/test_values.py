@@ -16,7 +16,7 @@ from streams.mapping.dates import (
     rfc3339,
     year_and_month,
 )
-from streams.mapping.functions import host_and_path, text_bytes
+from streams.mapping.functions.urls import host_and_path, text_bytes
 
 
 @given(st.text() | st.from_regex(r"[ -~]{0,20}@[ -~]{0,20}"))
