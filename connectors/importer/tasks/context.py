@@ -11,7 +11,7 @@ from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import plan, sources
 from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
-from schemas.import_task import Cursor, ImportTask, Mark, Source, Tally, key_of
+from schemas.import_task import ChainProgress, Cursor, ImportTask, Mark, Published, Source, Tally, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class ExpansionContext:
         begun = left
         if begun is None:
             source = source.model_copy(update={"read_since": source.since})
+            partly = self._partly_read(chain, mark)
             accounted = self.table.accounted(self.job.id, chain)
             if mark is None or sources.covers(mark, source.lists, source.since):
                 source = source if mark is None else sources.following(source, mark)
@@ -56,7 +57,7 @@ class ExpansionContext:
                             "last_seen": mark.checked_at,
                         }
                     )
-            begun = self._task(chain, source, cursor)
+            begun = self._task(chain, sources.beside(source, partly), cursor)
         result.begin(begun, full=mark is None)
         if mark is not None or left is not None:
             self._read_failed_parts(result, chain, source, mark)
@@ -104,13 +105,9 @@ class ExpansionContext:
 
     def _left_by_failure(self, chain: str, source: Source, mark: Mark | None) -> ImportTask | None:
         """Return where a chain that failed in the last run goes on, None when it did not fail or reads other rows."""
-        failed = self.table.chains(self.job.id).get(chain)
-        if failed is None or failed.state != "failed" or failed.task is None:
-            return None
-        if mark is not None and failed.run < mark.run:
-            return None
-        task = failed.task
-        if task.source is None or task.cursor is None:
+        failed = self._failed(chain, mark)
+        task = None if failed is None else failed.task
+        if failed is None or task is None or task.source is None or task.cursor is None:
             return None
         if (task.source.lists, task.source.since) != (source.lists, source.since):
             return None
@@ -120,6 +117,16 @@ class ExpansionContext:
         source = source.model_copy(update={"published": task.source.published, "earlier": task.source.earlier})
         source = source.model_copy(update={"read_since": task.source.read_since})
         return task.model_copy(update={**change, "source": source, "cursor": cursor})
+
+    def _failed(self, chain: str, mark: Mark | None) -> ChainProgress | None:
+        """Return a chain that failed when it was read last."""
+        failed = self.table.failed(self.job.id).get(chain)
+        return None if failed is None or (mark is not None and failed.run < mark.run) else failed
+
+    def _partly_read(self, chain: str, mark: Mark | None) -> list[Published]:
+        """Return what a chain has published that failed, and is read for other lists or from another start now."""
+        failed = self._failed(chain, mark)
+        return [] if failed is None or failed.task is None else sources.partly_read(failed.task)
 
     def unfilled_from(self, chain: str) -> str | None:
         """Return since when a gap is not filled yet, or could not be, in RFC 3339; None when there is none."""

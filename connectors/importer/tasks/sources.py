@@ -15,7 +15,7 @@ from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.readers.reader import text_of
 from schemas.control import ImportJob
 from schemas.envelope import rfc3339
-from schemas.import_task import Mark, Published, Report, Source, State
+from schemas.import_task import ImportTask, Mark, Published, Report, Source, State
 
 LIST_STATES: tuple[State, ...] = ("active", "unconfirmed", "unsubscribed", "bounced", "deleted")
 REPORT_OF: dict[str, Report] = {
@@ -171,6 +171,32 @@ def following(source: Source, mark: Mark) -> Source:
     before = [_published(mark), *mark.earlier]
     earlier = [known for known in before if not _within(known, source)][:MAX_EARLIER]
     return source.model_copy(update={"earlier": earlier, "read_since": mark.read_since})
+
+
+def partly_read(task: ImportTask) -> list[Published]:
+    """Return what the failed read of a report has published, and what was published before it.
+
+    Empty for a read of a listing, and of recipients that are too many to be remembered one by one.
+    """
+    source, cursor = task.source, task.cursor
+    if source is None or cursor is None or source.report is None:
+        return []
+    scope = Published(lists=source.lists, since=source.since)
+    if source.resource == "report" and source.report == "recipients":
+        done = scope.model_copy(update={"known": cursor.newest}) if cursor.newest else None
+    elif cursor.late is not None:
+        done = scope.model_copy(update={"before": cursor.late.until, "known": cursor.late.known})
+    else:
+        done = scope.model_copy(update={"before": cursor.minute, "known": cursor.minute_ids}) if cursor.minute else None
+    return [*([] if done is None else [done]), *source.published]
+
+
+def beside(source: Source, published: list[Published]) -> Source:
+    """Return a source of which a failed read has published something already."""
+    known = [*source.published, *(other for other in published if other not in source.published)]
+    beyond = [*source.earlier, *(other for other in published if other not in source.earlier)]
+    earlier = [other for other in beyond if not _within(other, source)][:MAX_EARLIER]
+    return source.model_copy(update={"published": known[: 2 * MAX_EARLIER], "earlier": earlier})
 
 
 MAX_EARLIER = 4

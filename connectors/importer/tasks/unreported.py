@@ -18,11 +18,11 @@ def read_unreported(context: ExpansionContext, result: TaskResult, listing: Sour
     It reaches to the moment of its read: when the webhook began to work is not known here, and what both publish has
     one id.
     """
-    _read_failed(context, result, listing.list_id or "")
+    failed = _read_failed(context, result, listing.list_id or "")
     job, table = context.job, context.table
     since = sources.since_text(job, dates)
     marks = table.unreported(job.id, listing.list_id or "")
-    read_from = min((mark.since or "" for mark in marks), default=None)
+    read_from = min([mark.since or "" for mark in marks] + [source.since or "" for source in failed], default=None)
     if read_from is not None and read_from <= (since or ""):
         return
     before = read_from or text_of(context.now + sources.MINUTE)
@@ -37,10 +37,13 @@ def read_unreported(context: ExpansionContext, result: TaskResult, listing: Sour
     result.progress.append(progress_of(begun, waits))
 
 
-def _read_failed(context: ExpansionContext, result: TaskResult, list_id: str) -> None:
-    """Go on with what could not be read, also of a divided listing: reports were read then."""
+def _read_failed(context: ExpansionContext, result: TaskResult, list_id: str) -> list[Source]:
+    """Go on with what could not be read, also of a divided listing, and return it: reports were read then."""
+    again: list[Source] = []
     first, stretches = f"unreported/{list_id}", f"unreported/{list_id}/"
     failed = {sources.undivided(name): chain for name, chain in context.table.failed(context.job.id).items()}
     for name, chain in failed.items():
         if (name == first or name.startswith(stretches)) and chain.task is not None and chain.task.source is not None:
             context.read(result, name, chain.task.source)
+            again.append(chain.task.source)
+    return again
