@@ -193,6 +193,10 @@ class PartitionTable(Generic[T]):
             return [StoredRow(row.key, encode_blob(value, hidden)) for row, value, hidden in encoded]
         writes: list[StoredRow] = []
         for row, value, hidden in encoded:
+            if row.data_dropped:  # its index entries stay as they are
+                row.exists = True
+                writes.append(StoredRow(row.key, encode_blob(value, hidden)))
+                continue
             now = frozenset(index(row))
             writes.append(StoredRow(row.key, encode_blob(value, hidden), row.index - now, now - row.index))
             row.index, row.exists = now, True

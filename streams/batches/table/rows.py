@@ -78,7 +78,8 @@ class Row(Generic[T]):
         """See `drop_data`."""
 
     def drop_data(self) -> None:
-        """Free the data of an encoded row while it is still in the processor's cache; the row will not be cached.
+        """Free the data of an encoded row while it is still in the processor's cache; the row will not be cached, and
+        its index entries stay as they are.
 
         A batch of rows that are not read again soon is cheaper this way: its twenty thousand objects are never in
         memory at once, to be fetched a second time when they are freed.

@@ -30,13 +30,14 @@ cdef class FlatPass:
     cdef str list_id, job_id, name_field, custom_field
     cdef int64_t started, max_bytes
     cdef list mapped
-    cdef dict alone
+    cdef dict alone, options
     cdef bytes consent, epoch
     cdef Buffer base, values, held, body
 
     def __cinit__(self, plan):
         self.base = self.values = self.held = self.body = Buffer(NULL, 0, 0)
-        self.plan, self.is_alone, self.alone, self.units = plan, plan.is_alone, {}, plan.view.units
+        self.plan, self.is_alone, self.alone, self.options = plan, plan.is_alone, {}, {}
+        self.units = plan.view.units
         self.list_id, self.job_id, self.started = plan.listed.list_id, plan.view.id, plan.view.started
         job = plan.view.job
         self.name_field, self.custom_field, self.max_bytes = job.name_field, job.custom_field_name, plan.max_row_bytes // 2
@@ -55,7 +56,7 @@ cdef class FlatPass:
         cdef list held, part, entry, inside, answers = [], options, texts = []
         cdef tuple event = <tuple>events[0], change
         cdef str email = event[0], digest, audience
-        cdef object item, name, alone, text
+        cdef object item, name, alone, option, text
         cdef Buffer* base = &self.base
         cdef int64_t answered = -1, position, seen = -1, newest = 0, first = event[6], entered
         if value is not None:
@@ -96,7 +97,12 @@ cdef class FlatPass:
         if not inside:
             return None
         inside.sort()
-        options = [self.plan.option(audience) for audience in inside]
+        options = []
+        for audience in inside:
+            option = value_of(self.options, audience)
+            if option is None:
+                option = self.options[audience] = self.plan.option(audience)
+            options.append(option)
         for text, _ in options:
             if text is None:
                 return None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from schemas.envelope import EpochMillis
-from streams.batches import EncodedRow, Output, TopicIncarnation, encode_hidden
+from streams.batches import EncodedRow, Output, TopicIncarnation, encode_hidden, topic_hash
 from streams.export.recovery.takeover import LONGEST_ID, ReceiptContext, rfc3339_of
 from streams.export.rules.flat_import import FlatImport, FlatPlan, compile_plan, outcome_of_change
 from streams.export.rules.jobs import Exports
@@ -169,9 +169,12 @@ def written_rows(
 ) -> list[StoredMembership]:
     """Return the rows after the call, up to a record of the source. They are taken out of `rows`."""
     written: list[StoredMembership] = []
+    topic, position = topic_hash(source.topic), (source.topic_id, upto)
+    usual = encode_hidden({topic: position}, b"")
     for person in people:
         row = rows.pop(person.key).row
-        row.advance(source, upto)
+        row.positions[topic] = position
         row.data_dropped = True
-        written.append(EncodedRow(row, person.value, encode_hidden(row.positions, b"")))
+        hidden = usual if len(row.positions) == 1 else encode_hidden(row.positions, b"")
+        written.append(EncodedRow(row, person.value, hidden))
     return written

@@ -123,3 +123,20 @@ def test_a_row_whose_data_was_dropped_is_not_cached() -> None:
     table.keep(rows)
     assert table.cached() == 1
     assert list(table.take([b"whole"])) == [b"whole"]
+
+
+async def test_a_row_whose_data_was_dropped_keeps_its_index_entries() -> None:
+    class Keeping(Store):
+        def write(self, rows: Iterable[StoredRow], checkpoint: Checkpoint | None) -> None:
+            kept.extend(rows)
+
+    kept: list[StoredRow] = []
+    store: Any = Keeping()
+    table = PartitionTable(0, 1, store, 77, JsonCodec(), lambda row: [row.key], RowCache(10, 1000))
+    rows: list[Row[Any]] = [Row(b"dropped", {}, {}, exists=True), Row(b"whole", {}, {}, exists=True)]
+    rows[0].drop_data()
+    await table.save([EncodedRow(row, b"{}", b"") for row in rows], 1000)
+    assert [(row.key, list(row.removed), list(row.added)) for row in kept] == [
+        (b"dropped", [], []),
+        (b"whole", [], [b"whole"]),
+    ]
