@@ -2,13 +2,17 @@
 FROM python:3.11-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY requirements.lock pyproject.toml README.md ./
+COPY requirements.lock requirements-run.lock pyproject.toml README.md ./
 COPY schemas schemas
 COPY connectors connectors
 COPY streams streams
+# What builds the package, compilers and test tools among it, stays in this stage.
+RUN python -m venv build-tools \
+ && build-tools/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+ && build-tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels .
 RUN python -m venv /opt/cm-streams \
- && /opt/cm-streams/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
- && /opt/cm-streams/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+ && /opt/cm-streams/bin/pip install --no-cache-dir --require-hashes -r requirements-run.lock \
+ && /opt/cm-streams/bin/pip install --no-cache-dir --no-deps wheels/*.whl
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 10001 streams && mkdir /data && chown streams /data

@@ -19,6 +19,7 @@ CONFIGURATION_ERROR = 78
 # verb -> (module, attribute, help). A module is imported when its verb is used: `cm-streams lag` needs no Faust.
 VERBS: dict[str, tuple[str, str, str]] = {
     "up": ("streams.cli.up", "up", "Start everything on this machine, with a demonstration."),
+    "demo": ("streams.cli.demo", "demo", "Make the demonstration's jobs on processes that run, and play it."),
     "worker": ("streams.cli.processes", "worker", "Run a stream processor: export or profiles."),
     "connector": ("streams.cli.processes", "connector", "Run the import connector."),
     "webhooks": ("streams.cli.processes", "webhooks", "Run the webhook receiver."),

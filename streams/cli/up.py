@@ -150,10 +150,10 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
         if here.simulated:
             with _shown("the local Campaign Monitor is ready"):
                 await supervisor.start(here.simulator())
-        if demonstration:
-            await demonstration.authorize()
-            if not kept:
-                await demonstration.prepare(admin)
+        if demonstration and kept:
+            await demonstration.authorize()  # this start's key may be another one
+        elif demonstration:
+            await demonstration.prepare(admin)
         with _shown(f"ready: {', '.join(PROCESSES)}"):
             await supervisor.start(*(here.service(name) for name in PROCESSES))
         env_file = directory.write_settings(here.shell_settings(os.environ))

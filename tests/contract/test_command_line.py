@@ -62,6 +62,7 @@ NEEDS_KAFKA: dict[str, str] = {
     "dead-letters replay": "cm_user",
     "dead-letters discard": "cm_user --all",
     "up": "",
+    "demo": "",
 }
 """Verb -> arguments that are enough to reach the broker."""
 WAITS_FOR_KAFKA = {"worker profiles", "worker export", "connector", "webhooks"}

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import yaml
@@ -44,6 +45,47 @@ def test_everything_that_keeps_state_has_a_volume_and_everything_is_checked():
     for name in ("kafka", "export-worker", "profile-worker"):
         assert COMPOSE["services"][name]["volumes"]
     assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_the_host_reaches_the_broker():
+    broker = COMPOSE["services"]["kafka"]
+    assert broker["ports"] == ["127.0.0.1:29092:29092"]
+    protocols = dict(
+        pair.split(":") for pair in broker["environment"]["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")
+    )
+    listeners = dict(pair.split("://") for pair in broker["environment"]["KAFKA_LISTENERS"].split(","))
+    advertised = dict(pair.split("://") for pair in broker["environment"]["KAFKA_ADVERTISED_LISTENERS"].split(","))
+    assert protocols.keys() == listeners.keys() == advertised.keys() | {"CONTROLLER"}
+    assert (listeners["HOST"], advertised["HOST"]) == (":29092", "127.0.0.1:29092")
+    assert broker["environment"]["KAFKA_INTER_BROKER_LISTENER_NAME"] == "PLAINTEXT"
+
+
+def test_the_demonstration_runs_when_asked_for_and_everything_is_up():
+    demo = COMPOSE["services"]["demo"]
+    assert (demo["profiles"], demo["command"], demo["restart"]) == (["demo"], ["demo"], "no")
+    running = {name for name, service in OURS.items() if "profiles" not in service and name != "topics"}
+    assert demo["depends_on"].keys() == running
+    assert {wait["condition"] for wait in demo["depends_on"].values()} == {"service_healthy"}
+    assert demo["environment"]["CM_API_KEY"] == COMPOSE["services"]["simulator"]["environment"]["CM_API_KEY"]
+
+
+def locked(name):
+    pinned = re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE)
+    return {package.lower().replace("_", "-"): version for package, version in pinned}
+
+
+def test_images_have_no_development_tools():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    development = {re.split(r"[<>=\[]", line)[0].lower() for line in project["optional-dependencies"]["dev"]}
+    needed = {re.split(r"[<>=\[]", line)[0].lower() for line in project["dependencies"]}
+    image, everything = locked("requirements-run.lock"), locked("requirements.lock")
+    assert not (development - needed) & image.keys()
+    assert needed <= image.keys()
+    assert image.items() <= everything.items()
+    _about, *stages = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
+    assert "/opt/cm-streams/bin/pip install --no-cache-dir --require-hashes -r requirements-run.lock" in stages[0]
+    assert "gcc" not in stages[1]
+    assert "COPY --from=build /opt/cm-streams /opt/cm-streams" in stages[1]
 
 
 def test_the_client_accepts_it():

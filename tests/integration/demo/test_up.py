@@ -1,5 +1,6 @@
 """`cm-streams up`: the demonstration ends as expected, and Ctrl-C leaves nothing behind."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -10,6 +11,10 @@ import threading
 import psutil
 import pytest
 
+from connectors.control.crypto import new_key
+from connectors.devkit.simulator import Simulator, SimulatorSettings
+from connectors.kafka.admin import ensure_topics
+from connectors.kafka.settings import KafkaSettings
 from tests.deadline import within
 
 UP = [sys.executable, "-m", "streams.cli", "up"]
@@ -198,3 +203,30 @@ def test_the_demonstration_is_played_on_a_broker_of_somebody_else_when_asked_for
         up.process.send_signal(signal.SIGTERM)
         assert up.process.wait(15) == 0, up.output
     within(10, lambda: not processes_of(tmp_path / "data"))
+
+
+async def test_the_demonstration_makes_its_jobs_on_processes_that_run(bootstrap_servers, namespace, tmp_path):
+    """Twice: the second time nothing is done; a Campaign Monitor that is none of ours is left alone."""
+    kafka = KafkaSettings(bootstrap_servers=bootstrap_servers, topic_prefix=namespace, partitions=1)
+    await asyncio.to_thread(ensure_topics, kafka, create=True)
+    theirs = {
+        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "KAFKA_TOPIC_PREFIX": namespace,
+        "CONTROL_ENCRYPTION_KEY": new_key(),
+    }
+
+    def cli(*words, **more):
+        settings = {**environment(tmp_path), **theirs, **more}
+        return subprocess.run([*UP[:-1], *words], env=settings, capture_output=True, text=True, timeout=60)
+
+    async with Simulator(SimulatorSettings(demo=True, subscribers=20, activity=20, api_key="demo-key")) as simulator:
+        here = {"CM_BASE_URL": simulator.base_url, "CM_API_KEY": "demo-key"}
+        for _time in range(2):
+            made = await asyncio.to_thread(cli, "demo", "--no-play", **here)
+            assert made.returncode == 0, made.stderr
+            assert "Next:\n  cm-streams lag" in made.stdout
+        listed = await asyncio.to_thread(cli, "job", "list", "--json", **here)
+        assert listed.stdout.count("\n") == 4, listed.stderr
+    refused = await asyncio.to_thread(cli, "demo", CM_BASE_URL="http://127.0.0.1:9/api/v3.3")
+    assert (refused.returncode, refused.stdout) == (78, "")
+    assert "127.0.0.1:9" in refused.stderr
