@@ -1,6 +1,7 @@
 """One account: the way of every call, from a request to the body of a good answer or an exception."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import SecretStr
@@ -8,7 +9,7 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.client.requests import Budget, Request
 from connectors.campaign_monitor.client.transport import Answer, Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
-from connectors.campaign_monitor.errors.exceptions import ApiError, error_of
+from connectors.campaign_monitor.errors.exceptions import ApiError, CampaignMonitorError, error_of
 from connectors.campaign_monitor.errors.verdicts import Unauthorised
 from connectors.campaign_monitor.limits.allowance import read_signal
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
@@ -48,17 +49,23 @@ class Account:
 
         Returns the body of a 2xx answer. Raises `errors.CampaignMonitorError`.
         """
-        header, answer = await self._turn(request)
-        error = self._error(request, answer)
-        if (
-            error is not None
-            and isinstance(error.verdict, Unauthorised)
-            and await self._credential.renewed(header, error.verdict)
-        ):
-            _, answer = await self._turn(request)
+        try:
+            header, answer = await self._turn(request)
             error = self._error(request, answer)
-        if error is not None:
-            raise error
+            if (
+                error is not None
+                and isinstance(error.verdict, Unauthorised)
+                and await self._credential.renewed(header, error.verdict)
+            ):
+                _, answer = await self._turn(request)
+                error = self._error(request, answer)
+            if error is not None:
+                raise error
+        except CampaignMonitorError as refused:
+            if isinstance(refused.verdict, Unauthorised) and not refused.verdict.problem:
+                refused.verdict = replace(refused.verdict, problem=self._credential.refused(refused.verdict))
+            raise
+        self._credential.accepted()
         return answer.body
 
     def wait(self) -> float:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import structlog
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors.campaign_monitor.access import Reported, ReportProblem
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, OAuthRefused, TokensNotStored
 from connectors.campaign_monitor.errors.verdicts import Unauthorised
 
@@ -118,11 +120,20 @@ class Credential(Protocol):
         """Return what must never be seen in a text."""
         ...
 
+    def accepted(self) -> None:
+        """Record that a call was answered."""
+        ...
 
-class ApiKey:
+    def refused(self, verdict: Unauthorised) -> str:
+        """Record that a call was refused for good; return what a person has to do, in a sentence."""
+        ...
+
+
+class ApiKey(Reported):
     """An account's or a client's API key. It cannot be renewed: 100 means that a person has to give another one."""
 
-    def __init__(self, key: SecretStr) -> None:
+    def __init__(self, key: SecretStr, authorization: str = "", report: ReportProblem = lambda _problem: None) -> None:
+        super().__init__(authorization, report, oauth=False)
         self._key = key
         self._header = SecretStr("Basic " + b64encode(f"{key.get_secret_value()}:x".encode()).decode())
 
@@ -139,12 +150,12 @@ class ApiKey:
         return (self._key, SecretStr(self._header.get_secret_value().removeprefix("Basic ")))
 
 
-class OAuth:
+class OAuth(Reported):
     """OAuth tokens of one account.
 
     One refresh at a time, whoever asks; it runs to its end even when the call that asked is cancelled, because the
-    old refresh token may be void once Campaign Monitor has answered. New tokens are used only after `store` returned.
-    When a refresh is refused, `load` is asked whether another process was faster, before a person is bothered.
+    old refresh token may be void once Campaign Monitor has answered. Within `exclusive`, which one process has at a
+    time, `load` is asked first whether another one was faster. New tokens are used only after `store` returned.
     """
 
     def __init__(
@@ -154,9 +165,14 @@ class OAuth:
         refresh: RefreshTokens,
         store: StoreTokens,
         load: LoadTokens | None = None,
+        exclusive: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        authorization: str = "",
+        report: ReportProblem = lambda _problem: None,
         refresh_early_seconds: float = 86_400,
         now: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(authorization, report, oauth=True)
+        self._exclusive = exclusive
         self._tokens = tokens
         self._refresh = refresh
         self._store = store
@@ -214,13 +230,23 @@ class OAuth:
             task.exception()  # retrieved, also when nobody waits any more
 
     async def _renew_once(self) -> None:
+        try:
+            async with self._exclusive():
+                if not await self._look():
+                    await self._refresh_and_store()
+        except CampaignMonitorError:
+            raise
+        except Exception as error:  # nothing was asked for, as nothing could be stored
+            raise TokensNotStored(type(error).__name__) from None
+
+    async def _refresh_and_store(self) -> None:
         before = self._tokens
         fresh = self._unstored
         if fresh is None:
             try:
                 fresh = await self._refresh(before, self._now())
             except OAuthRefused:
-                if self._tokens is not before or await self._look():
+                if self._tokens is not before:
                     return
                 raise
             if self._tokens is not before:

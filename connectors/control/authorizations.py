@@ -1,8 +1,8 @@
 """Topic `cm_authorizations`: credentials. Secrets are encrypted in it and decrypted for processes that have the key."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Literal
 
 import orjson
 import structlog
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.crypto import Sealed, Sealer, SealError
 from connectors.control.table import ControlTable, UnknownModelError
+from connectors.kafka.exclusive import exclusive
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import Authorization, Job
@@ -58,8 +59,22 @@ class Authorizations(ControlTable[Authorization]):
             producer=producer,
             on_change=on_change,
         )
+        self._kafka = settings
         self._sealer = sealer
         self._clock = clock
+
+    @asynccontextmanager
+    async def exclusive(self, authorization_id: str) -> AsyncIterator[None]:
+        """Let nobody else write this authorization, in whatever process, and hold it as it is now.
+
+        Every write here is within it, because a record holds both the secret and what else is known: a description or a
+        state that was written beside a refresh would bring back tokens that are void. Raises TimeoutError,
+        KafkaException.
+        """
+        group = f"{self._kafka.names().prefix}authorization-{authorization_id}"
+        async with exclusive(self._kafka, group, self.topic):
+            await self.catch_up()
+            yield
 
     def secret(self, authorization_id: str) -> AuthorizationSecret:
         """Return the API key or the tokens. Raises UnknownAuthorizationError, SealError."""
@@ -81,6 +96,12 @@ class Authorizations(ControlTable[Authorization]):
             SealError: no key is configured.
             PublishError: the brokers did not accept it; the old one stays.
         """
+        async with self.exclusive(authorization_id):
+            return await self._put(authorization_id, secret, description)
+
+    async def _put(
+        self, authorization_id: str, secret: AuthorizationSecret, description: str | None = None
+    ) -> Authorization:
         before = self.get(authorization_id)
         sealed = self._keys().seal(secret_bytes(secret), authorization_id)
         description = description or (before.description if before else "") or authorization_id
@@ -95,15 +116,20 @@ class Authorizations(ControlTable[Authorization]):
             )
         )
 
-    async def set_state(
-        self, authorization_id: str, state: Literal["ready", "needs_attention"], problem: str | None = None
-    ) -> Authorization:
-        """Record that an authorization works, or what a person has to do. Writes nothing when that is known already."""
-        found = self.known(authorization_id)
-        if (found.state, found.problem) == (state, problem):
-            return found
-        changed = found.model_copy(update={"state": state, "problem": problem, "updated_at": self._clock()})
-        return await self._write(changed)
+    async def set_problem(self, authorization_id: str, problem: str | None, sealed: str) -> None:
+        """Record what a person has to do about an authorization, or None when it works.
+
+        Nothing is written when that is known already, or when the secret is not the one any more that was `sealed`
+        when the problem was met. Raises UnknownAuthorizationError, and as `exclusive` and `write`.
+        """
+        if self.known(authorization_id).problem == problem:
+            return
+        async with self.exclusive(authorization_id):
+            found = self.known(authorization_id)
+            if found.sealed == sealed and found.problem != problem:
+                state = "ready" if problem is None else "needs_attention"
+                update = {"state": state, "problem": problem, "updated_at": self._clock()}
+                await self._write(found.model_copy(update=update))
 
     async def rename(self, authorization_id: str, description: str) -> Authorization:
         """Give an authorization another description. Raises UnknownAuthorizationError, NoDescriptionError."""
@@ -111,9 +137,9 @@ class Authorizations(ControlTable[Authorization]):
             raise NoDescriptionError(
                 f"Authorization {authorization_id} needs a description that people recognise it by"
             )
-        found = self.known(authorization_id)
-        update = {"description": description.strip(), "updated_at": self._clock()}
-        return await self._write(found.model_copy(update=update))
+        async with self.exclusive(authorization_id):
+            update = {"description": description.strip(), "updated_at": self._clock()}
+            return await self._write(self.known(authorization_id).model_copy(update=update))
 
     async def remove_unused(self, authorization_id: str, jobs: Iterable[Job]) -> None:
         """Remove an authorization that no job uses. Raises UnknownAuthorizationError, AuthorizationInUseError."""
@@ -128,8 +154,10 @@ class Authorizations(ControlTable[Authorization]):
     async def reseal(self) -> list[str]:
         """Encrypt with the current key what an old one encrypted; return the ids. After that the old key may go."""
         renewed = []
-        for authorization_id, found in self.all().items():
-            if found.key_id != self._keys().current_key_id:
+        old = [found.id for found in self.all().values() if found.key_id != self._keys().current_key_id]
+        for authorization_id in old:
+            async with self.exclusive(authorization_id):
+                found = self.known(authorization_id)
                 plain = self._keys().open(Sealed(found.sealed, found.key_id), authorization_id)
                 text, key = self._keys().seal(plain.get_secret_value().encode(), authorization_id)
                 update = {"sealed": text, "key_id": key, "updated_at": self._clock()}
@@ -138,16 +166,16 @@ class Authorizations(ControlTable[Authorization]):
         return renewed
 
     def store_tokens(self, authorization_id: str) -> Callable[[Tokens], Awaitable[None]]:
-        """Return what keeps refreshed tokens durably (`auth.Store`); it never brings back what was removed."""
+        """Return what keeps refreshed tokens durably, within `exclusive`; it never brings back what was removed."""
 
         async def store(tokens: Tokens) -> None:
             self.known(authorization_id)
-            await self.put(authorization_id, tokens)
+            await self._put(authorization_id, tokens)
 
         return store
 
     def load_tokens(self, authorization_id: str) -> Callable[[], Awaitable[Tokens | None]]:
-        """Return what reads the tokens that are stored now (`auth.Load`)."""
+        """Return what reads the tokens that are stored now."""
 
         async def load() -> Tokens | None:
             if self.get(authorization_id) is None:

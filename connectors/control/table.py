@@ -96,6 +96,10 @@ class ControlTable(Generic[Model]):
         await self._view.wait_for(await self._writer().publish(self.topic, model_id.encode(), value))
         return self._read(value)
 
+    async def catch_up(self) -> None:
+        """Return when everything is held that was in the topic at the call. Raises TimeoutError, KafkaException."""
+        await self._view.catch_up()
+
     async def remove(self, model_id: str) -> None:
         """Remove a model with a tombstone. Raises `unknown`, and as `write`."""
         self.known(model_id)

@@ -79,6 +79,22 @@ class CompactedTopic(Mapping[bytes, ConsumedRecord]):
         async with asyncio.timeout(timeout_seconds), self._moved:
             await self._moved.wait_for(lambda: self._next.get(position.partition, 0) > position.offset)
 
+    async def catch_up(self, *, timeout_seconds: float = READ_SECONDS) -> None:
+        """Return when everything is held that was in the topic at the call. Raises TimeoutError, KafkaException."""
+        consumer = self._consumer
+        if consumer is None:
+            raise RuntimeError(f"the view of {self.topic} was not started, or is closed")
+
+        def ends(_reader: EndReader) -> list[Position]:
+            found = [
+                (part, consumer.get_watermark_offsets(part, timeout=READ_SECONDS)) for part in consumer.assignment()
+            ]
+            return [Position(part.topic, part.partition, end - 1) for part, (_start, end) in found]
+
+        async with asyncio.timeout(timeout_seconds):
+            for position in await self._in_thread(ends):
+                await self.wait_for(position, timeout_seconds=timeout_seconds)
+
     async def close(self) -> None:
         """Stop following; what is held stays as it is."""
         if self._following:

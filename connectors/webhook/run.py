@@ -57,8 +57,10 @@ async def run(
         producer = await stack.enter_async_context(
             AsyncProducer(kafka, "webhooks", {"message.timeout.ms": int(settings.publish_timeout_seconds * 1000)})
         )
-        apis = await stack.enter_async_context(authorized_apis(kafka, producer, control, campaign_monitor))
         changed = asyncio.Event()
+        apis = await stack.enter_async_context(
+            authorized_apis(kafka, producer, control, campaign_monitor, on_access=changed.set)
+        )
         jobs = await stack.enter_async_context(Jobs(kafka, producer, on_change=lambda *_change: changed.set()))
         registrations = await stack.enter_async_context(
             Registrations(kafka, producer, dict(campaign_monitor.zone_overrides))

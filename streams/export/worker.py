@@ -174,6 +174,7 @@ class ExportProcess:
         await self.worker.app.stop()
         await self.worker.close()
         await self._jobs.close()
+        await self._credentials.close()
         await self._authorizations.close()
         await self._transport.close()
         await self._producer.close()

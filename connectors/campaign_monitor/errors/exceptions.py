@@ -63,6 +63,11 @@ class CampaignMonitorError(Exception):
         super().__init__(text)
         self.verdict = verdict
 
+    def __str__(self) -> str:
+        """Return the cause; of a refused credential what a person has to do, where that is known."""
+        problem = self.verdict.problem if isinstance(self.verdict, Unauthorised) else ""
+        return problem or super().__str__()
+
     @property
     def code(self) -> int | None:
         """Campaign Monitor's error code, where there is one."""
@@ -85,10 +90,11 @@ class MalformedAnswer(CampaignMonitorError):
 
 
 class OAuthRefused(CampaignMonitorError):
-    """The token endpoint refused: a person has to reconnect the account."""
+    """The token endpoint refused: a person has to reconnect the account. `problem`: as in `Unauthorised`."""
 
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(f"OAuth token request refused: {error} ({description})", Unauthorised(None, "reconnect"))
+    def __init__(self, error: str, description: str, problem: str = "") -> None:
+        text = f"OAuth token request refused: {error} ({description})"
+        super().__init__(text, Unauthorised(None, "reconnect", problem))
         self.error = error
         self.description = description
 

@@ -4,7 +4,7 @@ A verdict is what happened, never what to do next: `backoff.retry_after` and the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from connectors.campaign_monitor.errors.codes import CODES
@@ -54,10 +54,14 @@ class PartialFailure:
 
 @dataclass(frozen=True, slots=True)
 class Unauthorised:
-    """The credential does not do: refresh it (121), let a person reconnect (100, 120, 122) or grant a scope (60)."""
+    """The credential does not do: refresh it (121), let a person reconnect (100, 120, 122) or grant a scope (60).
+
+    `problem`: a sentence for people that names the authorization and the command that repairs it, where they are known.
+    """
 
     code: int | None
     remedy: Literal["refresh", "reconnect", "scope"]
+    problem: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

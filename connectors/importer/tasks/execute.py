@@ -100,8 +100,7 @@ class TaskExecutor:
             except CampaignMonitorError as error:
                 match error.verdict:
                     case Unauthorised():
-                        refused = f"Campaign Monitor refuses the access: {error}. {_enter_again(job)}"
-                        return self._parked(task, refused, UNAUTHORISED_SECONDS)
+                        return self._parked(task, str(error), UNAUTHORISED_SECONDS)
                     case NotFound() | Forbidden() | Misconfigured() | RowRefused():
                         return self._failed(task, f"cannot be read: {error}")
                     case verdict:
@@ -269,7 +268,3 @@ class TaskExecutor:
         failed = {"state": "failed", "problem": problem, "updated_at": datetime.now(UTC), "task": None}
         change = {"chain": f"{task.chain}/{name}", "label": "", "group": f"the client's {name}", "tally": Tally()}
         return progress_of(task, {**change, **failed})
-
-
-def _enter_again(job: ImportJob) -> str:
-    return f"Store a credential that works with `cm-streams auth add {job.authorization_id}`"

@@ -77,11 +77,20 @@ class CurrentCredential:
         """Return what must never be seen in a text."""
         return () if self._last is None else self._last.secrets()
 
+    def accepted(self) -> None:
+        """Record that a call was answered."""
+        if self._last is not None:
+            self._last.accepted()
+
+    def refused(self, verdict: Unauthorised) -> str:
+        """Record that a call was refused for good; return what a person has to do."""
+        return "" if self._last is None else self._last.refused(verdict)
+
     async def _now(self) -> Credential:
         try:
             self._last = await self._credential_of(self._authorization_id)
         except NoCredentialError as fault:
-            raise OAuthRefused("no credential", str(fault)) from None
+            raise OAuthRefused("no credential", str(fault), str(fault)) from None
         return self._last
 
 

@@ -130,6 +130,8 @@ def classify(verdict: Verdict, attempt: int, chance: float) -> SendDecision:
             return AddressTaken()
         case RowRefused(code=code, reason=reason):
             return SubscriberRejected(code, reason)
+        case Unauthorised(problem=problem) if problem:
+            return Blocked("account", problem)
         case Unauthorised(remedy="scope"):
             return Blocked("account", "the authorization lacks a permission: grant ManageLists and ImportSubscribers")
         case Unauthorised(code=code):

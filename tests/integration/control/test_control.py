@@ -62,7 +62,7 @@ async def test_an_authorization_is_there_at_once_for_its_writer_and_soon_for_oth
         assert mine.get("acme") == written
         await eventually(lambda: theirs.get("acme") is not None)
         assert theirs.secret("acme") == SecretStr(CANARY)
-        await theirs.set_state("acme", "needs_attention", "enter the key again")
+        await theirs.set_problem("acme", "enter the key again", written.sealed)
         await eventually(lambda: mine.known("acme").state == "needs_attention")
         replaced = await mine.put("acme", TOKENS)
         assert (replaced.kind, replaced.state, replaced.description) == ("oauth", "ready", "Acme Inc.")
@@ -77,9 +77,10 @@ async def test_recording_the_same_again_writes_nothing(
     settings: KafkaSettings, producer: AsyncProducer, bootstrap_servers: str
 ) -> None:
     async with Authorizations(settings, producer, Sealer(NEW)) as mine:
-        await mine.put("acme", SecretStr(CANARY))
+        sealed = (await mine.put("acme", SecretStr(CANARY))).sealed
         for _ in range(3):
-            await mine.set_state("acme", "needs_attention", "x")
+            await mine.set_problem("acme", "x", sealed)
+        await mine.set_problem("acme", "of a secret that was replaced", "another")
     records = await asyncio.to_thread(read_all, bootstrap_servers, settings.names()["cm_authorizations"])
     assert len(records) == 2
 

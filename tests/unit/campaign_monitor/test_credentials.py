@@ -1,10 +1,12 @@
 """Tokens: one refresh whoever asks, stored before use, and never lost by a cancelled call."""
 
 import asyncio
+from typing import Literal
 
 import pytest
 from pydantic import SecretStr
 
+from connectors.campaign_monitor.access import access_problem
 from connectors.campaign_monitor.credentials import ApiKey, OAuth, Tokens
 from connectors.campaign_monitor.errors.exceptions import NotSent, OAuthRefused, TokensNotStored
 from connectors.campaign_monitor.errors.verdicts import Transient, Unauthorised
@@ -176,3 +178,34 @@ async def test_secrets_are_all_held_tokens_and_no_repr_shows_them() -> None:
     world = World(tokens("old"))
     assert {secret.get_secret_value() for secret in world.oauth.secrets()} == {"access-old", "refresh-old"}
     assert "old" not in repr(tokens("old"))
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy", "oauth", "words"),
+    [
+        (100, "reconnect", False, ("API key of main", "(code 100)", "`cm-streams auth add --id main`")),
+        (60, "scope", True, ("lacks a permission", "`cm-streams auth login main`", "allow all")),
+        (122, "reconnect", True, ("was revoked", "`cm-streams auth login main`")),
+        (121, "refresh", True, ("has expired", "`cm-streams auth login main`")),
+        (None, "reconnect", True, ("has expired", "`cm-streams auth login main`")),
+        (120, "reconnect", True, ("does not know the token", "`cm-streams auth login main`")),
+    ],
+)
+def test_a_refused_access_names_its_authorization_and_the_command_that_repairs_it(
+    code: int | None, remedy: Literal["refresh", "reconnect", "scope"], oauth: bool, words: tuple[str, ...]
+) -> None:
+    sentence = access_problem("main", Unauthorised(code, remedy), oauth=oauth)
+    assert all(word in sentence for word in words), sentence
+    assert "CM_API_KEY" in access_problem("", Unauthorised(code, remedy), oauth=oauth)
+
+
+def test_a_problem_is_reported_once_and_its_end_once_and_a_missing_permission_never() -> None:
+    reports: list[str | None] = []
+    key = ApiKey(SecretStr("k"), "main", reports.append)
+    for _ in range(2):
+        key.accepted()
+    for _ in range(2):
+        problem = key.refused(Unauthorised(100, "reconnect"))
+    key.refused(Unauthorised(60, "scope"))
+    key.accepted()
+    assert reports == [None, problem, None]

@@ -1,10 +1,13 @@
 """Stored authorizations become credentials: kept while tokens are refreshed, created again after a change."""
 
+from datetime import UTC, datetime
+
 import pytest
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSettings, OAuth, Tokens
-from connectors.control.accounts import Credentials
+from connectors.control.accounts import AuthorizedApis, Credentials
+from schemas.control import Authorization
 
 
 class FakeAuthorizations:
@@ -20,6 +23,9 @@ class FakeAuthorizations:
         if authorization_id not in self.secrets:
             raise LookupError(f"There is no authorization {authorization_id}")
         return self.secrets[authorization_id]
+
+    def all(self):
+        return {}
 
     def store_tokens(self, _authorization_id):
         return None
@@ -75,3 +81,19 @@ async def test_another_key_is_another_credential_and_a_removed_one_is_unknown():
 async def test_the_key_of_the_environment_is_used_where_none_is_stored():
     made = credentials(FakeAuthorizations(), api_key=SecretStr("e"))
     assert isinstance(await made.credential("anything"), ApiKey)
+
+
+async def test_what_waits_goes_on_when_a_secret_is_stored_and_not_when_a_state_is_recorded():
+    stored, woken = FakeAuthorizations(key=SecretStr("k")), []
+    async with AuthorizedApis(CampaignMonitorSettings(), stored, on_access=lambda: woken.append(1)) as apis:
+        written = Authorization(id="key", kind="api_key", sealed="s1", key_id="1", updated_at=datetime.now(UTC))
+        apis.changed("key", written)
+        seen, api = apis.changed_at("key"), await apis.api("key")
+        assert (len(woken), seen is not None) == (1, True)
+        shown = {"state": "needs_attention", "problem": "x", "description": "y"}
+        apis.changed("key", written.model_copy(update=shown))
+        assert (len(woken), apis.changed_at("key")) == (1, seen)
+        assert await apis.api("key") is api, "its rate limit is kept, too"
+        apis.changed("key", written.model_copy(update={"sealed": "s2"}))
+        apis.changed("key", None)
+        assert len(woken) == 3

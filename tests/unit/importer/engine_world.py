@@ -29,6 +29,7 @@ from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, RunProgress
 
 SECONDS_A_CALL = 0.1
+REFUSED = "Campaign Monitor does not accept the API key of a: store another one with `cm-streams auth add --id a`"
 KAFKA = KafkaSettings()
 PROGRESS = KAFKA.names()["cm_import_progress"]
 REQUESTS = KAFKA.names()["cm_import_tasks"]
@@ -85,7 +86,7 @@ class Accounts:
         if request.path in self.refused:
             raise CampaignMonitorError("no", Forbidden(403, "denied"))
         if request.path in self.unauthorised:
-            raise CampaignMonitorError("no", Unauthorised(100, "reconnect"))
+            raise CampaignMonitorError("no", Unauthorised(100, "reconnect", REFUSED))
         if self.down and request.path.startswith("/lists/"):
             raise CampaignMonitorError("no", Transient(503))
         return orjson.dumps(self._answer(request))

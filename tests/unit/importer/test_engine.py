@@ -9,7 +9,7 @@ from rich.console import Console
 from connectors.importer.overview import overview
 from schemas.control import ImportJob
 from streams.cli.imports import view_of
-from tests.unit.importer.engine_world import SECONDS_A_CALL, Accounts, Engine, in_virtual_time
+from tests.unit.importer.engine_world import REFUSED, SECONDS_A_CALL, Accounts, Engine, in_virtual_time
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LISTS = 300
@@ -103,7 +103,7 @@ def test_what_waits_is_shown_while_the_run_is_open_and_no_more_when_it_goes_on(m
         async with Engine(accounts, jobs, monkeypatch, 4) as engine:
             await engine.until(lambda: bool(engine.attention), 20, every=0.1)
             assert _state(engine, "large") == "open"
-            assert "refuses the access" in (jobs[0].attention or "")
+            assert REFUSED in (jobs[0].attention or "")
             for _attempt in range(3):
                 calls = accounts.calls[path]
                 _try_again(engine, "large")
@@ -144,7 +144,7 @@ def test_a_changed_authorization_wakes_what_waits_for_it_at_once_and_the_attenti
         jobs = [import_job("large", "large")]
         async with Engine(accounts, jobs, monkeypatch, 4) as engine:
             await engine.until(lambda: bool(jobs[0].attention), 5, every=0.1)
-            assert "`cm-streams auth add a`" in (jobs[0].attention or "")
+            assert REFUSED in (jobs[0].attention or "")
             accounts.unauthorised.clear()
             calls = accounts.calls.total()
             engine.authorized_at["another"] = datetime.now(UTC)

@@ -77,6 +77,7 @@ def test_what_follows_from_a_verdict(verdict: Verdict, attempt: int, decision: S
 @pytest.mark.parametrize(
     ("verdict", "scope", "words"),
     [
+        (Unauthorised(122, "reconnect", "log in again"), "account", "log in again"),
         (Unauthorised(60, "scope"), "account", "grant ManageLists"),
         (Unauthorised(100, "reconnect"), "account", "(code 100): connect it again"),
         (Unauthorised(121, "refresh"), "account", "(code 121): connect it again"),
