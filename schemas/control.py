@@ -145,5 +145,7 @@ class WebhookRegistration(Contract):
         default="missing", description="removed: its jobs are stopped; events are missing since `seen_active_at`."
     )
     problem: str | None = Field(default=None, description="What a person has to change, in a sentence.")
-    seen_active_at: Instant | None = Field(default=None, description="When it was last seen to be active.")
+    seen_active_at: Instant | None = Field(
+        default=None, description="When it was last seen to be active, or its list polled."
+    )
     updated_at: Instant

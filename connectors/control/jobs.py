@@ -150,9 +150,9 @@ async def request_run(kafka: KafkaSettings, producer: AsyncProducer, job_id: str
 
 
 async def request_missed_changes(
-    kafka: KafkaSettings, producer: AsyncProducer, hook: WebhookRegistration, since: datetime
+    kafka: KafkaSettings, producer: AsyncProducer, hook: WebhookRegistration, since: datetime, states: list[str]
 ) -> None:
-    """Ask for the changes of state on a list since its webhook was last seen to work.
+    """Ask for the changes of state on a list since its webhook was last seen to work; of all `states` without any.
 
     One job is asked; another one takes over when it does not read them. Safe to ask twice, and after late events: the
     same change has the same event id. Raises as `request_run`.
@@ -166,6 +166,7 @@ async def request_missed_changes(
         kind="gap",
         list_ids=[hook.list_id],
         client_id=hook.client_id,
+        states=states,
         since=rfc3339(since),
         label="events that a webhook missed",
         group=f"list {hook.list_name or hook.list_id}",

@@ -91,7 +91,10 @@ async def run(
             open_api=apis.api,
             set_attention=jobs.set_attention,
             request_run=lambda job_id: request_run(kafka, producer, job_id),
-            request_missed_changes=lambda hook, since: request_missed_changes(kafka, producer, hook, since),
+            request_missed_changes=lambda hook, since, states: request_missed_changes(
+                kafka, producer, hook, since, states
+            ),
+            exported=lambda list_id: list_id in exported_lists(jobs.exports().values()),
         )
         work = [
             asyncio.create_task(ended.wait(), name="stop"),

@@ -12,7 +12,7 @@ class WebhookSettings(BaseSettings):
     public_url: str = Field(
         default="",
         description="Address under which Campaign Monitor reaches this receiver, such as `https://hooks.example.com`. "
-        "Empty: no webhooks are registered, and lists are polled only.",
+        "Empty: no webhooks are registered, and lists are polled once an interval.",
     )
     secret: SecretStr = Field(
         description="Secret from which the lists' paths follow, 16 characters at least. A new one renews all webhooks."

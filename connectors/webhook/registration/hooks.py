@@ -15,6 +15,9 @@ FAILED_FOR = timedelta(days=8)
 AWAY = timedelta(hours=1)
 """Nobody looked for so long: no receiver was there either, and how long posts are repeated is not documented."""
 
+AT_ONCE = timedelta(minutes=1)
+"""A webhook that is registered so soon after its job was created is there from the beginning."""
+
 
 @dataclass(frozen=True, slots=True)
 class CreateHook:
@@ -45,8 +48,12 @@ class RequestMissedChanges:
 HookStep = CreateHook | ActivateHook | DeleteHook | RequestMissedChanges
 
 
-def hook_steps(url: str, found: Sequence[Webhook], known: WebhookRegistration | None, now: datetime) -> list[HookStep]:
+def hook_steps(
+    url: str, found: Sequence[Webhook], known: WebhookRegistration | None, now: datetime, *, begun: datetime
+) -> list[HookStep]:
     """Return what brings a list to exactly one active webhook at `url`, in the order in which nothing is missed.
+
+    `begun`: since when a job wants its events; none was reported before the first webhook.
 
     Webhooks of others, and ours of another deployment, are left alone: only those are touched that are for this list
     below our public address, or below the one that it was registered with before.
@@ -59,8 +66,8 @@ def hook_steps(url: str, found: Sequence[Webhook], known: WebhookRegistration | 
     todo: list[HookStep] = []
     if not right:
         todo.append(CreateHook())
-        if seen is not None:
-            todo.append(RequestMissedChanges(seen))
+        if seen is not None or now - begun > AT_ONCE:
+            todo.append(RequestMissedChanges(seen or begun))
     elif not right[0].active:
         todo.append(ActivateHook(right[0].webhook_id))
         todo.append(RequestMissedChanges(min(seen or now, now - FAILED_FOR)))
@@ -101,8 +108,8 @@ def hook_attention(job: ImportJob, public_url: str, registrations: Iterable[Webh
     if not public_url:
         return (
             f"{ATTENTION}set WEBHOOK_PUBLIC_URL to the address under which Campaign Monitor reaches the receiver; "
-            "until then no webhook is registered, and who subscribes or leaves a list after the first run is seen "
-            "on cm_user only: of cm_activity these events are missing, unless a report holds them."
+            "until then no webhook is registered, and who subscribes or leaves a list after the first run is on "
+            f"cm_activity {'once an interval only' if job.keep_updated else 'when it is set'}, with the last change."
         )
     problems = [known.problem for known in registrations if job.id in known.job_ids and known.problem]
     if not problems:

@@ -6,7 +6,6 @@ One receiver does so, the owner of the only partition of `cm_webhooks` in the gr
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +13,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
-from connectors.campaign_monitor.client.entities import ClientDetails, ListRef, Webhook
+from connectors.campaign_monitor.client.entities import Webhook
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Forbidden, NotFound
 from connectors.control.accounts import OpenApi
@@ -36,6 +35,7 @@ from connectors.webhook.registration.hooks import (
     wants_hooks,
 )
 from connectors.webhook.registration.trial import Trial
+from connectors.webhook.registration.wanted import WantedHook, poll_since, polled_states, polls
 from connectors.webhook.settings import WebhookSettings
 from schemas.control import ImportJob, WebhookRegistration
 from schemas.envelope import rfc3339
@@ -51,15 +51,6 @@ RETRY_SECONDS = 1.0
 """Half of the wait after a first check that failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class WantedHook:
-    """A list that needs a webhook, and the jobs that want it."""
-
-    ref: ListRef
-    client: ClientDetails
-    jobs: tuple[ImportJob, ...]
-
-
 class HookManager:
     """Compares what is wanted with what Campaign Monitor holds, and repairs it."""
 
@@ -72,7 +63,8 @@ class HookManager:
         open_api: OpenApi,
         set_attention: Callable[[str, str | None], Awaitable[object]],
         request_run: Callable[[str], Awaitable[object]],
-        request_missed_changes: Callable[[WebhookRegistration, datetime], Awaitable[object]],
+        request_missed_changes: Callable[[WebhookRegistration, datetime, list[str]], Awaitable[object]],
+        exported: Callable[[str], bool] = lambda _list_id: False,
     ) -> None:
         self._settings = settings
         self._jobs = jobs
@@ -81,6 +73,7 @@ class HookManager:
         self._set_attention = set_attention
         self._request_run = request_run
         self._request_changes = request_missed_changes
+        self._exported = exported
         self._missed: set[str] = set()
 
     async def check(self) -> bool:
@@ -100,7 +93,8 @@ class HookManager:
             done = all(await self._together(work)) and not unread
             await self._read_reports(jobs)
         else:
-            log.warning("WEBHOOK_PUBLIC_URL is not set: no webhooks are registered, lists are polled only")
+            log.warning("WEBHOOK_PUBLIC_URL is not set: no webhooks are registered, lists are polled")
+            done = await self._poll(jobs)
         await self._report(jobs)
         return done
 
@@ -179,32 +173,35 @@ class HookManager:
                 wanted[list_id] = WantedHook(refs[list_id], client, (*others, job))
         return wanted, unread
 
+    async def _poll(self, jobs: Iterable[ImportJob]) -> bool:
+        """Ask for what changed on lists since their last poll, and return whether all lists are known."""
+        wanted, unread = await self._wanted(polls(jobs))
+        for list_id, hook in wanted.items():
+            known, now = self._registrations.get(list_id), datetime.now(UTC)
+            since = poll_since(hook, known, now)
+            if since is not None:
+                registration = hook.registration(known, "", now)
+                await self._request_changes(registration, since, polled_states(self._exported(list_id)))
+                polled = registration.model_copy(update={"seen_active_at": now})
+                await self._registrations.write(list_id, polled)
+        for list_id, known in list(self._registrations.all().items()):
+            if not known.base_url and not any(_names(job, known) for job in jobs):
+                await self._registrations.remove(list_id)
+        return not unread
+
     async def _repair(self, hook: WantedHook, trial: Trial) -> bool:
         list_id = hook.ref.list_id
         known = self._registrations.get(list_id)
         now = datetime.now(UTC)
         url = self._settings.public_url.rstrip("/") + path_of(self._settings.secret, list_id)
-        registration = WebhookRegistration(
-            list_id=list_id,
-            list_name=hook.ref.name,
-            client_id=hook.client.client_id,
-            client_name=hook.client.company_name,
-            time_zone=hook.client.time_zone,
-            job_ids=[job.id for job in hook.jobs],
-            authorization_id=hook.jobs[0].authorization_id,
-            webhook_id=known.webhook_id if known else None,
-            # The one before stays until its webhook was deleted.
-            base_url=(known.base_url if known else "") or self._settings.public_url,
-            seen_active_at=known.seen_active_at if known else None,
-            updated_at=now,
-        )
+        registration = hook.registration(known, self._settings.public_url, now)
         if known is None or known.state == "removed":
             # Receivers must know the list before its first event comes.
             await self._registrations.write(list_id, registration)
         try:
             api = await self._open_api(registration.authorization_id)
             found = await api.webhooks.all(list_id)
-            todo = hook_steps(url, found, known, now)
+            todo = hook_steps(url, found, known, now, begun=hook.begun)
             for step in todo:
                 registration = await self._apply(api, step, registration, url, trial)
             registration = registration.model_copy(
@@ -247,7 +244,7 @@ class HookManager:
         """Ask the importer for what changed meanwhile; event ids remove what was posted after all."""
         GAPS.inc()
         self._missed.update(hook.job_ids)
-        await self._request_changes(hook, since)
+        await self._request_changes(hook, since, [])
         log.warning("missed changes requested", list_id=hook.list_id, since=rfc3339(since))
 
     async def _remove(self, known: WebhookRegistration, *, forget: bool) -> bool:

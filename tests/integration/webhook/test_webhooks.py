@@ -154,7 +154,7 @@ async def test_a_gap_that_was_asked_for_under_a_removed_job_is_read_by_another_o
                 authorization_id="a",
                 updated_at=datetime.now(UTC),
             )
-            await request_missed_changes(kafka, producer, hook, datetime.now(UTC) - timedelta(days=1))
+            await request_missed_changes(kafka, producer, hook, datetime.now(UTC) - timedelta(days=1), [])
             await eventually(lambda: ("deactivate", "unsubscribe", left) in published_events(kafka), every=0.2)
             kept = await eventually(lambda: _all_read(progress(kafka)), every=0.2)
         assert {record.job_id for record in kept} == {job.id}, "nothing is left of the other one"
@@ -196,3 +196,37 @@ async def test_own_writes_are_marked_as_echoes(bootstrap_servers, namespace):
             await simulator.webhooks_sent()
         echoes = {value["email"]: value["echo"] for value in values(topic(kafka, "cm_activity"))}
         assert echoes == {ours: True, theirs: False}
+
+
+async def test_without_a_public_url_who_subscribes_or_leaves_becomes_activity_and_once_it_is_set_nothing_is_left_out(
+    bootstrap_servers, namespace
+):
+    kafka = kafka_settings(bootstrap_servers, namespace)
+    async with Simulator(SimulatorSettings()) as simulator, all_jobs(kafka) as jobs:
+        controls = simulator.controls
+        client = controls.add_client("Acme")
+        news = controls.add_list(client, "News")
+        controls.seed_subscribers(news, 20, all_active=True, until="2026-01-01T00:00:00+00:00")
+        people = [row["EmailAddress"] for row in controls.subscribers(news)]
+        job = import_job(client, keep_updated=True, interval_seconds=60).model_copy(
+            update={"created_at": datetime.now(UTC) - timedelta(minutes=2)}
+        )
+        await jobs.put(job)
+        async with connector(kafka, simulator, [job]):
+            await finished(kafka)
+            controls.unsubscribe(news, people[0])
+            controls.sign_up(news, "new@example.com")
+            async with receiving(kafka, simulator, public_url=""):
+                wanted = [("deactivate", "unsubscribe", people[0]), ("subscribe", None, "new@example.com")]
+                for event in wanted:
+                    await eventually(lambda event=event: event in published_events(kafka), every=0.2)
+            controls.unsubscribe(news, people[1])  # while nobody looks
+            async with receiving(kafka, simulator):
+                await active(kafka, news)
+                controls.unsubscribe(news, people[2])
+                wanted += [("deactivate", "unsubscribe", person) for person in people[1:3]]
+                for event in wanted:
+                    await eventually(lambda event=event: event in published_events(kafka), every=0.2)
+        found = values(topic(kafka, "cm_activity"))
+        by_id = {value["event_id"]: (value["event"], value.get("status"), value["email"]) for value in found}
+        assert sorted(by_id.values(), key=str) == sorted(wanted, key=str), "one event each, from whatever source"

@@ -123,7 +123,7 @@ async def test_missed_changes_are_requested_as_a_task_of_the_lists_first_job(top
         authorization_id="a",
         updated_at=NOW,
     )
-    await request_missed_changes(KafkaSettings(), topic, hook, NOW)
+    await request_missed_changes(KafkaSettings(), topic, hook, NOW, [])
     ((name, key, value),) = topic.published
     task = ImportTask.from_bytes(value)
     assert (name, key) == ("cm_import_tasks", b"i:gap/l")

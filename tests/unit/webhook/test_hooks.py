@@ -45,16 +45,26 @@ def known(seen: datetime | None = NOW - timedelta(minutes=50), **change: object)
 
 
 def test_a_list_without_one_gets_one():
-    assert hook_steps(URL, [], None, NOW) == [CreateHook()]
-    assert hook_steps(URL, [hook(1, "https://other.example.com/x")], None, NOW) == [CreateHook()]
+    assert hook_steps(URL, [], None, NOW, begun=NOW) == [CreateHook()]
+    assert hook_steps(URL, [hook(1, "https://other.example.com/x")], None, NOW, begun=NOW) == [CreateHook()]
+
+
+def test_what_came_before_the_first_one_is_polled_once_it_is_there():
+    begun = NOW - timedelta(days=3)
+    assert hook_steps(URL, [], None, NOW, begun=begun) == [CreateHook(), RequestMissedChanges(begun)]
+    never_worked = known(None)
+    assert hook_steps(URL, [], never_worked, NOW, begun=begun) == [CreateHook(), RequestMissedChanges(begun)]
+    polled = known(NOW - timedelta(minutes=9), webhook_id=None)
+    steps = hook_steps(URL, [], polled, NOW, begun=begun)
+    assert steps == [CreateHook(), RequestMissedChanges(NOW - timedelta(minutes=9))]
 
 
 def test_an_active_one_is_left_alone():
-    assert hook_steps(URL, [hook(1)], known(), NOW) == []
+    assert hook_steps(URL, [hook(1)], known(), NOW, begun=NOW) == []
 
 
 def test_one_that_was_switched_off_is_switched_on_and_the_gap_is_polled():
-    assert hook_steps(URL, [hook(1, status="Deactivated")], known(), NOW) == [
+    assert hook_steps(URL, [hook(1, status="Deactivated")], known(), NOW, begun=NOW) == [
         ActivateHook("1"),
         RequestMissedChanges(NOW - timedelta(days=8)),
     ]
@@ -64,32 +74,34 @@ def test_one_that_was_switched_off_is_switched_on_and_the_gap_is_polled():
 def test_no_gap_begins_before_errors_that_switched_a_webhook_off_or_nobody_looked(away, since):
     """What came before was published; profiles remember it for 8 days, and would count it twice."""
     found = [hook(1, status="Deactivated")]
-    steps = hook_steps(URL, found, known(NOW - timedelta(days=away)), NOW)
+    steps = hook_steps(URL, found, known(NOW - timedelta(days=away)), NOW, begun=NOW)
     assert steps == [ActivateHook("1"), RequestMissedChanges(NOW - timedelta(days=since))]
 
 
 def test_one_that_is_missing_is_created_again_and_the_gap_is_polled():
-    assert hook_steps(URL, [], known(), NOW) == [
+    assert hook_steps(URL, [], known(), NOW, begun=NOW) == [
         CreateHook(),
         RequestMissedChanges(NOW - timedelta(minutes=50)),
     ]
 
 
 def test_the_old_one_is_removed_after_the_new_one_is_there():
-    assert hook_steps(URL, [hook(1, OLD)], None, NOW) == [CreateHook(), DeleteHook("1")]
-    assert hook_steps(URL, [hook(1, events=("Update",))], None, NOW) == [CreateHook(), DeleteHook("1")]
+    assert hook_steps(URL, [hook(1, OLD)], None, NOW, begun=NOW) == [CreateHook(), DeleteHook("1")]
+    assert hook_steps(URL, [hook(1, events=("Update",))], None, NOW, begun=NOW) == [CreateHook(), DeleteHook("1")]
 
 
 def test_what_was_missed_while_no_receiver_was_there_is_polled():
     long_ago = known(NOW - timedelta(days=3))
-    assert hook_steps(URL, [hook(1)], long_ago, NOW) == [RequestMissedChanges(NOW - timedelta(days=3))]
+    assert hook_steps(URL, [hook(1)], long_ago, NOW, begun=NOW) == [RequestMissedChanges(NOW - timedelta(days=3))]
 
 
 def test_one_at_the_public_address_before_is_removed_after_the_new_one_is_there():
     before = "https://before.example.com/in/hooks/l1/"
     moved = known(base_url="https://before.example.com/in/")
     others = [hook(7, before.replace("l1", "l2") + "x"), hook(8, "https://before.example.com/hooks/l1/x")]
-    steps = hook_steps(URL, [*others, hook(1, before + "token"), hook(2, before + "token/verify")], moved, NOW)
+    steps = hook_steps(
+        URL, [*others, hook(1, before + "token"), hook(2, before + "token/verify")], moved, NOW, begun=NOW
+    )
     assert [step for step in steps if not isinstance(step, RequestMissedChanges)] == [
         CreateHook(),
         DeleteHook("1"),
@@ -101,7 +113,7 @@ def test_below_a_public_address_that_ends_with_hooks_only_the_lists_own_are_ours
     base = "https://example.com/hooks"
     url = base + path_of(SecretStr("a-secret-of-ours"), "l1")
     theirs = [hook(3, f"{base}/hooks/l2/token"), hook(4, f"{base}/mine"), hook(5, "https://example.com/hooks/l1/t")]
-    assert hook_steps(url, [hook(1, url), *theirs], known(base_url=base), NOW) == []
+    assert hook_steps(url, [hook(1, url), *theirs], known(base_url=base), NOW, begun=NOW) == []
 
 
 @given(
@@ -118,7 +130,7 @@ def test_below_a_public_address_that_ends_with_hooks_only_the_lists_own_are_ours
 )
 def test_carried_out_there_is_exactly_one(found):
     hooks = {known.webhook_id: known for known in found}
-    for step in hook_steps(URL, found, None, NOW):
+    for step in hook_steps(URL, found, None, NOW, begun=NOW):
         match step:
             case CreateHook():
                 hooks["new"] = hook(0)
@@ -145,7 +157,9 @@ def test_a_job_shows_what_a_person_has_to_do_and_nothing_of_others_is_overwritte
     assert sentence is not None
     assert "WEBHOOK_PUBLIC_URL" in sentence
     assert sentence.count(". ") == 0
-    assert "of cm_activity these events are missing" in sentence
+    assert "on cm_activity when it is set" in sentence
+    kept = hook_attention(job.model_copy(update={"keep_updated": True}), "", [])
+    assert "on cm_activity once an interval only" in (kept or "")
     assert hook_attention(job.model_copy(update={"state": "stopped"}), "", []) is None
     broken = [known(problem="a"), known(problem="b"), known(), known(problem="c", job_ids=["k"])]
     assert hook_attention(job, "https://x", broken) == "Webhooks: a (and 1 more)"

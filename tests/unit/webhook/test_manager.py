@@ -22,7 +22,8 @@ NOW = datetime(2026, 5, 2, tzinfo=UTC)
 SECRET = SecretStr("a-secret-of-the-deployment")
 PUBLIC = "https://hooks.example.com"
 URL = PUBLIC + path_of(SECRET, "l1")
-JOB = ImportJob(id="j", authorization_id="a", client_id="c", keep_updated=True, created_at=NOW, updated_at=NOW)
+JUST_NOW = datetime.now(UTC) + timedelta(hours=1)  # however long the tests take
+JOB = ImportJob(id="j", authorization_id="a", client_id="c", keep_updated=True, created_at=JUST_NOW, updated_at=NOW)
 BROKEN = CampaignMonitorError("no", Misconfigured(610))
 
 
@@ -125,12 +126,17 @@ class Setting:
         self.jobs = [JOB]
         self.requested: list[tuple[WebhookRegistration, datetime]] = []
         self.attention: dict[str, str | None] = {}
+        self.states: list[list[str]] = []
+        self.hooks_then: list[int] = []
+        self.exported: set[str] = set()
 
         async def open_api(_authorization_id: str) -> FakeAccount:
             return self.account
 
-        async def request_missed_changes(hook: WebhookRegistration, since: datetime) -> None:
+        async def request_missed_changes(hook: WebhookRegistration, since: datetime, states: list[str]) -> None:
             self.requested.append((hook, since))
+            self.states.append(states)
+            self.hooks_then.append(len(self.account.hooks))
 
         self.runs: list[str] = []
 
@@ -149,6 +155,7 @@ class Setting:
                 set_attention=set_attention,
                 request_run=request_run,
                 request_missed_changes=request_missed_changes,
+                exported=self.exported.__contains__,
             )
 
         self.manager_at = manager
@@ -323,6 +330,45 @@ async def test_without_a_public_url_the_job_shows_it_and_nothing_is_registered(s
     await setting.manager_at("").check()
     assert "WEBHOOK_PUBLIC_URL" in setting.attention["j"]
     assert setting.account.hooks == {}
+
+
+async def test_without_a_public_url_lists_are_polled_once_an_interval_and_a_webhook_goes_on_from_there(setting):
+    began = datetime.now(UTC) - timedelta(hours=2)
+    kept = JOB.model_copy(update={"keep_updated": True, "interval_seconds": 3600, "created_at": began})
+    setting.jobs[:] = [kept]
+    without = setting.manager_at("")
+    for _check in range(2):
+        await without.check()
+    assert [since for _hook, since in setting.requested] == [began]
+    assert setting.states == [["active", "unsubscribed", "bounced", "deleted"]]
+    polled = setting.registrations.models["l1"]
+    an_hour_ago = datetime.now(UTC) - timedelta(minutes=61)
+    setting.registrations.models["l1"] = polled.model_copy(update={"seen_active_at": an_hour_ago})
+    setting.exported.add("l1")
+    await without.check()
+    assert setting.requested[1:] == [(setting.requested[1][0], an_hour_ago)]
+    assert setting.states[1] == ["unsubscribed", "bounced", "deleted"], "most who are active are our own writes"
+    last = setting.registrations.models["l1"].seen_active_at
+    await setting.manager.check()
+    assert (setting.requested[2][1], setting.hooks_then[2]) == (last, 1), "once the webhook is there"
+    assert setting.registrations.models["l1"].state == "active"
+
+
+async def test_only_jobs_that_are_kept_updated_are_polled_and_what_is_kept_ends_with_the_job(setting):
+    began = datetime.now(UTC) - timedelta(days=2)
+    once = JOB.model_copy(update={"keep_updated": False, "created_at": began})
+    setting.jobs[:] = [once]
+    await setting.manager_at("").check()
+    assert setting.requested == []
+    setting.jobs[:] = [once.model_copy(update={"keep_updated": True})]
+    await setting.manager_at("").check()
+    assert "l1" in setting.registrations.models
+    setting.jobs[:] = [once.model_copy(update={"state": "stopped"})]
+    await setting.manager_at("").check()
+    assert "l1" in setting.registrations.models, "it holds since when events are missing"
+    setting.jobs.clear()
+    await setting.manager_at("").check()
+    assert setting.registrations.models == {}
 
 
 @pytest.mark.parametrize("verdict", [NotFound(101, "list"), Forbidden(403, "denied")])
