@@ -71,7 +71,8 @@ def event_key(address: str) -> str:
 
 
 def custom_fields(row: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return a row's or event's custom fields with bare keys; a select-many field repeats its key.
+    """Return a row's or event's custom fields with bare keys; a select-many field repeats its key,
+    also where its value comes as a list.
 
     What is no object is left out; a value that is no text becomes text.
     """
@@ -82,10 +83,15 @@ def custom_fields(row: Mapping[str, Any]) -> list[dict[str, str]]:
         return [{"key": entry["Key"].strip("[]"), "value": entry["Value"] + ""} for entry in entries]
     except (TypeError, KeyError, AttributeError):
         return [
-            {"key": _text(entry.get("Key")).strip("[]"), "value": _text(entry.get("Value"))}
+            {"key": _text(entry.get("Key")).strip("[]"), "value": _text(value)}
             for entry in entries
             if isinstance(entry, dict)
+            for value in _values(entry.get("Value"))
         ]
+
+
+def _values(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _text(value: Any) -> str:

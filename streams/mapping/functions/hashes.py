@@ -60,10 +60,15 @@ def base64_decode(text: Any) -> str | None:
 def jmespath_search(json_text: Any, expression: str) -> Any:
     """What a JMESPath expression finds in a text that is JSON, or in an object or a list."""
     try:
-        data = json_text if isinstance(json_text, dict) else json.loads(spelled(json_text), parse_constant=_refused)
+        data = json_text if _is_data(json_text) else json.loads(spelled(json_text), parse_constant=_refused)
         return _jmespath(expression)(data)
     except (ValueError, RecursionError):  # JMESPath's own errors are ValueErrors, too
         return None
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a value is no text: an object, or a list of more than texts."""
+    return isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(part, str) for part in value))
 
 
 @cache

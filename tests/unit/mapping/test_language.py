@@ -43,6 +43,11 @@ def folded(*mappings, message, where=""):
         ("valuect(dayofweek()) AS w", {}, {"w": {"5": 1}}),
         ("count(x) IF hasprefix(x, 'a') AND x LIKE '*c' AS n", {"x": "abc"}, {"n": 1}),
         ("count(x) IF x NOT LIKE 'b*' AND NOT x BETWEEN 1 AND 2 AS n", {"x": "abc"}, {}),
+        (
+            "json.jmespath(custom_fields, '[?key==`colour`].value') AS c KIND []string",
+            {"custom_fields": [{"key": "colour", "value": "red"}, {"key": "colour", "value": "blue"}]},
+            {"c": ["blue", "red"]},
+        ),
         ("'text' AS t", {}, {"t": "text"}),
         ("7 AS n KIND int", {}, {"n": 7}),
     ],

@@ -44,6 +44,21 @@ def test_a_deactivate_has_the_mappings_words():
     }
 
 
+def test_a_field_whose_value_is_a_list_repeats_its_key():
+    chosen = [
+        {"Key": "[colour]", "Value": ["red", "blue", 7]},
+        {"Key": "size", "Value": "M"},
+        {"Key": "x", "Value": []},
+    ]
+    fields = as_model(to_activity(deactivated("Unsubscribed", CustomFields=chosen), TO)).custom_fields
+    assert [(field.key, field.value) for field in fields] == [
+        ("colour", "red"),
+        ("colour", "blue"),
+        ("colour", "7"),
+        ("size", "M"),
+    ]
+
+
 def test_an_unsubscribe_has_one_id_from_every_source():
     webhook = to_activity(deactivated("Unsubscribed"), TO).fields["event_id"]
     campaign = Source(resource="report", client_id="c1", time_zone=BERLIN, campaign_id="k", report="unsubscribes")
