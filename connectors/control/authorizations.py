@@ -149,7 +149,8 @@ class Authorizations(ControlTable[Authorization]):
             raise AuthorizationInUseError(
                 f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first, or use --force"
             )
-        await self.remove(authorization_id)
+        async with self.exclusive(authorization_id):
+            await self.remove(authorization_id)
 
     async def reseal(self) -> list[str]:
         """Encrypt with the current key what an old one encrypted; return the ids. After that the old key may go."""

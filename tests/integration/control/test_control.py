@@ -135,6 +135,28 @@ async def test_refreshed_tokens_are_stored_and_read_by_another_process(
             await mine.store_tokens("acme")(fresh)
 
 
+async def test_a_rename_and_a_report_beside_a_refresh_wait_and_keep_the_new_tokens(
+    settings: KafkaSettings, producer: AsyncProducer
+) -> None:
+    fresh = Tokens(SecretStr("a2"), SecretStr("r2"), 1_900_000_000.0)
+    async with (
+        Authorizations(settings, producer, Sealer(NEW)) as mine,
+        Authorizations(settings, producer, Sealer(NEW)) as theirs,
+    ):
+        assert (await mine.put("acme", TOKENS)).description == "acme", "each has a description"
+        await theirs.catch_up()
+        async with mine.exclusive("acme"):
+            renaming = asyncio.create_task(theirs.rename("acme", "Acme Inc."))
+            reporting = asyncio.create_task(theirs.set_problem("acme", "revoked", theirs.known("acme").sealed))
+            done, _ = await asyncio.wait({renaming, reporting}, timeout=1)
+            assert not done
+            await mine.store_tokens("acme")(fresh)
+        await asyncio.gather(renaming, reporting)
+        assert theirs.secret("acme") == fresh
+        known = theirs.known("acme")
+        assert (known.description, known.state, known.problem) == ("Acme Inc.", "ready", None)
+
+
 async def test_jobs_are_written_changed_and_removed(settings: KafkaSettings, producer: AsyncProducer) -> None:
     changes: list[tuple[str, ExportOrImportJob | None]] = []
     async with (
