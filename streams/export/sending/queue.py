@@ -19,6 +19,8 @@ RowKey = tuple[int, bytes]
 IMPORT_LIMIT = 1_000
 
 _GUESS = RequestRoute(RequestKind.IMPORT)
+# An import is for everybody who waits for one; whoever needs a call alone does not hold them up for longer.
+IMPORT_SECONDS = 0.25
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class SendQueue:
         self._held_back: dict[RowKey, float] = {}
         self._in_request: dict[RowKey, bool] = {}
         self._count = 0
+        self._out_of_turn = False
         self._background: Counter[int] = Counter()
 
     def __len__(self) -> int:
@@ -145,7 +148,7 @@ class SendQueue:
         for live, slots in ((True, free), (False, free_for_backfill)):
             if slots <= 0:
                 continue
-            oldest = self._oldest(live)
+            oldest = self._next_group(live, now)
             if oldest is None:
                 continue
             people = self._by_route[oldest]
@@ -244,13 +247,18 @@ class SendQueue:
             if person is not None and key not in self._in_request:
                 self._enqueue(person)
 
-    def _oldest(self, live: bool) -> tuple[bool, RequestRoute] | None:
+    def _next_group(self, live: bool, now: float) -> tuple[bool, RequestRoute] | None:
+        """Return the group whose first person has waited longest, or every other time an import that is overdue."""
         heads = [
             (next(iter(people.values())).since, number, group)
             for number, (group, people) in enumerate(self._by_route.items())
             if people and group[0] == live
         ]
-        return min(heads)[2] if heads else None
+        imports = [head for head in heads if head[2][1].kind is RequestKind.IMPORT and head[0] <= now - IMPORT_SECONDS]
+        if not heads:
+            return None
+        self._out_of_turn = bool(imports) and not self._out_of_turn and min(heads) != min(imports)
+        return min(imports if self._out_of_turn else heads)[2]
 
     def _enqueue(self, person: QueuedPerson, *, first: bool = False) -> None:
         people = self._by_route.setdefault((person.live, person.route), OrderedDict())

@@ -286,3 +286,32 @@ async def test_receipts_that_a_paused_broker_appends_late_are_not_published_agai
     assert late
     ids = [receipt["event_id"] for receipt in world.receipts()]
     assert len(ids) == len(set(ids)) == 13
+
+
+def test_people_who_need_a_call_alone_do_not_hold_up_an_import() -> None:
+    queue = SendQueue()
+    leaving, entering = [(0, b"l%d@example.com" % i) for i in range(8)], [(0, b"e%d@example.com" % i) for i in range(3)]
+    for key in leaving:
+        queue.touch(key, 0.0)
+    guessed = queue.next_batch(0.0, 1, 1)
+    assert guessed is not None
+    for person in guessed.people:
+        queue.requeue(person, RequestRoute(RequestKind.UPDATE))
+    for key in entering:
+        queue.touch(key, 1.0)
+
+    def taken(now: float) -> int:
+        batch = queue.next_batch(now, 1, 1)
+        return 0 if batch is None else len(batch.people)
+
+    assert [taken(1.0), taken(1.2)] == [1, 1]  # the import may gather for a moment
+    assert [taken(1.3), taken(1.4)] == [3, 1]
+    for number, key in enumerate(entering):
+        queue.done(key, 1.5)
+        queue.touch((1, key[1]), 1.5 + number)
+    queue._limit = 1
+    assert [len(queue.next_batch(9.0, 1, 1).people) for _ in range(4)] == [1, 1, 1, 1]
+    assert (
+        sum(person.route.kind is RequestKind.UPDATE for person in queue.people() if not queue.has_request(person.key))
+        == 3
+    )
