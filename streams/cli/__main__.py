@@ -12,6 +12,7 @@ from pydantic_settings import SettingsError
 from typer.core import TyperCommand, TyperGroup
 
 from streams.cli import broker_seconds
+from streams.cli.completion import answer_shells
 
 CONFIGURATION_ERROR = 78
 """Exit code of a start that settings or topics forbid (EX_CONFIG of sysexits.h): a restart cannot help."""
@@ -40,9 +41,27 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "lag": ("streams.cli.topics", "lag", "Consumer lag by group, topic and partition."),
     "reset": ("streams.cli.topics", "reset", "Set a stopped processor's offsets of a topic back."),
     "stores": ("streams.cli.stores", "app", "A lost changelog: restore or rebuild it. More partitions: copy its rows."),
+    "completion": ("streams.cli.completion", "completion", "Print the script for completion by bash, zsh or fish."),
     "check-topics": ("streams.cli.topics", "check_topics", "Check the topics, or create them."),
     "dead-letters": ("streams.cli.dead_letters", "app", "Dead letters: count, list, show, replay, discard."),
 }
+
+
+EXIT_CODES = (
+    ("0", "It is done."),
+    ("1", "It could not be done, or something was found: drift, faults, missing permissions. A sentence names it."),
+    ("2", "Wrong use: an unknown command, a missing or wrong option."),
+    ("3", "`export plan` and `reconcile` have no answer."),
+    (
+        "70-75",
+        "A worker has failed (70), stalled (71), was paused (72), could not restore (73), store (74) or stop (75).",
+    ),
+    (
+        "78",
+        "A setting, a topic or an address is wrong, or no broker answers: a restart alone does not help.",
+    ),
+    ("130", "Ctrl-C."),
+)
 
 
 class Verbs(TyperGroup):
@@ -64,11 +83,22 @@ class Verbs(TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl([(verb, about) for verb, (_module, _attribute, about) in VERBS.items()])
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Propose verbs from the table, and options; no verb's module is imported."""
+        from typer._click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(verb, help=about) for verb, (_, _, about) in VERBS.items() if verb.startswith(incomplete)
+        ]
+        return [*found, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write plain help: the rich one would import every verb."""
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
         self.format_options(ctx, formatter)
+        with formatter.section("Exit codes"):
+            formatter.write_dl(list(EXIT_CODES))
 
 
 def as_command(target: Any, name: str, about: str) -> TyperCommand | TyperGroup:
@@ -115,6 +145,7 @@ def about(
 
 def main() -> None:
     """Entry point: settings that are missing or wrong end in one sentence that names them."""
+    answer_shells()
     try:
         cli(prog_name="cm-streams")
     except ValidationError as error:

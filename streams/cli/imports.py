@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
+import orjson
 import typer
 from rich.console import Console, Group
 from rich.live import Live
@@ -43,6 +44,7 @@ def run(
     job: Annotated[str, typer.Argument(help="The import job.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only estimate pages, calls and time.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Only watch; asks for no run, and does no work.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: the estimate as one JSON object.")] = False,
 ) -> None:
     """Run an import now and show how far it is. Ctrl-C stops; the same command goes on where it stopped.
 
@@ -51,7 +53,7 @@ def run(
     with refusals():
         if dry_run:
             try:
-                _print_estimate(*asyncio.run(_estimate(job)))
+                _print_estimate(*asyncio.run(_estimate(job)), as_json=as_json)
             except (CampaignMonitorError, UnknownZone, LookupError) as error:
                 refuse(str(error))
         elif not asyncio.run(_run(job, work=not watch)):
@@ -247,7 +249,11 @@ async def _estimate(job_id: str) -> tuple[ImportJob, Estimate, ImporterSettings]
             return job, await estimate(api, job, settings.page_size, settings.pages_in_flight, zones), settings
 
 
-def _print_estimate(job: ImportJob, found: Estimate, settings: ImporterSettings) -> None:
+def _print_estimate(job: ImportJob, found: Estimate, settings: ImporterSettings, *, as_json: bool) -> None:
+    if as_json:
+        totals = {"pages": found.pages, "calls": found.calls, "seconds": found.seconds, "computed": found.computed}
+        typer.echo(orjson.dumps({"job": job.id, "rows": dict(found.rows), **totals}).decode())
+        return
     table = table_of("what", "rows")
     for name, rows in found.rows.items():
         add_row(table, name, f"{rows:,}")

@@ -1,5 +1,6 @@
 """Every verb of `cm-streams`, found in the code: what it does when no broker answers, or a setting is wrong."""
 
+import ast
 import re
 import socket
 import sys
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 
 from connectors import logs
 from connectors.control.crypto import new_key
+from streams.batches import ExitCode
 from streams.cli import __main__ as command_line
 from streams.cli.__main__ import VERBS, cli
 
@@ -67,7 +69,16 @@ NEEDS_KAFKA: dict[str, str] = {
 """Verb -> arguments that are enough to reach the broker."""
 WAITS_FOR_KAFKA = {"worker profiles", "worker export", "connector", "webhooks"}
 """Processes wait for their brokers: a restart of a broker must not end them."""
-WITHOUT_KAFKA = {"simulator", "auth new-key", "validate", "mapping check", "mapping show", "eval", "explain"}
+WITHOUT_KAFKA = {
+    "simulator",
+    "auth new-key",
+    "validate",
+    "mapping check",
+    "mapping show",
+    "eval",
+    "explain",
+    "completion",
+}
 
 
 def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
@@ -185,6 +196,38 @@ def test_a_wrong_setting_is_named_by_each_verb(
     assert written.err.count("\n") == 1, written.err
     assert setting in written.err
     assert value not in written.err
+
+
+def test_what_is_printed_as_a_table_is_there_as_json() -> None:
+    """A function that prints a table knows whether JSON is wanted instead, and a command has the option for it."""
+    wrong = []
+    for path in sorted(Path(command_line.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            called = {
+                call.func.id
+                for call in ast.walk(node)
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+            }
+            known = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+            if called & {"print_table", "table_of"} and "as_json" not in known and node.name not in NO_COMMANDS:
+                wrong.append(f"{path.name}: {node.name}")
+    assert wrong == []
+
+
+NO_COMMANDS = {"topics_as_table", "lag_as_table"}
+"""They make a table for a command that has the option."""
+
+
+def test_the_help_has_the_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["cm-streams", "--help"])
+    with pytest.raises(SystemExit):
+        command_line.main()
+    shown = capsys.readouterr().out.partition("Exit codes:")[2]
+    in_code = {str(code.value) for code in ExitCode} | {str(command_line.CONFIGURATION_ERROR), "1", "2", "3", "130"}
+    named = set(re.findall(r"^  (\d+) ", shown, re.MULTILINE)) | set(re.findall(r"\((\d+)\)", shown))
+    assert named == in_code
 
 
 def test_messages_and_docs_name_only_commands_that_exist() -> None:

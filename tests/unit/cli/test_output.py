@@ -39,9 +39,10 @@ def test_without_a_terminal_each_row_is_one_whole_line(
     assert lines[5] == "cm-streams job start " + "j" * 100
 
 
-def test_in_a_terminal_cells_are_folded_and_lines_are_left_whole() -> None:
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_in_a_terminal_cells_are_folded_and_lines_are_left_whole(columns: str) -> None:
     terminal, end = pty.openpty()
-    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}
+    environment = {**os.environ, "COLUMNS": columns, "TERM": "xterm", "NO_COLOR": "1"}
     process = subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=end, env=environment)
     os.close(end)
     output = io.BytesIO()
@@ -52,7 +53,9 @@ def test_in_a_terminal_cells_are_folded_and_lines_are_left_whole() -> None:
         pass
     assert process.wait() == 0
     os.close(terminal)
-    text = re.sub(r"\x1b\[[0-9;]*m", "", output.getvalue().decode())
+    shown = output.getvalue().decode()
+    assert not re.search(r"\x1b\[[0-9;]*\b(3|4|9|10)[0-7]", shown), "a colour, in spite of NO_COLOR"
+    text = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     lines = text.splitlines()
     assert "…" not in text
     columns = list(zip(*[line.split("│")[1:5] for line in lines if line.startswith("│")], strict=True))
