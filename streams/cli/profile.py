@@ -31,7 +31,7 @@ def show(email: Annotated[str, ADDRESS]) -> None:
     """Print the profile as the topic cm_profile has it; exit code 1 when there is none."""
     address = _address(email)
     with refusals():
-        value = _newest(kafka_settings(), key_of(address))
+        value = newest_profile(kafka_settings(), key_of(address))
     if value is None:
         refuse(f"there is no profile under {address}", NO_PROFILE)
     typer.echo(orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode())
@@ -104,8 +104,8 @@ def _address(text: str) -> str:
     return address
 
 
-def _newest(kafka: KafkaSettings, key: bytes) -> bytes | None:
-    """The newest value of a key: its partition is read to the end."""
+def newest_profile(kafka: KafkaSettings, key: bytes) -> bytes | None:
+    """Return the newest value of a key: its partition is read to the end. Blocks. Raises ReadError."""
     found: bytes | None = None
     with closing(Consumer(reader_config(kafka, "show"))) as consumer:
         reader = EndReader(consumer)

@@ -15,9 +15,11 @@ from typer.core import TyperGroup
 
 from connectors import logs
 from connectors.control.crypto import new_key
+from connectors.devkit.simulator.settings import SimulatorSettings
 from streams.batches import ExitCode
 from streams.cli import __main__ as command_line
 from streams.cli.__main__ import VERBS, cli
+from streams.readme import SETTINGS
 
 NEEDS_KAFKA: dict[str, str] = {
     "auth add": "--id x",
@@ -218,6 +220,19 @@ def test_what_is_printed_as_a_table_is_there_as_json() -> None:
 
 NO_COMMANDS = {"topics_as_table", "lag_as_table"}
 """They make a table for a command that has the option."""
+
+
+def test_default_ports_never_collide() -> None:
+    """Several processes share a host or a container: each port that is not chosen free has a default of its own."""
+    defaults = [
+        (f"{settings.__name__}.{name}", field.default)
+        for settings in (*SETTINGS, SimulatorSettings)
+        for name, field in settings.model_fields.items()
+        if name == "port" or name.endswith("_port")
+    ]
+    assert len(defaults) >= 4
+    fixed = [port for _name, port in defaults if port]
+    assert len(fixed) == len(set(fixed)), defaults
 
 
 def test_the_help_has_the_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

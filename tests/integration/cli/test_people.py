@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from click.testing import Result
 
 from connectors.devkit.simulator import Simulator, SimulatorSettings
+from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import partition_of
+from streams.cli import profile
 from streams.cli.permissions import BY_NAME
 from tests.integration.cli.test_control_commands import run, settings, topics
 from tests.kafka_io import produce, read_all
@@ -189,3 +192,18 @@ async def test_an_authorization_and_a_job_are_checked_against_the_account(run: R
 @pytest.mark.usefixtures("topics")
 def test_no_audience_is_a_sentence_as_well(run: Run) -> None:
     assert "no event has named an audience yet" in run("export", "audiences").stdout
+
+
+def test_a_profile_is_read_in_a_third_of_a_second(settings: KafkaSettings) -> None:
+    """Its partition is read to the end, and no time-out is waited for: it took 31 s."""
+    wide = settings.model_copy(update={"partitions": 12})
+    ensure_topics(wide, create=True)
+    topic = wide.names()["cm_profile"]
+    people = [(b"person%d@example.com" % number, b'{"email": "x"}') for number in range(5_000)]
+    produce(wide.bootstrap_servers, topic, people)
+    seconds = []
+    for key, value in people[:3]:
+        began = time.monotonic()
+        assert profile.newest_profile(wide, key) == value
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.3, seconds
