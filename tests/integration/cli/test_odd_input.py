@@ -57,6 +57,7 @@ ODD = {
     "completion": ["tcsh"],
     "simulator": ["--port many", "--port 99999", "--host nowhere.invalid", "--now yesterday"],
     "up": [""],
+    "demo": [""],
 }
 """Command -> arguments that it refuses, on a broker with empty topics."""
 TAKES_ALL = {
@@ -89,6 +90,7 @@ def test_odd_input_ends_with_a_sentence(
         "KAFKA_TOPIC_PREFIX": settings.topic_prefix,
         "KAFKA_PARTITIONS": "2",
         "STREAMS_DATA_DIR": str(unusable),
+        "CM_BASE_URL": "http://127.0.0.1:1/api/v3.3",
         "CONTROL_ENCRYPTION_KEY": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
     }
     monkeypatch.chdir(tmp_path)
