@@ -128,6 +128,7 @@ def simulator(
 
     The account's API key is what CM_API_KEY holds, else simulator-key: everybody can read a command line.
     """
+    start_process("simulator")
     settings = SimulatorSettings(
         host=host,
         port=port,

@@ -38,15 +38,37 @@ def processes_of(data_dir):
     return [process for process in found if process.pid != os.getpid()]
 
 
+SECRETS = {
+    "CM_API_KEY": "canary-api-key-1234",
+    "CONTROL_ENCRYPTION_KEY": new_key(),
+    "WEBHOOK_SECRET": "canary-webhook-secret-1234",
+    "PROFILE_API_TOKEN": "canary-profile-token-1234",
+}
+
+
+def written_below(directory):
+    """Return what the processes and the broker of a start wrote for people to read."""
+    files = [*(directory / "logs").iterdir(), directory / "kafka" / "kafka.log"]
+    return "".join(file.read_text(errors="replace") for file in files)
+
+
 @pytest.mark.slow
-def test_the_demonstration_ends_as_expected(tmp_path):
+def test_the_demonstration_ends_as_expected_and_shows_nobody_s_secrets(tmp_path):
     data_dir = tmp_path / "data"
-    done = subprocess.run([*UP, "--once"], env=environment(data_dir), capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "differs" not in done.stdout
-    assert "lag of all groups" in done.stdout
-    assert "GETPID" not in done.stdout + done.stderr
-    assert "librdkafka" not in done.stderr
+    with Up(data_dir, "--once", **SECRETS) as up:
+        up.until(lambda: "published 372 audience events" in up.output)
+        shown = "".join(" ".join(process.cmdline()) for process in processes_of(data_dir))
+        assert "worker export" in shown
+        within(280, lambda: up.process.poll() is not None)
+        assert up.process.returncode == 0, up.output
+    assert "differs" not in up.output
+    assert "lag of all groups" in up.output
+    assert "GETPID" not in up.output
+    assert "librdkafka" not in up.output
+    written = up.output + shown + written_below(data_dir / "once")
+    assert "health" in written
+    for canary in (*SECRETS.values(), "@example.com", "@work.example"):
+        assert canary not in written
     within(10, lambda: not processes_of(data_dir))
 
 
@@ -127,9 +149,15 @@ def test_a_second_start_leaves_the_first_alone_and_its_settings_serve_a_shell(tm
             curl -sf -u "$CAMPAIGN_MONITOR_API_KEY:x" "$CM_BASE_URL/clients.json" >/dev/null; echo api $?
             curl -s -H "Authorization: Bearer $PROFILE_API_TOKEN" -o /dev/null -w "profile %{{http_code}}" \
                 "http://127.0.0.1:$PROFILE_HTTP_PORT/profiles/nobody@example.com"
+            for url in "$CM_BASE_URL/clients.json?api_key=canary-1" "http://127.0.0.1:$WEBHOOK_PORT/hooks/l1/canary-2" \
+                "http://127.0.0.1:$PROFILE_HTTP_PORT/profiles/canary-3@example.com"; do
+                curl -s -o /dev/null -u canary-4:x -H "X: $(printf '\\x80')" -d '{{"Email": "canary-5@example.com"}}' \
+                    "$url"
+            done
         """
         done = subprocess.run(["bash", "-c", script], env=environment(data_dir), capture_output=True, text=True)
         assert done.stdout.split("\n") == ["4", "plan 0", "api 0", "profile 404"], done.stderr
+        assert "canary" not in up.output + written_below(data_dir / "up")
         up.process.send_signal(signal.SIGINT)
         up.process.send_signal(signal.SIGTERM)
         assert up.process.wait(5) in (0, 130), up.output
