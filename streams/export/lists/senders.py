@@ -14,7 +14,7 @@ from streams.export.lists.fields import ListFields, audience_fields, used_fields
 from streams.export.lists.removal_guard import RemovalGuard
 from streams.export.lists.segments import ListSegments
 from streams.export.lists.shared_state import SharedState
-from streams.export.rules.desired import ExitPolicy
+from streams.export.rules.jobs import ExitPolicy
 from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
 from streams.export.sending.connections import ListConnection, ListConnections, SenderContext
 from streams.export.sending.consent import ListFacts

@@ -13,7 +13,8 @@ from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import SubscriberWrite
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.export.rules.codes import DELETED, INACTIVE, NOT_ON_LIST, code_of_state
-from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
+from streams.export.rules.desired import DesiredSubscriber
+from streams.export.rules.jobs import ExitPolicy
 from streams.export.rules.outcome import AddressTaken, Delivered, NotOnList, SubscriberRejected, classify
 from streams.export.rules.routing import is_gone
 from streams.export.rules.row import Held, UnansweredCalls

@@ -48,6 +48,29 @@ class OwnAddress(NamedTuple):
     """The one before, which a call that was under way may have written meanwhile."""
 
 
+class KnownSubscriber(NamedTuple):
+    """What is known of one person on a list, beside what was delivered: as in `Held`, field by field."""
+
+    address: str | None = None
+    audiences: tuple[str, ...] = ()
+    code: int = 0
+    used_entry: EpochMillis = 0
+    removed: EpochMillis = 0
+    last_removed: EpochMillis = 0
+    chosen: OwnAddress | None = None
+
+
+class AddressArrival(NamedTuple):
+    """Somebody came to an address: what was known of whoever had it, and of them, in case the former one leaves.
+
+    Until an answer of the list is recorded: from then on it is about the address, whoever has it.
+    """
+
+    at: EpochMillis
+    before: KnownSubscriber
+    came: KnownSubscriber
+
+
 AddressClaims = dict[str, dict[str, AddressClaim]]
 """By list, then by address or by claimant."""
 
@@ -60,6 +83,23 @@ def encode_claims(claims: AddressClaims) -> dict[str, Any]:
 def decode_claims(claims: dict[str, Any]) -> AddressClaims:
     """Read what `encode_claims` wrote."""
     return {list_id: {name: AddressClaim(*claim) for name, claim in named.items()} for list_id, named in claims.items()}
+
+
+def encode_arrival(arrival: AddressArrival) -> list[Any]:
+    """Return an arrival as JSON."""
+    return [arrival.at, *([*known[:-1], known.chosen and [*known.chosen]] for known in (arrival.before, arrival.came))]
+
+
+def decode_arrival(arrival: list[Any]) -> AddressArrival:
+    """Read what `encode_arrival` wrote."""
+    at, before, came = arrival
+    return AddressArrival(at, _decode_known(before), _decode_known(came))
+
+
+def _decode_known(known: list[Any]) -> KnownSubscriber:
+    address, audiences, code, used_entry, removed, last_removed, chosen = known
+    own = OwnAddress(*chosen) if chosen else None
+    return KnownSubscriber(address, tuple(audiences), code, used_entry, removed, last_removed, own)
 
 
 def remove_claim(claims: AddressClaims, list_id: str, name: str) -> None:

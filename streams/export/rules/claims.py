@@ -35,7 +35,7 @@ from streams.export.rules.address_claims import (
 )
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.due import mark_due
-from streams.export.rules.orders import compared, forget_subscriber, late_until
+from streams.export.rules.orders import claimed_by_leaver, compared, forget_subscriber, late_until, own_orders
 from streams.export.rules.routing import AttemptState, is_due
 from streams.export.rules.row import Held, MembershipRow, UnansweredCalls
 
@@ -75,15 +75,12 @@ def has_claims(row: MembershipRow, key: str, list_id: str, desired: DesiredSubsc
 
     Also who has no address, or is to leave under another one: a call without an answer may have been under the key.
     """
-    if list_id in row.claims or list_id in row.claimants:
-        return True
-    return desired is not None and (desired.address != key or address_key(key) != key)
+    known = list_id in row.claims or list_id in row.claimants or bool(own_orders(row.lists.get(list_id)))
+    return known or (desired is not None and (desired.address != key or address_key(key) != key))
 
 
 def is_open(row: MembershipRow) -> bool:
     """Whether the row waits for an answer, or has one to publish."""
-    if not row.claims and not row.claimants:
-        return False
     both = [*row.claims.values(), *row.claimants.values()]
     states = {claim.state for named in both for claim in named.values()}
     return not states.isdisjoint((ASKED, REVOKED, LEFT))
@@ -93,7 +90,9 @@ def allowed(row: MembershipRow, key: str, list_id: str, desired: DesiredSubscrib
     """Return what may be written of what is desired; None: nothing before a claim is answered."""
     if desired is None:
         return None
-    wanted = _wanted(desired)
+    wanted, orders = _wanted(desired), own_orders(row.lists.get(list_id))
+    if any(state_of(row.claims, list_id, former) != GRANTED for former in orders if former != key):
+        return None
     taken = holder_of(row.claimants.get(list_id, {})) is not None
     if wanted is None:
         held = row.lists.get(list_id)
@@ -107,13 +106,6 @@ def allowed(row: MembershipRow, key: str, list_id: str, desired: DesiredSubscrib
     if state == REFUSED:
         return replace(desired, address=None, refused=Refusal.ADDRESS_IN_USE)
     return desired if state == GRANTED else None
-
-
-def claimed_by_leaver(row: MembershipRow, list_id: str) -> str | None:
-    """Return who claims the address that they left, while their order for it is awaited: both would wait for ever."""
-    held, claimants = row.lists.get(list_id), row.claimants.get(list_id, {})
-    lent = 0 if held is None or row.awaits or row.leaving else held.lent
-    return next((to for to, at in row.moves if lent and at == lent and to in claimants), None)
 
 
 def exchange(row: MembershipRow, context: ClaimContext, attempt: AttemptState) -> Exchanged:
@@ -195,11 +187,13 @@ def _claim(row: MembershipRow, context: ClaimContext, attempt: AttemptState, res
     wanted = None if desired is None else _wanted(desired)
     exported = desired is not None and (desired.present or is_due(held, desired))
     in_use = compared(held.address) if held is not None and exported else None
+    orders = [former for former in own_orders(held) if exported and former != key]
     for address, claim in list(row.claims.get(list_id, {}).items()):
         if claim.state in (GRANTED, REVOKED):
             _record_late_call(held, address, context, attempt, result)
         may_be_applied = late_until(held, address)
-        needed = claim.state != LEFT and address in (wanted, in_use)
+        to_end = address in orders and claim.state != REFUSED  # else it is somebody else's subscriber
+        needed = claim.state != LEFT and (address in (wanted, in_use) or to_end)
         keeps = needed or (claim.state == GRANTED and may_be_applied > 0)
         if now < may_be_applied if claim.state == REVOKED else keeps:
             if claim.state == GRANTED and address == wanted and held is not None and desired is not None:
@@ -209,9 +203,10 @@ def _claim(row: MembershipRow, context: ClaimContext, attempt: AttemptState, res
             continue
         forget_subscriber(held, address)
         removed = held.removed if held is not None and claim.state == GRANTED else 0
-        _write_claim(row, context, address, max(now, claim.number + 1), wanted, result, removed)
-    if wanted not in (None, key) and wanted not in row.claims.get(list_id, {}):
-        _write_claim(row, context, wanted or "", now, wanted, result)
+        _write_claim(row, context, address, max(now, claim.number + 1), result, removed, asks=address == wanted)
+    for new in dict.fromkeys((wanted, *orders)):
+        if new is not None and new != key and new not in row.claims.get(list_id, {}):
+            _write_claim(row, context, new, now, result)
 
 
 def _write_claim(
@@ -219,11 +214,12 @@ def _write_claim(
     context: ClaimContext,
     address: str,
     number: int,
-    wanted: str | None,
     result: Exchanged,
     removed: EpochMillis = 0,
+    *,
+    asks: bool = True,
 ) -> None:
-    state = ASKED if address == wanted else LEFT
+    state = ASKED if asks else LEFT
     row.claims.setdefault(context.list_id, {})[address] = AddressClaim(number, state)
     claim = ClaimAddress(context.list_id, context.key, number, state == ASKED, removed=removed)
     result.messages.append(ClaimMessage(address, claim))

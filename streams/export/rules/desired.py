@@ -19,7 +19,7 @@ from schemas.control import DataType
 from schemas.envelope import EpochMillis
 from schemas.identity import normalise_email
 from streams.export.rules.entries import consented_at, newest_entry
-from streams.export.rules.jobs import JobView, ListView, calling
+from streams.export.rules.jobs import ExitPolicy, JobView, ListView, calling, exit_policy
 from streams.export.rules.own_addresses import chosen_of
 from streams.export.rules.row import NEVER, Held, MembershipRow
 from streams.export.rules.values import texts
@@ -29,7 +29,6 @@ OptionOf = Callable[[str], str]
 Parts = Sequence["JobPart"]
 LEFT = "left:"
 """The digest of a part that exports nobody any more begins with it."""
-ExitPolicy = Literal["keep", "unsubscribe", "delete"]
 
 
 class Membership(enum.Enum):
@@ -75,8 +74,9 @@ class DesiredSubscriber:
     address: str | None
     refused: Refusal | None
     present: bool
-    """Whether some job exports the person; else they have left, and `on_exit` is what follows."""
+    """Whether some job exports the person; else they have left."""
     on_exit: ExitPolicy = "keep"
+    """What follows when they left; else, for a second subscriber of theirs."""
     name: str | None = None
     audiences: tuple[str, ...] = ()
     """Ids of all audiences that the list's field is to hold."""
@@ -202,11 +202,11 @@ def desired_subscriber(
     if not running:
         return None
     present = [part for part in parts if part.membership is Membership.PRESENT]
-    if not any(part.view.running for part in present):
-        exporters = [part for part in running if was_exported(part.view, held)]
-        return _absent(running, exporters, present, option_of, blocked)
-    digests = {part.view.id: part.digest for part in running}
-    return _present(row, listed, present, held, digests, option_of, blocked)
+    if any(part.view.running for part in present):
+        digests = {part.view.id: part.digest for part in running}
+        return _present(row, listed, present, held, digests, option_of, blocked)
+    exporters = [part for part in running if was_exported(part.view, held)]
+    return _absent(running, exporters, present, option_of, blocked)
 
 
 def _present(
@@ -230,6 +230,7 @@ def _present(
         address=first.address,
         refused=first.refused,
         present=True,
+        on_exit=exit_policy(part.view for part in parts),
         name=next((part.name for part in parts if part.name is not None), None),
         audiences=tuple(sorted({audience for part in parts for audience in part.audiences})),
         options=_options(parts, option_of),
@@ -253,17 +254,13 @@ def _absent(
     running: Parts, exporters: Parts, present: Parts, option_of: OptionOf, blocked: Container[str]
 ) -> DesiredSubscriber:
     """No running job exports the person any more; the `exporters` did. What a stopped one exports stays on the list."""
-    policies = [part.view.job.on_last_exit for part in exporters]
-    on_exit: ExitPolicy = "keep"
-    if policies and not present and "keep" not in policies:
-        on_exit = "unsubscribe" if "unsubscribe" in policies else "delete"
     first = (exporters or running)[0]
     fields = [*running, *present]
     return DesiredSubscriber(
         address=first.address,
         refused=first.refused,
         present=False,
-        on_exit=on_exit,
+        on_exit="keep" if present else exit_policy(part.view for part in exporters),
         audiences=tuple(sorted({audience for part in present for audience in part.audiences})),
         options=_options(fields, option_of),
         authorization=calling([part.view for part in exporters or running], blocked, known=True),

@@ -8,6 +8,7 @@ time wins.
 import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import orjson
 
@@ -15,6 +16,7 @@ from schemas.control import ExportJob
 from schemas.envelope import EpochMillis
 from streams.export.rules.values import Units, distinct_texts, option_text
 
+ExitPolicy = Literal["keep", "unsubscribe", "delete"]
 # Enough to find a segment under the name that it had when it was created; more would only be history.
 FORMER_NAMES = 8
 
@@ -124,6 +126,14 @@ class JobView:
     def exports(self, audience: str) -> bool:
         """Whether the audience is one of the job's."""
         return self.audiences is None or audience in self.audiences
+
+
+def exit_policy(exporters: Iterable[JobView]) -> ExitPolicy:
+    """Return what follows for a subscriber of these jobs who leaves all of them: the mildest of their rules."""
+    policies = {view.job.on_last_exit for view in exporters}
+    if not policies or "keep" in policies:
+        return "keep"
+    return "unsubscribe" if "unsubscribe" in policies else "delete"
 
 
 def calling(views: Iterable[JobView], blocked: Container[str], *, known: bool) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from connectors.campaign_monitor.client.requests import address_key
 from schemas.envelope import EpochMillis
-from streams.export.rules.address_claims import RenameOrder, holder_of
+from streams.export.rules.address_claims import AddressArrival, KnownSubscriber, RenameOrder, holder_of
 from streams.export.rules.codes import DELETED
 from streams.export.rules.desired import Membership, membership_of, was_exported
 from streams.export.rules.due import mark_due
@@ -27,20 +27,48 @@ def _is_lent(held: Held, key: str, *, taken: bool) -> bool:
 
 def held_of_leaver(held: Held, key: str, at: EpochMillis, *, taken: bool) -> Held:
     """Return what whoever leaves takes along of a list: their consent, and the orders for all addresses they had."""
+    held = _known_as(held, _told_apart(held, at).before)
     orders = {former: order._replace(since=at) for former, order in held.orders.items() if order.since < at}
     if _is_lent(held, key, taken=taken):
         orders[key] = RenameOrder(at, at)
     address = None if held.address == key else held.address  # a job may write to another address than the row's
     return replace(
-        held, delivered=_unanswered(held), address=address, seen=-1, digest="", late=None, orders=orders, lent=0
+        held,
+        delivered=_unanswered(held),
+        address=address,
+        seen=-1,
+        digest="",
+        late=None,
+        orders=orders,
+        lent=0,
+        arrival=None,
     )
 
 
 def held_of_next(held: Held, key: str, at: EpochMillis, *, taken: bool) -> Held:
     """Return what stays: which changes have receipts, what may still happen to the address, and later orders."""
     orders = {former: order for former, order in held.orders.items() if order.since >= at}
-    lent = at if _is_lent(held, key, taken=taken) else held.lent
-    return Held(_unwritten(held), seen=held.seen, late=held.late, orders=orders, lent=lent)
+    apart = _told_apart(held, at)
+    lent = at if _is_lent(_known_as(held, apart.before), key, taken=taken) else held.lent
+    left = apart._replace(before=KnownSubscriber()) if apart.at >= at else None
+    stays = Held(_unwritten(held), seen=held.seen, late=held.late, orders=orders, lent=lent, arrival=left)
+    return _known_as(stays, apart.came)
+
+
+def _told_apart(held: Held, at: EpochMillis) -> AddressArrival:
+    """Return what is known of whoever leaves then, and of who came since: nobody, as far as is known."""
+    if held.arrival is not None and held.arrival.at >= at:
+        return held.arrival
+    return AddressArrival(NEVER, _known(held), KnownSubscriber())
+
+
+def _known(held: Held) -> KnownSubscriber:
+    consent = held.code, held.used_entry, held.removed, held.last_removed
+    return KnownSubscriber(held.address, tuple(held.audiences), *consent, held.chosen)
+
+
+def _known_as(held: Held, known: KnownSubscriber) -> Held:
+    return replace(held, **{**known._asdict(), "audiences": list(known.audiences)})
 
 
 def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tuple[str, EpochMillis]]:
@@ -50,6 +78,8 @@ def receive_held(mine: Held, key: str, at: EpochMillis, held: Held) -> list[tupl
     was repeated left them.
     """
     orders = {former: order._replace(since=at) for former, order in held.orders.items()}
+    if mine.arrival is None:
+        mine.arrival = AddressArrival(at, _known(mine), _known(held))
     if mine.address is None:
         mine.address, mine.audiences, mine.chosen = held.address, held.audiences, held.chosen
         mine.code = mine.code or held.code
@@ -181,6 +211,20 @@ def note_exports(row: MembershipRow, listed: ListView) -> bool:
     return any(noted)
 
 
+def own_orders(held: Held | None) -> dict[str, str]:
+    """Return the former addresses, by their claimed form, that no row waits for: the person claims them until then."""
+    if held is None or not held.orders:
+        return {}
+    return {address_key(address): address for address in open_orders(held) if not held.orders[address].lent}
+
+
+def claimed_by_leaver(row: MembershipRow, list_id: str) -> str | None:
+    """Return who claims the address that they left, while their order for it is awaited: both would wait for ever."""
+    held, claimants = row.lists.get(list_id), row.claimants.get(list_id, {})
+    lent = 0 if held is None or row.awaits or row.leaving else held.lent
+    return next((to for to, at in row.moves if lent and at == lent and to in claimants), None)
+
+
 def compared(address: str | None) -> str | None:
     """Return the form under which an address is claimed: one for all that a list may take for one."""
     return None if address is None else address_key(address)
@@ -199,6 +243,8 @@ def forget_subscriber(held: Held | None, address: str) -> None:
         return
     if compared(held.address) == address:
         held.address, held.audiences, held.digest = None, [], ""
+    if (former := own_orders(held).get(address)) is not None:
+        del held.orders[former]
     if late_until(held, address) and held.late is not None:
         others = tuple(other for other in held.late.addresses if address_key(other) != address)
         held.late = replace(held.late, addresses=others) if others else None

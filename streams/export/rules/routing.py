@@ -215,12 +215,15 @@ def note_return(held: Held | None, attempt: AttemptState, now: float, wall: Epoc
     )
 
 
-def record_late_calls(held: Held, attempt: AttemptState, desired: DesiredSubscriber, over_at: EpochMillis) -> None:
+def record_late_calls(
+    held: Held, attempt: AttemptState, desired: DesiredSubscriber | None, over_at: EpochMillis
+) -> None:
     """Record the calls of a request that got no answer; or, once they were compared with the list, that they are over.
 
-    Of a predecessor's calls nothing is known: they may hold every address, and whatever flag is desired.
+    Of a predecessor's calls nothing is known: they may hold every address, and whatever flag is desired. `desired`:
+    None when no job wants anything of the person any more.
     """
-    if attempt.outcome_unknown:
+    if attempt.outcome_unknown and desired is not None:
         addresses = tuple(sorted({address for address in (held.address, desired.address) if address}))
         unknown = attempt.unanswered or UnansweredCalls(0, desired.resubscribe, addresses)
         held.late = UnansweredCalls(over_at).and_(unknown).and_(held.late)

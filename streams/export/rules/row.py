@@ -9,7 +9,16 @@ from typing import Any
 import orjson
 
 from schemas.envelope import EpochMillis
-from streams.export.rules.address_claims import AddressClaims, OwnAddress, RenameOrder, decode_claims, encode_claims
+from streams.export.rules.address_claims import (
+    AddressArrival,
+    AddressClaims,
+    OwnAddress,
+    RenameOrder,
+    decode_arrival,
+    decode_claims,
+    encode_arrival,
+    encode_claims,
+)
 
 SNAPSHOT_IN, SNAPSHOT_OUT, ENTER, EXIT = range(4)
 """Statements about an audience. At one instant a change beats a snapshot; else the later record is in force."""
@@ -113,6 +122,8 @@ class Held:
     """An address that the person gave themselves at Campaign Monitor; it is kept while the jobs ask for that before."""
     lent: EpochMillis = 0
     """When somebody left whose new address has the order for this one: nothing is written before it reports. 0: no."""
+    arrival: AddressArrival | None = None
+    """The first who came to the address since an answer was recorded."""
 
 
 @dataclass(slots=True)
@@ -252,12 +263,6 @@ def open_orders(held: Held) -> list[str]:
     return [former for former, order in held.orders.items() if not order.done]
 
 
-def newest_position(row: MembershipRow) -> int:
-    """Return the highest position among the person's changes; -1: there is none."""
-    changes: list[AudienceEntry | PendingChange] = [*row.audiences.values(), *row.pending]
-    return max((change.position for change in changes), default=-1)
-
-
 def encode_held(held: Held) -> list[Any]:
     """Return what a list holds, as JSON."""
     parts = held.delivered.items()
@@ -266,11 +271,14 @@ def encode_held(held: Held) -> list[Any]:
     consent = held.code, held.used_entry, held.removed, held.last_removed
     encoded: list[Any] = [delivered, held.address, audiences, *consent, held.seen, held.digest, held.repaired_digest]
     late = [] if held.late is None else [held.late.over_at, held.late.resubscribes, *held.late.addresses]
-    if late or held.orders or held.lent or held.chosen:
+    moved = held.orders or held.lent or held.chosen or held.arrival
+    if late or moved:
         encoded.append(late)
-    if held.orders or held.lent or held.chosen:
+    if moved:
         orders = {address: list(order) for address, order in held.orders.items()}
         encoded.append([held.lent, orders, *(held.chosen or ())])
+    if held.arrival:
+        encoded.append(encode_arrival(held.arrival))
     return encoded
 
 
@@ -288,4 +296,5 @@ def decode_held(held: list[Any]) -> Held:
         orders=renames,
         chosen=OwnAddress(*chosen) if chosen else None,
         lent=lent,
+        arrival=decode_arrival(more[2]) if len(more) > 2 else None,
     )

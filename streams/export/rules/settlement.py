@@ -13,10 +13,19 @@ import orjson
 from schemas.audience_delivery import Outcome, Refusal
 from schemas.envelope import EpochMillis
 from streams.export.rules.codes import INACTIVE, refused_sentence
-from streams.export.rules.desired import LEFT, DesiredSubscriber, ExitPolicy, is_concerned
-from streams.export.rules.jobs import JobView, ListView
+from streams.export.rules.desired import LEFT, DesiredSubscriber, is_concerned
+from streams.export.rules.jobs import ExitPolicy, JobView, ListView
 from streams.export.rules.own_addresses import end_chosen, missed
-from streams.export.rules.row import FIELDS_CHANGED, NEVER, REPEATED, DeliveredPart, Held, MembershipRow
+from streams.export.rules.row import (
+    FIELDS_CHANGED,
+    NEVER,
+    REPEATED,
+    AudienceEntry,
+    DeliveredPart,
+    Held,
+    MembershipRow,
+    PendingChange,
+)
 
 CLOCKS_MS = 120_000
 """How far Campaign Monitor's clock may be from ours, whole minutes included."""
@@ -97,6 +106,15 @@ def pending_answers(row: MembershipRow, listed: ListView) -> tuple[PendingAnswer
                 answer = PendingAnswer(view.id, change.position, change.appended, enters, other is None, other)
                 pending.setdefault((view.id, change.position), answer)
     return tuple(sorted(pending.values(), key=lambda answer: (answer.position, answer.job_id)))
+
+
+def state_to_write(
+    key: bytes, partition: int, row: MembershipRow, listed: ListView, desired: DesiredSubscriber, attempts: int
+) -> WrittenState:
+    """Return what is written of a row as it is now, with the changes that the answer is for."""
+    changes: list[AudienceEntry | PendingChange] = [*row.audiences.values(), *row.pending]
+    seen = max((change.position for change in changes), default=-1)
+    return WrittenState(key, partition, listed.list_id, desired, pending_answers(row, listed), seen, attempts)
 
 
 def _is_overtaken(row: MembershipRow, view: JobView, position: int) -> bool:
@@ -218,6 +236,7 @@ def _record_parts(row: MembershipRow, held: Held, written: WrittenState) -> None
         exported = not digest.startswith(LEFT) or (part is not None and part.exported)
         held.delivered[job] = DeliveredPart(digest, answered, also, exported)
     held.seen = max(held.seen, written.seen)
+    held.arrival = None
     row.pending = [
         change for change in row.pending if change.list_id != written.list_id or change.position > written.seen
     ]

@@ -26,8 +26,9 @@ from connectors.campaign_monitor.client.entities import Subscriber
 from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis
 from streams.export.rules.codes import DELETED, SUPPRESSED, code_of_state, refused_sentence
-from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
+from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.entries import MINUTE_MS, end_of
+from streams.export.rules.jobs import ExitPolicy
 from streams.export.rules.row import NEVER, Held
 from streams.export.rules.settlement import CLOCKS_MS
 

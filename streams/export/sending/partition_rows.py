@@ -17,21 +17,29 @@ from schemas.membership_command import Renamed, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
-from streams.export.rules.claims import allowed, claimed_by_leaver, has_claims, is_open
+from streams.export.rules.claims import allowed, has_claims, is_open
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.due import mark_due, mark_settled
 from streams.export.rules.immediate import add_not_exported
 from streams.export.rules.jobs import ListView
-from streams.export.rules.orders import copy_of_held, is_moving, mark_done, note_exports, take_done, waits
+from streams.export.rules.orders import (
+    claimed_by_leaver,
+    copy_of_held,
+    is_moving,
+    mark_done,
+    note_exports,
+    take_done,
+    waits,
+)
 from streams.export.rules.routing import NO_CALL, record_late_calls, route_of
-from streams.export.rules.row import Held, MembershipRow, newest_position
+from streams.export.rules.row import Held, MembershipRow
 from streams.export.rules.settlement import (
     Receipt,
     WrittenState,
-    pending_answers,
     record_delivered,
     record_refused,
     record_unchanged,
+    state_to_write,
 )
 from streams.export.sending.claims import ClaimExchange, is_held
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, note_waiting, without_call
@@ -232,8 +240,7 @@ class PartitionRows:
                 waiting, desired = desired is not None and permitted is None, permitted
         if desired is None:
             return PlannedWrite(person, waits=waiting, has_claims=claims)
-        answers, seen = pending_answers(row, listed), newest_position(row)
-        state = WrittenState(key, owned.number, listed.list_id, desired, answers, seen, person.attempts + 1)
+        state = state_to_write(key, owned.number, row, listed, desired, person.attempts + 1)
         appended = max((entry.appended for entry in row.audiences.values()), default=0)
         route = route_of(held, desired, person.attempt)
         if route is NO_CALL and held is not None and held.late is not None and held.late.over_at <= self._wall():
@@ -284,15 +291,10 @@ class PartitionRows:
             row.data.due = True
         else:
             due = is_moving(row.data) or is_open(row.data) or bool(row.data.outstanding)
-            elsewhere = self._state.is_due_elsewhere(row.data, key, list_id)
-            mark_settled(row.data, list_id, due=due or elsewhere)
+            mark_settled(row.data, list_id, due=due or self._state.is_due_elsewhere(row.data, key, list_id))
 
     def _mark_late(self, row: MembershipRow, list_id: str, person: QueuedPerson, state: WrittenState | None) -> None:
         """Keep the mark of calls that may be applied late until they are over, and the list was looked at then."""
         held = row.lists.get(list_id)
-        if held is None:
-            return
-        if state is not None:
-            record_late_calls(held, person.attempt, state.desired, self.late_until())
-        elif person.attempt.recheck:
-            held.late = None  # no job wants anything of this person any more
+        if held is not None:
+            record_late_calls(held, person.attempt, state.desired if state else None, self.late_until())

@@ -17,9 +17,10 @@ from schemas.audience_delivery import Refusal
 from schemas.envelope import EpochMillis, rfc3339
 from streams.batches import Output
 from streams.export.rules.codes import REFUSALS
-from streams.export.rules.desired import DesiredSubscriber, ExitPolicy
+from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.dropped import differs
 from streams.export.rules.flat_import import FieldKeys
+from streams.export.rules.jobs import ExitPolicy
 from streams.export.rules.orders import note_unknown
 from streams.export.rules.outcome import SendDecision
 from streams.export.rules.routing import RequestKind, RequestRoute

@@ -4,14 +4,15 @@ One person at a time, and after the reads everything follows from what the list 
 
     only a former address is on it       PUT changes it in place: history and state go along
     both are                             neither can become the other: the present one is written next, and the row of
-                                         the former one takes that off
+                                         the former one takes that off; here, where it was read from a field
     the person left under one of them    they are taken off under all, unless an entry later than that may bring them
                                          back (`sending/consent.py`)
     a former one bounced                 it is no refusal of the person: the present address is added
 
 Orders are not carried out while a call without an answer may still be applied, here or of a predecessor; nor while the
 row of the person's address waits for somebody else's, except where all wait for each other (a swap): then each address
-is written as what it should hold.
+is written as what it should hold. No subscriber is moved to an address before that one's order is reported: whoever had
+the address would find somebody else's subscriber there, and take it along.
 """
 
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from connectors.campaign_monitor.client.entities import Subscriber
 from streams.export.recovery.late_calls import SubscriberCalls, TakeOff, put
 from streams.export.rules.codes import ACTIVE, BOUNCED, DELETED, UNCONFIRMED, UNSUBSCRIBED
 from streams.export.rules.desired import DesiredSubscriber
-from streams.export.rules.routing import RequestKind
+from streams.export.rules.routing import AttemptState, RequestKind
 from streams.export.rules.row import Held, open_orders
 from streams.export.rules.values import field_name
 from streams.export.sending.consent import ListFacts, code_of, why_refused
@@ -33,6 +34,9 @@ LEFT_UNDER_ONE = "The person had left the list under one of their addresses, so 
 RENAME_WAIT_SECONDS = 1.0
 MAX_RENAME_WAITS = 5
 """So often a person waits for somebody else who leaves the address first; then all of them wait for each other."""
+MAX_MOVE_WAIT_SECONDS = 60.0
+MAX_MOVE_WAITS = 100
+"""So often a subscriber is not moved, after that: longer than any call without an answer may be applied."""
 
 _OWN_ACTS = (UNSUBSCRIBED, DELETED)
 
@@ -41,8 +45,9 @@ _OWN_ACTS = (UNSUBSCRIBED, DELETED)
 class RenameOutcome:
     """What the list holds for the person now."""
 
-    kind: Literal["written", "refused", "on the list", "not there"]
-    """`written`: with all that is desired. `on the list`, `not there`: the present address is written next."""
+    kind: Literal["written", "refused", "on the list", "not there", "waits"]
+    """`written`: with all that is desired. `on the list`, `not there`: the present address is written next. `waits`:
+    nothing was done, since whoever had the present address may be moved from it still."""
     both_on_list: bool = False
     code: int = 0
     message: str | None = None
@@ -63,6 +68,12 @@ def is_rename_held_back(write: PlannedWrite, queue: SendQueue, now: float, late_
         queue.retry_at(write.person, attempt.rename_at)
         return True
     return False
+
+
+def move_wait(attempt: AttemptState) -> float:
+    """Return for how many seconds a person waits who cannot be moved yet, longer each time."""
+    attempt.rename_waits = max(attempt.rename_waits, MAX_RENAME_WAITS) + 1
+    return min(RENAME_WAIT_SECONDS * 2.0 ** (attempt.rename_waits - MAX_RENAME_WAITS - 1), MAX_MOVE_WAIT_SECONDS)
 
 
 async def rename(
@@ -89,6 +100,8 @@ async def rename(
     moved = None
     if own not in there:
         moved = next((address for address in there if code_of(there[address], 0) != BOUNCED), None)
+        if moved is not None and held.lent and write.person.attempt.rename_waits < MAX_RENAME_WAITS + MAX_MOVE_WAITS:
+            return RenameOutcome("waits")
         if moved is not None and not await put(calls, list_id, moved, content):
             moved = None
     both = moved is None and own in there and len(there) > 1
@@ -100,6 +113,11 @@ async def rename(
             if address != moved and on_list:
                 await take_off(address, "unsubscribe")
         return RenameOutcome("refused", both, code, f"{LEFT_UNDER_ONE}. {reason}")
+    for address in there.keys() - {own, moved}:
+        if not held.orders[address].lent:  # no other row takes this one off
+            left = await put(calls, list_id, address, without_audiences(desired, (), address, keys))
+            if left and desired.on_exit != "keep" and code_of(there[address], 0) in (ACTIVE, UNCONFIRMED):
+                await take_off(address, desired.on_exit)
     if moved is not None:
         active = code_of(there[moved], 0) == ACTIVE
         return RenameOutcome("written" if active and desired.present else "on the list")

@@ -16,7 +16,7 @@ from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.batches import BatchError
 from streams.export.recovery.late_calls import look_again
 from streams.export.rules.codes import ACTIVE, DELETED, INACTIVE, NOT_ON_LIST, UNCONFIRMED, UNSUBSCRIBED
-from streams.export.rules.desired import ExitPolicy
+from streams.export.rules.jobs import ExitPolicy
 from streams.export.rules.outcome import (
     AddressTaken,
     Delivered,
@@ -38,7 +38,7 @@ from streams.export.sending.plan import (
     subscriber_of,
     without_audiences,
 )
-from streams.export.sending.renames import rename
+from streams.export.sending.renames import move_wait, rename
 
 log = structlog.get_logger(__name__)
 
@@ -217,6 +217,8 @@ class ListWriter:
         """Carry orders out: the subscriber of a former address gets the present one."""
         done = await rename(self._api.subscribers, self._take_off, self._list_id, write, keys, self._facts)
         desired = desired_of(write)
+        if done.kind == "waits":
+            return WriteResult(write, RetryLater(move_wait(write.person.attempt), scope="person"))
         if done.kind == "refused" and desired.present:
             return WriteResult(write, SubscriberRejected(done.code, ""), message=done.message)
         decision = Delivered() if done.kind == "written" else OrdersDone()

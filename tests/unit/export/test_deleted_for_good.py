@@ -9,7 +9,7 @@ from schemas.membership_command import Resend, command_bytes
 from streams.batches import Output
 from streams.export.recovery.late_calls import look_again
 from streams.export.rules import routing
-from streams.export.rules.desired import ExitPolicy
+from streams.export.rules.jobs import ExitPolicy
 from streams.export.rules.outcome import SubscriberRejected
 from streams.export.rules.row import UnansweredCalls
 from streams.export.rules.settlement import WrittenState

@@ -99,6 +99,23 @@ STORIES = {
         Step("repair", {}),
         _change("ann", "vip-eu", fields={"consented": "now"}),
     ],
+    "two people become one who are on the list under addresses of a field": [
+        Step("begin", {"resubscribe_users": True, "email_field": "work"}),
+        _change("cem", "vip-eu", fields={"work": "day"}),
+        _change("ann", "new", fields={"work": "night"}, then="rest"),
+        Step("become_one", {"person": "cem", "other": "ann", "audience": "new"}),
+    ],
+    "the same, where the job removes who leaves": [
+        Step("begin", {"on_last_exit": "delete", "email_field": "work"}),
+        _change("cem", "vip-eu", fields={"work": "day"}),
+        _change("ann", "new", fields={"work": "night"}, then="rest"),
+        Step("become_one", {"person": "cem", "other": "ann", "audience": "new"}),
+    ],
+    "who is not confirmed yet and swaps addresses with somebody new": [
+        Step("begin", {"confirmed": True}),
+        _change("ann", "vip", then="rest"),
+        Step("swap", {"person": "ann", "other": "bob", "audience": "vip"}),
+    ],
 }
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from schemas.membership_command import AnswerClaim, ClaimAddress, command_bytes, read_command
+from streams.export.rules.address_claims import GRANTED, REFUSED, RenameOrder
 from streams.export.rules.claims import (
     ClaimContext,
     ClaimMessage,
+    Exchanged,
     allowed,
     drop_left,
     end_claims,
@@ -323,3 +325,39 @@ def test_a_call_of_a_crashed_worker_is_late_under_the_key_of_an_absent_person() 
 def test_one_person_is_written_under_an_address(first: int) -> None:
     for seed in range(first, first + 50):
         play(seed)
+
+
+FORMER = KEYS[1]
+
+
+def _with_order() -> tuple[MembershipRow, Exchanged]:
+    """Somebody came to an address that was on the list, from one that a field named."""
+    row = MembershipRow(audiences={"vip": AudienceEntry(ENTER, 2_000, 5, 2_000, 2_000, 2_000)})
+    row.fields["mail"] = (KEYS[0], 2_000)
+    row.lists[LIST] = Held(address=KEYS[0], orders={FORMER: RenameOrder(10, 0)})
+    return row, exchange(row, _context(row), AttemptState())
+
+
+def _context(row: MembershipRow) -> ClaimContext:
+    desired = desired_subscriber(row, KEYS[0], JOB, row.lists.get(LIST), str)
+    return ClaimContext(KEYS[0], LIST, desired, 1_000_000, LATE_MS)
+
+
+def test_a_former_address_is_claimed_until_it_is_ended() -> None:
+    row, asked = _with_order()
+    desired = _context(row).desired
+    assert has_claims(row, KEYS[0], LIST, desired)
+    assert [message.key for message in asked.messages] == [FORMER]
+    assert allowed(row, KEYS[0], LIST, desired) is None
+    receive_answer(row, KEYS[0], AnswerClaim(LIST, FORMER, 1_000_000, GRANTED))
+    assert allowed(row, KEYS[0], LIST, desired) is desired
+    row.lists[LIST].orders.clear()
+    assert [given.key for given in exchange(row, _context(row), AttemptState()).messages] == [FORMER]
+
+
+def test_a_former_address_that_somebody_else_has_is_left_to_them() -> None:
+    row, _ = _with_order()
+    receive_answer(row, KEYS[0], AnswerClaim(LIST, FORMER, 1_000_000, REFUSED))
+    exchange(row, _context(row), AttemptState())
+    assert row.lists[LIST].orders == {}
+    assert allowed(row, KEYS[0], LIST, _context(row).desired) is not None

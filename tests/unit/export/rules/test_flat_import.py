@@ -20,8 +20,8 @@ from streams.export.rules.jobs import AudienceName, AudienceNames, Exports, comp
 from streams.export.rules.membership import MembershipEvent, RankedChange, fold
 from streams.export.rules.outstanding import record_outstanding, reset_positions
 from streams.export.rules.routing import AttemptState, RequestKind, is_plain, is_plain_import, route_of
-from streams.export.rules.row import ENTER, EXIT, MembershipRow, decode, encode, newest_position
-from streams.export.rules.settlement import WrittenState, pending_answers, record_delivered
+from streams.export.rules.row import ENTER, EXIT, MembershipRow, decode, encode
+from streams.export.rules.settlement import WrittenState, record_delivered, state_to_write
 from streams.export.rules.values import field_name
 from streams.export.sending import flat_calls
 from streams.export.sending.direct_queue import FlatAnswer
@@ -93,7 +93,7 @@ def _careful(exports: Exports, value: bytes | None, events: list[MembershipEvent
     route = route_of(held, desired, AttemptState())
     if not is_plain_import(held, desired, route) or desired.address != EMAIL:
         return row, None
-    state = WrittenState(EMAIL.encode(), 0, LIST, desired, pending_answers(row, listed), newest_position(row))
+    state = state_to_write(EMAIL.encode(), 0, row, listed, desired, 1)
     known = held is not None and held.address is not None
     return row, (state, route, known, given_at_once, desired)
 

@@ -18,7 +18,6 @@ from streams.export.rules.row import (
     Held,
     MembershipRow,
     PendingChange,
-    newest_position,
 )
 from streams.export.rules.settlement import (
     NOT_KNOWN_AS_NEW,
@@ -29,6 +28,7 @@ from streams.export.rules.settlement import (
     record_delivered,
     record_refused,
     record_unchanged,
+    state_to_write,
 )
 from tests.unit.export.rules.rows import EMAIL, LIST, desired, entry, held, job, listed, row
 
@@ -216,7 +216,7 @@ def test_superseded_changes_wait_too() -> None:
     person = row({"vip": entry(EXIT, position=7)}, pending=changes)
     found = pending_answers(person, listed())
     assert [(answer.position, answer.superseded) for answer in found] == [(5, True), (7, False)]
-    assert (newest_position(person), newest_position(row())) == (7, -1)
+    assert [state_to_write(b"a", 0, of, listed(), desired(), 1).seen for of in (person, row())] == [7, -1]
 
 
 @pytest.mark.parametrize(
