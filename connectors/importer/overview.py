@@ -111,6 +111,13 @@ def _line(group: str, chains: list[ChainProgress]) -> OverviewLine:
     )
 
 
+def earlier_run(run: RunProgress) -> str:
+    """Return what there was before, so that rows which it has published are not missed in the run that is shown."""
+    if run.state == "open":
+        return f"Run {run.run} is under way."
+    return f"Run {run.run} has published {run.rows:,} rows; the next run reads what is new since then."
+
+
 MAX_REQUESTED = 100
 """Campaigns whose counters are requested; those of older ones are computed from their recipients."""
 LIST_COUNTERS = ("TotalActiveSubscribers", "TotalUnsubscribes", "TotalBounces", "TotalDeleted")

@@ -20,7 +20,7 @@ from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.accounts import AuthorizedApis
 from connectors.control.crypto import ControlSettings, Sealer
 from connectors.control.jobs import request_run
-from connectors.importer.overview import Estimate, Overview, estimate, overview
+from connectors.importer.overview import Estimate, Overview, earlier_run, estimate, overview
 from connectors.importer.progress import ProgressTable, ProgressView
 from connectors.importer.run import run as run_connector
 from connectors.importer.settings import ImporterSettings
@@ -143,7 +143,10 @@ async def _run(job_id: str, *, work: bool) -> bool:
         refuse(f"Import {job_id} is stopped: start it with `cm-streams job start {job_id}`")
     watch = _Watch(job_id)
     async with ProgressView(kafka) as view:
-        watch.want(view.table.runs.get(job_id))
+        before = view.table.runs.get(job_id)
+    watch.want(before)
+    if before is not None:
+        print_line(earlier_run(before))
     if work:
         async with AsyncProducer(kafka, "cli") as producer:
             await request_run(kafka, producer, job_id)
@@ -153,6 +156,7 @@ async def _run(job_id: str, *, work: bool) -> bool:
         asyncio.create_task(watch.ended.wait()),
         asyncio.create_task(stop.wait()),
         asyncio.create_task(_connect(kafka, watch.take, stop) if work else _follow(kafka, watch.take, stop)),
+        asyncio.create_task(_until_stopped(job_id)),
     ]
     shown = asyncio.create_task(_show(watch, began))
     try:
@@ -161,10 +165,16 @@ async def _run(job_id: str, *, work: bool) -> bool:
             task.result()
     finally:
         stop.set()
-        await asyncio.gather(*tasks[1:], return_exceptions=True)
         tasks[0].cancel()
+        tasks[3].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         shown.cancel()
         await asyncio.gather(shown, return_exceptions=True)
+    if not watch.ended.is_set() and tasks[3] in done:
+        print_line(
+            f"Import {job_id} was stopped or removed; `cm-streams job start {job_id}` goes on with a stopped one."
+        )
+        return False
     if not watch.ended.is_set():
         print_line(f"Stopped. `cm-streams import run {job_id}` goes on where it stopped." if work else "Stopped.")
         return True
@@ -176,6 +186,16 @@ async def _run(job_id: str, *, work: bool) -> bool:
         if line.problem:
             print_line(f"{line.group}: {line.problem}", style="yellow")
     return run.problems == 0
+
+
+async def _until_stopped(job_id: str) -> None:
+    """Return when the job is stopped or removed: then its run does not end."""
+    async with control() as (jobs, _):
+        while True:
+            job = jobs.get(job_id)
+            if job is None or job.state == "stopped":
+                return
+            await asyncio.sleep(0.5)
 
 
 async def _connect(kafka: KafkaSettings, take: Callable[[ProgressRecord | None], None], stop: asyncio.Event) -> None:
@@ -230,9 +250,10 @@ def view_of(found: Overview | None, rows_before: int, since: datetime, now: date
     if more > 0:
         add_row(table, f"and {more} more", "", "", "", "")
     left = found.left(rate)
-    foot = f"run {found.run.run}: {found.rows:,} of {found.expected:,} rows, {rate:,.0f} rows/s"
-    if left is not None and found.run.state == "open":
-        foot += f", {_span(left)} left"
+    foot = f"run {found.run.run}: {found.rows:,} rows, {rate:,.0f} rows/s"
+    if found.run.state == "open":
+        foot = f"run {found.run.run}: {found.rows:,} of {found.expected:,} rows, {rate:,.0f} rows/s"
+        foot += "" if left is None else f", {_span(left)} left"
     return Group(table, Text(foot))
 
 
