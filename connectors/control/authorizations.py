@@ -1,5 +1,7 @@
 """Topic `cm_authorizations`: credentials. Secrets are encrypted in it and decrypted for processes that have the key."""
 
+import re
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -147,7 +149,7 @@ class Authorizations(ControlTable[Authorization]):
         users = users_of(authorization_id, jobs)
         if users:
             raise AuthorizationInUseError(
-                f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first, or use --force"
+                f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first"
             )
         async with self.exclusive(authorization_id):
             await self.remove(authorization_id)
@@ -200,6 +202,12 @@ class Authorizations(ControlTable[Authorization]):
 def users_of(authorization_id: str, jobs: Iterable[Job]) -> list[str]:
     """Return the ids of the jobs that use an authorization."""
     return sorted(job.id for job in jobs if job.authorization_id == authorization_id)
+
+
+def made_up_id(description: str) -> str:
+    """Return a new id that people recognise the description in."""
+    readable = re.sub(r"[^a-z0-9]+", "-", description.lower()).strip("-")[:40]
+    return "-".join(part for part in (readable, uuid.uuid4().hex[:6]) if part)
 
 
 def secret_bytes(secret: AuthorizationSecret) -> bytes:

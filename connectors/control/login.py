@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor import oauth
 from connectors.campaign_monitor.client.transport import Transport
-from connectors.campaign_monitor.credentials import CampaignMonitorSettings
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Tokens
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, OAuthRefused
 from connectors.control.authorizations import Authorizations
 from schemas.control import Authorization
@@ -101,6 +101,22 @@ def refusal_sentence(error: str) -> str:
             return f"Campaign Monitor refused the log-in ({error[:60]!r}): {NOTHING_STORED}. Begin again"
 
 
+async def allowed_tokens(
+    login: PendingLogin, query: Mapping[str, str], transport: Transport, settings: CampaignMonitorSettings, now: float
+) -> Tokens:
+    """Return the tokens of what a person allowed; they are nowhere else yet.
+
+    Raises ForeignAnswerError, LoginError: as `read_answer`, or Campaign Monitor gave no tokens.
+    """
+    code = read_answer(login, query, now)
+    try:
+        return await oauth.exchange_code(transport, settings, code, now)
+    except OAuthRefused as refused:
+        raise LoginError(_token_sentence(refused.error)) from None
+    except CampaignMonitorError as error:
+        raise LoginError(f"Campaign Monitor gave no tokens ({error}): {NOTHING_STORED}. Begin again") from None
+
+
 async def finish_login(
     login: PendingLogin,
     query: Mapping[str, str],
@@ -112,16 +128,10 @@ async def finish_login(
     """Store the authorization that a person allowed; jobs that wait for it go on at once.
 
     Raises:
-        ForeignAnswerError, LoginError: as `read_answer`, or Campaign Monitor gave no tokens.
+        ForeignAnswerError, LoginError: as `allowed_tokens`.
         SealError, PublishError: the tokens could not be stored; whoever allowed access has to begin again.
     """
-    code = read_answer(login, query, now)
-    try:
-        tokens = await oauth.exchange_code(transport, settings, code, now)
-    except OAuthRefused as refused:
-        raise LoginError(_token_sentence(refused.error)) from None
-    except CampaignMonitorError as error:
-        raise LoginError(f"Campaign Monitor gave no tokens ({error}): {NOTHING_STORED}. Begin again") from None
+    tokens = await allowed_tokens(login, query, transport, settings, now)
     return await authorizations.put(login.authorization_id, tokens, description=login.description)
 
 

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import os
-import re
 import sys
 import time
-import uuid
 import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,12 +16,17 @@ from pydantic import SecretStr
 from connectors.campaign_monitor.client.entities import ClientRef
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Tokens
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.control.authorizations import AuthorizationInUseError, AuthorizationSecret, NoDescriptionError
+from connectors.control.authorizations import (
+    AuthorizationInUseError,
+    AuthorizationSecret,
+    NoDescriptionError,
+    made_up_id,
+)
 from connectors.control.crypto import ControlSettings, Sealer
 from connectors.control.crypto import new_key as make_key
 from streams.cli.control import FAILED, control, refusals, refuse, with_account
 from streams.cli.output import add_row, print_line, print_table, table_of
-from streams.cli.permissions import PERMISSIONS, granted
+from streams.control.permissions import PERMISSIONS, granted
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Authorizations: log in, add, test, list, rename, remove."
@@ -51,7 +54,7 @@ def add(
     with refusals():
         sealer = Sealer.from_settings(ControlSettings())
         access = _tokens(tokens) if tokens else _api_key()
-        new_id = authorization_id or _made_up(description or "")
+        new_id = authorization_id or made_up_id(description or "")
 
         async def put() -> None:
             async with control(sealer) as (_, authorizations):
@@ -84,7 +87,7 @@ def login(
         async with control(sealer) as (_, authorizations):
             known = authorizations.get(authorization_id) if authorization_id else None
             text = description or (_described() if known is None else "")
-            begun = begin_login(settings, authorization_id or _made_up(text), text or None, time.time())
+            begun = begin_login(settings, authorization_id or made_up_id(text), text or None, time.time())
 
             def show() -> None:
                 rights = "".join(f"\n  {scope}: {purpose}" for scope, purpose in SCOPES.items())
@@ -205,7 +208,7 @@ def remove(
         try:
             asyncio.run(drop())
         except AuthorizationInUseError as refusal:
-            refuse(str(refusal))
+            refuse(f"{refusal}, or use --force")
         typer.echo(f"Authorization {authorization_id} is removed.")
 
 
@@ -248,8 +251,3 @@ def _tokens(file: Path) -> AuthorizationSecret:
         refuse(f"--tokens {file} cannot be read: {failure.strerror}", 2)
     except (AttributeError, KeyError, TypeError, ValueError):
         refuse(f"{file} does not hold access_token, refresh_token and expires_in as JSON")
-
-
-def _made_up(description: str) -> str:
-    readable = re.sub(r"[^a-z0-9]+", "-", description.lower()).strip("-")[:40]
-    return "-".join(part for part in (readable, uuid.uuid4().hex[:6]) if part)

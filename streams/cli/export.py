@@ -26,8 +26,8 @@ from schemas.control import ExportJob
 from schemas.identity import normalise_email
 from schemas.membership_command import command_bytes
 from streams.cli.control import FAILED, control, kafka_settings, refusals, refuse
-from streams.cli.export_tables import audiences, export_state
-from streams.cli.output import progress_of, visible
+from streams.cli.output import add_row, print_table, progress_of, table_of, visible
+from streams.control.audiences import export_state, seen_audiences
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
 from streams.export.lists.segments import planned
 from streams.export.recovery.preview import Preview, preview
@@ -53,7 +53,6 @@ CONFIRMED_OPT_IN = "the list is confirmed opt-in"
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Plan an export, find and repair drift, list audiences."
 )
-app.command()(audiences)
 UP_TO = ("would_resubscribe", "added_billable_contacts")
 """Counts that are an upper bound where somebody would be resubscribed, or has to confirm; see `Preview`."""
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
@@ -89,6 +88,33 @@ def plan(job: str, as_json: AsJson = False) -> None:
         shown = ", ".join(value) or "none" if isinstance(value, list) else value
         shown = f"up to {value}" if name in UP_TO and value and is_bound else shown
         typer.echo(f"{name.replace('_', ' '):26} {shown}")
+
+
+@app.command()
+def audiences(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each audience.")] = False,
+) -> None:
+    """List the audiences that upstream has named: id, name, and how many people are in them now.
+
+    Counted are the people whose events the export worker has read.
+    """
+    with refusals():
+        kafka = kafka_settings()
+        try:
+            with progress_of("people of the changelog") as progress:
+                rows = seen_audiences(kafka, progress)
+        except SnapshotError as failure:
+            refuse(str(failure))
+    if as_json:
+        for row in rows:
+            typer.echo(orjson.dumps(row._asdict()).decode())
+        return
+    table = table_of("audience", "name", "people")
+    for audience, name, count in rows:
+        add_row(table, audience, name, f"{count:,}")
+    if not rows:
+        table.caption = "no event has named an audience yet"
+    print_table(table)
 
 
 @app.command()

@@ -2,10 +2,8 @@
 
 import asyncio
 import sys
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, get_args
 
 import orjson
@@ -17,7 +15,8 @@ from connectors.control.accounts import OpenApi
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import DataType, ExportJob, FieldMapping, ImportJob
 from streams.cli.control import refusals, refuse, with_account
-from streams.cli.job_checks import compared
+from streams.control.job_checks import JobFault
+from streams.control.job_writing import account_faults, faults_of, made_up_job_id, new_job, now_in_millis
 
 FIELDS = {
     "account": "authorization_id",
@@ -67,7 +66,7 @@ class Form:
 
 def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: bool, check: bool) -> None:
     """Write the job that a form describes, and print its id."""
-    now = _now()
+    now = now_in_millis()
     named = form.named
     if isinstance(form.ctx.obj, Edit):
         before = form.ctx.obj.job
@@ -77,10 +76,8 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
             kept["started_at"] = now
         job = _checked(form, {**kept, **changed, "updated_at": now})
     else:
-        values = {"id": job_id or _made_up(form.model), "state": "stopped" if stopped else "running"}
-        times = {"created_at": now, "updated_at": now, "started_at": now}
-        times = {name: time for name, time in times.items() if name in form.model.model_fields}
-        job = _checked(form, {**form.options, **values, **times})
+        values = new_job(form.model, form.options, job_id or made_up_job_id(form.model), now, stopped=stopped)
+        job = _checked(form, values)
         replace = replace or yes
 
     async def write() -> None:
@@ -89,7 +86,7 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
             if isinstance(form.ctx.obj, Edit):
                 before = form.ctx.obj.job
                 if check and any(getattr(job, name, None) != getattr(before, name, None) for name in CHECKED):
-                    await _compare(job, open_api)
+                    await _compare(form, job, open_api)
                 lines.extend(changes(form.ctx.command, before, job))
                 if lines:
                     await jobs.put(job)
@@ -97,7 +94,7 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
             else:
                 replaced = _replaced(job, jobs.get(job.id), named, replace=replace, yes=yes)
                 if check:
-                    await _compare(replaced, open_api)
+                    await _compare(form, replaced, open_api)
                 await jobs.put(replaced)
 
     lines: list[str] = []
@@ -170,13 +167,12 @@ def option_of(form: Any, field: str) -> str:
     return field
 
 
-def option_faults(form: Any, error: ValidationError) -> Iterator[str]:
+def option_faults(form: Any, faults: Iterable[JobFault]) -> Iterator[str]:
     """Yield `--option value: what is wrong` for each fault of a job that a form describes."""
-    for fault in error.errors(include_url=False):
-        option = option_of(form, str(fault["loc"][0])) if fault["loc"] else "the job"
-        given = f" {fault['input']}" if isinstance(fault["input"], str | int | float) else ""
-        wrong = fault["msg"].removeprefix("Value error, ").replace("Input should be", "it should be", 1)
-        yield f"{option}{given}: {wrong}"
+    for fault in faults:
+        option = option_of(form, fault.field) if fault.field else ""
+        named = " ".join(filter(None, [option, fault.given]))
+        yield f"{named}: {fault.text}" if named else fault.text
 
 
 def resets(before: ExportOrImportJob, after: ExportOrImportJob, named: set[str]) -> Iterator[str]:
@@ -213,15 +209,15 @@ def _replaced(
     return job.model_copy(update=kept)
 
 
-async def _compare(job: ExportOrImportJob, open_api: OpenApi) -> None:
+async def _compare(form: Form, job: ExportOrImportJob, open_api: OpenApi) -> None:
     """Refuse a job that its account contradicts."""
     try:
-        checks = await compared(job, await open_api(job.authorization_id))
+        faults = await account_faults(job, open_api)
     except (CampaignMonitorError, LookupError) as fault:
         refuse(f"The account could not be compared with the job: {fault}. --no-check writes the job all the same")
-    faults = [fault for check in checks for fault in check.faults]
     if faults:
-        refuse("The job does not fit the account. " + " ".join(faults) + " --no-check writes the job all the same")
+        lines = " ".join(option_faults(form.ctx.command, faults))
+        refuse(f"The job does not fit the account. {lines} --no-check writes the job all the same")
 
 
 def field_mapping(text: str) -> FieldMapping:
@@ -242,7 +238,7 @@ def _checked(form: Form, values: dict[str, Any]) -> ExportOrImportJob:
         read = [field_mapping(text) if isinstance(text, str) else text for text in mappings]
         return form.model(**{**values, "field_mappings": read} if "field_mappings" in values else values)
     except ValidationError as error:
-        refuse("The job is not as it should be. " + "; ".join(option_faults(form.ctx.command, error)), 2)
+        refuse("The job is not as it should be. " + "; ".join(option_faults(form.ctx.command, faults_of(error))), 2)
     except ValueError as error:
         refuse(str(error), 2)
 
@@ -254,13 +250,3 @@ def _is_named(ctx: Any, parameter: str) -> bool:
 
 def _shown(value: Any) -> str:
     return orjson.dumps(value).decode()
-
-
-def _now() -> datetime:
-    """Return the time as the topic keeps it, in milliseconds: what is written equals what is read."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-def _made_up(model: type[ExportJob] | type[ImportJob]) -> str:
-    return f"{'export' if model is ExportJob else 'import'}-{uuid.uuid4().hex[:8]}"

@@ -14,10 +14,11 @@ from connectors.importer.progress import ProgressView
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse, with_account, with_jobs
-from streams.cli.job_changes import edit_job, edit_options
-from streams.cli.job_checks import JobCheck, compared, permitted
+from streams.cli.job_changes import edit_job, edit_options, option_faults
 from streams.cli.job_forms import create_export, create_import
 from streams.cli.output import add_row, print_table, table_of
+from streams.control.job_checks import JobCheck, JobFault, compared, permitted
+from streams.control.job_writing import start_job, stop_job
 from streams.export.lists.attention import REMOVALS, reason_on
 
 app = typer.Typer(
@@ -115,7 +116,7 @@ def check(
     Nothing is changed, there or here. Ends with 1 when something does not fit.
     """
 
-    async def compare() -> list[JobCheck]:
+    async def compare() -> tuple[str, list[JobCheck]]:
         async with with_account() as (jobs, _authorizations, open_api):
             job = jobs.known(job_id)
             try:
@@ -124,20 +125,21 @@ def check(
                 if not any(check.faults for check in checks):
                     checks += await permitted(job, api)
             except (CampaignMonitorError, LookupError) as fault:
-                return [JobCheck("account", [f"authorization {job.authorization_id}: {fault}"])]
-            return [JobCheck("account", []), *checks]
+                return job.kind, [JobCheck("account", [JobFault("authorization_id", job.authorization_id, str(fault))])]
+            return job.kind, [JobCheck("account", []), *checks]
 
     with refusals():
-        checks = asyncio.run(compare())
+        kind, checks = asyncio.run(compare())
+    shown = [(found.name, list(option_faults(_form(kind), found.faults))) for found in checks]
     if as_json:
-        for found in checks:
-            typer.echo(orjson.dumps(found._asdict()).decode())
+        for name, faults in shown:
+            typer.echo(orjson.dumps({"name": name, "faults": faults}).decode())
     else:
         table = table_of("check", "result")
-        for found in checks:
-            add_row(table, found.name, " ".join(found.faults) or "as it should be")
+        for name, faults in shown:
+            add_row(table, name, " ".join(faults) or "as it should be")
         print_table(table)
-    if any(found.faults for found in checks):
+    if any(faults for _name, faults in shown):
         raise typer.Exit(FAILED)
 
 
@@ -146,10 +148,8 @@ def start(job_id: JobArgument) -> None:
     """Start a job. An export that never ran counts changes from now on."""
 
     async def run(jobs: Jobs) -> None:
-        job = jobs.known(job_id)
-        never_ran = isinstance(job, ExportJob) and job.state == "stopped" and job.created_at == job.updated_at
-        await jobs.change(job_id, state="running", **({"started_at": datetime.now(UTC)} if never_ran else {}))
-        typer.echo(f"Job {job_id} {'runs already' if job.state == 'running' else 'is started'}.")
+        changed = await start_job(jobs, job_id, datetime.now(UTC))
+        typer.echo(f"Job {job_id} {'is started' if changed else 'runs already'}.")
 
     with_jobs(run)
 
@@ -159,9 +159,8 @@ def stop(job_id: JobArgument) -> None:
     """Stop a job. It keeps its place, and goes on there when it is started again."""
 
     async def halt(jobs: Jobs) -> None:
-        was = jobs.known(job_id).state
-        await jobs.set_state(job_id, "stopped")
-        typer.echo(f"Job {job_id} is stopped{' already' if was == 'stopped' else ''}.")
+        changed = await stop_job(jobs, job_id)
+        typer.echo(f"Job {job_id} is stopped{'' if changed else ' already'}.")
 
     with_jobs(halt)
 
@@ -206,7 +205,7 @@ def confirm_removals(job_id: JobArgument) -> None:
 
 def _waiting_people(jobs: Jobs, job: ExportJob) -> str:
     """Return how many people wait to be removed; that they cannot be counted is no reason not to confirm."""
-    from streams.cli.export_tables import removals_waiting
+    from streams.control.audiences import removals_waiting
     from streams.export.recovery.reconcile import SnapshotError
 
     try:

@@ -32,6 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "streams.export": SHARED
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
     | {"streams.batches", "streams.dead_letters", "streams.process"},
+    "streams.control": SHARED
+    | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control", "streams.export"},
     "streams.profile": SHARED
     | {"connectors.kafka", "streams.batches", "streams.mapping", "streams.dead_letters", "streams.process"},
     "streams.demo": SHARED

@@ -319,7 +319,7 @@ async def test_a_job_is_compared_with_its_account(run: Run) -> None:
         sentence = (await done(*form, "acme", "--list", "nowhere", code=1)).stderr
         assert f"--list nowhere: client {client} has no such list; it has {news} (News)" in sentence
         sentence = (await done(*form, "acme", "--list", news, "--field", "city=City", code=1)).stderr
-        assert "--field city=City:Text: the list's field is Number; write :Number" in sentence
+        assert "--field city=City:Text: the list's field is Number; choose this type" in sentence
         assert "--no-check" in (await done(*form, "wrong", "--list", news, code=1)).stderr
         await done(*form, "acme", "--list", news, "--field", "city=City:Number", "--field", "x=New:Date")
         assert "is Number" in (await done("job", "edit", "e1", "--field", "city=City:Date", code=1)).stderr

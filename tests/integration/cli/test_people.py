@@ -18,7 +18,7 @@ from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import partition_of
 from streams.cli import profile
-from streams.cli.permissions import BY_NAME
+from streams.control.permissions import BY_NAME
 from tests.integration.cli.test_control_commands import run, settings, topics
 from tests.kafka_io import produce, read_all
 

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from schemas.control import ExportJob, FieldMapping, ImportJob
 from streams.cli.job_changes import NO_OPTIONS, consequences, option_faults, option_of, resets
-from streams.cli.job_checks import field_faults, missing_list
 from streams.cli.jobs import app
+from streams.control.job_checks import field_faults, missing_list
+from streams.control.job_writing import faults_of
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
 
@@ -32,19 +33,24 @@ def _mapping(custom_field: str, data_type: Any = "Text") -> FieldMapping:
         ({}, {"lyticsaudiences": "Text"}, "--custom-field-name Lytics Audiences: the list's field is Text"),
         ({"field_mappings": [_mapping("City")]}, {"city": "Text"}, None),
         ({"field_mappings": [_mapping("City")]}, {}, None),
-        ({"field_mappings": [_mapping("City", "Date")]}, {"city": "Text"}, "write :Text"),
+        (
+            {"field_mappings": [_mapping("City", "Date")]},
+            {"city": "Text"},
+            "--field city=City:Date: the list's field is Text; choose this type",
+        ),
         ({"field_mappings": [_mapping("Lytics Audiences")]}, {}, "holds the audiences"),
         ({"field_mappings": [_mapping("A"), _mapping("A", "Date")]}, {}, "also writes this field as Text"),
     ],
 )
 def test_fields_of_another_type_are_named(options: Any, fields: Any, sentence: str | None) -> None:
-    found = list(field_faults(_job(**options), fields))
+    form = typer.main.get_group(app).commands["create-export"]
+    found = list(option_faults(form, field_faults(_job(**options), fields)))
     assert (not found) if sentence is None else (len(found) == 1 and sentence in found[0])
 
 
 def test_a_missing_list_names_those_that_there_are() -> None:
-    assert missing_list("x", "c", {"l1": "News"}).endswith("it has l1 (News).")
-    assert missing_list("x", "c", {}).endswith("it has none.")
+    assert missing_list("c", {"l1": "News"}).endswith("it has l1 (News).")
+    assert missing_list("c", {}).endswith("it has none.")
 
 
 def test_what_a_replacement_resets_is_what_changes_unnamed() -> None:
@@ -69,7 +75,7 @@ def test_a_fault_of_a_job_names_the_option_and_what_was_given(kind: str, wrong: 
     model: type[ExportJob] | type[ImportJob] = ExportJob if kind == "export" else ImportJob
     with pytest.raises(ValidationError) as caught:
         model(**{"id": "i", "authorization_id": "a", "client_id": "c", **times, **wrong})
-    (fault,) = option_faults(form, caught.value)
+    (fault,) = option_faults(form, faults_of(caught.value))
     assert fault.startswith(sentence)
     assert "\n" not in fault
 

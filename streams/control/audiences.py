@@ -2,50 +2,38 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Any
-
-import orjson
-import typer
+from typing import Any, NamedTuple
 
 from connectors.control.jobs import Jobs
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
-from streams.cli.control import kafka_settings, refusals, refuse
-from streams.cli.output import add_row, print_table, progress_of, table_of
 from streams.export.lists.shared_state import SharedState
-from streams.export.recovery.reconcile import SnapshotError, newest, removals_due, snapshot_rows
+from streams.export.recovery.reconcile import Progress, newest, removals_due, snapshot_rows
 from streams.export.rules.jobs import AudienceNames
 from streams.export.rules.row import MembershipRow
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
 
 
-def audiences(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each audience.")] = False,
-) -> None:
-    """List the audiences that upstream has named: id, name, and how many people are in them now.
+class SeenAudience(NamedTuple):
+    """An audience that upstream has named, and how many people are in it now."""
 
-    Counted are the people whose events the export worker has read.
+    audience: str
+    name: str
+    people: int
+
+
+def seen_audiences(kafka: KafkaSettings, progress: Progress = lambda _count: None) -> list[SeenAudience]:
+    """Return the audiences by id, counting the people whose events the export worker has read. Blocks.
+
+    Raises SnapshotError.
     """
-    with refusals():
-        kafka = kafka_settings()
-        try:
-            state, _ = _shared(kafka)
-            with progress_of("people of the changelog") as progress:
-                people = people_inside(row for _email, row in snapshot_rows(kafka, progress))
-        except SnapshotError as failure:
-            refuse(str(failure))
-    rows = [(audience, _name(state.names, audience), people[audience]) for audience in sorted({*state.names, *people})]
-    if as_json:
-        for audience, name, count in rows:
-            typer.echo(orjson.dumps({"audience": audience, "name": name, "people": count}).decode())
-        return
-    table = table_of("audience", "name", "people")
-    for audience, name, count in rows:
-        add_row(table, audience, name, f"{count:,}")
-    if not rows:
-        table.caption = "no event has named an audience yet"
-    print_table(table)
+    state, _ = _shared(kafka)
+    people = people_inside(row for _email, row in snapshot_rows(kafka, progress))
+    return [
+        SeenAudience(audience, _name(state.names, audience), people[audience])
+        for audience in sorted({*state.names, *people})
+    ]
 
 
 def people_inside(rows: Iterable[MembershipRow]) -> Counter[str]:
