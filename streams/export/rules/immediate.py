@@ -102,7 +102,7 @@ def receipts_of_superseded(
             is_answered(row, view, change.position)
             or already_sent(view.id, change.position)
             or not _was_counted(view, change)
-            or _snapshot_in_force(row, change.position, view)
+            or _is_answered_later(row, change.position, view)
         ):
             continue
         if not has_request(list_id):
@@ -163,9 +163,11 @@ def _was_counted(view: JobView, change: SupersededChange) -> bool:
     return max(change.since, change.appended) >= view.started or (inside and view.job.existing_users)
 
 
-def _snapshot_in_force(row: MembershipRow, position: int, view: JobView) -> bool:
-    """Whether another audience of the same snapshot is still in force: its receipt covers the whole snapshot."""
-    return any(entry.position == position and view.exports(audience) for audience, entry in row.audiences.items())
+def _is_answered_later(row: MembershipRow, position: int, view: JobView) -> bool:
+    """Whether another audience of the same snapshot is in force, or waits for a call: one receipt is for all of it."""
+    in_force = [(audience, entry.position) for audience, entry in row.audiences.items()]
+    waiting = [(known.audience, known.position) for known in row.pending if known.list_id == view.job.list_id]
+    return any(at == position and view.exports(audience) for audience, at in (*in_force, *waiting))
 
 
 def _jobs(audiences: Iterable[str], exports: Exports) -> list[JobView]:

@@ -111,6 +111,18 @@ STORIES = {
         _change("ann", "new", fields={"work": "night"}, then="rest"),
         Step("become_one", {"person": "cem", "other": "ann", "audience": "new"}),
     ],
+    "a snapshot that repeats one audience and leaves another one of the former address, entered again meanwhile": [
+        Step("begin", {"update_only": True, "audiences": ["vip", "vip-eu"]}),
+        _change("ann", "vip"),
+        _change("ann", "vip-eu", then="rest"),
+        Step("new_address", {"person": "ann", "audience": "vip-eu"}),
+        Step("fault", {"fault": {"kind": "status", "status": 504, "late": True, "path": "/subscribers/*"}, "times": 1}),
+        Step("snapshot", {"person": "ann", "audiences": ["vip-eu"], "steps_late": 0}),
+        Step("fault", HANGS),
+        _change("cem", "vip-eu", then="work"),
+        Step("repair", {}),
+        _change("ann", "vip"),
+    ],
     "who is not confirmed yet and swaps addresses with somebody new": [
         Step("begin", {"confirmed": True}),
         _change("ann", "vip", then="rest"),
