@@ -105,8 +105,10 @@ class RowTransfers:
                 pending.append(PendingReceipt(key, receipt, row.source, copy_of_held(row.lists[listed.list_id])))
         given = [answered.receipt for answered in pending]
         settle(row, given)
-        unsent = left_over(leaving, given, Outcome.SUPERSEDED, f"now {to}")
-        return [*pending, *(PendingReceipt(key, receipt, row.source, None) for receipt in unsent)]
+        for receipt in left_over(leaving, given, Outcome.SUPERSEDED, f"now {to}"):
+            mark_answered(row, receipt.list_id, receipt.job_id, receipt.position)  # a stopped job may run again
+            pending.append(PendingReceipt(key, receipt, row.source, copy_of_held(row.lists[receipt.list_id])))
+        return pending
 
     def _note_unknown_calls(self, owned: OwnedPartition, key: bytes, row: MembershipRow) -> bool:
         """Record, in place, calls whose outcome only a queue knows to be unknown. The person waits in none any more."""
