@@ -89,11 +89,21 @@ class ProgressTable:
         """Return what the last finished read of a chain left."""
         return self._marks.get(job_id, {}).get(chain)
 
+    def mark_of_any(self, job_id: str, chain: str) -> Mark | None:
+        """Return the same, or what the last read of a job left that was removed."""
+        return self.mark(job_id, chain) or self._removed.get(job_id, {}).get(chain)
+
     def marks_elsewhere(self, job_id: str, chain: str) -> list[Mark]:
-        """Return what reads of a chain by other jobs left, and by jobs that were removed, also under this id."""
+        """Return what reads of a chain by other jobs left, and by jobs that were removed, also under this id.
+
+        Of a chain whose rows imply activity, what any read left that implies the same, also one of this job.
+        """
+        kind, list_id, *rest = chain.split("/")
+        if kind == "gap":
+            return self._implied(list_id, rest[0])
+        if kind == "unreported":
+            return self._implied(list_id, "unsubscribed")
         tables = [marks for other, marks in self._marks.items() if other != job_id] + list(self._removed.values())
-        if chain.startswith("unreported/"):
-            return [mark for marks in tables for mark in _stretches(marks, chain.split("/")[1])]
         return [marks[chain] for marks in tables if chain in marks]
 
     def unreported(self, job_id: str, list_id: str) -> list[Mark]:
@@ -153,6 +163,13 @@ class ProgressTable:
             if not mark.chain.startswith(("campaign/", "journey/"))
         ]
         return self.keys(job_id), kept
+
+    def _implied(self, list_id: str, state: str) -> list[Mark]:
+        tables, chain = [*self._marks.values(), *self._removed.values()], f"gap/{list_id}/{state}"
+        marks = [marks[chain] for marks in tables if chain in marks]
+        if state == "unsubscribed":
+            marks += [mark for marks_of_job in tables for mark in _stretches(marks_of_job, list_id)]
+        return marks
 
     def _put_gap(self, chain: ChainProgress) -> None:
         gaps = self._gaps.setdefault(chain.job_id, {})

@@ -203,7 +203,7 @@ class TaskPartition:
         for job_id in table.jobs_with_gaps():
             for chain in table.gaps(job_id).values():
                 if self._is_ours(job_id, chain.chain):
-                    gaps.take_over(chain, jobs, datetime.now(UTC), result)
+                    gaps.take_over(chain, jobs, table, datetime.now(UTC), result)
 
     def _is_ours(self, job_id: str, chain: str) -> bool:
         return chain_partition(job_id, chain, self._partitions) == self.number

@@ -114,17 +114,20 @@ class SubscriberRows:
         """Return the activity that a listing's rows imply, which no webhook and no report has.
 
         The subscribers themselves come with the next run. A row's record has the id that the webhook's event would
-        have had, so published twice it counts once. `reported`: short ids of activity that is there already.
+        have had, and so has the row, so published twice it counts once. `reported`: short ids of activity that is there
+        already.
         """
-        owner = self._owner
+        event, status = CHANGES.get(self._source.state or "", ("", None))
         translated: list[TranslatedRow] = []
         for row in rows:
-            date, joined = row.get("Date") or "", row.get("ListJoinedDate")
+            date = row.get("Date") or ""
             at = self._utc(date)
-            row_id = self._state_id(owner, row, at, self._utc(joined) if joined else None)
             moment = date if at is self._undated else at
-            change = self._change(row, at, moment, reported, self._tail_of(row_id, moment))
-            translated.append(TranslatedRow(row_id, moment, change))
+            event_id = self._change_id(row, event, status, date if at is self._undated else self._dates.id_instant(at))
+            known = event_id[: events.SHORT_BYTES] in reported
+            wanted = event and not known and self._is_missed(moment)
+            record = self._change(row, at, moment, event, status, event_id) if wanted else None
+            translated.append(TranslatedRow(event_id, moment, record, was_published=known))
         return translated
 
     def _tail_of(self, row_id: bytes, date: str) -> bytes:
@@ -134,22 +137,18 @@ class SubscriberRows:
             repeats = True
         return self._repeat if repeats else self._tail
 
-    def _change(
-        self, row: JsonObject, at: str, moment: str, reported: AbstractSet[bytes], tail: bytes
-    ) -> ImportedRecord | None:
-        event, status = CHANGES.get(self._source.state or "", (None, None))
-        if event is None:
-            return None
-        address, date = row.get("EmailAddress") or "", row.get("Date") or ""
+    def _is_missed(self, moment: str) -> bool:
         source = self._source
-        if source.unreported_before is not None and not (source.since or "") <= moment < source.unreported_before:
-            return None
-        key = event_key(address)
-        instant = date if at is self._undated else self._dates.id_instant(at)
-        base = events.list_change(event, status or "", source.list_id or "", key, instant)
-        event_id = events.digest(base)
-        if event_id[: events.SHORT_BYTES] in reported:
-            return None
+        return source.unreported_before is None or (source.since or "") <= moment < source.unreported_before
+
+    def _change_id(self, row: JsonObject, event: str, status: str | None, instant: str) -> bytes:
+        key = event_key(row.get("EmailAddress") or "")
+        return events.digest(events.list_change(event, status or "", self._source.list_id or "", key, instant))
+
+    def _change(
+        self, row: JsonObject, at: str, moment: str, event: str, status: str | None, event_id: bytes
+    ) -> ImportedRecord:
+        address = row.get("EmailAddress") or ""
         value = {
             "schema_version": 1,
             "event_id": event_id.hex(),
@@ -157,14 +156,15 @@ class SubscriberRows:
             "event": event,
             "email": address,
             "source": "webhook",
-            "raw_date": date,
+            "raw_date": row.get("Date") or "",
             "custom_fields": custom_fields(row),
         }
         if status:
             value["status"] = status
         if row.get("Name"):
             value["name"] = row["Name"]
-        return ImportedRecord("cm_activity", key.encode(), dumps(value)[:-1] + tail)
+        tail = self._tail_of(event_id, moment)
+        return ImportedRecord("cm_activity", event_key(address).encode(), dumps(value)[:-1] + tail)
 
 
 _USER_TEXTS = (

@@ -98,7 +98,8 @@ def _read(cursor: Cursor, page: Page, translate: Translate) -> PageRead:
         if cursor.known_from is not None and row.date and row.date < cursor.known_from:
             met_known = True
             continue
-        if cursor.newest_cut is None and not cursor.divided:
+        is_there = row.record is not None or row.was_published
+        if is_there and cursor.newest_cut is None and not cursor.divided:
             newest.add(row.date, short)
         if short in known or short in border:
             read.repeats += 1

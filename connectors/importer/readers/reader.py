@@ -85,6 +85,10 @@ class NewestRows:
         first = _minute_bytes(start) or b""
         return KnownRows(start, pack(entry[_MINUTE_BYTES:] for entry in self._entries if entry >= first))
 
+    def ids(self) -> str:
+        """Return the ids of the rows that are held, packed."""
+        return pack(entry[_MINUTE_BYTES:] for entry in self._entries)
+
     def _trim(self) -> None:
         if self.latest is None:
             return

@@ -226,7 +226,12 @@ def gap(
             chain = f"gap/{chain.removeprefix('users/')}"
             earlier = context.unfilled_from(chain)
             first = since if earlier is None else min(since, datetime.fromisoformat(earlier))
-            filling = source.model_copy(update={"gap": True, "repeats_before": dates.date_from(first)})
+            replaced = gaps.begun(context.table.gaps(context.job.id).get(chain), context.table)
+            result.progress += replaced
+            published = sources.elsewhere(context.table.marks_elsewhere(context.job.id, chain), first=replaced)
+            filling = source.model_copy(
+                update={"gap": True, "repeats_before": dates.date_from(first), "elsewhere": published}
+            )
             known_from = dates.date_from(first - gaps.MARGIN)
             known = Mark(job_id=context.job.id, run=context.task.run, chain="", known_from=known_from)
             result.begin(

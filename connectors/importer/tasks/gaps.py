@@ -5,9 +5,11 @@ from datetime import datetime, timedelta
 
 from connectors.control.jobs import has_list
 from connectors.importer.progress import ProgressTable
+from connectors.importer.readers.reader import NewestRows
+from connectors.importer.tasks import sources
 from connectors.importer.tasks.page import TaskResult, progress_of
 from schemas.control import ImportJob
-from schemas.import_task import ChainProgress, ImportTask, key_of
+from schemas.import_task import ChainProgress, ImportTask, Mark, key_of
 
 MARGIN = timedelta(minutes=10)
 """A webhook was last seen to work when the gap begins; events of the moments before may have been on their way."""
@@ -34,7 +36,22 @@ def requested_gap(task: ImportTask, table: ProgressTable) -> TaskResult:
     return TaskResult(progress=[progress_of(task, {})])
 
 
-def take_over(chain: ChainProgress, jobs: Mapping[str, ImportJob], now: datetime, result: TaskResult) -> None:
+def begun(chain: ChainProgress | None, table: ProgressTable, *, removed: bool = False) -> list[Mark]:
+    """Return what a read that does not go on has published, as a mark; none when that is nothing.
+
+    It remembers no more than a cursor does. `removed`: its job was.
+    """
+    if chain is None or chain.task is None or chain.task.cursor is None or not chain.task.cursor.newest:
+        return []
+    known, before = NewestRows(chain.task.cursor.newest).ids(), table.mark_of_any(chain.job_id, chain.chain)
+    earlier = [] if before is None else [sources.published_by(before), *before.earlier][: sources.MAX_EARLIER]
+    names = {"job_id": chain.job_id, "run": chain.run, "chain": chain.chain}
+    return [Mark.model_validate({**names, "known": known, "earlier": earlier, "removed": removed})]
+
+
+def take_over(
+    chain: ChainProgress, jobs: Mapping[str, ImportJob], table: ProgressTable, now: datetime, result: TaskResult
+) -> None:
     """Ask another job for a gap that its own does not read, and drop it here: both happen, or neither.
 
     A job reads no gap while it is stopped, nor of a list that it does not name any more: then one that runs takes over,
@@ -48,6 +65,7 @@ def take_over(chain: ChainProgress, jobs: Mapping[str, ImportJob], now: datetime
     if owner is not None and not takers:
         return
     result.deleted.append(key_of(chain))
+    result.progress += begun(chain, table, removed=owner is None)
     if takers and task is not None:
         tried = [*task.tried, owner.authorization_id] if owner is not None and _cannot_read(chain) else task.tried
         result.requests.append(_request(task, min(job.id for job in takers), list_id, tried, now))

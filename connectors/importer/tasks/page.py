@@ -10,7 +10,7 @@ from typing import Any
 
 from connectors.campaign_monitor.client.entities import Page
 from connectors.importer.readers import late_rows, reader_for
-from connectors.importer.readers.reader import OVERLAP, PageRead, text_of
+from connectors.importer.readers.reader import OVERLAP, PageRead, minute_before, text_of
 from connectors.importer.tasks.sources import part_name, undivided
 from connectors.importer.translate import RowTranslator
 from connectors.importer.translated import ImportedRecord
@@ -93,15 +93,15 @@ def process_page(task: ImportTask, read: PageRead, translator: RowTranslator, no
             }
         )
         result.begin(divided)
-    if read.known_rows is not None and not source.gap and not source.again:
-        known_from = read.known_rows.known_from
-        if known_from is None and source.resource in ("users", "suppression"):
+    if read.known_rows is not None and not source.again:
+        known_from, known = read.known_rows
+        if source.unreported_before is not None:
+            # The listing holds later rows, too. Of the minute of the read it held some.
+            known_from = max(known_from or "", minute_before(source.unreported_before))
+            known_from = min(known_from, source.unreported_before)
+        elif known_from is None and source.resource in ("users", "suppression"):
             # Nobody was there. Without a date, it would be read from the beginning and swept in every run.
             known_from = text_of(task.started_at - OVERLAP)
-        known = read.known_rows.known
-        if source.unreported_before is not None:
-            # Only what was published: the listing holds later rows, too.
-            known_from, known = min(source.unreported_before, text_of(task.started_at)), ""
         result.progress.append(
             Mark(
                 job_id=task.job_id,
@@ -115,7 +115,7 @@ def process_page(task: ImportTask, read: PageRead, translator: RowTranslator, no
                 accounted=read.accounted_before + tally.rows + tally.left_out,
                 checked_at=now if source.resource != "suppression" else _all_there(task, read),
                 lists=source.lists,
-                since=source.since,
+                since=cursor.floor if source.gap else source.since,
                 read_since=source.read_since,
                 earlier=late_rows.lacking(source.earlier, read.late_left_out),
             )

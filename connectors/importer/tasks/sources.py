@@ -155,7 +155,7 @@ def widened(source: Source, mark: Mark) -> Source:
     """Return the source of a report whose job asks for more than its mark was read for: the rest is read."""
     return following(source, mark).model_copy(
         update={
-            "published": [_published(mark), *mark.earlier],
+            "published": [published_by(mark), *mark.earlier],
             "read_since": source.since,
             "read_counts": source.since == mark.read_since,
         }
@@ -168,7 +168,7 @@ def following(source: Source, mark: Mark) -> Source:
     A job that asks for less goes on where it was read from, so that totals stay comparable; what was published beyond
     is remembered, should it ask for more again.
     """
-    before = [_published(mark), *mark.earlier]
+    before = [published_by(mark), *mark.earlier]
     earlier = [known for known in before if not _within(known, source)][:MAX_EARLIER]
     return source.model_copy(update={"earlier": earlier, "read_since": mark.read_since})
 
@@ -203,19 +203,20 @@ MAX_EARLIER = 4
 """Reads for other lists and dates that a mark remembers, each with up to 40 KB. What came before is published again."""
 
 
-def elsewhere(marks: Iterable[Mark]) -> list[Published]:
-    """Return what reads of other jobs have published, the latest first."""
-    latest = sorted(marks, key=lambda mark: mark.known_from or "", reverse=True)
-    return [known for mark in latest for known in (_published(mark), *mark.earlier)][:MAX_EARLIER]
+def elsewhere(marks: Iterable[Mark], first: Iterable[Mark] = ()) -> list[Published]:
+    """Return what other reads have published, the latest first. `first`: marks that come before these."""
+    latest = [*first, *sorted(marks, key=lambda mark: mark.known_from or "", reverse=True)]
+    return [known for mark in latest for known in (published_by(mark), *mark.earlier)][:MAX_EARLIER]
 
 
 def published_beyond(mark: Mark, removed: Mark | None) -> list[Published]:
     """Return what a job has published that its mark does not hold, and one that was removed before under its id."""
-    before = [] if removed is None else [_published(removed), *removed.earlier]
+    before = [] if removed is None else [published_by(removed), *removed.earlier]
     return [known for known in (*mark.earlier, *before) if not _within(known, mark)][:MAX_EARLIER]
 
 
-def _published(mark: Mark) -> Published:
+def published_by(mark: Mark) -> Published:
+    """Return what the latest read of a mark has published."""
     return Published(lists=mark.lists, since=mark.since, before=mark.known_from, known=mark.known)
 
 

@@ -75,7 +75,7 @@ class World:
                 self.commit(TaskResult(deleted=self.table.keys(name)))
             result = TaskResult()
             for chain in self.table.gaps(name).values():
-                gaps.take_over(chain, self.jobs, NOW, result)
+                gaps.take_over(chain, self.jobs, self.table, NOW, result)
             self.commit(result)
 
     def fill(self, name: str) -> None:
@@ -183,7 +183,7 @@ def test_what_a_job_reads_or_will_try_again_is_no_other_jobs(state, owner, hande
     if owner == "removed":
         del jobs["x"]
     result = TaskResult()
-    gaps.take_over(chain.model_copy(update={"state": state}), jobs, NOW, result)
+    gaps.take_over(chain.model_copy(update={"state": state}), jobs, ProgressTable(), NOW, result)
     assert [task.job_id for task in result.requests] == (["y"] if handed else [])
     assert bool(result.deleted) == handed
 
