@@ -49,7 +49,9 @@ class Job(Contract):
     authorization_id: str = Field(description="The Account input: which authorization to use.")
     client_id: str = Field(description="Campaign Monitor client.")
     state: Literal["running", "stopped"] = Field(default="running", description="Start and stop.")
-    attention: str | None = Field(default=None, description="What a person has to do before it can go on.")
+    attention: str | None = Field(
+        default=None, description="What a person has to do; stored beside the job, as `attention` records."
+    )
     created_at: Instant
     updated_at: Instant = Field(description="When a person created, edited, started or stopped it last.")
 
@@ -118,6 +120,39 @@ class ImportJob(Job):
 
 class AnyJob(RootModel[Annotated[ExportJob | ImportJob, Field(discriminator="kind")]]):
     """An export or an import job."""
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> Self:
+        """Read one message. Raises pydantic's ValidationError, also when the bytes are no JSON."""
+        return cls.model_validate_json(value)
+
+    def to_bytes(self) -> bytes:
+        """Write the message as JSON in UTF-8."""
+        return self.root.to_bytes()
+
+
+AskedBy = Literal["export", "import", "webhooks"]
+
+
+class JobAttention(Contract):
+    """What one of those that work for a job asks a person to do. Key `attention:{by}:{job}`; a tombstone: nothing.
+
+    It is no part of the job's record: who edits the job and who asks write at the same time.
+    """
+
+    kind: Literal["attention"] = "attention"
+    job_id: str
+    by: AskedBy
+    text: str
+
+
+def attention_key(by: AskedBy, job_id: str) -> str:
+    """Return the key of what is asked for."""
+    return f"attention:{by}:{job_id}"
+
+
+class JobsRecord(RootModel[Annotated[ExportJob | ImportJob | JobAttention, Field(discriminator="kind")]]):
+    """A record of `cm_jobs`: a job, or what a person has to do for one."""
 
     @classmethod
     def from_bytes(cls, value: bytes) -> Self:

@@ -16,7 +16,7 @@ from schemas.audience_membership import AudienceMembership
 from schemas.cm_activity import CmActivity
 from schemas.cm_profile import CmProfile, ErasureReceipt, ProfileChange
 from schemas.cm_user import CmUser
-from schemas.control import AnyJob, Authorization, WebhookRegistration
+from schemas.control import Authorization, JobsRecord, WebhookRegistration
 from schemas.import_task import ImportProgress, ImportTask
 
 Cleanup = Literal["delete", "compact"]
@@ -121,10 +121,10 @@ def _table() -> Iterator[Topic]:
         ),
         Topic(
             role="cm_jobs",
-            key="job id",
-            model=AnyJob,
-            writer="CLI",
-            doc="Export and import jobs.",
+            key="job id, or `attention:{by}:{job id}`",
+            model=JobsRecord,
+            writer="CLI; attention: workers, connectors",
+            doc="Export and import jobs, and what a person has to do for them.",
             cleanup="compact",
             retention_ms=FOREVER,
             partitions=1,

@@ -13,12 +13,14 @@ from typing import Any, Literal
 import structlog
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from pydantic import ValidationError
 
 from connectors.control.table import ControlTable, UnknownModelError
 from connectors.kafka.client_config import admin_config
 from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
-from schemas.control import AnyJob, ExportJob, ImportJob, WebhookRegistration
+from schemas.control import AnyJob, AskedBy, ExportJob, ImportJob, JobAttention, WebhookRegistration, attention_key
 from schemas.envelope import rfc3339
 from schemas.import_task import ImportTask
 
@@ -26,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 ExportOrImportJob = ExportJob | ImportJob
 
-NO_EDIT = frozenset({"attention", "removals_confirmed_at"})
+NO_EDIT = frozenset({"removals_confirmed_at"})
 
 
 class UnknownJobError(UnknownModelError):
@@ -50,11 +52,13 @@ class Jobs(ControlTable[ExportOrImportJob]):
         super().__init__(
             settings,
             settings.names()["cm_jobs"],
-            read=lambda value: AnyJob.from_bytes(value).root,
+            read=lambda value: self._shown(AnyJob.from_bytes(value).root),
             producer=producer,
             on_change=on_change,
         )
         self._clock = clock
+        self._attention: dict[str, dict[str, str]] = {}
+        """By job: what a person has to do, by who asks for it."""
 
     def exports(self) -> dict[str, ExportJob]:
         """Return the export jobs by id."""
@@ -63,6 +67,16 @@ class Jobs(ControlTable[ExportOrImportJob]):
     def imports(self) -> dict[str, ImportJob]:
         """Return the import jobs by id."""
         return {job_id: job for job_id, job in self.all().items() if isinstance(job, ImportJob)}
+
+    async def write(self, model_id: str, model: ExportOrImportJob) -> ExportOrImportJob:
+        """Write a job without its attention, which has records of its own. Raises as `ControlTable.write`."""
+        return await super().write(model_id, model.model_copy(update={"attention": None}))
+
+    async def remove(self, model_id: str) -> None:
+        """Remove a job, and what a person had to do for it. Raises as `ControlTable.remove`."""
+        await super().remove(model_id)
+        for by in list(self._attention.get(model_id, {})):
+            await self._ask(f"{ATTENTION}{by}:{model_id}", None)
 
     async def put(self, job: ExportOrImportJob) -> ExportOrImportJob:
         """Write a job as it is, and return it as everybody reads it. Raises PublishError; the old one stays then."""
@@ -90,21 +104,55 @@ class Jobs(ControlTable[ExportOrImportJob]):
         """Start or stop a job. Raises as `change`."""
         return await self.change(job_id, state=state)
 
-    async def set_attention(self, job_id: str, attention: str | None) -> ExportOrImportJob:
-        """Record what a person has to do before the job can go on, or None when it can. Raises as `change`."""
-        return await self.change(job_id, attention=attention)
+    async def set_attention(self, by: AskedBy, job_id: str, text: str | None) -> None:
+        """Record what one of those that work for a job asks a person to do; None: nothing. Others' text stays.
+
+        Nothing is written when it is so already. Raises UnknownJobError, PublishError, TimeoutError.
+        """
+        self.known(job_id)
+        if self._attention.get(job_id, {}).get(by) == text:
+            return
+        key = attention_key(by, job_id)
+        await self._ask(key, None if text is None else JobAttention(job_id=job_id, by=by, text=text).to_bytes())
+        if self.get(job_id) is None:
+            await self._ask(key, None)  # it was removed meanwhile, maybe before it had attention
+
+    async def _ask(self, key: str, value: bytes | None) -> None:
+        await self._view.wait_for(await self._writer().publish(self.topic, key.encode(), value))
+
+    def _shown(self, job: ExportOrImportJob) -> ExportOrImportJob:
+        """Return a job with all that is asked for, each in a line."""
+        asked = self._attention.get(job.id, {})
+        return job.model_copy(update={"attention": "\n".join(asked[by] for by in sorted(asked)) or None})
+
+    def _merge(self, record: ConsumedRecord) -> None:
+        key = (record.key or b"").decode(errors="replace")
+        if not key.startswith(ATTENTION):
+            super()._merge(record)
+            return
+        by, _, job_id = key.removeprefix(ATTENTION).partition(":")
+        try:
+            asked = None if record.value is None else JobAttention.from_bytes(record.value)
+        except ValidationError:
+            log.error("attention unreadable", job=job_id, by=by, offset=record.offset)
+            return
+        texts = self._attention.setdefault(job_id, {})
+        texts.pop(by, None)
+        if asked is not None:
+            texts[by] = asked.text
+        job = self.get(job_id)
+        if job is not None:
+            self._hold(job_id, self._shown(job))
+
+
+ATTENTION = "attention:"
+"""How keys of attention begin."""
 
 
 def attention_of(job: ExportOrImportJob, begins: tuple[str, ...]) -> str | None:
     """Return what one of those asks for that share a job's attention; each has a line, which begins as none else's."""
     lines = (job.attention or "").split("\n")
     return next((line for line in lines if line.startswith(begins)), None)
-
-
-def with_attention(job: ExportOrImportJob, begins: tuple[str, ...], line: str | None) -> str | None:
-    """Return a job's attention with the line of one of those that share it; None for no line."""
-    others = [other for other in (job.attention or "").split("\n") if other and not other.startswith(begins)]
-    return "\n".join([*others, *([line] if line else [])]) or None
 
 
 def has_list(job: ImportJob, client_id: str, list_id: str) -> bool:

@@ -135,6 +135,10 @@ class ControlTable(Generic[Model]):
                     "control record unreadable", topic=self.topic, id=model_id, offset=record.offset, faults=faults
                 )
                 return
+        self._hold(model_id, model)
+
+    def _hold(self, model_id: str, model: Model | None) -> None:
+        if model is not None:
             self._models[model_id] = model
         if self._on_change:
             self._on_change(model_id, model)

@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 from pydantic import ValidationError
 
-from connectors.control.jobs import chain_partition, home_partition, with_attention
+from connectors.control.jobs import chain_partition, home_partition
 from connectors.importer.chains import RunningChains
 from connectors.importer.group import CommitGroup
 from connectors.importer.progress import ProgressTable, ProgressView
@@ -162,7 +162,7 @@ class TaskPartition:
             return
         self._shown[job.id] = shown
         try:
-            await self._set_attention(job.id, with_attention(job, plan.OURS, *change))
+            await self._set_attention(job.id, *change)
         except (LookupError, PublishError, TimeoutError) as reason:
             log.warning("attention not recorded", job=job.id, reason=str(reason))
 

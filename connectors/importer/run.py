@@ -5,6 +5,7 @@ import contextlib
 import gc
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from confluent_kafka import KafkaException
@@ -194,7 +195,7 @@ async def run(
             jobs=lambda: jobs.imports().values(),
             open_api=apis.api,
             authorized_at=apis.changed_at,
-            set_attention=jobs.set_attention,
+            set_attention=partial(jobs.set_attention, "import"),
             zone_overrides=dict(campaign_monitor.zone_overrides),
             on_progress=on_progress,
         )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -89,7 +90,7 @@ async def run(
             jobs=lambda: jobs.imports().values(),
             registrations=registrations,
             open_api=apis.api,
-            set_attention=jobs.set_attention,
+            set_attention=partial(jobs.set_attention, "webhooks"),
             request_run=lambda job_id: request_run(kafka, producer, job_id),
             request_missed_changes=lambda hook, since, states: request_missed_changes(
                 kafka, producer, hook, since, states

@@ -200,7 +200,7 @@ class ExportProcess:
     async def _report_blocked(self, job_id: str, attention: str | None) -> None:
         """Show on the job what a person has to do."""
         try:
-            await self._jobs.set_attention(job_id, attention)
+            await self._jobs.set_attention("export", job_id, attention)
         except UnknownJobError:
             log.info("job was removed", job_id=job_id)
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from connectors.campaign_monitor.client.entities import Webhook
 from connectors.campaign_monitor.client.list_endpoints import WEBHOOK_EVENTS
-from connectors.control.jobs import attention_of, with_attention
+from connectors.control.jobs import attention_of
 from connectors.webhook.body import ROOT
 from schemas.control import ExportJob, ImportJob, WebhookRegistration
 
@@ -125,9 +125,7 @@ ATTENTION = "Webhooks: "
 def attention_changes(jobs: Iterable[ImportJob], wanted: Mapping[str, str | None]) -> dict[str, str | None]:
     """Return the attention to write, by job, where `wanted` differs from the line of ours that it shows."""
     return {
-        job.id: with_attention(job, (ATTENTION,), wanted[job.id])
-        for job in jobs
-        if job.id in wanted and attention_of(job, (ATTENTION,)) != wanted[job.id]
+        job.id: wanted[job.id] for job in jobs if job.id in wanted and attention_of(job, (ATTENTION,)) != wanted[job.id]
     }
 
 

@@ -210,7 +210,7 @@ def test_every_option_of_an_import_reaches_the_job(run: Run) -> None:
 
 async def show_attention(settings: KafkaSettings, job_id: str, text: str) -> None:
     async with AsyncProducer(settings, "test") as producer, Jobs(settings, producer) as jobs:
-        await jobs.change(job_id, attention=text)
+        await jobs.set_attention("export", job_id, text)
 
 
 @pytest.mark.usefixtures("topics")

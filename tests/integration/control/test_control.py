@@ -170,7 +170,7 @@ async def test_jobs_are_written_changed_and_removed(settings: KafkaSettings, pro
         assert theirs.imports() == {"i": import_job()}
         stopped = await mine.set_state("e", "stopped")
         assert stopped.updated_at > NOW
-        await mine.set_attention("i", "the list was removed")
+        await mine.set_attention("import", "i", "the list was removed")
         await eventually(lambda: theirs.known("i").attention == "the list was removed")
         assert theirs.known("e").state == "stopped"
         await mine.remove("e")

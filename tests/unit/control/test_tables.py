@@ -78,8 +78,68 @@ async def test_a_write_is_what_everybody_reads(jobs):
 
 async def test_a_change_to_the_same_writes_nothing(jobs, topic):
     await jobs.put(JOB)
-    assert await jobs.set_attention("i", None) == JOB
+    await jobs.set_attention("import", "i", None)
+    await jobs.set_state("i", "running")
     assert len(topic.published) == 1
+
+
+async def test_who_asks_for_attention_hides_neither_what_others_ask_nor_an_edit(topic):
+    """Each has read the job as it was before, and all write at once."""
+    processes = [Jobs(KafkaSettings(), topic, clock=lambda: LATER) for _process in range(4)]
+    merges = [process._merge for process in processes]
+    topic.merge = lambda record: [merge(record) for merge in merges]
+    importer, webhooks, people, reader = processes
+    await people.put(JOB)
+    stale = topic.merge
+    written = []
+    topic.merge = written.append
+    await importer.set_attention("import", "i", "could not be read")
+    await webhooks.set_attention("webhooks", "i", "Webhooks: no URL")
+    await people.set_state("i", "stopped")
+    for record in written:
+        stale(record)
+    shown = reader.known("i")
+    assert (shown.state, shown.attention) == ("stopped", "could not be read\nWebhooks: no URL")
+    topic.merge = stale
+    await webhooks.set_attention("webhooks", "i", None)
+    assert reader.known("i").attention == "could not be read"
+    assert reader.known("i").updated_at == people.known("i").updated_at
+    job_records = [value for _topic, key, value in topic.published if key == b"i"]
+    assert all(b"could not" not in value for value in job_records)
+    await people.remove("i")
+    await people.put(JOB)
+    assert reader.known("i").attention is None, "a job that is created again begins without"
+
+
+async def test_what_is_asked_for_is_shown_whichever_record_is_read_first(topic):
+    """A compacted topic keeps the latest record of each key: a job may come behind what is asked for it."""
+    changes = []
+    jobs = Jobs(KafkaSettings(), topic, on_change=lambda job_id, job: changes.append((job_id, job and job.attention)))
+    await topic.publish(
+        "cm_jobs", b"attention:import:a:b", b'{"kind":"attention","job_id":"a:b","by":"import","text":"x"}'
+    )
+    await topic.publish("cm_jobs", b"attention:import:i", b"no json")
+    await jobs.put(JOB.model_copy(update={"id": "a:b"}))
+    await jobs.set_attention("export", "a:b", "y")
+    await jobs.set_attention("import", "a:b", None)
+    assert changes == [("a:b", "x"), ("a:b", "y\nx"), ("a:b", "y")]
+    assert list(jobs.all()) == ["a:b"]
+
+
+async def test_what_is_asked_for_while_the_job_is_removed_does_not_stay(topic):
+    jobs = Jobs(KafkaSettings(), topic)
+    await jobs.put(JOB)
+    publish = topic.publish
+
+    async def removed_before(name, key, value):
+        topic.publish = publish
+        await jobs.remove("i")
+        return await publish(name, key, value)
+
+    topic.publish = removed_before
+    await jobs.set_attention("import", "i", "x")
+    await jobs.put(JOB)
+    assert jobs.known("i").attention is None
 
 
 async def test_jobs_are_told_apart_by_kind_and_removed_by_a_tombstone(jobs, topic):

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor.client.entities import ListRef, SegmentRef
-from connectors.control.jobs import with_attention
 from connectors.importer.tasks import plan, sources
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, RunProgress, Tally
@@ -88,8 +87,6 @@ def test_what_could_not_be_read_is_named_as_attention_until_it_could():
     both = job(attention=f"Webhooks: no URL\n{found[0]}")
     assert plan.attention_change(both, run(), failed) is None
     assert plan.attention_change(both, run(run=2, state="done"), failed) == (None,)
-    assert with_attention(both, plan.OURS, None) == "Webhooks: no URL"
-    assert with_attention(job(attention="Webhooks: no URL"), plan.OURS, found[0]) == both.attention
     assert plan.attention_change(job(), run(), failed * 5)[0].endswith("; and 2 more")
 
 

@@ -171,7 +171,7 @@ def test_a_job_shows_what_a_person_has_to_do_and_nothing_of_others_is_overwritte
     theirs = job.model_copy(update={"attention": "The authorization was revoked."})
     assert attention_changes([theirs], {"j": None}) == {}
     both = f"{theirs.attention}\n{sentence}"
-    assert attention_changes([theirs], {"j": sentence}) == {"j": both}
+    assert attention_changes([theirs], {"j": sentence}) == {"j": sentence}
     showing = job.model_copy(update={"attention": both})
     assert attention_changes([showing], {"j": sentence}) == {}
-    assert attention_changes([showing], {"j": None}) == {"j": theirs.attention}
+    assert attention_changes([showing], {"j": None}) == {"j": None}
