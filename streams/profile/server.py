@@ -12,6 +12,7 @@ import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from pydantic import SecretStr
 
+from connectors.bounded_server import BoundedServer
 from connectors.process import listen
 from schemas.cm_profile import MAPPING_HEADER
 from schemas.identity import key_of, normalise_email
@@ -51,15 +52,13 @@ class ProfileServer:
         self._public_url = public_url
         self._partitions = partitions
         self._version = version
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         self._session: ClientSession | None = None
 
     async def start(self) -> str:
         """Listen; return the URL under which other workers reach this one. Raises CannotListenError."""
-        app = web.Application()
-        self.mount(app)
         self._session = ClientSession(timeout=_OWNER_TIMEOUT)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.ServerRunner(BoundedServer(self._answer, access_log=None))
         await self._runner.setup()
         await listen(self._runner, self._host, self._port, "PROFILE_HTTP_HOST or PROFILE_HTTP_PORT")
         host, port = self._runner.addresses[0][:2]
@@ -72,14 +71,19 @@ class ProfileServer:
         if self._session is not None:
             await self._session.close()
 
-    def mount(self, app: web.Application) -> None:
-        """Add the endpoint to a server."""
-        app.router.add_get("/profiles/{email}", self._profile)
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        match request.rel_url.parts:
+            case ("/", "profiles", address) if address:
+                if request.method not in ("GET", "HEAD"):
+                    return _problem(405, "profiles can only be read: GET")
+                return await self._profile(request, address)
+            case _:
+                return _problem(404, "there is only /profiles/EMAIL")
 
-    async def _profile(self, request: web.Request) -> web.Response:
+    async def _profile(self, request: web.BaseRequest, address: str) -> web.Response:
         if not self._allowed(request):
             return _problem(401, "this needs the API token: Authorization: Bearer TOKEN")
-        email = normalise_email(request.match_info["email"])
+        email = normalise_email(address)
         if email is None:
             return _problem(400, "that is no e-mail address")
         key = key_of(email)
@@ -88,7 +92,7 @@ class ProfileServer:
             return await self._own(key)
         return await self._from_owner(request, partition)
 
-    def _allowed(self, request: web.Request) -> bool:
+    def _allowed(self, request: web.BaseRequest) -> bool:
         """Compared in constant time; without a token in the settings nobody is allowed."""
         presented = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
         expected = self._token.get_secret_value().encode() if self._token else b""
@@ -102,7 +106,7 @@ class ProfileServer:
         headers = {MAPPING_HEADER: self._version}
         return web.Response(body=value, content_type="application/json", headers=headers)
 
-    async def _from_owner(self, request: web.Request, partition: int) -> web.Response:
+    async def _from_owner(self, request: web.BaseRequest, partition: int) -> web.Response:
         owner = self._owner_of(partition)
         if owner is None or self._session is None or PASSED_ON in request.headers:
             return _problem(503, "the worker that owns this profile is not known now; try again", retry_after=1)
