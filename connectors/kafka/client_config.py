@@ -10,9 +10,6 @@ from typing import Any
 
 from connectors.kafka.settings import KafkaSettings
 
-RECONNECT_MS = 2000
-"""The longest wait before a broker is tried again. Ten seconds, librdkafka's default, would be most of an outage."""
-
 
 class NoBrokerError(ValueError):
     """No broker is configured."""
@@ -30,7 +27,8 @@ def admin_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
         "bootstrap.servers": _brokers(settings),
         "client.id": client_id(settings, role),
         "security.protocol": settings.security_protocol,
-        "reconnect.backoff.max.ms": RECONNECT_MS,
+        "reconnect.backoff.ms": int(settings.reconnect_backoff_seconds * 1000),
+        "reconnect.backoff.max.ms": int(settings.reconnect_backoff_max_seconds * 1000),
     }
     if settings.uses_sasl:
         config["sasl.mechanism"] = settings.sasl_mechanism
@@ -100,6 +98,8 @@ def consumer_config(settings: KafkaSettings, role: str, group: str) -> dict[str,
 def aiokafka_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
     """Return the arguments with which an aiokafka client of either kind reaches the brokers.
 
+    Its wait before a broker is tried again is the same each time, and also that before a refused request is repeated.
+
     Raises:
         NoBrokerError: KAFKA_BOOTSTRAP_SERVERS is not set.
     """
@@ -108,6 +108,7 @@ def aiokafka_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
         "client_id": client_id(settings, role),
         "security_protocol": settings.security_protocol,
         "ssl_context": settings.ssl_context(),
+        "retry_backoff_ms": int(settings.reconnect_backoff_seconds * 1000),
     }
     if settings.uses_sasl:
         config["sasl_mechanism"] = settings.sasl_mechanism

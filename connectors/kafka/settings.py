@@ -61,6 +61,14 @@ class KafkaSettings(BaseSettings):
         default=1_048_576, ge=10_000, description="Largest record; also the limit of a profile's encoded size."
     )
     compression: Compression = Field(default="lz4", description="How our producers compress batches of records.")
+    reconnect_backoff_seconds: float = Field(
+        default=0.1, gt=0, description="Wait before a broker that went away is tried again, at first."
+    )
+    reconnect_backoff_max_seconds: float = Field(
+        default=2.0,
+        gt=0,
+        description="The same wait after many attempts, doubled each time until then.",
+    )
     session_timeout_seconds: float = Field(
         default=30.0, gt=0, description="A member that was silent for so long loses its partitions."
     )
@@ -89,6 +97,11 @@ class KafkaSettings(BaseSettings):
             file = getattr(self, name)
             if file is not None and not file.is_file():
                 raise ValueError(f"KAFKA_{name.upper()} names {file}, and there is no such file")
+        if self.reconnect_backoff_seconds > self.reconnect_backoff_max_seconds:
+            raise ValueError(
+                "KAFKA_RECONNECT_BACKOFF_SECONDS must be at most KAFKA_RECONNECT_BACKOFF_MAX_SECONDS: "
+                f"{self.reconnect_backoff_seconds:g} is more than {self.reconnect_backoff_max_seconds:g}"
+            )
         # A paused producer's leftovers must be dead before another worker owns the partition.
         if self.delivery_timeout_seconds >= 0.9 * self.session_timeout_seconds:
             raise ValueError("KAFKA_DELIVERY_TIMEOUT_SECONDS must be less than 0.9 of KAFKA_SESSION_TIMEOUT_SECONDS")

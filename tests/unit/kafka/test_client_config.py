@@ -1,6 +1,9 @@
 """Every setting arrives in every client that our processes build, or is on a list with a reason."""
 
+import contextlib
 import re
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +43,8 @@ CHANGED: dict[str, Any] = {
     "ssl_check_hostname": False,
     "client_id": "other",
     "compression": "zstd",
+    "reconnect_backoff_seconds": 0.5,
+    "reconnect_backoff_max_seconds": 5.0,
     "session_timeout_seconds": 60.0,
     "delivery_timeout_seconds": 7.0,
     "transaction_timeout_seconds": 6.0,
@@ -58,6 +63,10 @@ ADMINS = {"admin", "batches admin", "lag admin"}
 OTHERS = {"receipts reader"}
 NOT_FOR: dict[str, tuple[set[str], str]] = {
     "compression": (CONSUMERS | ADMINS | OTHERS, "whoever writes compresses"),
+    "reconnect_backoff_max_seconds": (
+        OTHERS | {"export consumer", "profile consumer"},
+        "aiokafka waits the same time each time",
+    ),
     "session_timeout_seconds": (PRODUCERS | ADMINS | OTHERS, "no members of a group"),
     "delivery_timeout_seconds": (CONSUMERS | ADMINS | OTHERS, "they write nothing"),
     "transaction_timeout_seconds": ((PRODUCERS - {"transaction"}) | CONSUMERS | ADMINS | OTHERS, "no transactions"),
@@ -216,6 +225,37 @@ def test_plain_text_needs_only_an_address() -> None:
     assert config["bootstrap.servers"] == "a:1,b:2"
     assert config["security.protocol"] == "PLAINTEXT"
     assert not any(name.startswith(("sasl", "ssl")) for name in config)
+
+
+def test_a_first_wait_is_at_most_the_longest() -> None:
+    with pytest.raises(ValueError, match=r"KAFKA_RECONNECT_BACKOFF_SECONDS must be at most .*_MAX_SECONDS: 3 is more"):
+        KafkaSettings(reconnect_backoff_seconds=3)
+
+
+def test_a_broker_that_went_away_is_tried_again_after_the_wait_that_is_set() -> None:
+    """Attempts of librdkafka in a second, at a port that closes each connection."""
+    counts = []
+    for seconds in (0.02, 0.4):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(0.1)
+            settings = KafkaSettings(
+                bootstrap_servers=f"127.0.0.1:{server.getsockname()[1]}",
+                reconnect_backoff_seconds=seconds,
+                reconnect_backoff_max_seconds=seconds,
+            )
+            client = confluent_kafka.Producer({**producer_config(settings, "x"), "log_level": 0})
+            client.produce("t", b"")
+            count, end = 0, time.monotonic() + 1
+            while time.monotonic() < end:
+                with contextlib.suppress(TimeoutError):
+                    server.accept()[0].close()
+                    count += 1
+            client.purge()
+            client.poll(0)
+            counts.append(count)
+    often, seldom = counts
+    assert seldom <= 6  # 1 + 1 / (0.4 x 0.75), and what the client tries at once
+    assert often > 2 * seldom
 
 
 def test_without_an_address_the_setting_is_named() -> None:
