@@ -22,6 +22,8 @@ class Result:
     events_per_s: float | None = None
     cpu_us_per_event: float | None = None
     peak_rss_mb: float | None = None
+    resident_mb: float | None = None
+    """At rest, after the events."""
     whole_cpu_us_per_event: float | None = None
     """With start-up and everything that was fetched before the first event: a check on the figure between the marks."""
     guarantee: str = ""
@@ -64,6 +66,7 @@ class Result:
             (self.ceiling_fraction, "{:.0%} of the ceiling"),
             (self.cpu_us_per_event, "{:,.1f} us"),
             (self.peak_rss_mb, "{:,.0f} MiB"),
+            (self.resident_mb, "{:,.0f} MiB at rest"),
             (self.first_ms, "first after {:,.0f} ms"),
             (self.p50_ms, "p50 {:,.1f} ms"),
             (self.p99_ms, "p99 {:,.1f} ms"),

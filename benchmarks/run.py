@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.contest import Bench
 from benchmarks.results import RESULTS, Result, save
-from benchmarks.suites import export, importing, mapping, poison, profile, rebuild, webhook
+from benchmarks.suites import export, importing, mapping, memory, poison, profile, rebuild, webhook
 from benchmarks.systems import BUILD
 from benchmarks.table import show
 from benchmarks.topics import PREFIX, Topics
@@ -40,6 +40,7 @@ SUITES: Mapping[str, Suite] = {
     "import": Suite(importing.run, 75, 29),
     "webhook": Suite(webhook.run, 12, 5),
     "poison": Suite(poison.run, 25, 8),
+    "memory": Suite(memory.run, 200, 60),
 }
 """Each `run` takes the Bench and `extra`, and returns its rows. A new suite is a module and a line here."""
 

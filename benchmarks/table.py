@@ -14,6 +14,7 @@ COLUMNS: Sequence[Column] = (
     ("events/s", lambda row: row.events_per_s, "{:,.0f}"),
     ("CPU us/event", lambda row: row.cpu_us_per_event, "{:.1f}"),
     ("peak MiB", lambda row: row.peak_rss_mb, "{:,.0f}"),
+    ("at rest MiB", lambda row: row.resident_mb, "{:,.0f}"),
     ("p50 ms", lambda row: row.p50_ms, "{:.2f}"),
     ("p99 ms", lambda row: row.p99_ms, "{:.2f}"),
     ("of the limit", lambda row: row.limit_fraction, "{:.0%}"),

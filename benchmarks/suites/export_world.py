@@ -51,15 +51,20 @@ class World:
     @contextlib.contextmanager
     def worker(self, in_flight: int) -> Iterator[Service]:
         """Run `cm-streams worker export`."""
-        environment = self.account.environment() | {
-            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
-            "KAFKA_PARTITIONS": str(PARTITIONS),
+        environment = self.environment() | {
             "CM_REQUESTS_IN_FLIGHT": str(in_flight),
             "CM_REQUESTS_IN_FLIGHT_PER_LIST": str(in_flight),
         }
         with product(["worker", "export"], self.directory, environment) as it:
             yield it
+
+    def environment(self) -> dict[str, str]:
+        """Return what the product's processes need to know of the broker and the account."""
+        return self.account.environment() | {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": self.kafka.topic_prefix,
+            "KAFKA_PARTITIONS": str(self.kafka.partitions),
+        }
 
     def job(self, *, existing_users: bool = False) -> None:
         """Publish the export job: one audience, one mapped field."""
@@ -110,12 +115,12 @@ class World:
         """How many Active subscribers the list has."""
         return int(self.account.do("list_state", list_id=self.list_id)["Active"])
 
-    def folded(self) -> bool:
-        """Whether every membership event has become part of a row."""
-        group = f"{self.kafka.topic_prefix}cm-export"
+    def folded(self, topic: str = "", app_id: str = "cm-export") -> bool:
+        """Whether every record of a topic, by default every membership event, has become part of a row."""
+        group = self.kafka.topic_prefix + app_id
         consumer = Consumer({"bootstrap.servers": self.kafka.bootstrap_servers, "group.id": group})
         try:
-            asked = [TopicPartition(self.source, partition) for partition in range(PARTITIONS)]
+            asked = [TopicPartition(topic or self.source, partition) for partition in range(self.kafka.partitions)]
             for found in consumer.committed(asked, timeout=10):
                 end = consumer.get_watermark_offsets(TopicPartition(found.topic, found.partition), timeout=10)[1]
                 if found.offset < end:
@@ -131,11 +136,11 @@ class World:
 
 
 @contextlib.contextmanager
-def world(bench: Bench, name: str, *, book_limit: int | None = None) -> Iterator[World]:
+def world(bench: Bench, name: str, *, book_limit: int | None = None, partitions: int = PARTITIONS) -> Iterator[World]:
     """Make the topics, start the simulator; nothing of it is left afterwards."""
     prefix, directory = bench.fresh(f"export-{name}")
     kafka = KafkaSettings(
-        _env_file=None, bootstrap_servers=bench.topics.bootstrap, topic_prefix=prefix, partitions=PARTITIONS
+        _env_file=None, bootstrap_servers=bench.topics.bootstrap, topic_prefix=prefix, partitions=partitions
     )
     ensure_topics(kafka, create=True)
     try:
