@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -35,22 +36,21 @@ class BareRecords:
     """Records of one of aiokafka's PartitionRecords as they were parsed: what a `Record` offers and nothing else.
 
     Replaces its own iterator, which makes a ConsumerRecord of each: a microsecond, and three times the memory. Which
-    records are committed and which were aborted is decided by the same rules.
+    records are committed and which were aborted is decided by the same rules. It does not hold its PartitionRecords,
+    which holds it: the bytes of the fetch would stay until the next collection.
     """
 
-    def __init__(self, source: Any) -> None:
-        self._source = source
+    def __init__(self, end: int) -> None:
         self._parsed: list[Any] = []
-        self._end = source.next_fetch_offset
+        self._end = end
         """The first offset behind what was parsed."""
 
-    def next(self, max_records: int) -> list[Any]:
+    def next(self, source: Any, max_records: int) -> list[Any]:
         """Return the next records, none when there are no more. Advances `next_fetch_offset` of the source."""
-        source = self._source
         while not self._parsed:
             if not source._records.has_next():
                 return []
-            self._parsed = self._parse(source._records.next_batch())
+            self._parsed = self._parse(source, source._records.next_batch())
             if not self._parsed:
                 source.next_fetch_offset = self._end
         part = self._parsed[:max_records]
@@ -58,8 +58,7 @@ class BareRecords:
         source.next_fetch_offset = part[-1].offset + 1 if self._parsed else self._end
         return part
 
-    def _parse(self, batch: Any) -> list[Any]:
-        source = self._source
+    def _parse(self, source: Any, batch: Any) -> list[Any]:
         if source._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {source._tp}")
         skipped = batch.is_control_batch
@@ -80,7 +79,7 @@ class BareRecords:
 def take(result: Any, max_records: int, max_bytes: int, *, bare: bool = False) -> Fetched:
     """Take records out of one FetchResult, up to the bounds; the rest stays in it. `bare`: see BareRecords."""
     source = result._partition_records
-    next_records = _bare(source).next if bare else lambda count: list(islice(source._records_iterator, count))
+    next_records = _next_of(source, bare)
     records: list[Any] = []
     size = 0
     step = min(CHUNK, max_records)
@@ -98,12 +97,13 @@ def take(result: Any, max_records: int, max_bytes: int, *, bare: bool = False) -
     return Fetched(records, source.next_fetch_offset, size)
 
 
-def _bare(source: Any) -> BareRecords:
-    """Return the BareRecords of this source, which replaces its iterator until it is empty."""
+def _next_of(source: Any, bare: bool) -> Callable[[int], list[Any]]:
+    """Return what takes so many records out of a PartitionRecords. Its BareRecords replaces its iterator."""
+    if not bare:
+        return lambda count: list(islice(source._records_iterator, count))
     if not isinstance(source._records_iterator, BareRecords):
-        source._records_iterator = BareRecords(source)
-    found: BareRecords = source._records_iterator
-    return found
+        source._records_iterator = BareRecords(source.next_fetch_offset)
+    return partial(source._records_iterator.next, source)
 
 
 def is_closed(consumer: Any) -> bool:

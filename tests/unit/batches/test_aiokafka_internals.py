@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import inspect
+import weakref
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -174,6 +176,22 @@ def test_bare_records_hold_what_aiokafka_s_own_do(steps: list[int], start: int) 
     for fetched in (fetched for fetched in bare if fetched.records):
         size = sum(len(record.key or b"") + len(record.value) for record in fetched.records)
         assert (fetched.size, fetched.position > fetched.records[-1].offset) == (size, True)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_fetch_is_freed_with_its_last_record_and_when_it_is_dropped(bare: bool) -> None:
+    """Not by the next collection, of which there may be none for a long time: a fetch is megabytes."""
+    gc.disable()
+    try:
+        for is_drained in (True, False):
+            source = source_of([batch_of(0, 5)], [], 0)
+            freed = weakref.ref(source)
+            result = SimpleNamespace(_partition_records=source, _update_position=lambda: None)
+            take(result, 100 if is_drained else 2, 1 << 20, bare=bare)
+            del source, result
+            assert freed() is None or not (bare or is_drained)
+    finally:
+        gc.enable()
 
 
 def facts(record: Any) -> tuple[Any, ...]:
