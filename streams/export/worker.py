@@ -37,6 +37,9 @@ from streams.process import StreamsSettings
 
 log = structlog.get_logger(__name__)
 
+CACHED_ROWS = 10_000
+"""Some 3.5 KiB each. Most people have one change in a backlog, or one again after a long time."""
+
 
 class ExportWorker:
     """A `BatchApp` with the agents and the runner in it. Its jobs come from outside, by `set_jobs`."""
@@ -216,5 +219,6 @@ def batch_settings(
         "instance_id": export.instance_id,
         "max_record_bytes": min(1_000_000, kafka.max_message_bytes - 10_000),
         "create_topics": True,
+        "cache_rows": CACHED_ROWS,
     }
     return BatchSettings(**{**values, **overrides})

@@ -18,7 +18,8 @@ from streams.batches.core.producer import Producer
 from streams.batches.core.settings import BatchSettings
 from streams.batches.process.dead_letters import DeadLetterTopics
 from streams.batches.process.faust_app import make_faust_app
-from streams.batches.process.run import run_process, use_one_heap
+from streams.batches.process.memory import use_one_heap
+from streams.batches.process.run import run_process
 from streams.batches.process.runtime import BatchRuntime, OwnerHook
 from streams.batches.process.topic_limits import TopicLimits
 from streams.batches.process.watchdog import Watchdog

@@ -11,7 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from streams.batches.process.run import EMERGENCY, WINDOW, Collector
+from streams.batches.process.memory import (
+    EMERGENCY,
+    RESTING_OBSERVATIONS,
+    WINDOW,
+    Collector,
+    Trimmer,
+)
 
 PROGRAM = """
 import ctypes, os, threading
@@ -28,6 +34,56 @@ async def start():
 
 run_process(SimpleNamespace(gc_threshold=100_000, app_id="one-heap"), start, start)
 """
+
+
+FREED = """
+import asyncio, ctypes, os
+from streams.batches.process import memory
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20
+
+async def main():
+    memory.EVERY_SECONDS = 0.02
+    memory.use_one_heap()
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    pieces = [libc.malloc(10_000) for _ in range(10_000)]
+    for piece in pieces: ctypes.memset(piece, 1, 10_000)
+    for number, piece in enumerate(pieces):
+        if number % 50: libc.free(piece)
+    before = resident()
+    observing = asyncio.create_task(memory.observe_memory(memory.Collector(1_000_000), memory.Trimmer()))
+    for _ in range(100):
+        await asyncio.sleep(0.02)
+        if before - resident() > 60: break
+    print(before - resident())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has no such heaps")
+def test_a_process_at_rest_gives_back_what_is_free_between_what_stays() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 60  # MiB, of some 95
+
+
+def test_the_heap_is_trimmed_once_each_time_that_the_process_comes_to_rest() -> None:
+    spent, trimmed = 0.0, 0
+
+    def trim() -> None:
+        nonlocal trimmed
+        trimmed += 1
+
+    trimmer = Trimmer(cpu_seconds=lambda: spent, trim=trim)
+    for share, expected in ((0.9, 0), (0.01, 1), (0.01, 1), (0.5, 1), (0.05, 2)):
+        for _second in range(RESTING_OBSERVATIONS):
+            spent += share
+            trimmer.observe()
+        assert trimmed == expected
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has no such heaps")
