@@ -53,7 +53,8 @@ class ProfileSettings(BaseSettings):
     http_host: str = Field(default="127.0.0.1", description="Address on which profiles are served.")
     http_port: int = Field(default=0, ge=0, le=65535, description="Port on which profiles are served; 0: a free one.")
     public_url: str = Field(
-        default="", description="URL under which other workers reach this one; without it, http://HTTP_HOST:HTTP_PORT."
+        default="",
+        description="URL under which other workers reach this one; without it, http://PROFILE_HTTP_HOST:PROFILE_HTTP_PORT.",
     )
     api_token: SecretStr | None = Field(
         default=None, description="Token that readers of profiles must show; without it no profile is served."
