@@ -2,6 +2,8 @@
 
 The answers are those of the engine that mapping files were written for: the platform and the system as the header
 spells them, the engine that the browser claims. Databases of browsers give other names, which would be other profiles.
+
+The order of decisions follows the Go library github.com/mssola/useragent (MIT license, see NOTICE) closely.
 """
 
 import re
