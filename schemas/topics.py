@@ -4,20 +4,15 @@ Data topics share one number of partitions, because a person's whole story must 
 Names are settings: `TopicNames` resolves a topic's role to the name in use.
 """
 
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Literal
 
 from schemas import dead_letter
-from schemas.audience_delivery import DeliveryReceipt
-from schemas.audience_membership import AudienceMembership
-from schemas.cm_activity import CmActivity
-from schemas.cm_profile import CmProfile, ErasureReceipt, ProfileChange
-from schemas.cm_user import CmUser
-from schemas.control import Authorization, JobsRecord, WebhookRegistration
-from schemas.import_task import ImportProgress, ImportTask
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Cleanup = Literal["delete", "compact"]
 
@@ -31,7 +26,8 @@ class Topic:
 
     role: str
     key: str
-    model: type[BaseModel] | None
+    content: str | None
+    """Module and name of the model of its values; None where they are described elsewhere."""
     writer: str
     doc: str
     cleanup: Cleanup = "delete"
@@ -45,13 +41,22 @@ class Topic:
     without_dead_letters: str = ""
     """Why it has none: what becomes of a record that its reader cannot use."""
 
+    @property
+    def model(self) -> "type[BaseModel] | None":
+        """The model of its values. It is imported when it is asked for: most who need a topic need only its name."""
+        if self.content is None:
+            return None
+        module, _, name = self.content.partition(".")
+        model: type[BaseModel] = getattr(importlib.import_module(f"schemas.{module}"), name)
+        return model
+
 
 def _table() -> Iterator[Topic]:
     declared = (
         Topic(
             role="audience-membership",
             key="email",
-            model=AudienceMembership,
+            content="audience_membership.AudienceMembership",
             writer="upstream systems",
             doc="Who entered or left which audience.",
             dead_letters=True,
@@ -59,7 +64,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="audience-delivery",
             key="email",
-            model=DeliveryReceipt,
+            content="audience_delivery.DeliveryReceipt",
             writer="export worker",
             doc="One receipt for each change and job.",
             without_dead_letters="a receipt that cannot be read is logged and ignored: no state is made from it",
@@ -67,7 +72,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_user",
             key="email",
-            model=CmUser,
+            content="cm_user.CmUser",
             writer="import connector",
             doc="One record for each subscriber and list, in each state.",
             retention_ms=FOREVER,
@@ -76,7 +81,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_activity",
             key="email",
-            model=CmActivity,
+            content="cm_activity.CmActivity",
             writer="import connector, webhook receiver, export worker",
             doc="Sends, opens, clicks, unsubscribes, bounces, complaints; subscribes, updates and deactivations.",
             retention_ms=FOREVER,
@@ -85,7 +90,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_profile",
             key="email",
-            model=CmProfile,
+            content="cm_profile.CmProfile",
             writer="profile aggregator",
             doc="The mapped fields of each person; it is the aggregator's changelog, hidden state in a header.",
             cleanup="compact",
@@ -95,7 +100,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_profile_changes",
             key="email",
-            model=ProfileChange,
+            content="cm_profile.ProfileChange",
             writer="profile aggregator, with PROFILE_CHANGES",
             doc="Each changed field of a profile, old and new value, and the event that changed it.",
             without_dead_letters="nothing of ours reads it",
@@ -103,7 +108,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_profile_moves",
             key="email",
-            model=None,
+            content=None,
             writer="profile aggregator, CLI",
             doc="Changes of address and erasures, handed to the owners of the profiles concerned.",
             retention_ms=30 * DAY_MS,
@@ -113,7 +118,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_erasures",
             key="request id",
-            model=ErasureReceipt,
+            content="cm_profile.ErasureReceipt",
             writer="profile aggregator",
             doc="A receipt for each erasure of a person; it names nobody.",
             retention_ms=FOREVER,
@@ -122,7 +127,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_jobs",
             key="job id, or `attention:{by}:{job id}`",
-            model=JobsRecord,
+            content="control.JobsRecord",
             writer="CLI; attention: workers, connectors",
             doc="Export and import jobs, and what a person has to do for them.",
             cleanup="compact",
@@ -133,7 +138,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_authorizations",
             key="authorization id",
-            model=Authorization,
+            content="control.Authorization",
             writer="CLI, token refresh",
             doc="Access to Campaign Monitor accounts, secrets sealed.",
             cleanup="compact",
@@ -144,7 +149,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_import_tasks",
             key="chain",
-            model=ImportTask,
+            content="import_task.ImportTask",
             writer="CLI, webhook receiver",
             doc="What an import is asked for: a run at once, the events that a webhook missed.",
             retention_ms=30 * DAY_MS,
@@ -154,7 +159,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_import_progress",
             key="run, chain, mark or claim",
-            model=ImportProgress,
+            content="import_task.ImportProgress",
             writer="import connector",
             doc="How far each import is, when it runs next, and what is known already.",
             cleanup="compact",
@@ -166,7 +171,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_webhooks",
             key="list id",
-            model=WebhookRegistration,
+            content="control.WebhookRegistration",
             writer="webhook receiver",
             doc="The webhook that each list has at Campaign Monitor.",
             cleanup="compact",
@@ -178,7 +183,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_memberships-changelog",
             key="email",
-            model=None,
+            content=None,
             writer="export worker",
             doc="The Memberships table: what each person's subscriber should be, and what was delivered.",
             cleanup="compact",
@@ -189,7 +194,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_export-state",
             key="audience/<id>, list/<id> or guard/<list>",
-            model=None,
+            content=None,
             writer="export worker",
             doc="What all export workers know together: audiences' names, lists' fields, removals that were counted.",
             cleanup="compact",
@@ -201,7 +206,7 @@ def _table() -> Iterator[Topic]:
         Topic(
             role="cm_membership-commands",
             key="email",
-            model=None,
+            content=None,
             writer="export worker, CLI",
             doc="From row to row: a person's changed address and what is handed over, and requests to send again.",
             public=False,
@@ -214,7 +219,7 @@ def _table() -> Iterator[Topic]:
             yield Topic(
                 role=topic.role + dead_letter.SUFFIX,
                 key="as the input",
-                model=None,
+                content=None,
                 writer="the reader of " + topic.role,
                 doc=f"Records of {topic.role} that could not be used, bytes untouched, with reason and position.",
                 retention_ms=30 * DAY_MS,

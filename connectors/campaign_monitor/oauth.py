@@ -1,15 +1,17 @@
 """The OAuth endpoints: where a person grants access, a code becomes tokens, and tokens become newer ones."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import orjson
 from pydantic import SecretBytes, SecretStr
 
-from connectors.campaign_monitor.client.transport import Answer, Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Tokens
 from connectors.campaign_monitor.errors.exceptions import MalformedAnswer, OAuthRefused, error_of
+
+if TYPE_CHECKING:  # the scopes are shown without an HTTP client
+    from connectors.campaign_monitor.client.transport import Answer, Transport
 
 SCOPES = {
     "ManageLists": "exports create fields, options and segments; webhooks are registered",
@@ -39,7 +41,9 @@ def authorize_url(settings: CampaignMonitorSettings, state: SecretStr, scopes: I
     return f"{settings.oauth_url.rstrip('/')}?{urlencode(query)}"
 
 
-async def exchange_code(transport: Transport, settings: CampaignMonitorSettings, code: SecretStr, now: float) -> Tokens:
+async def exchange_code(
+    transport: "Transport", settings: CampaignMonitorSettings, code: SecretStr, now: float
+) -> Tokens:
     """Return the tokens for the code that a person came back with.
 
     Raises OAuthRefused when it is used or too old, ValueError without a registered application.
@@ -64,14 +68,14 @@ def _application(settings: CampaignMonitorSettings) -> tuple[str, SecretStr]:
     return settings.oauth_client_id, settings.oauth_client_secret
 
 
-async def refresh(transport: Transport, settings: CampaignMonitorSettings, tokens: Tokens, now: float) -> Tokens:
+async def refresh(transport: "Transport", settings: CampaignMonitorSettings, tokens: Tokens, now: float) -> Tokens:
     """Return newer tokens. The answer may hold a new refresh token, and the old one may be void from then on."""
     form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token.get_secret_value()}
     return await _token_request(transport, settings, form, now)
 
 
 async def _token_request(
-    transport: Transport, settings: CampaignMonitorSettings, form: dict[str, str], now: float
+    transport: "Transport", settings: CampaignMonitorSettings, form: dict[str, str], now: float
 ) -> Tokens:
     answer = await transport.send(
         "POST",
@@ -84,7 +88,7 @@ async def _token_request(
     return read_tokens(answer, now)
 
 
-def read_tokens(answer: Answer, now: float) -> Tokens:
+def read_tokens(answer: "Answer", now: float) -> Tokens:
     """Read a token answer. Errors come as 400, and by some accounts as 200: the body counts.
 
     Raises OAuthRefused for an OAuth error, an ApiError for other error answers, MalformedAnswer for the rest.

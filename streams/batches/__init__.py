@@ -19,34 +19,33 @@ This is the public interface: nothing outside imports the packages below it. `co
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .core.batch import MOVED_FROM, Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
-from .core.errors import (
-    BatchError,
-    CannotListen,
-    DamagedRow,
-    ExitCode,
-    FatalError,
-    NotDelivered,
-    OutputTooLarge,
-    PoisonRecord,
-    Revoked,
-    RowTooLarge,
-    TransientError,
-    WrongPosition,
-    WrongTopic,
-)
-from .core.metrics import Metrics, Sample
-from .core.producer import Producer
-from .core.settings import BatchSettings
-from .process.topics import Reset, reset
-from .table.changelog import STATE_HEADER
-from .table.folding import EncodedRow, encode_row
-from .table.rows import Codec, JsonCodec, RecentIds, Row, decode_blob, decode_hidden, encode_hidden, topic_hash
-from .table.table import BatchTable
-
 if TYPE_CHECKING:
+    from .core.batch import MOVED_FROM, Batch, DeadLetter, Output, Record, StoredRecord, TopicIncarnation, partition_of
+    from .core.errors import (
+        BatchError,
+        CannotListen,
+        DamagedRow,
+        ExitCode,
+        FatalError,
+        NotDelivered,
+        OutputTooLarge,
+        PoisonRecord,
+        Revoked,
+        RowTooLarge,
+        TransientError,
+        WrongPosition,
+        WrongTopic,
+    )
+    from .core.metrics import Metrics, Sample
+    from .core.producer import Producer
+    from .core.settings import BatchSettings
     from .process.app import BatchApp, Health
     from .process.recreated import RestoredStore, copy_changelog, discard_stores, restore_changelogs
+    from .process.topics import Reset, reset
+    from .table.changelog import STATE_HEADER
+    from .table.folding import EncodedRow, encode_row
+    from .table.rows import Codec, JsonCodec, RecentIds, Row, decode_blob, decode_hidden, encode_hidden, topic_hash
+    from .table.table import BatchTable
 
 __all__ = [
     "MOVED_FROM",
@@ -96,18 +95,29 @@ __all__ = [
     "topic_hash",
 ]
 
-_WITH_FAUST = {
-    "BatchApp": "process.app",
-    "Health": "process.app",
-    "RestoredStore": "process.recreated",
-    "copy_changelog": "process.recreated",
-    "discard_stores": "process.recreated",
-    "restore_changelogs": "process.recreated",
+_MODULES = {
+    "core.batch": "MOVED_FROM Batch DeadLetter Output Record StoredRecord TopicIncarnation partition_of",
+    "core.errors": (
+        "BatchError CannotListen DamagedRow ExitCode FatalError NotDelivered OutputTooLarge PoisonRecord Revoked"
+        " RowTooLarge TransientError WrongPosition WrongTopic"
+    ),
+    "core.metrics": "Metrics Sample",
+    "core.producer": "Producer",
+    "core.settings": "BatchSettings",
+    "process.app": "BatchApp Health",
+    "process.recreated": "RestoredStore copy_changelog discard_stores restore_changelogs",
+    "process.topics": "Reset reset",
+    "table.changelog": "STATE_HEADER",
+    "table.folding": "EncodedRow encode_row",
+    "table.rows": "Codec JsonCodec RecentIds Row decode_blob decode_hidden encode_hidden topic_hash",
+    "table.table": "BatchTable",
 }
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what runs Faust once it is used: a command that only reads rows starts in half of the time without."""
-    if name not in _WITH_FAUST:
+    """Import what is asked for: a command that needs a number of a partition needs no Faust and no table."""
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_WITH_FAUST[name]}"), name)
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return found

@@ -1,21 +1,20 @@
 """`cm-streams`: one verb per thing that people do. Each group of them is a module, imported when it is used."""
 
 import importlib
-import importlib.metadata
+import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 from typer.core import TyperCommand, TyperGroup
 
-from streams.cli import broker_seconds
+from streams.cli import CONFIGURATION_ERROR, broker_seconds
 from streams.cli.completion import answer_shells
 
-CONFIGURATION_ERROR = 78
-"""Exit code of a start that settings or topics forbid (EX_CONFIG of sysexits.h): a restart cannot help."""
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
 
 # verb -> (module, attribute, help). A module is imported when its verb is used: `cm-streams lag` needs no Faust.
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -126,6 +125,8 @@ cli = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata
+
         typer.echo(f"cm-streams {importlib.metadata.version('cm-streams')}")
         raise typer.Exit
 
@@ -145,18 +146,29 @@ def about(
 
 def main() -> None:
     """Entry point: settings that are missing or wrong end in one sentence that names them."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look for some in every installed package
     answer_shells()
     try:
         cli(prog_name="cm-streams")
-    except ValidationError as error:
-        sys.stderr.write(settings_sentence(error) + "\n")
-        sys.exit(CONFIGURATION_ERROR)
-    except SettingsError as error:
-        sys.stderr.write(unparsable_sentence(error) + "\n")
+    except ValueError as error:
+        sentence = _wrong_setting(error)
+        if not sentence:
+            raise
+        sys.stderr.write(sentence + "\n")
         sys.exit(CONFIGURATION_ERROR)
 
 
-def settings_sentence(error: ValidationError) -> str:
+def _wrong_setting(error: ValueError) -> str:
+    """Return the sentence for what settings raise; none for other errors, of commands that may need no settings."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    if isinstance(error, ValidationError):
+        return settings_sentence(error)
+    return unparsable_sentence(error) if isinstance(error, SettingsError) else ""
+
+
+def settings_sentence(error: "ValidationError") -> str:
     """Return a sentence that names each wrong setting, what is wrong and how it is spelt in the environment.
 
     The value is never repeated: it may be a secret.
@@ -168,7 +180,7 @@ def settings_sentence(error: ValidationError) -> str:
     return "cm-streams cannot start, a setting is missing or wrong. " + "; ".join(faults)
 
 
-def unparsable_sentence(error: SettingsError) -> str:
+def unparsable_sentence(error: "SettingsError") -> str:
     """Return a sentence that names a setting whose text is no JSON. The error holds the name of the field only."""
     from streams.readme import SETTINGS
 

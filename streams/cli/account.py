@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
-from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.cli.control import refusals, refuse, with_account
 from streams.cli.output import JsonLines, add_row, print_table, table_of
+
+if TYPE_CHECKING:
+    from connectors.campaign_monitor.client.api import CampaignMonitor
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="What an account has: clients, lists, fields, segments."
@@ -27,7 +29,7 @@ Rows = Sequence[tuple[str, ...]]
 def clients(authorization: WhoseAccount, as_json: JsonLines = False) -> None:
     """List the clients of an account."""
 
-    async def read(api: CampaignMonitor) -> Rows:
+    async def read(api: "CampaignMonitor") -> Rows:
         return [(client.client_id, client.name) for client in await api.clients.all()]
 
     _show(authorization, ("client", "name"), read, as_json=as_json)
@@ -37,7 +39,7 @@ def clients(authorization: WhoseAccount, as_json: JsonLines = False) -> None:
 def lists(authorization: WhoseAccount, client: OneClient = None, as_json: JsonLines = False) -> None:
     """List the lists of a client, or of all clients."""
 
-    async def read(api: CampaignMonitor) -> Rows:
+    async def read(api: "CampaignMonitor") -> Rows:
         owners = [client] if client else [found.client_id for found in await api.clients.all()]
         return [(owner, found.list_id, found.name) for owner in owners for found in await api.clients.lists(owner)]
 
@@ -48,7 +50,7 @@ def lists(authorization: WhoseAccount, client: OneClient = None, as_json: JsonLi
 def fields(authorization: WhoseAccount, list_id: WhichList, as_json: JsonLines = False) -> None:
     """List the custom fields of a list, and their options: with `Lytics Audiences` these are its audiences."""
 
-    async def read(api: CampaignMonitor) -> Rows:
+    async def read(api: "CampaignMonitor") -> Rows:
         found = await api.lists.custom_fields(list_id)
         return [(field.name, field.data_type, ", ".join(field.options)) for field in found]
 
@@ -59,7 +61,7 @@ def fields(authorization: WhoseAccount, list_id: WhichList, as_json: JsonLines =
 def segments(authorization: WhoseAccount, list_id: WhichList, as_json: JsonLines = False) -> None:
     """List the segments of a list."""
 
-    async def read(api: CampaignMonitor) -> Rows:
+    async def read(api: "CampaignMonitor") -> Rows:
         return [(segment.segment_id, segment.title) for segment in await api.lists.segments(list_id)]
 
     _show(authorization, ("segment", "title"), read, as_json=as_json)
@@ -68,7 +70,7 @@ def segments(authorization: WhoseAccount, list_id: WhichList, as_json: JsonLines
 def _show(
     authorization: str,
     names: tuple[str, ...],
-    read: Callable[[CampaignMonitor], Awaitable[Rows]],
+    read: Callable[["CampaignMonitor"], Awaitable[Rows]],
     *,
     as_json: bool,
 ) -> None:

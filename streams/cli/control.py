@@ -4,39 +4,39 @@ import asyncio
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
-from confluent_kafka import KafkaException
 
 from connectors import logs
-from connectors.campaign_monitor.credentials import CampaignMonitorSettings
-from connectors.control.authorizations import Authorizations, UnknownAuthorizationError
-from connectors.control.crypto import ControlSettings, Sealer, SealError
-from connectors.control.jobs import Jobs, UnknownJobError
-from connectors.kafka.admin import CONFIGURATION_ERROR, BrokersUnreachableError, TopicsRefusedError
-from connectors.kafka.broker_check import check_brokers
-from connectors.kafka.client_config import NoBrokerError
-from connectors.kafka.producer import AsyncProducer, PublishError
-from connectors.kafka.read_to_end import ReadError
-from connectors.kafka.settings import KafkaSettings
-from connectors.kafka.transaction import TransactionError
-from streams.cli import broker_seconds
+from streams.cli import CONFIGURATION_ERROR, broker_seconds
 from streams.cli.output import visible
 
 if TYPE_CHECKING:
     from connectors.control.accounts import OpenApi
+    from connectors.control.authorizations import Authorizations
+    from connectors.control.crypto import Sealer
+    from connectors.control.jobs import Jobs
+    from connectors.kafka.settings import KafkaSettings
 
 FAILED = 1
-SENTENCES = (
-    ReadError,
-    PublishError,
-    TransactionError,
-    UnknownAuthorizationError,
-    UnknownJobError,
-)
+SENTENCES = {
+    "connectors.kafka.read_to_end": ("ReadError",),
+    "connectors.kafka.producer": ("PublishError",),
+    "connectors.kafka.transaction": ("TransactionError",),
+    "connectors.control.authorizations": ("UnknownAuthorizationError",),
+    "connectors.control.jobs": ("UnknownJobError",),
+}
+"""Module -> errors of it whose text is the sentence."""
+WRONG_SETTINGS = {
+    "connectors.kafka.admin": ("TopicsRefusedError", "BrokersUnreachableError"),
+    "connectors.kafka.client_config": ("NoBrokerError",),
+    "connectors.control.crypto": ("SealError",),
+}
+"""The same, where a restart alone does not help."""
+KAFKA = {"confluent_kafka": ("KafkaException",)}
 
 
 @contextlib.contextmanager
@@ -51,21 +51,31 @@ def refusals() -> Iterator[None]:
         logging.getLogger(client).setLevel(logging.CRITICAL + 1)
     try:
         yield
-    except (TopicsRefusedError, SealError, NoBrokerError, BrokersUnreachableError) as refusal:
+    except _imported(WRONG_SETTINGS) as refusal:
         refuse(str(refusal), CONFIGURATION_ERROR)
-    except SENTENCES as refusal:
+    except _imported(SENTENCES) as refusal:
         refuse(str(refusal.args[0]))
-    except KafkaException as failure:
+    except _imported(KAFKA) as failure:
         refuse(f"Kafka did not answer: {failure.args[0].str()}; is KAFKA_BOOTSTRAP_SERVERS right?", CONFIGURATION_ERROR)
     except TimeoutError:
         refuse("Kafka did not answer in time; is KAFKA_BOOTSTRAP_SERVERS right?", CONFIGURATION_ERROR)
 
 
-def kafka_settings() -> KafkaSettings:
+def _imported(errors: Mapping[str, Iterable[str]]) -> tuple[type[Exception], ...]:
+    """Return the errors of those modules that the command has imported: the others cannot have been raised."""
+    return tuple(
+        getattr(sys.modules[module], name) for module in errors.keys() & sys.modules for name in errors[module]
+    )
+
+
+def kafka_settings() -> "KafkaSettings":
     """Return the settings when a broker has answered, so that no command waits for one that is not there.
 
     Raises NoBrokerError, BrokersUnreachableError; call it within `refusals`.
     """
+    from connectors.kafka.broker_check import check_brokers
+    from connectors.kafka.settings import KafkaSettings
+
     settings = KafkaSettings()
     check_brokers(settings, broker_seconds.get())
     return settings
@@ -81,8 +91,12 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def control(sealer: Sealer | None = None) -> AsyncIterator[tuple[Jobs, Authorizations]]:
+async def control(sealer: "Sealer | None" = None) -> AsyncIterator[tuple["Jobs", "Authorizations"]]:
     """Hold jobs and authorizations; without a sealer secrets stay closed."""
+    from connectors.control.authorizations import Authorizations
+    from connectors.control.jobs import Jobs
+    from connectors.kafka.producer import AsyncProducer
+
     settings = kafka_settings()
     async with (
         AsyncProducer(settings, "cli") as producer,
@@ -92,7 +106,7 @@ async def control(sealer: Sealer | None = None) -> AsyncIterator[tuple[Jobs, Aut
         yield jobs, authorizations
 
 
-def with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
+def with_jobs(work: Callable[["Jobs"], Awaitable[T]]) -> T:
     """Run `work` with all jobs loaded; what a person can repair ends in a sentence."""
 
     async def run() -> T:
@@ -104,9 +118,11 @@ def with_jobs(work: Callable[[Jobs], Awaitable[T]]) -> T:
 
 
 @asynccontextmanager
-async def with_account() -> AsyncIterator[tuple[Jobs, Authorizations, "OpenApi"]]:
+async def with_account() -> AsyncIterator[tuple["Jobs", "Authorizations", "OpenApi"]]:
     """Hold jobs, authorizations, and what opens an account with one of them."""
+    from connectors.campaign_monitor.credentials import CampaignMonitorSettings
     from connectors.control.accounts import AuthorizedApis  # and with it an HTTP client, which few commands need
+    from connectors.control.crypto import ControlSettings, Sealer
 
     settings = CampaignMonitorSettings()
     sealer = Sealer.if_configured(ControlSettings())

@@ -4,19 +4,21 @@ import asyncio
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import orjson
 import typer
 from pydantic import ValidationError
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.control.accounts import OpenApi
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import DataType, ExportJob, FieldMapping, ImportJob
 from streams.cli.control import refusals, refuse, with_account
 from streams.control.job_checks import JobFault
 from streams.control.job_writing import account_faults, faults_of, made_up_job_id, new_job, now_in_millis
+
+if TYPE_CHECKING:
+    from connectors.control.accounts import OpenApi
 
 FIELDS = {
     "account": "authorization_id",
@@ -209,7 +211,7 @@ def _replaced(
     return job.model_copy(update=kept)
 
 
-async def _compare(form: Form, job: ExportOrImportJob, open_api: OpenApi) -> None:
+async def _compare(form: Form, job: ExportOrImportJob, open_api: "OpenApi") -> None:
     """Refuse a job that its account contradicts."""
     try:
         faults = await account_faults(job, open_api)

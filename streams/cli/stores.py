@@ -2,20 +2,17 @@
 
 import asyncio
 import enum
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
-from streams.batches import BatchApp, BatchError, copy_changelog, discard_stores, restore_changelogs
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse
-from streams.export.lists.accounts import NoCredentialError
-from streams.export.settings import ExportSettings
-from streams.export.table import CHECKPOINT_KEY
-from streams.export.worker import ExportWorker
-from streams.process import StreamsSettings
-from streams.profile.settings import ProfileSettings
-from streams.profile.worker import ProfileWorker
+
+if TYPE_CHECKING:  # the workers bring Faust
+    from connectors.campaign_monitor.credentials import Credential
+    from streams.batches import BatchApp
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Restore a lost changelog, rebuild its rows, or copy them."
@@ -39,11 +36,8 @@ def restore(processor: ProcessorArgument) -> None:
     Stop the processor's workers, create the topic (check-topics --create), and run it on each host that has stores. Of
     several stores of one partition the one that had more counts, and rows that workers wrote since count more.
     """
-    with refusals():
-        try:
-            restored = asyncio.run(_restored(processor))
-        except BatchError as refusal:
-            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+    with _refusals():
+        restored = asyncio.run(_restored(processor))
         for table, partition, rows in restored:
             typer.echo(f"{table}[{partition}]: {rows} rows restored")
         if not restored:
@@ -57,11 +51,10 @@ def discard(processor: ProcessorArgument) -> None:
     What the inputs do not hold any more is lost. The changelog has to be empty. Stop the processor's workers first, and
     run it on each host that has stores.
     """
-    with refusals():
-        try:
-            done = discard_stores(_app_of(processor))
-        except BatchError as refusal:
-            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+    from streams.batches import discard_stores
+
+    with _refusals():
+        done = discard_stores(_app_of(processor))
         for partition, before, now in done:
             typer.echo(f"partition {partition}: {'no offset' if before is None else before} -> {now}")
 
@@ -83,20 +76,41 @@ def copy(
 
     4. Start all with these settings, and with an empty STREAMS_DATA_DIR; let upstream publish to the new topics.
     """
-    with refusals():
-        try:
-            rows = asyncio.run(copy_changelog(_app_of(processor), former, without={CHECKPOINT_KEY}))
-        except BatchError as refusal:
-            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+    from streams.batches import copy_changelog
+    from streams.export.table import CHECKPOINT_KEY
+
+    with _refusals():
+        rows = asyncio.run(copy_changelog(_app_of(processor), former, without={CHECKPOINT_KEY}))
         typer.echo(f"{rows} rows copied from {former}")
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what stores and topics forbid into a sentence, too, with the exit code of its kind."""
+    from streams.batches import BatchError
+
+    with refusals():
+        try:
+            yield
+        except BatchError as refusal:
+            refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
+
+
 async def _restored(processor: Processor) -> list[tuple[str, int, int]]:
+    from streams.batches import restore_changelogs
+
     return [*await restore_changelogs(_app_of(processor))]
 
 
-def _app_of(processor: Processor) -> BatchApp:
+def _app_of(processor: Processor) -> "BatchApp":
     """Return the processor's app, which is not started."""
+    from connectors.campaign_monitor.credentials import CampaignMonitorSettings
+    from streams.export.settings import ExportSettings
+    from streams.export.worker import ExportWorker
+    from streams.process import StreamsSettings
+    from streams.profile.settings import ProfileSettings
+    from streams.profile.worker import ProfileWorker
+
     streams, kafka = StreamsSettings(), kafka_settings()
     if processor is Processor.PROFILES:
         return ProfileWorker(streams, kafka, ProfileSettings()).app
@@ -105,7 +119,9 @@ def _app_of(processor: Processor) -> BatchApp:
     ).app
 
 
-async def _no_credential(authorization_id: str) -> Credential:
+async def _no_credential(authorization_id: str) -> "Credential":
+    from streams.export.lists.accounts import NoCredentialError
+
     raise NoCredentialError(f"{authorization_id}: nothing is sent")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -17,13 +17,13 @@ from rich.table import Table
 from connectors.kafka.admin import TopicReport, TopicsRefusedError
 from connectors.kafka.admin import check_topics as checked
 from connectors.kafka.lag import LagReader, PartitionLag
-from connectors.kafka.settings import KafkaSettings
 from schemas.envelope import rfc3339
-from streams.batches import BatchError, BatchSettings
-from streams.batches import reset as reset_offsets
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse
 from streams.cli.output import add_row, plain, print_table, table_of
-from streams.process import StreamsSettings
+
+if TYPE_CHECKING:
+    from connectors.kafka.settings import KafkaSettings
+    from streams.batches import BatchSettings
 
 GroupOption = Annotated[list[str] | None, typer.Option("--group", help="Only this consumer group; may be repeated.")]
 TopicOption = Annotated[list[str] | None, typer.Option("--topic", help="Only this topic; may be repeated.")]
@@ -125,6 +125,9 @@ def reset(
 
     Nothing is counted twice: rows remember what they hold. Stop the processor's workers first.
     """
+    from streams.batches import BatchError
+    from streams.batches import reset as reset_offsets
+
     with refusals():
         settings = group_settings(kafka_settings(), group)
         try:
@@ -135,8 +138,11 @@ def reset(
             typer.echo(f"{topic}[{partition}]: {'no offset' if before is None else before} -> {now}")
 
 
-def group_settings(kafka: KafkaSettings, group: str) -> BatchSettings:
+def group_settings(kafka: "KafkaSettings", group: str) -> "BatchSettings":
     """Return what is needed to reach the broker in the group's name."""
+    from streams.batches import BatchSettings
+    from streams.process import StreamsSettings
+
     return BatchSettings(app_id=group, kafka=kafka, data_dir=StreamsSettings().data_dir)
 
 

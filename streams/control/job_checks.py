@@ -1,13 +1,15 @@
 """A job compared with its account: the lists are there, and custom fields have the types that it writes."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import ExportJob
 from streams.control.permissions import granted, needed_by
 from streams.export.rules.values import field_name
+
+if TYPE_CHECKING:
+    from connectors.campaign_monitor.client.api import CampaignMonitor
 
 SHOWN = 10
 """Lists that a sentence names."""
@@ -29,7 +31,7 @@ class JobCheck(NamedTuple):
     faults: list[JobFault]
 
 
-async def compared(job: ExportOrImportJob, api: CampaignMonitor) -> list[JobCheck]:
+async def compared(job: ExportOrImportJob, api: "CampaignMonitor") -> list[JobCheck]:
     """Compare a job's lists and fields with its account. Raises CampaignMonitorError."""
     lists = {found.list_id: found.name for found in await api.clients.lists(job.client_id)}
     wanted = [job.list_id] if isinstance(job, ExportJob) else job.lists
@@ -44,7 +46,7 @@ async def compared(job: ExportOrImportJob, api: CampaignMonitor) -> list[JobChec
     return checks
 
 
-async def permitted(job: ExportOrImportJob, api: CampaignMonitor) -> list[JobCheck]:
+async def permitted(job: ExportOrImportJob, api: "CampaignMonitor") -> list[JobCheck]:
     """Check each permission that a job needs. Raises CampaignMonitorError."""
     list_ids = [job.list_id] if isinstance(job, ExportJob) else job.lists
     list_ids = list_ids or [found.list_id for found in await api.clients.lists(job.client_id)]

@@ -5,9 +5,8 @@ permission has a call that is refused with code 60 without it, and with it shows
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.errors.exceptions import (
     PermissionMissing,
@@ -18,6 +17,9 @@ from connectors.campaign_monitor.errors.exceptions import (
 from connectors.campaign_monitor.oauth import SCOPES
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import ExportJob
+
+if TYPE_CHECKING:
+    from connectors.campaign_monitor.client.api import CampaignMonitor
 
 NOBODY = "nobody"
 """No address: nobody can have it."""
@@ -34,7 +36,7 @@ class Permission(NamedTuple):
     name: str
     use: str
     needs_list: bool
-    probe: Callable[[CampaignMonitor, str, str], Awaitable[object]]
+    probe: Callable[["CampaignMonitor", str, str], Awaitable[object]]
 
 
 PERMISSIONS = (
@@ -67,7 +69,7 @@ PERMISSIONS = (
 BY_NAME: Mapping[str, Permission] = {permission.name: permission for permission in PERMISSIONS}
 
 
-async def granted(api: CampaignMonitor, permission: Permission, client_id: str, list_id: str | None) -> bool | None:
+async def granted(api: "CampaignMonitor", permission: Permission, client_id: str, list_id: str | None) -> bool | None:
     """Return whether the credential has a permission; None where it takes a list to know, and there is none.
 
     What else is wrong with the call shows that it has. Raises CampaignMonitorError: the credential is refused, or there

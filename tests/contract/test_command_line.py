@@ -17,6 +17,7 @@ from connectors import logs
 from connectors.control.crypto import new_key
 from connectors.devkit.simulator.settings import SimulatorSettings
 from streams.batches import ExitCode
+from streams.cli import CONFIGURATION_ERROR
 from streams.cli import __main__ as command_line
 from streams.cli.__main__ import VERBS, cli
 from streams.readme import SETTINGS
@@ -240,7 +241,7 @@ def test_the_help_has_the_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: py
     with pytest.raises(SystemExit):
         command_line.main()
     shown = capsys.readouterr().out.partition("Exit codes:")[2]
-    in_code = {str(code.value) for code in ExitCode} | {str(command_line.CONFIGURATION_ERROR), "1", "2", "3", "130"}
+    in_code = {str(code.value) for code in ExitCode} | {str(CONFIGURATION_ERROR), "1", "2", "3", "130"}
     named = set(re.findall(r"^  (\d+) ", shown, re.MULTILINE)) | set(re.findall(r"\((\d+)\)", shown))
     assert named == in_code
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from connectors.control.crypto import new_key
 from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.kafka import broker_check
 from connectors.kafka.admin import BrokersUnreachableError
-from streams.cli import control
 from streams.cli.__main__ import cli
 from tests.deadline import within
 
@@ -34,7 +34,7 @@ def test_a_command_waits_for_brokers_no_longer_than_it_is_given(monkeypatch, opt
         given.append(within_seconds)
         raise BrokersUnreachableError("no broker answers")
 
-    monkeypatch.setattr(control, "check_brokers", check)
+    monkeypatch.setattr(broker_check, "check_brokers", check)
     for command in (["lag"], ["job", "list"], ["receipts"]):
         done = CliRunner().invoke(cli, [*options, *command], env={"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"})
         assert (done.exit_code, done.stdout, done.stderr) == (78, "", "no broker answers\n")
