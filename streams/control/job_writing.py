@@ -3,14 +3,16 @@
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from connectors.control.accounts import OpenApi
 from connectors.control.jobs import ExportOrImportJob, Jobs
 from schemas.control import ExportJob, ImportJob
 from streams.control.job_checks import JobFault, compared
+
+if TYPE_CHECKING:
+    from connectors.control.accounts import OpenApi
 
 JobModel = type[ExportJob] | type[ImportJob]
 
@@ -44,7 +46,7 @@ def faults_of(error: ValidationError) -> Iterator[JobFault]:
         yield JobFault(field, given, wrong)
 
 
-async def account_faults(job: ExportOrImportJob, open_api: OpenApi) -> list[JobFault]:
+async def account_faults(job: ExportOrImportJob, open_api: "OpenApi") -> list[JobFault]:
     """Return what of a job its account contradicts.
 
     Raises CampaignMonitorError, LookupError: the account cannot be read.
