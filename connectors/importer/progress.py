@@ -102,7 +102,8 @@ class ProgressTable:
         if kind == "gap":
             return self._implied(list_id, rest[0])
         if kind == "unreported":
-            return self._implied(list_id, "unsubscribed")
+            own = self.unreported(job_id, list_id)  # of other stretches, or of this one, of which a part failed
+            return [mark for mark in self._implied(list_id, "unsubscribed") if mark not in own]
         tables = [marks for other, marks in self._marks.items() if other != job_id] + list(self._removed.values())
         return [marks[chain] for marks in tables if chain in marks]
 
