@@ -16,6 +16,7 @@ from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.scan import BackfillScans
 from streams.export.rules.jobs import Exports
 from streams.export.sending.connections import SenderContext
+from streams.export.sending.direct_calls import MIN_PEOPLE
 from streams.export.settings import ExportSettings
 
 
@@ -28,12 +29,16 @@ class ExportRunner:
         shared: SharedState,
         context: SenderContext,
         accounts: ExportAccounts,
+        min_people: int = MIN_PEOPLE,
     ) -> None:
+        """`min_people`: fewer of a partition are not sent before their rows are written."""
         self._settings = settings
         self.state = context.state
         self.senders = ListSenders(settings, context, shared, accounts)
         self._partitions = Partitions(context.state, context.runtime, context.rows)
-        self._scans = BackfillScans(context.state, context.runtime, self._partitions, settings.backfill_rows)
+        self._scans = BackfillScans(
+            context.state, context.runtime, context.rows, self._partitions, settings, min_people
+        )
         self._outstanding = OutstandingReceipts(context.state, context.runtime, context.rows)
         self._seen = Exports()
 

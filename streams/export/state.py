@@ -80,6 +80,12 @@ class OpenList:
             self.queue.touch((partition, key), now, live=False, recheck=True)
             self.wake.set()
 
+    def give_back_scanned(self, partition: int | None = None) -> None:
+        """Put people of a backfill's calls that have not begun back into line: of one partition, or all."""
+        for call in self.direct.withdraw_scanned(partition):
+            for person in call.queued:
+                self.queue.requeue(person, person.route)
+
     def touch(
         self,
         partition: int,

@@ -59,15 +59,27 @@ class RowStore(Protocol):
         ...
 
     async def write_rows(
-        self, partition: int, generation: int, rows: Iterable[TableRow[MembershipRow]], outputs: Sequence[Output] = ()
+        self,
+        partition: int,
+        generation: int,
+        rows: Iterable[TableRow[MembershipRow] | EncodedRow[MembershipRow]],
+        outputs: Sequence[Output] = (),
     ) -> None:
         """Write outputs, acknowledged, then the rows to the changelog, then to the store; as the partition's owner."""
         ...
 
-    def scan(
-        self, partition: int, *, after: bytes | None = None, step: int = 1000
-    ) -> AsyncIterator[list[TableRow[MembershipRow]]]:
-        """Yield all rows of a partition in key order; copies."""
+    def keys(self, partition: int, *, after: bytes | None = None, step: int = 1000) -> AsyncIterator[list[bytes]]:
+        """Yield the keys of all rows of a partition, in order."""
+        ...
+
+    def read_encoded(
+        self, partition: int, keys: Sequence[bytes], empty: MembershipRow
+    ) -> list[EncodedRow[MembershipRow]]:
+        """Return rows as they are stored, in the order of the keys; `empty` is their data. As the owner."""
+        ...
+
+    def decoded(self, partition: int, encoded: EncodedRow[MembershipRow]) -> TableRow[MembershipRow]:
+        """Return such a row with its data."""
         ...
 
     def due(

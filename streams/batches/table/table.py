@@ -114,8 +114,7 @@ class BatchTable(Generic[T]):
         """
         self._host.assert_owner(partition)
         owned = self._table_of(partition, None)
-        wanted = iter(dict.fromkeys(keys))
-        rows: dict[bytes, Row[T]] = {}
+        wanted, rows = iter(dict.fromkeys(keys)), dict[bytes, Row[T]]()
         while part := list(islice(wanted, KEYS_PER_TURN)):
             rows |= owned.take(part)
             if len(part) == KEYS_PER_TURN:
@@ -124,9 +123,8 @@ class BatchTable(Generic[T]):
         return rows
 
     def read_encoded(self, partition: int, keys: Sequence[bytes], empty: T) -> list[EncodedRow[T]]:
-        """Return rows as they are stored, in the order of the keys, for whoever works on bytes: value and the codec's
-        state. `empty` is their data, so a row that is written again as bytes must have no index entries, before
-        and after. Inside of the owner's task only. Raises Revoked.
+        """Return rows as they are stored, in the order of the keys: value and the codec's state. `empty` is their data:
+        a row that is written again as bytes must have no index entries, before and after. As the owner. Raises Revoked.
         """
         self._host.assert_owner(partition)
         return self._table_of(partition, None).take_encoded(keys, empty)
@@ -178,8 +176,7 @@ class BatchTable(Generic[T]):
 
         Runs behind the batch in work; same order and checks as `write`. Raises Revoked when the partition is not owned
         under this generation: nothing was written. Raises NotDelivered when the broker did not acknowledge: the rows
-        may reach the changelog, the store is as before, retry. Must not be called from inside the owner's task; there
-        use `read` and `write_rows`.
+        may reach the changelog, the store is as before, retry. Inside the owner's task use `read` and `write_rows`.
         """
         key_list = list(keys)
 
@@ -201,12 +198,12 @@ class BatchTable(Generic[T]):
         return written
 
     async def write_rows(
-        self, partition: int, generation: int, rows: Iterable[Row[T]], outputs: Sequence[Output] = ()
+        self, partition: int, generation: int, rows: Iterable[Row[T] | EncodedRow[T]], outputs: Sequence[Output] = ()
     ) -> None:
-        """As `write`, without a batch: for jobs that run as the owner. Positions stay as they are."""
+        """As `write`, encoded already or not, without a batch: for jobs of the owner. Positions stay as they are."""
         self._host.assert_owner(partition)
         limit = self._host.settings.max_record_bytes
-        encoded = [encode_row(row, self.codec, limit) for row in rows]
+        encoded = [row if isinstance(row, EncodedRow) else encode_row(row, self.codec, limit) for row in rows]
         await self._write(self._table_of(partition, generation), encoded, outputs, None)
 
     def owned(self) -> Mapping[int, int]:
@@ -223,6 +220,14 @@ class BatchTable(Generic[T]):
         owned = self._table_of(partition, None)
         while found := await asyncio.to_thread(owned.store.scan, after, step):
             yield [owned.decode(key, blob) for key, blob in found]
+            after = found[-1][0]
+            owned.check()
+
+    async def keys(self, partition: int, *, after: bytes | None = None, step: int = 1000) -> AsyncIterator[list[bytes]]:
+        """Yield the keys of all rows of a partition in order, as `scan` yields the rows."""
+        owned = self._table_of(partition, None)
+        while found := await asyncio.to_thread(owned.store.scan, after, step):
+            yield [key for key, _ in found]
             after = found[-1][0]
             owned.check()
 

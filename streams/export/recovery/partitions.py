@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from streams.batches import BatchError, Revoked
-from streams.export.recovery.takeover import ReceiptContext, ScanMark, read_checkpoint, write_checkpoint
-from streams.export.rules.jobs import ListView
+from streams.export.recovery.takeover import CallNote, ReceiptContext, ScanMark, read_checkpoint, write_checkpoint
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import SendQueue
 from streams.export.sending.row_transfers import RowTransfers
+from streams.export.sending.scan_calls import note_calls
 from streams.export.state import ExportState, OpenList, OwnedPartition
 from streams.export.table import CHECKPOINT_KEY, DUE, LATE, ExportRuntime, late_key
 
@@ -59,6 +59,7 @@ class Partitions:
                 owned.unanswered[list_id] = keys
         if owned.checkpoint.receipts >= 0:
             await self._rows.resync(owned, always=True)
+            await self.settle_notes(owned, owned.checkpoint.calls, unknown=True)
             return
         owned.checkpoint.receipts = await self._receipts.end(owned.number)
         write_checkpoint(row.data, owned.checkpoint)
@@ -93,17 +94,22 @@ class Partitions:
     # -- scans
 
     async def write_mark(self, owned: OwnedPartition, list_id: str, mark: ScanMark) -> None:
-        """Store how far a scan got. Raises BatchError when it could not be written."""
+        """Store, as the owner, how far a scan got. Raises BatchError when it could not be written."""
         owned.checkpoint.scans[list_id] = mark
         if mark.after is None:
             owned.unanswered.pop(list_id, None)
-        await self._write_checkpoint(owned)
+        await self._store_checkpoint(owned)
 
-    async def mark_attempted(self, owned: OwnedPartition, listed: ListView, keys: Sequence[bytes]) -> None:
-        """Record in rows, before the call, that a write may be attempted. Raises BatchError."""
-        await self._owner.run_as_owner(
-            owned.number, owned.generation, lambda: self._rows.mark_attempted(owned, listed, keys)
-        )
+    async def settle_notes(self, owned: OwnedPartition, notes: Sequence[CallNote], *, unknown: bool) -> None:
+        """Record in rows, as the owner, what notes of calls say, and forget the notes. `unknown`: their outcome is.
+
+        Raises BatchError.
+        """
+        if not notes:
+            return
+        await note_calls(self._state, self._table, owned, notes, unknown=unknown)
+        owned.checkpoint.calls = [note for note in owned.checkpoint.calls if note not in notes]
+        await self._store_checkpoint(owned)
 
     # -- transfers
 
@@ -153,6 +159,8 @@ class Partitions:
             return
         for task in [*owned.scans.values(), *owned.transfers.values()]:
             task.cancel()
+        for opened in self._state.open.values():
+            opened.give_back_scanned(partition)
         try:
             async with asyncio.timeout(LAST_ANSWERS_SECONDS):
                 await self._until(lambda queue: not queue.has_request_of(partition))
@@ -178,15 +186,15 @@ class Partitions:
             log.info("checkpoint not written", partition=owned.number, error=str(error))
 
     async def _write_checkpoint(self, owned: OwnedPartition) -> None:
-        async def write() -> None:
-            upto = owned.receipts.complete_up_to(await self._receipts.end(owned.number))
-            row = (await self._table.read(owned.number, [CHECKPOINT_KEY]))[CHECKPOINT_KEY]
-            before = read_checkpoint(row.data)
-            if upto is not None:
-                owned.checkpoint.receipts = upto
-            owned.checkpoint.people = {name: count for name, count in owned.receipts.people.items() if count}
-            if owned.checkpoint != before:
-                write_checkpoint(row.data, owned.checkpoint)
-                await self._table.write_rows(owned.number, owned.generation, [row])
+        await self._owner.run_as_owner(owned.number, owned.generation, lambda: self._store_checkpoint(owned))
 
-        await self._owner.run_as_owner(owned.number, owned.generation, write)
+    async def _store_checkpoint(self, owned: OwnedPartition) -> None:
+        upto = owned.receipts.complete_up_to(await self._receipts.end(owned.number))
+        row = (await self._table.read(owned.number, [CHECKPOINT_KEY]))[CHECKPOINT_KEY]
+        before = read_checkpoint(row.data)
+        if upto is not None:
+            owned.checkpoint.receipts = upto
+        owned.checkpoint.people = {name: count for name, count in owned.receipts.people.items() if count}
+        if owned.checkpoint != before:
+            write_checkpoint(row.data, owned.checkpoint)
+            await self._table.write_rows(owned.number, owned.generation, [row])

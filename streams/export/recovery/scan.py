@@ -5,30 +5,48 @@ rows due by what they change in the desired state. The partition's rows are read
 time, behind live changes. How far it got is stored in the checkpoint, and how far it goes next before anything is
 sent: so the next owner continues there after a crash, and knows the keys whose outcome is unknown though no row
 records it.
+
+Where many people of a step need a plain import, the step is one call, and their rows are written after it
+(`sending/scan_calls.py`). Everybody else goes through the queue.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import structlog
 
 from streams.batches import BatchError, Revoked
 from streams.batches import Row as TableRow
 from streams.export.recovery.partitions import Partitions
-from streams.export.recovery.takeover import ScanMark
+from streams.export.recovery.takeover import CallNote, ScanMark
 from streams.export.rules.desired import Membership, desired_subscriber, membership_of, was_exported
 from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.routing import is_due
 from streams.export.rules.row import MembershipRow
 from streams.export.rules.settlement import pending_answers
+from streams.export.sending.direct_calls import MIN_PEOPLE
+from streams.export.sending.flat_calls import FlatPlans
+from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.scan_calls import ScanCalls, note_of
+from streams.export.settings import ExportSettings
 from streams.export.state import ExportState, OpenList, OwnedPartition
 from streams.export.table import CHECKPOINT_KEY, ExportRuntime
 
 log = structlog.get_logger(__name__)
 
-# Rows read between two turns of the event loop: at 20 microseconds each, live changes wait 10 ms at most.
-STEP = 500
+R = TypeVar("R")
+
+# Rows of one call, and at a time of the owner.
+STEP = 1000
+TURN = 250
 POLL_SECONDS = 0.05
+# More calls that wait for their turn would only be older when they are made.
+CALLS_AHEAD = 2
+# How often in a row nobody of a step is of the common kind before the scan goes on without looking what the list keeps.
+LOOKS = 2
 
 
 def is_due_by_state(row: MembershipRow, email: str, listed: ListView, names: AudienceNames) -> bool:
@@ -53,12 +71,23 @@ def _is_first(row: MembershipRow, listed: ListView) -> bool:
 class BackfillScans:
     """Runs the scans of all owned partitions and open lists."""
 
-    def __init__(self, state: ExportState, runtime: ExportRuntime, partitions: Partitions, max_waiting: int) -> None:
-        """`max_waiting`: people of a backfill held in memory per list and partition."""
+    def __init__(
+        self,
+        state: ExportState,
+        runtime: ExportRuntime,
+        rows: PartitionRows,
+        partitions: Partitions,
+        settings: ExportSettings,
+        min_people: int = MIN_PEOPLE,
+    ) -> None:
+        """`min_people`: fewer of a step go through the queue."""
         self._state = state
-        self._runtime = runtime
-        self._partitions = partitions
-        self._max_waiting = max_waiting
+        self.runtime = runtime
+        self.partitions = partitions
+        self.rows = rows
+        self._max_waiting = settings.backfill_rows
+        self.min_people = min_people
+        self.calls = ScanCalls(state, runtime.rows, FlatPlans(state, settings.max_row_bytes), min_people)
 
     def start(self, owned: OwnedPartition) -> None:
         """Start a scan of the partition for each open list whose jobs' revision was not scanned completely."""
@@ -79,7 +108,7 @@ class BackfillScans:
             )
 
     async def _run(self, owned: OwnedPartition, opened: OpenList, listed: ListView, mark: ScanMark) -> None:
-        scan = _Scan(self._partitions, self._runtime, owned, opened, listed)
+        scan = _Scan(self, owned, opened, listed)
         try:
             await scan.run(mark, self._state.names, self._max_waiting)
         except Revoked:
@@ -90,26 +119,31 @@ class BackfillScans:
         self._state.changed.set()
 
 
+class _Step(NamedTuple):
+    """Rows that were read together."""
+
+    last: str
+    """The key of the last of them."""
+    keys: Sequence[bytes]
+    """Of those who are due."""
+    note: CallNote | None
+
+
 class _Scan:
     """Reads one partition for one list's jobs, once."""
 
-    def __init__(
-        self,
-        partitions: Partitions,
-        runtime: ExportRuntime,
-        owned: OwnedPartition,
-        opened: OpenList,
-        listed: ListView,
-    ) -> None:
-        self._partitions = partitions
-        self._rows = runtime.rows
+    def __init__(self, scans: BackfillScans, owned: OwnedPartition, opened: OpenList, listed: ListView) -> None:
+        runtime = scans.runtime
+        self._scans = scans
+        self._table = runtime.rows
+        self._owner = runtime.owner
         self._clock = runtime.clocks.monotonic
         self._owned = owned
         self._opened = opened
         self._listed = listed
         self._unanswered = owned.unanswered.get(listed.list_id)
-        self._steps: deque[tuple[str, list[bytes]]] = deque()
-        """(last key, keys that were due) of the steps whose people are not all done."""
+        self._steps: deque[_Step] = deque()
+        """Those whose people are not all done."""
 
     async def run(self, mark: ScanMark, names: AudienceNames, max_waiting: int) -> None:
         """Read to the end; returns when every row that was found is done. Cancelled when the jobs change.
@@ -117,28 +151,66 @@ class _Scan:
         `mark`: where to begin. Raises what reading and writing rows raise (`BatchError`).
         """
         owned, list_id = self._owned, self._listed.list_id
-        found = 0
+        notes = [note for note in owned.checkpoint.calls if note.list_id == list_id]
+        await self._as_owner(lambda: self._scans.partitions.settle_notes(owned, notes, unknown=False))
+        found = looks = 0
         start = mark.after.encode() if mark.after else None
-        async for rows in self._rows.scan(owned.number, after=start, step=STEP):
-            people = [row for row in rows if row.key != CHECKPOINT_KEY and row.exists]
-            due = [(row.key, unknown) for row in people if (unknown := self._is_due(row, names)) is not None]
-            found += len(due)
-            last = rows[-1].key.decode()
-            mark = mark._replace(front=last)
-            if due:
-                await self._partitions.write_mark(owned, list_id, mark)  # known before anything is sent
-                keys = {key for key, _ in due}
-                first = [row.key for row in people if row.key in keys and _is_first(row.data, self._listed)]
-                if first:
-                    await self._partitions.mark_attempted(owned, self._listed, first)
-            for key, unknown in due:
-                self._opened.touch(owned.number, key, self._clock(), live=False, outcome_unknown=unknown)
-            self._steps.append((last, [key for key, _ in due]))
+        async for keys in self._table.keys(owned.number, after=start, step=STEP):
+            mark = mark._replace(front=keys[-1].decode())
+            people = [key for key in keys if key != CHECKPOINT_KEY]
+            step = await self._as_owner(partial(self._begin, mark, people, names))
+            self._steps.append(step)
+            found += len(step.keys)
             mark = await self._wait(max_waiting, mark)
+            looks = 0 if step.note is not None else looks + (len(step.keys) >= self._scans.min_people)
+            if 0 < looks <= LOOKS:  # what the list keeps is known after its answer
+                mark = await self._wait(0, mark)
         await self._wait(0, mark)
-        await self._partitions.write_mark(owned, list_id, ScanMark(self._listed.revision, None))
+        done = ScanMark(self._listed.revision, None)
+        await self._as_owner(lambda: self._scans.partitions.write_mark(owned, list_id, done))
         if found:
             log.info("scan done", list_id=list_id, partition=owned.number, found=found)
+
+    async def _as_owner(self, job: Callable[[], Awaitable[R]]) -> R:
+        return await self._owner.run_as_owner(self._owned.number, self._owned.generation, job)
+
+    async def _begin(self, mark: ScanMark, keys: Sequence[bytes], names: AudienceNames) -> "_Step":
+        """Plan a step, as the owner: one call, and who goes through the queue; both are known before they are sent."""
+        owned, opened, unanswered = self._owned, self._opened, self._unanswered
+        careful = {key for key in keys if unanswered is not None and unanswered.includes(key.decode())}
+        call, others = self._scans.calls.plan(owned, opened, keys, careful, self._clock())
+        note = None if call is None else note_of(call)
+        due: list[tuple[bytes, bool]] = []
+        first: list[bytes] = []
+        for number, encoded in enumerate(others):
+            if number % TURN == TURN - 1:
+                await asyncio.sleep(0)
+            row = self._table.decoded(owned.number, encoded)
+            unknown = self._is_due(row, names)
+            if unknown is not None:
+                due.append((row.key, unknown))
+                if _is_first(row.data, self._listed):
+                    first.append(row.key)
+        if note is not None:
+            owned.checkpoint.calls.append(note)
+        try:
+            if due or note is not None:  # known before anything is sent
+                await self._scans.partitions.write_mark(owned, self._listed.list_id, mark)
+            if first:
+                await self._scans.rows.mark_attempted(owned, self._listed, first)
+        except BaseException:
+            if note is not None:
+                owned.checkpoint.calls.remove(note)
+            raise
+        if call is not None:
+            for person in call.queued:
+                opened.queue.adopt(person)
+            opened.direct.put_scanned(call)
+            opened.wake.set()
+        for key, unknown in due:
+            opened.touch(owned.number, key, self._clock(), live=False, outcome_unknown=unknown)
+        called = [] if call is None else [person.key for person in call.people]
+        return _Step(mark.front, [*called, *(key for key, _ in due)], note)
 
     def _is_due(self, row: TableRow[MembershipRow], names: AudienceNames) -> bool | None:
         """Return None for a person who needs nothing, else whether the outcome of an earlier request is unknown."""
@@ -154,9 +226,12 @@ class _Scan:
 
     async def _wait(self, max_waiting: int, mark: ScanMark) -> ScanMark:
         """Wait until at most so many people of the backfill wait; returns the mark after those who are done."""
-        partition, queue = self._owned.number, self._opened.queue
-        while queue.background_of(partition) > max_waiting:  # noqa: ASYNC110 - queues wake nobody
+        partition, queue, direct = self._owned.number, self._opened.queue, self._opened.direct
+        while queue.background_of(partition) > max_waiting or direct.scanned_of(partition) >= CALLS_AHEAD:  # noqa: ASYNC110 - queues wake nobody
             await asyncio.sleep(POLL_SECONDS)
-        while self._steps and not any((partition, key) in queue for key in self._steps[0][1]):
-            mark = mark._replace(after=self._steps.popleft()[0])
+        while self._steps and not any((partition, key) in queue for key in self._steps[0].keys):
+            step = self._steps.popleft()
+            mark = mark._replace(after=step.last)
+            if step.note is not None:
+                self._owned.checkpoint.calls.remove(step.note)
         return mark

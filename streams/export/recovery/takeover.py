@@ -154,6 +154,14 @@ class SentRange(NamedTuple):
     upto: int
 
 
+class CallNote(NamedTuple):
+    """Who may be in a backfill's call whose answer is in no row yet."""
+
+    list_id: str
+    job_id: str
+    keys: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class PartitionCheckpoint:
     """What a partition has done so far; a row of the table."""
@@ -166,6 +174,8 @@ class PartitionCheckpoint:
     """By list: how many people it holds for us."""
     sent: dict[str, SentRange] = field(default_factory=dict)
     """By list."""
+    calls: list[CallNote] = field(default_factory=list)
+    """Of backfills."""
 
 
 def read_checkpoint(row: MembershipRow) -> PartitionCheckpoint:
@@ -178,8 +188,9 @@ def read_checkpoint(row: MembershipRow) -> PartitionCheckpoint:
         list_id: ScanMark(revision, after, front, None if unanswered is None else KeyRange(*unanswered))
         for list_id, (revision, after, front, unanswered) in body["sweeps"].items()
     }
+    calls = [CallNote(list_id, job_id, tuple(keys)) for list_id, job_id, keys in body["calls"]]
     sent = {list_id: SentRange(*known) for list_id, known in body["sent"].items()}
-    return PartitionCheckpoint(body["receipts"], scans, dict(body["people"]), sent)
+    return PartitionCheckpoint(body["receipts"], scans, dict(body["people"]), sent, calls)
 
 
 def write_checkpoint(row: MembershipRow, checkpoint: PartitionCheckpoint) -> None:
@@ -191,6 +202,7 @@ def write_checkpoint(row: MembershipRow, checkpoint: PartitionCheckpoint) -> Non
     # "sweeps" is the stored name of scans.
     body: dict[str, Any] = {"receipts": checkpoint.receipts, "sweeps": scans, "people": checkpoint.people}
     body["sent"] = {list_id: [*sent] for list_id, sent in checkpoint.sent.items()}
+    body["calls"] = [list(note) for note in checkpoint.calls]
     row.fields["checkpoint"] = (body, 0)
 
 

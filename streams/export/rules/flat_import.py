@@ -75,12 +75,12 @@ class FlatPlan:
     def person(
         self, key: bytes, events: Sequence[MembershipEvent], value: bytes | None, source: int
     ) -> FlatImport | None:
-        """Return a person's import; None: they need the careful way. `value`: the stored row."""
+        """Return a person's import; None: they need the careful way. `value`: the stored row. No events: a backfill."""
         job = self.view.job
         letters: dict[str, Any] = {} if value is None else orjson.loads(value)
         if value is not None and not (letters.keys() <= PLAIN_ROW and letters.get("p") == source):
             return None
-        email = events[0].email
+        email = events[0].email if events else key.decode()
         held = self._held(letters.get("l"), email)
         if held is None or not key.isascii():
             return None
@@ -94,17 +94,19 @@ class FlatPlan:
             answers.append((event.position, event.appended, event.changes[0].rank == ENTER))
         if "email" in fields or len(audiences) > MANY or len(fields) > MANY:
             return None
-        first, inside, newest, seen = events[0].position, [], 0, -1
+        first, inside, newest, seen = events[0].position if events else -1, [], 0, -1
+        counts = job.existing_users or (part is not None and bool(part[2]))
         for audience, entry in audiences.items():
             position = entry[2]
             if not self.is_alone(audience) or answered < position < first:
                 return None
             seen = max(seen, position)
+            counts = counts or entry[4] >= self.view.started
             if not entry[0] & 1:
                 inside.append(audience)
                 newest = max(newest, min(entry[5] if len(entry) > 5 else entry[4], entry[3]))
         options = [self.option(audience) for audience in sorted(inside)]
-        if not options:
+        if not options or not counts:
             return None
         entered = max(held[4], newest)
         name = _text(fields, job.name_field)
@@ -122,6 +124,8 @@ class FlatPlan:
         if part is not None and part[0] == digest:
             return None  # nothing differs
         options.sort()
+        if not events:
+            answers = waiting_answers(audiences, answered)
         held_digest = _digest(
             [
                 email,
@@ -215,6 +219,16 @@ class FlatPlan:
             if not written:
                 body.append(b'{"Key":%b,"Value":"","Clear":true}' % key)
         return values, body
+
+
+def waiting_answers(audiences: dict[str, Any], answered: int) -> list[tuple[int, EpochMillis, bool]]:
+    """Return the answers that audiences wait for, by position; several of one record are one."""
+    found: dict[int, tuple[int, EpochMillis, bool]] = {}
+    for rank, _, position, appended, *_ in audiences.values():
+        if position > answered:
+            enters = not rank & 1 or (position in found and found[position][2])
+            found[position] = (position, appended, enters)
+    return [found[position] for position in sorted(found)]
 
 
 def compile_plan(

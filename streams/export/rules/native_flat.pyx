@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from orjson import dumps, loads
 
-from streams.export.rules.flat_import import MANY, PLAIN_HELD, PLAIN_ROW, SHORT, FlatImport
+from streams.export.rules.flat_import import MANY, PLAIN_HELD, PLAIN_ROW, SHORT, FlatImport, waiting_answers
 from streams.export.rules.row import ENTER
 from streams.export.rules.values import VALUE_LIMIT
 from streams.export.rules.values import texts as texts_of_value
@@ -29,6 +29,7 @@ cdef class FlatPass:
     cdef object plan, is_alone, units
     cdef str list_id, job_id, name_field, custom_field
     cdef int64_t started, max_bytes
+    cdef bint existing
     cdef list mapped
     cdef dict alone, options
     cdef bytes consent, epoch
@@ -41,6 +42,7 @@ cdef class FlatPass:
         self.list_id, self.job_id, self.started = plan.listed.list_id, plan.view.id, plan.view.started
         job = plan.view.job
         self.name_field, self.custom_field, self.max_bytes = job.name_field, job.custom_field_name, plan.max_row_bytes // 2
+        self.existing = job.existing_users
         self.mapped = list(plan.mapped)
         self.consent, self.epoch = dumps(job.consent_to_track), dumps(plan.listed.epoch)
 
@@ -54,11 +56,12 @@ cdef class FlatPass:
         """As `FlatPlan.person`."""
         cdef dict letters = {}, audiences, fields
         cdef list held, part, entry, inside, answers = [], options, texts = []
-        cdef tuple event = <tuple>events[0], change
-        cdef str email = event[0], digest, audience
+        cdef tuple event, change
+        cdef str email = events[0][0] if events else key.decode(), digest, audience
         cdef object item, name, alone, option, text
         cdef Buffer* base = &self.base
-        cdef int64_t answered = -1, position, seen = -1, newest = 0, first = event[6], entered
+        cdef int64_t answered = -1, position, seen = -1, newest = 0, first = events[0][6] if events else -1, entered
+        cdef bint counts = self.existing
         if value is not None:
             letters = loads(value)
             for name in letters:
@@ -72,6 +75,7 @@ cdef class FlatPass:
         part = value_of(<dict>held[0], self.job_id)
         if part is not None:
             answered = part[1]
+            counts = counts or part[2]
         audiences, fields = letters.get("a") or {}, letters.get("f") or {}
         for item in events:
             event = <tuple>item
@@ -90,11 +94,12 @@ cdef class FlatPass:
             if not alone or answered < position < first:
                 return None
             seen = max(seen, position)
+            counts = counts or <int64_t>entry[4] >= self.started
             if not <int64_t>entry[0] & 1:
                 inside.append(audience)
                 entered = entry[5] if len(entry) > 5 else entry[4]
                 newest = max(newest, min(entered, <int64_t>entry[3]))
-        if not inside:
+        if not inside or not counts:
             return None
         inside.sort()
         options = []
@@ -147,6 +152,8 @@ cdef class FlatPass:
         if base.size > self.max_bytes:
             return None
         stored = taken_bytes(base)
+        if not events:
+            answers = waiting_answers(audiences, answered)
         known, had = held[1] is not None, bool(held[2])
         return _new(FlatImport, (key, self.entry(email, name, options), stored, known, had, answers, texts))
 

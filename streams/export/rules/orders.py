@@ -201,8 +201,14 @@ def note_export(row: MembershipRow, view: JobView) -> bool:
     held = row.lists.setdefault(view.job.list_id, Held())
     if not view.running or was_exported(view, held) or membership_of(row, view)[0] is not Membership.PRESENT:
         return False
-    held.delivered.setdefault(view.id, DeliveredPart("", -1)).exported = True
-    return True
+    return note_call(row, view.job.list_id, view.id)
+
+
+def note_call(row: MembershipRow, list_id: str, job_id: str) -> bool:
+    """Record the same, in place, of a request that certainly included the person; False: that is known."""
+    part = row.lists.setdefault(list_id, Held()).delivered.setdefault(job_id, DeliveredPart("", -1))
+    was_noted, part.exported = part.exported, True
+    return not was_noted
 
 
 def note_exports(row: MembershipRow, listed: ListView) -> bool:

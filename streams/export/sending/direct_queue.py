@@ -14,8 +14,9 @@ from schemas.envelope import EpochMillis
 from streams.export.rules.dropped import ValueKind
 from streams.export.rules.flat_import import FlatImport, FlatPlan
 from streams.export.rules.jobs import ListView
-from streams.export.rules.routing import RequestRoute
+from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.sending.plan import PlannedWrite, WriteResult
+from streams.export.sending.queue import QueuedPerson
 
 # A list that did not answer in time gets its people through the queue for so long.
 CLOSED_SECONDS = 5.0
@@ -102,14 +103,39 @@ class DirectCall:
             self.answer.set_result(answer)
 
 
+@dataclass(slots=True, eq=False)
+class ScanCall:
+    """One import of people in one partition, found by a backfill; they are in the list's queue, as in a request."""
+
+    partition: int
+    listed: ListView
+    plan: FlatPlan
+    source: int
+    people: Sequence[FlatImport]
+    stored: Sequence[bytes]
+    """Their rows, as the call was planned from."""
+    queued: Sequence[QueuedPerson]
+
+    @property
+    def authorization(self) -> str:
+        """The authorization of the call."""
+        return self.plan.view.job.authorization_id
+
+    @property
+    def route(self) -> RequestRoute:
+        """The call."""
+        return RequestRoute(RequestKind.IMPORT, queue=self.plan.view.job.queue_autoresponders)
+
+
 class DirectQueue:
-    """The direct calls of one list."""
+    """The direct calls of one list, and those of its backfills."""
 
     def __init__(self, max_requests: int) -> None:
         self.room = asyncio.Semaphore(max_requests + 1)
         """Acquired for each call by the owner, released by the sender; whoever waits longest is next."""
         self.known: KnownList | None = None
         self._waiting: deque[DirectCall] = deque()
+        self._scanned: deque[ScanCall] = deque()
         self._closed_until = float("-inf")
 
     @property
@@ -143,6 +169,29 @@ class DirectQueue:
             self.end(call)
         return None
 
+    @property
+    def scanned(self) -> bool:
+        """Whether a backfill's call waits to be taken."""
+        return bool(self._scanned)
+
+    def scanned_of(self, partition: int) -> int:
+        """Return how many calls of a partition's backfill wait."""
+        return sum(call.partition == partition for call in self._scanned)
+
+    def put_scanned(self, call: ScanCall) -> None:
+        """Hand a backfill's call to the sender."""
+        self._scanned.append(call)
+
+    def take_scanned(self) -> ScanCall:
+        """Return the next call of a backfill. Raises IndexError."""
+        return self._scanned.popleft()
+
+    def withdraw_scanned(self, partition: int | None = None) -> list[ScanCall]:
+        """Take back the calls of backfills that have not begun: of one partition, or all."""
+        taken = [call for call in self._scanned if partition in (None, call.partition)]
+        self._scanned = deque(call for call in self._scanned if partition not in (None, call.partition))
+        return taken
+
     def end(self, call: DirectCall) -> None:
         """The call is over, made or not."""
         call.finish(NOT_MADE)
@@ -152,3 +201,4 @@ class DirectQueue:
         """The list is closed."""
         while self._waiting:
             self.end(self._waiting.popleft())
+        self._scanned.clear()

@@ -122,7 +122,7 @@ class DirectSends:
                 return None  # the fields were recreated meanwhile
             return await writer.write_import(import_request(flat.entries(), queue=call.route.queue))
 
-        needs = RequestNeeds(call.authorization, _needs_of(flat.plan), (), call.listed, begin)
+        needs = RequestNeeds(call.authorization, needs_of_plan(flat.plan), (), call.listed, begin)
         made = await self._making.make(needs, request, write)
         if made is None or made.answer is None or call.dropped:
             return
@@ -148,7 +148,8 @@ def needs_of_writes(writes: Sequence[PlannedWrite]) -> dict[str, FieldNeed]:
     return needs_of(write.state.desired for write in writes if write.state is not None)
 
 
-def _needs_of(plan: FlatPlan) -> dict[str, FieldNeed]:
+def needs_of_plan(plan: FlatPlan) -> dict[str, FieldNeed]:
+    """Return the same for people of the common kind."""
     job = plan.view.job
     needs = [FieldNeed(job.custom_field_name, "MultiSelectMany")]
     needs += [FieldNeed(mapping.custom_field, mapping.data_type) for mapping in job.field_mappings]

@@ -64,13 +64,19 @@ class FlatPlans:
 
     def of(self, audience: str, now: float) -> tuple[OpenList, FlatPlan, FlatPerson] | None:
         """Return the list that alone exports an audience, with its plan; None: it cannot be sent to in this way now."""
+        views = self._state.exports.of(audience)
+        opened = self._state.open.get(views[0].job.list_id) if len(views) == 1 else None
+        found = None if opened is None else self.of_list(opened, now)
+        return None if opened is None or found is None else (opened, *found)
+
+    def of_list(self, opened: OpenList, now: float) -> tuple[FlatPlan, FlatPerson] | None:
+        """Return a list's plan; None: it cannot be sent to in this way now."""
         exports = self._state.exports
         if exports is not self._exports:
             self._plans.clear()
             self._exports = exports
-        views = exports.of(audience)
-        opened = self._state.open.get(views[0].job.list_id) if len(views) == 1 else None
-        if opened is None or (known := opened.direct.known) is None or known.confirms or not opened.takes_direct(now):
+        known = opened.direct.known
+        if known is None or known.confirms or not opened.takes_direct(now) or opened.list_id not in exports.lists:
             return None
         found = self._plans.get(opened.list_id)
         if found is None or found[0] is not known:
@@ -78,7 +84,13 @@ class FlatPlans:
             plan = compile_plan(listed, exports, self._state.names, known.keys, known.kept, self._max_row_bytes)
             found = self._plans[opened.list_id] = known, plan, None if plan is None else person_of(plan)
         _, plan, person = found
-        return None if plan is None or person is None else (opened, plan, person)
+        return None if plan is None or person is None else (plan, person)
+
+
+def source_of(value: bytes) -> int:
+    """Return the incarnation of the source that a stored row's positions belong to."""
+    source: int = orjson.loads(value).get("p", 0)
+    return source
 
 
 def person_of(plan: FlatPlan) -> FlatPerson:
@@ -119,6 +131,13 @@ def group_flat(
         group.people.append(person)
         group.rows[key] = row
     return list(groups.values()), others
+
+
+def held_after(person: FlatImport, list_id: str) -> bytes:
+    """Return what the row after the call says of the list, as it is stored: a receipt's header, see `takeover.HELD`."""
+    begin = b'"l":{%b:' % orjson.dumps(list_id)
+    start = person.value.rindex(begin) + len(begin)
+    return person.value[start : person.value.rindex(b'},"p":')]
 
 
 def receipts_of(

@@ -34,6 +34,7 @@ from streams.export.sending.queue import QueuedBatch, QueuedPerson
 from streams.export.sending.renames import is_rename_held_back
 from streams.export.sending.requests import ListRequests, RequestNeeds
 from streams.export.sending.samples import SampleReads
+from streams.export.sending.scan_sends import ScanSends
 from streams.export.sending.slots import BatchPicker, InFlightRequest, RequestSlots
 from streams.export.sending.writer import ListWriter
 from streams.export.state import OpenList
@@ -74,6 +75,7 @@ class ListSender:
         self._making = ListRequests(opened, context, segments, connections, self._slots)
         self._picker = BatchPicker(opened, self._slots, connections)
         self._direct = DirectSends(opened, context, self._making, connections, samples, self)
+        self._scanned = ScanSends(opened, context, self._making, self)
         self._late = context.rows.late_call_seconds
         self._requests: dict[asyncio.Task[None], InFlightRequest] = {}
         self._direct_turn = False
@@ -119,7 +121,7 @@ class ListSender:
         backfill = not self.opened.direct.waiting
         batch = self._picker.next_batch(self._now(), self._requests.values(), backfill=backfill)
         if batch is None:
-            return not self.queue.ready(True) and self._start_direct()
+            return not self.queue.ready(True) and (self._start_direct() or self._start_scanned())
         self._direct_turn = True
         request = InFlightRequest(batch.live)
         self._start(self._send(batch, request), request)
@@ -133,6 +135,16 @@ class ListSender:
             request = InFlightRequest(live=True)
             self._start(self._direct.send(call, request), request)
         return call is not None
+
+    def _start_scanned(self) -> bool:
+        direct, now = self.opened.direct, self._now()
+        if direct.scanned and not self.opened.takes_direct(now):
+            self.opened.give_back_scanned()
+        if direct.waiting or not direct.scanned or not self._picker.may_take_scanned(now, self._requests.values()):
+            return False
+        request = InFlightRequest(live=False)
+        self._start(self._scanned.send(direct.take_scanned(), request), request)
+        return True
 
     def _start(self, sending: Coroutine[None, None, None], request: InFlightRequest) -> None:
         task = asyncio.create_task(sending)
@@ -158,13 +170,16 @@ class ListSender:
         times = [retry_at] if now < retry_at else []
         if (at := self.queue.next_time()) is not None:
             times.append(max(at, retry_at))
-        if self.queue.ready(True) or self.queue.ready(False) or self.opened.direct.waiting:
+        if self.queue.ready(True) or self.queue.ready(False) or self._has_direct():
             pause = self.connections.pause_left()
             times.append(max(now + pause, now + POLL_SECONDS, retry_at))
         timeout = max(0.0, min(times) - now) if times else None
         with contextlib.suppress(TimeoutError):  # not wait_for: in Python 3.11 it may swallow a cancellation
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
+
+    def _has_direct(self) -> bool:
+        return self.opened.direct.waiting or self.opened.direct.scanned
 
     # -- one request
 

@@ -132,6 +132,13 @@ class BatchPicker:
         free = not limited and ahead <= self._slots.max_requests and not self._breaker.probing
         return free and not self._breaker.is_open(now)
 
+    def may_take_scanned(self, now: float, requests: Collection[InFlightRequest]) -> bool:
+        """Whether a backfill's call may be made beside the open requests: one is ready while others have the slots."""
+        background = sum(not request.live and not request.answered for request in requests)
+        most = self._slots.max_background + (self._slots.max_requests > 1)
+        late = sum(request.answered for request in requests) > self._slots.max_requests
+        return background < most and not late and self.may_take_direct(now, requests)
+
     def _next_ahead(self, now: float, background: int) -> QueuedBatch | None:
         """Return a full request to prepare while all slots are taken; a smaller one gathers more changes meanwhile."""
         if self._limiter.waiting or self._limiter.pause_left() > 0:

@@ -103,7 +103,7 @@ class Worker:
         refused_records = RefusedRecords(SOURCE, self.process.source_of(SOURCE), self.process.keep)
         blocked = BlockedReports(self.state, world.report_blocked)
         context = SenderContext(self.state, runtime, rows, blocked, refused_records)
-        self.runner = ExportRunner(world.settings, self.shared, context, self.accounts)
+        self.runner = ExportRunner(world.settings, self.shared, context, self.accounts, world.min_people)
         intake = IntakeContext(
             self.state,
             runtime,

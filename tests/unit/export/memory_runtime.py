@@ -149,14 +149,19 @@ class Process:
             assert not row.exists or value == kept, f"{row.key!r} was changed and given back"
 
     async def write_rows(
-        self, partition: int, generation: int, rows: Iterable[TableRow[MembershipRow]], outputs: Sequence[Output] = ()
+        self,
+        partition: int,
+        generation: int,
+        rows: Iterable[TableRow[MembershipRow] | EncodedRow[MembershipRow]],
+        outputs: Sequence[Output] = (),
     ) -> None:
         """As BatchTable; each row may be the last one."""
         await self.publish_all(outputs)
         await asyncio.sleep(0)
-        for row in rows:
+        for item in rows:
             self._effect()
-            value, _ = self._codec.encode(row.data)
+            row = item.row if isinstance(item, EncodedRow) else item
+            value = item.value if isinstance(item, EncodedRow) else self._codec.encode(row.data)[0]
             self.log.rows.setdefault(partition, {})[row.key] = (value, dict(row.positions))
 
     async def write(
@@ -197,6 +202,11 @@ class Process:
             if not self.alive:
                 raise Revoked("the process was killed")
             yield [self._row(partition, key) for key in keys[start : start + step]]
+
+    async def keys(self, partition: int, *, after: bytes | None = None, step: int = 1000) -> AsyncIterator[list[bytes]]:
+        """As BatchTable."""
+        async for rows in self.scan(partition, after=after, step=step):
+            yield [row.key for row in rows]
 
     async def due(
         self,

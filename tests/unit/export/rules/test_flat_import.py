@@ -20,12 +20,12 @@ from streams.export.rules.jobs import AudienceName, AudienceNames, Exports, comp
 from streams.export.rules.membership import MembershipEvent, RankedChange, fold
 from streams.export.rules.outstanding import record_outstanding, reset_positions
 from streams.export.rules.routing import AttemptState, RequestKind, is_plain, is_plain_import, route_of
-from streams.export.rules.row import ENTER, EXIT, MembershipRow, decode, encode
+from streams.export.rules.row import ENTER, EXIT, MembershipRow, decode, encode, encode_held
 from streams.export.rules.settlement import WrittenState, record_delivered, state_to_write
 from streams.export.rules.values import field_name
 from streams.export.sending import flat_calls
 from streams.export.sending.direct_queue import FlatAnswer
-from streams.export.sending.flat_calls import person_of, receipts_of
+from streams.export.sending.flat_calls import held_after, person_of, receipts_of
 from streams.export.sending.plan import subscriber_of
 from tests.unit.export.rules.rows import EMAIL, LIST
 
@@ -145,6 +145,38 @@ def _compare(exports: Exports, value: bytes | None, events: list[MembershipEvent
     return encode(row)
 
 
+def _compare_scanned(exports: Exports, value: bytes) -> bool:
+    """Compare both ways for a person who is found by a backfill; returns whether they are of the common kind."""
+    listed, row = exports.lists[LIST], decode(value)
+    held = row.lists.get(LIST)
+    desired = desired_subscriber(row, EMAIL, listed, held, NAMES.option_of)
+    kept = frozenset() if desired is None else frozenset(kinds_of(desired))
+    plan = plan_of(exports, kept)
+    person = plan.person(EMAIL.encode(), [], value, SOURCE)
+    assert person_of(plan)(EMAIL.encode(), [], value, SOURCE) == person
+    if person is None:
+        return False
+    assert desired is not None
+    assert not row.due
+    route = route_of(held, desired, AttemptState())
+    assert is_plain_import(held, desired, route)
+    state = state_to_write(EMAIL.encode(), 0, row, listed, desired, 1)
+    assert person.known == (held is not None and held.address is not None)
+    receipts = _deliver(exports, row, state, added=True)
+    written = subscriber_of(desired, EMAIL, KEYS)
+    assert import_request([person.entry], queue=route.queue) == import_body(
+        [written], Autoresponders(queue=route.queue)
+    )
+    assert person.value == encode(row)
+    assert held_after(person, LIST) == orjson.dumps(encode_held(row.lists[LIST]))
+    ours = receipts_of(CONTEXT, plan, [person], FlatAnswer(new=1), SOURCE, 9_999)
+    pending = [PendingReceipt(EMAIL.encode(), receipt, SOURCE, None) for receipt in receipts]
+    assert [record for _, record in ours] == [
+        output(CONTEXT, receipt, 9_999)._replace(headers=()) for receipt in pending
+    ]
+    return True
+
+
 def _events(changes: list[Any], position: int) -> list[MembershipEvent]:
     return [
         MembershipEvent(EMAIL, at, (RankedChange(audience, rank, at),), None, user, (), position + number, at + 50)
@@ -168,6 +200,38 @@ def test_both_ways_give_the_same_request_row_and_receipts(
             timed.append((audience, rank, now if step > 0 else now + 2 * step, user))
         value = _compare(exports, value, _events(timed, position), new)
         position += len(changes)
+
+
+@settings(max_examples=400, deadline=None)
+@given(_jobs, _jobs, _batches, st.sampled_from([STARTED, 0, 10**6]))
+@example({}, {"existing_users": True}, [[("vip", ENTER, 1, {"city": "Ghent"})]], 10**6)
+def test_who_is_found_by_a_backfill_is_planned_in_the_same_way(
+    before: dict[str, Any], after: dict[str, Any], batches: list[list[Any]], started: int
+) -> None:
+    """`started`: of the job whose backfill it is; the row is one that the job before has left behind, or no job."""
+    value: bytes | None = None
+    position, now = 0, STARTED + 50
+    for changes in batches:
+        timed = []
+        for audience, rank, step, user in changes:
+            now += abs(step)
+            timed.append((audience, rank, now, user))
+        value = _compare(exports_of(before), value, _events(timed, position), 1)
+        position += len(changes)
+    if value is not None:
+        at = datetime.fromtimestamp(started / 1000, UTC)
+        _compare_scanned(exports_of({**after, "started_at": at}), value)
+
+
+def test_who_came_before_the_job_is_of_the_common_kind() -> None:
+    row = MembershipRow()
+    reset_positions(row, SOURCE)
+    for event in _events([("vip", ENTER, 1_001, {"city": "Ghent"}), ("eu", ENTER, 1_002, {"name": "l"})], 0):
+        fold(row, event)
+    row.fields["l"] = ({"l": {LIST: [1]}}, 5)
+    row.due = False
+    assert _compare_scanned(exports_of({"existing_users": True, "started_at": datetime.now(UTC)}), encode(row))
+    assert not _compare_scanned(exports_of({"existing_users": False, "started_at": datetime.now(UTC)}), encode(row))
 
 
 def test_the_usual_changes_are_of_the_common_kind() -> None:
