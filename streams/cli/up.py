@@ -142,14 +142,10 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
             free_ports=free_ports(PORTS_NEEDED),
             kept=kept,
         )
-        with _shown("the topics are there"):
-            await asyncio.to_thread(ensure_topics, kafka, create=True)
         stack.push_async_callback(supervisor.stop)
         demonstration = Demonstration(here, kafka, _show_line) if here.simulated else None
         admin = await stack.enter_async_context(SimulatorAdmin(here.simulator_admin_url))
-        if here.simulated:
-            with _shown("the local Campaign Monitor is ready"):
-                await supervisor.start(here.simulator())
+        await _start_others(kafka, supervisor, here)
         if demonstration and kept:
             await demonstration.authorize()  # this start's key may be another one
         elif demonstration:
@@ -161,6 +157,20 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
         if kept:
             _show_line("going on with the data of the earlier start; FRESH=1 make run begins again, with its story")
         return await _play_and_wait(supervisor, None if kept else demonstration, admin, once=once)
+
+
+async def _start_others(kafka: KafkaSettings, supervisor: Supervisor, here: Machine) -> None:
+    """Make the topics and start the local Campaign Monitor side by side: what our processes need at their start."""
+
+    async def topics() -> None:
+        with _shown("the topics are there"):
+            await asyncio.to_thread(ensure_topics, kafka, create=True)
+
+    async def simulator() -> None:
+        with _shown("the local Campaign Monitor is ready"):
+            await supervisor.start(here.simulator())
+
+    await asyncio.gather(topics(), *([simulator()] if here.simulated else []))
 
 
 @contextlib.asynccontextmanager
