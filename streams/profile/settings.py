@@ -48,7 +48,7 @@ class ProfileSettings(BaseSettings):
     )
     cache_rows: int = Field(default=30_000, ge=0, description="Profiles kept in memory, all partitions together.")
     cache_megabytes: int = Field(
-        default=64, ge=0, description="The same profiles by their encoded size; in memory they take several times that."
+        default=40, ge=0, description="The same profiles by their encoded size; in memory they take several times that."
     )
     http_host: str = Field(default="127.0.0.1", description="Address on which profiles are served.")
     http_port: int = Field(default=0, ge=0, le=65535, description="Port on which profiles are served; 0: a free one.")

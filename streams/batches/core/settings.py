@@ -81,9 +81,9 @@ class BatchSettings(BaseModel):
     # Store.
     cache_rows: int = Field(default=30_000, ge=0)
     """Decoded rows kept in memory, all partitions together; where they are seldom read again, a sample of them."""
-    cache_bytes: int = Field(default=64 << 20, ge=0)
+    cache_bytes: int = Field(default=40 << 20, ge=0)
     """The same rows by their encoded size; a decoded row takes several times of that."""
-    block_cache_bytes: int = 64 << 20
+    block_cache_bytes: int = 32 << 20
     """One cache for all stores of the process. Without it the default is 8 MiB a store, and absent keys cost reads."""
     write_buffer_bytes: int = 8 << 20
     """A memtable; at most two a store, and:"""

@@ -125,7 +125,7 @@ def test_ctrl_c_stops_everything_in_any_state(tmp_path, moment):
     with Up(tmp_path / "data") as up:
         up.until(lambda: moment(up))
         up.process.send_signal(signal.SIGINT)
-        assert up.process.wait(15) == 0, up.output
+        assert up.process.wait(10) == 0, up.output
         assert "Traceback" not in up.output
     within(10, lambda: not processes_of(tmp_path / "data"))
 
@@ -161,7 +161,7 @@ def test_a_second_start_leaves_the_first_alone_and_its_settings_serve_a_shell(tm
         up.process.send_signal(signal.SIGINT)
         up.process.send_signal(signal.SIGTERM)
         assert up.process.wait(5) in (0, 130), up.output
-    within(15, lambda: not processes_of(data_dir))
+    within(10, lambda: not processes_of(data_dir))
 
 
 def kill(data_dir, words, number=signal.SIGKILL):
@@ -229,7 +229,7 @@ def test_the_demonstration_is_played_on_a_broker_of_somebody_else_when_asked_for
         up.until(lambda: "published 372 audience events" in up.output)
         assert bootstrap_servers in up.output
         up.process.send_signal(signal.SIGTERM)
-        assert up.process.wait(15) == 0, up.output
+        assert up.process.wait(10) == 0, up.output
     within(10, lambda: not processes_of(tmp_path / "data"))
 
 
