@@ -11,17 +11,25 @@ Consumers of `cm_profile` keep their topic: they see one more update of each pro
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import orjson
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from connectors.kafka.client_config import admin_config
 from connectors.kafka.producer import AsyncProducer
-from connectors.kafka.read_to_end import MissingTopicError, ReadError, newest_by_partition
+from connectors.kafka.read_to_end import (
+    EndReader,
+    MissingTopicError,
+    ReadError,
+    TopicAndPartition,
+    newest_by_partition,
+    reader_config,
+)
 from connectors.kafka.records import ConsumedRecord, OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from streams.mapping.catalog import Catalog
@@ -132,10 +140,10 @@ class Rebuild:
 
     async def _followed(self, group: str, sources: list[str]) -> AsyncIterator[RebuildProgress]:
         """RebuildProgress until the group has everything, seen twice in a row: its own moves may add work."""
-        admin, quiet, failures = self._admin, 0, 0
+        quiet = failures = 0
         while quiet < 2:
             try:
-                progress = await asyncio.to_thread(_progress, admin, group, sources)
+                progress = await asyncio.to_thread(self._progress, group, sources)
             except KafkaException as failure:
                 # Topics that were just made have no leader for a moment; a broker that stays away ends the build.
                 failures += 1
@@ -170,9 +178,13 @@ class Rebuild:
             raise RebuildError(
                 f"{len(described.members)} profile workers run; stop them, switch, and start them with the new mappings"
             )
-        left = _progress(self._admin, self.kafka.topic_prefix + self._settings.app_id, [self._moves])
+        left = self._progress(self.kafka.topic_prefix + self._settings.app_id, [self._moves])
         if left.done < left.total:
             raise RebuildError("the rebuild is not complete; run `cm-streams mapping rebuild` again")
+
+    def _progress(self, group: str, topics: list[str]) -> RebuildProgress:
+        with closing(Consumer(reader_config(self.kafka, "rebuild", group))) as consumer:
+            return progress_of_group(self._admin, EndReader(consumer), topics)
 
     def _commit_positions(self, group: str) -> None:
         """The group continues where the build ended; its own moves topic keeps its place."""
@@ -200,13 +212,20 @@ class Rebuild:
         return AdminClient(admin_config(self.kafka, "rebuild"))  # kept: its answers die with it
 
 
-def _progress(admin: AdminClient, group: str, topics: list[str]) -> RebuildProgress:
-    committed = {(place.topic, place.partition): place.offset for place in _committed(admin, group)}
-    ends_of = {Place(name, number): _latest() for name in topics for number in _partitions(admin, name)}
+def progress_of_group(admin: AdminClient, reader: EndReader, topics: list[str]) -> RebuildProgress:
+    """Return how far the group of the reader's consumer is in these topics.
+
+    Its offsets are asked for by a consumer: the admin client ends the process, by SIGSEGV, where a broker that has just
+    started answers that it does not coordinate the group yet (librdkafka issue 5040).
+    """
+    parts = [TopicAndPartition(name, number) for name in topics for number in _partitions(admin, name)]
+    committed = reader.committed(parts)
+    ends_of = {Place(*part): _latest() for part in parts}
     ends = {place: future.result(REQUEST_SECONDS).offset for place, future in admin.list_offsets(ends_of).items()}
-    total = sum(ends.values())
-    done = sum(min(end, max(0, committed.get((place.topic, place.partition), 0))) for place, end in ends.items())
-    return RebuildProgress(done, total)
+    done = sum(
+        min(end, committed.get(TopicAndPartition(place.topic, place.partition), 0)) for place, end in ends.items()
+    )
+    return RebuildProgress(done, sum(ends.values()))
 
 
 def _latest() -> Any:
