@@ -7,6 +7,7 @@ from pydantic import Field, RootModel
 from schemas.envelope import Contract, Instant
 
 ActivityKind = Literal["sent", "open", "click", "unsubscribe", "bounce", "spam"]
+Role = Literal["viewer", "operator", "admin"]
 DataType = Literal["Text", "Number", "MultiSelectOne", "MultiSelectMany", "Date", "Country", "USState"]
 
 
@@ -183,4 +184,13 @@ class WebhookRegistration(Contract):
     seen_active_at: Instant | None = Field(
         default=None, description="When it was last seen to be active, or its list polled."
     )
+    updated_at: Instant
+
+
+class ConsoleUser(Contract):
+    """Somebody who may log in to the console."""
+
+    name: str = Field(min_length=1, description="Also the record's key.")
+    role: Role
+    password_hash: str = Field(repr=False, description="Argon2id, with its salt and parameters.")
     updated_at: Instant

@@ -181,6 +181,18 @@ def _table() -> Iterator[Topic]:
             without_dead_letters="a record that cannot be read is logged, and the former one of its key stays in force",
         ),
         Topic(
+            role="cm_console_users",
+            key="user name",
+            content="control.ConsoleUser",
+            writer="console",
+            doc="Who may log in to the console, passwords hashed.",
+            cleanup="compact",
+            retention_ms=FOREVER,
+            partitions=1,
+            public=False,
+            without_dead_letters="a record that cannot be read is logged, and the former one of its key stays in force",
+        ),
+        Topic(
             role="cm_memberships-changelog",
             key="email",
             content=None,

@@ -15,6 +15,7 @@ from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.settings import WebhookSettings
 from schemas.topics import TOPICS, Topic
+from streams.console.settings import ConsoleSettings
 from streams.export.settings import ExportSettings
 from streams.mapping.functions import FAMILIES
 from streams.process import StreamsSettings
@@ -29,6 +30,7 @@ SETTINGS: tuple[type[BaseSettings], ...] = (
     ProfileSettings,
     ImporterSettings,
     WebhookSettings,
+    ConsoleSettings,
 )
 
 

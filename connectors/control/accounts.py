@@ -135,6 +135,7 @@ class AuthorizedApis:
         authorizations: Authorizations,
         on_access: Callable[[], None] = lambda: None,
     ) -> None:
+        self.authorizations = authorizations
         self._settings = settings
         self._on_access = on_access
         self._transport = Transport(settings)

@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "worker": ("streams.cli.processes", "worker", "Run a stream processor: export or profiles."),
     "connector": ("streams.cli.processes", "connector", "Run the import connector."),
     "webhooks": ("streams.cli.processes", "webhooks", "Run the webhook receiver."),
+    "console": ("streams.cli.processes", "console", "Run the console: pages for authorizations and jobs."),
     "simulator": ("streams.cli.processes", "simulator", "Run a local Campaign Monitor."),
     "auth": ("streams.cli.authorizations", "app", "Authorizations: log in, add, test, list, rename, remove."),
     "job": ("streams.cli.jobs", "app", "Export and import jobs: create, edit, check, list, show, start, stop, remove."),

@@ -10,6 +10,7 @@ import typer
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from streams.cli.control import refusals, refuse, with_account
 from streams.cli.output import JsonLines, add_row, print_table, table_of
+from streams.control.accounts import account_clients, account_lists
 
 if TYPE_CHECKING:
     from connectors.campaign_monitor.client.api import CampaignMonitor
@@ -30,7 +31,7 @@ def clients(authorization: WhoseAccount, as_json: JsonLines = False) -> None:
     """List the clients of an account."""
 
     async def read(api: "CampaignMonitor") -> Rows:
-        return [(client.client_id, client.name) for client in await api.clients.all()]
+        return [(client.client_id, client.name) for client in await account_clients(api)]
 
     _show(authorization, ("client", "name"), read, as_json=as_json)
 
@@ -40,8 +41,7 @@ def lists(authorization: WhoseAccount, client: OneClient = None, as_json: JsonLi
     """List the lists of a client, or of all clients."""
 
     async def read(api: "CampaignMonitor") -> Rows:
-        owners = [client] if client else [found.client_id for found in await api.clients.all()]
-        return [(owner, found.list_id, found.name) for owner in owners for found in await api.clients.lists(owner)]
+        return [(found.client_id, found.list_id, found.name) for found in await account_lists(api, client)]
 
     _show(authorization, ("client", "list", "name"), read, as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""One process each: `cm-streams worker`, `connector`, `webhooks` and `simulator`."""
+"""One process each: `cm-streams worker`, `connector`, `webhooks`, `console` and `simulator`."""
 
 import asyncio
 import gc
@@ -94,6 +94,31 @@ def webhooks() -> None:
                 CampaignMonitorSettings(),
                 ControlSettings(),
                 WebhookSettings(),
+                health_host=settings.health_host,
+                health_port=settings.health_port,
+            )
+        )
+
+
+def console() -> None:
+    """Serve pages for authorizations, exports, imports and jobs.
+
+    Prints its address, and the set-up link while there is no user.
+    """
+    from streams.console.run import run
+    from streams.console.settings import ConsoleSettings
+
+    settings = start_process("console")
+    kafka = KafkaSettings()
+    with refused_with_a_sentence():
+        wait_for_topics(kafka, settings)
+        asyncio.run(
+            run(
+                kafka,
+                CampaignMonitorSettings(),
+                ControlSettings(),
+                ConsoleSettings(),
+                show=typer.echo,
                 health_host=settings.health_host,
                 health_port=settings.health_port,
             )

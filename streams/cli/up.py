@@ -16,10 +16,12 @@ from confluent_kafka import KafkaException
 from rich.console import Console
 from rich.text import Text
 
+from connectors.control.users import Users
 from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.devkit.simulator.controls.admin import SimulatorAdmin
+from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.admin import CONFIGURATION_ERROR, ensure_topics
 from connectors.kafka.broker_check import check_brokers
 from connectors.kafka.producer import PublishError
@@ -153,7 +155,9 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
         with _shown(f"ready: {', '.join(PROCESSES)}"):
             await supervisor.start(*(here.service(name) for name in PROCESSES))
         env_file = directory.write_settings(here.shell_settings(os.environ))
-        _where_to_look(here, supervisor, env_file, time.monotonic() - began)
+        async with Users(kafka) as users:
+            is_new = not users.all()
+        _where_to_look(here, supervisor, env_file, time.monotonic() - began, is_new=is_new)
         if kept:
             _show_line("going on with the data of the earlier start; FRESH=1 make run begins again, with its story")
         return await _play_and_wait(supervisor, None if kept else demonstration, admin, once=once)
@@ -236,11 +240,16 @@ async def _play(demonstration: Demonstration | None, admin: SimulatorAdmin, *, o
     return verdict(found)
 
 
-def _where_to_look(here: Machine, supervisor: Supervisor, env_file: Path, seconds: float) -> None:
+def _where_to_look(here: Machine, supervisor: Supervisor, env_file: Path, seconds: float, *, is_new: bool) -> None:
     ports = here.ports
-    local = [f"                     OAuth {here.oauth_url}"] if here.simulated else []
+    person = SimulatorSettings()
+    who = f"log in as {person.login_username}, password {person.login_password}"
+    local = [f"                     OAuth {here.oauth_url}, {who}"] if here.simulated else []
+    setup = [f"                     set up, once: {here.console_url}setup/{here.setup_token}"] if is_new else []
     lines = [
         f" after {seconds:.1f} s",
+        f"  console            {here.console_url}",
+        *setup,
         f"  Kafka              {here.bootstrap_servers}",
         f"  Campaign Monitor   {here.base_url}",
         *local,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.control.crypto import new_key
+from connectors.devkit.simulator.settings import SimulatorSettings
 from streams.demo.supervisor import Service
 
 
@@ -24,11 +25,12 @@ class Ports:
     simulator: int
     webhooks: int
     profiles: int
+    console: int
     health: Mapping[str, int]
     """By the name of the process."""
 
 
-PROCESSES = ("export-worker", "profile-worker", "connector", "webhooks")
+PROCESSES = ("export-worker", "profile-worker", "connector", "webhooks", "console")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,13 @@ class Machine:
     encryption_key: str
     webhook_secret: str
     profile_token: str
+    setup_token: str
+    """The last part of the console's set-up link, while it has no user."""
+
+    @property
+    def console_url(self) -> str:
+        """Where the pages are."""
+        return f"http://{LOOPBACK}:{self.ports.console}/"
 
     @property
     def simulator_admin_url(self) -> str:
@@ -54,6 +63,11 @@ class Machine:
 
     def environment(self) -> dict[str, str]:
         """Return the settings that all processes share."""
+        simulator = SimulatorSettings()
+        application = {
+            "CM_OAUTH_CLIENT_ID": simulator.oauth_client_id,
+            "CM_OAUTH_CLIENT_SECRET": simulator.oauth_client_secret,
+        }
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "CM_BASE_URL": self.base_url,
@@ -64,6 +78,9 @@ class Machine:
             "WEBHOOK_PUBLIC_URL": f"http://{LOOPBACK}:{self.ports.webhooks}",
             "PROFILE_HTTP_PORT": str(self.ports.profiles),
             "PROFILE_API_TOKEN": self.profile_token,
+            "CONSOLE_PORT": str(self.ports.console),
+            "CONSOLE_SETUP_TOKEN": self.setup_token,
+            **(application if self.simulated else {}),
         }
 
     def shell_settings(self, environment: Mapping[str, str]) -> dict[str, str]:
@@ -117,7 +134,7 @@ def machine(
     `free_ports`: as many as `PORTS_NEEDED`. `kept`: the earlier start's settings; its data is sealed with its key, and
     its webhooks name its port, which is taken again unless somebody else has it now. Raises PortError.
     """
-    free_simulator, webhooks, profiles, *health = free_ports
+    free_simulator, webhooks, profiles, console, *health = free_ports
     kept = kept or {}
     simulator = _port(environment, kept, "SIMULATOR_PORT", free_simulator)
 
@@ -131,6 +148,7 @@ def machine(
             simulator=simulator,
             webhooks=_port(environment, kept, "WEBHOOK_PORT", webhooks),
             profiles=_port(environment, kept, "PROFILE_HTTP_PORT", profiles),
+            console=_port(environment, kept, "CONSOLE_PORT", console),
             health=dict(zip(PROCESSES, health, strict=True)),
         ),
         data_dir=data_dir,
@@ -141,6 +159,7 @@ def machine(
         encryption_key=chosen("CONTROL_ENCRYPTION_KEY", new_key()),
         webhook_secret=chosen("WEBHOOK_SECRET", secrets.token_urlsafe(32)),
         profile_token=chosen("PROFILE_API_TOKEN", secrets.token_urlsafe(24)),
+        setup_token=chosen("CONSOLE_SETUP_TOKEN", secrets.token_urlsafe(24)),
     )
 
 
@@ -165,4 +184,4 @@ def kept_port(text: str) -> int | None:
     return int(number)
 
 
-PORTS_NEEDED = 3 + len(PROCESSES)
+PORTS_NEEDED = 4 + len(PROCESSES)

@@ -70,7 +70,7 @@ NEEDS_KAFKA: dict[str, str] = {
     "demo": "",
 }
 """Verb -> arguments that are enough to reach the broker."""
-WAITS_FOR_KAFKA = {"worker profiles", "worker export", "connector", "webhooks"}
+WAITS_FOR_KAFKA = {"worker profiles", "worker export", "connector", "webhooks", "console"}
 """Processes wait for their brokers: a restart of a broker must not end them."""
 WITHOUT_KAFKA = {
     "simulator",

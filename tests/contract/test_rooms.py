@@ -36,6 +36,9 @@ ALLOWED: dict[str, set[str]] = {
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control", "streams.export"},
     "streams.profile": SHARED
     | {"connectors.kafka", "streams.batches", "streams.mapping", "streams.dead_letters", "streams.process"},
+    "streams.console": SHARED
+    | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
+    | {"streams.control", "streams.export"},
     "streams.demo": SHARED
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control", "connectors.devkit"}
     | {"streams.process"},

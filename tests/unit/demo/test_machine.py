@@ -14,7 +14,7 @@ def made(kept=None, **environment):
 
 
 @pytest.mark.parametrize("text", ["http", "-1", "0", "65536", "1.5", "\u0663"])
-@pytest.mark.parametrize("name", ["SIMULATOR_PORT", "WEBHOOK_PORT", "PROFILE_HTTP_PORT"])
+@pytest.mark.parametrize("name", ["SIMULATOR_PORT", "WEBHOOK_PORT", "PROFILE_HTTP_PORT", "CONSOLE_PORT"])
 def test_a_port_that_is_none_is_named(name, text):
     with pytest.raises(PortError, match=name):
         made(**{name: text})
@@ -22,18 +22,20 @@ def test_a_port_that_is_none_is_named(name, text):
 
 CHOSEN = {
     *("KAFKA_BOOTSTRAP_SERVERS", "CM_BASE_URL", "CM_OAUTH_URL", "SIMULATOR_PORT"),
-    *("PROFILE_HTTP_PORT", "WEBHOOK_PORT", "WEBHOOK_PUBLIC_URL"),
+    *("PROFILE_HTTP_PORT", "WEBHOOK_PORT", "WEBHOOK_PUBLIC_URL", "CONSOLE_PORT", "CM_OAUTH_CLIENT_ID"),
 }
 
 
 def test_a_shell_gets_what_was_chosen_and_nothing_that_somebody_has_set():
-    secrets = ("CONTROL_ENCRYPTION_KEY", "CM_API_KEY", "PROFILE_API_TOKEN", "WEBHOOK_SECRET")
+    secrets = ("CONTROL_ENCRYPTION_KEY", "CM_API_KEY", "PROFILE_API_TOKEN", "WEBHOOK_SECRET", "CONSOLE_SETUP_TOKEN")
+    secrets += ("CM_OAUTH_CLIENT_SECRET",)
     mine = {name: f"my-{name}" for name in secrets}
     settings = made(**mine).shell_settings(mine)
     assert settings.keys() == CHOSEN
     assert not set(mine.values()) & set(settings.values())
     chosen = made().shell_settings({})
     chosen_secrets = {"CONTROL_ENCRYPTION_KEY", "PROFILE_API_TOKEN", "WEBHOOK_SECRET", "CAMPAIGN_MONITOR_API_KEY"}
+    chosen_secrets |= {"CONSOLE_SETUP_TOKEN", "CM_OAUTH_CLIENT_SECRET"}
     assert chosen.keys() == CHOSEN | chosen_secrets
 
 
@@ -57,7 +59,8 @@ def test_a_port_that_somebody_else_has_now_is_not_taken_again():
 def test_a_real_campaign_monitor_s_address_and_key_are_never_in_it():
     real = {"CM_BASE_URL": "https://api.createsend.com/api/v3.3", "CM_OAUTH_URL": "https://api.createsend.com/oauth"}
     settings = made(**real).shell_settings(real)
-    assert not {"CM_BASE_URL", "CM_OAUTH_URL", "CAMPAIGN_MONITOR_API_KEY"} & settings.keys()
+    ours = {"CM_BASE_URL", "CM_OAUTH_URL", "CAMPAIGN_MONITOR_API_KEY", "CM_OAUTH_CLIENT_ID", "CM_OAUTH_CLIENT_SECRET"}
+    assert not ours & settings.keys()
 
 
 def test_no_secret_is_on_a_command_line():

@@ -1,0 +1,1 @@
+"""Pages for people: authorizations, exports, imports and their jobs, rendered on the server."""

@@ -1,0 +1,116 @@
+"""What all pages use: settings, the control topics, accounts, sessions; and a page's route with the role it needs."""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import aiohttp_jinja2
+from aiohttp import web
+from multidict import MultiDictProxy
+from yarl import URL
+
+from connectors.campaign_monitor.client.transport import Transport
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
+from connectors.control.accounts import AuthorizedApis
+from connectors.control.authorizations import Authorizations
+from connectors.control.jobs import Jobs
+from connectors.control.users import Users
+from connectors.kafka.settings import KafkaSettings
+from schemas.control import ConsoleUser, Role
+from streams.console.access.passwords import Passwords
+from streams.console.access.sessions import Session, Sessions
+from streams.console.recent import Recent
+
+
+@dataclass(slots=True)
+class Console:
+    """One process's console."""
+
+    kafka: KafkaSettings
+    campaign_monitor: CampaignMonitorSettings
+    """People come back from Campaign Monitor to this console: its redirect address is ours."""
+    jobs: Jobs
+    authorizations: Authorizations
+    users: Users
+    apis: AuthorizedApis
+    transport: Transport
+    sessions: Sessions
+    passwords: Passwords
+    clock: Callable[[], float]
+    """Unix time in seconds."""
+    setup_token: str = field(repr=False)
+    address: URL
+    """Where browsers reach it; its port is known once it listens."""
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """Of form tokens; another process has another one."""
+    recent: Recent = field(default_factory=Recent)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach it over TLS."""
+        return self.address.scheme == "https"
+
+    @property
+    def cookie_name(self) -> str:
+        """The cookie's name; with the prefix browsers refuse one that another host, or a page without TLS, has set."""
+        return "__Host-console" if self.is_secure else "console"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request as a page handles it: who makes it, and the form that was sent, whose token was compared."""
+
+    request: web.Request
+    console: Console
+    session: Session | None
+    user: ConsoleUser | None
+    cookie: str = field(repr=False)
+    form: MultiDictProxy[Any] = field(repr=False)
+
+    @property
+    def me(self) -> Session:
+        """The session, on pages that need a role."""
+        if self.session is None:
+            raise web.HTTPForbidden
+        return self.session
+
+    def page(self, template: str, status: int = 200, **values: Any) -> web.Response:
+        """Return a rendered page."""
+        response: web.Response = aiohttp_jinja2.render_template(template, self.request, {"visit": self, **values})
+        response.set_status(status)
+        return response
+
+    def text(self, name: str) -> str:
+        """Return a field of the form without the white space around it; empty when there is none."""
+        value = self.form.get(name, "")
+        return value.strip() if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> list[str]:
+        """Return all values of a field of the form."""
+        return [value.strip() for value in self.form.getall(name, []) if isinstance(value, str)]
+
+
+Handle = Callable[[Visit], Awaitable[web.StreamResponse]]
+
+
+class Route(NamedTuple):
+    """A page or a change, and the role that it needs; None: everybody may."""
+
+    method: str
+    path: str
+    needs: Role | None
+    handle: Handle
+
+
+def go_to(path: str) -> web.Response:
+    """Return the answer to a change: the browser shows another page, and a reload changes nothing again."""
+    return web.Response(status=303, headers={"Location": path})
+
+
+def set_cookie(response: web.StreamResponse, console: Console, cookie: str) -> None:
+    """Set the cookie: for this site only, not for scripts, and over TLS where there is TLS.
+
+    `Lax`, because people come back from Campaign Monitor by a link, and have to be known then.
+    """
+    response.set_cookie(console.cookie_name, cookie, httponly=True, samesite="Lax", secure=console.is_secure, path="/")

@@ -1,0 +1,124 @@
+"""Export: account, list, audiences, the advanced options, Start export."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, get_args
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from schemas.control import DataType, ExportJob, FieldMapping
+from streams.console.context import Console, Route, Visit, go_to
+from streams.console.pages.job_forms import (
+    BLANK_ROWS,
+    MappingRow,
+    fields_of,
+    half_filled,
+    is_checked,
+    lists_of,
+    mapping_rows,
+    options_of,
+    sent_or_asked,
+    shown_faults,
+)
+from streams.console.pages.job_making import made_job
+from streams.control.accounts import by_id
+from streams.control.audiences import SeenAudience, seen_audiences
+from streams.control.job_checks import JobFault
+from streams.control.job_writing import faults_of, made_up_job_id
+from streams.export.recovery.reconcile import SnapshotError
+
+AUDIENCES_SECONDS = 60.0
+"""How old counts may be: counting reads the changelog of all people."""
+
+
+async def audiences_of(console: Console) -> Sequence[SeenAudience] | None:
+    """Return the audiences that upstream has named, with counts of a moment ago; None when they cannot be read."""
+
+    async def read() -> Sequence[SeenAudience]:
+        return await asyncio.to_thread(seen_audiences, console.kafka)
+
+    try:
+        return await console.recent.get(("audiences",), read, AUDIENCES_SECONDS)
+    except SnapshotError:
+        return None
+
+
+async def show(visit: Visit) -> web.StreamResponse:
+    """Show as much of the form as can be filled in: lists once the account is chosen, the rest once the list is."""
+    return await _form(visit, 200, [])
+
+
+async def start(visit: Visit) -> web.StreamResponse:
+    """Start the export that the form describes, or show the form with what is wrong."""
+    rows = _rows(visit)
+    if is_checked(visit, "more_rows"):
+        return await _form(visit, 200, [], rows, blank=BLANK_ROWS + 3)
+    faults = list(half_filled(rows))
+    options: dict[str, Any] = {}
+    if not faults:
+        try:
+            options = _options(visit, rows)
+        except ValidationError as error:
+            faults = [JobFault("field_mappings", fault.given, fault.text) for fault in faults_of(error)]
+    if not faults:
+        made = await made_job(visit.console, ExportJob, options, visit.text("job_id"))
+        if not isinstance(made, list):
+            return go_to(f"/jobs/{made.id}")
+        faults = made
+    return await _form(visit, 422, shown_faults(faults), rows)
+
+
+def _rows(visit: Visit) -> list[MappingRow]:
+    return mapping_rows(visit.texts("user_field"), visit.texts("custom_field"), visit.texts("data_type"))
+
+
+def _options(visit: Visit, rows: Sequence[MappingRow]) -> dict[str, Any]:
+    """Return the options of the form. Raises ValidationError for a row of field mappings."""
+    client, _slash, list_id = visit.text("list").partition("/")
+    others = [line.strip() for line in visit.text("other_audiences").splitlines()]
+    return options_of(
+        {
+            "name": visit.text("name"),
+            "authorization_id": visit.text("account"),
+            "client_id": client,
+            "list_id": list_id,
+            "audiences": list(dict.fromkeys([*visit.texts("audience"), *filter(None, others)])),
+            "existing_users": is_checked(visit, "existing_users"),
+            "resubscribe_users": is_checked(visit, "resubscribe_users"),
+            "queue_autoresponders": is_checked(visit, "queue_autoresponders"),
+            "email_field": visit.text("email_field"),
+            "name_field": visit.text("name_field"),
+            "field_mappings": [FieldMapping.model_validate(row._asdict()) for row in rows],
+        }
+    )
+
+
+async def _form(
+    visit: Visit, status: int, faults: list[str], rows: Sequence[MappingRow] = (), blank: int = BLANK_ROWS
+) -> web.StreamResponse:
+    console = visit.console
+    account, chosen = sent_or_asked(visit, "account"), sent_or_asked(visit, "list")
+    lists = await lists_of(console, account) if account else []
+    into = by_id(lists, chosen)
+    return visit.page(
+        "export.html",
+        status,
+        faults=faults,
+        accounts=console.authorizations.all().values(),
+        account=account,
+        lists=lists,
+        chosen=chosen if into else "",
+        fields=await fields_of(console, account, into.list_id) if into else [],
+        audiences=await audiences_of(console) if into else [],
+        rows=[*rows, *[MappingRow("", "", "Text")] * blank],
+        types=get_args(DataType),
+        job_id=visit.text("job_id") or made_up_job_id(ExportJob),
+        defaults={name: ExportJob.model_fields[name].default for name in ("email_field", "name_field")},
+    )
+
+
+ROUTES = (
+    Route("GET", "/export", "operator", show),
+    Route("POST", "/export", "operator", start),
+)

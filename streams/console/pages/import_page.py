@@ -1,0 +1,71 @@
+"""Import: the client, its lists, Keep Updated, Start import."""
+
+from typing import Any
+
+from aiohttp import web
+
+from schemas.control import ImportJob
+from streams.console.context import Route, Visit, go_to
+from streams.console.pages.job_forms import (
+    clients_of,
+    is_checked,
+    lists_of,
+    options_of,
+    sent_or_asked,
+    shown_faults,
+)
+from streams.console.pages.job_making import made_job
+from streams.control.job_checks import JobFault
+from streams.control.job_writing import made_up_job_id
+
+
+async def show(visit: Visit) -> web.StreamResponse:
+    """Show as much of the form as can be filled in: clients once the account is chosen, lists once the client is."""
+    return await _form(visit, 200, [])
+
+
+async def start(visit: Visit) -> web.StreamResponse:
+    """Start the import that the form describes, or show the form with what is wrong."""
+    interval = visit.text("interval_seconds")
+    if interval and not (interval.isascii() and interval.isdecimal() and len(interval) < 10):
+        faults = [JobFault("interval_seconds", interval[:20], "it should be a number.")]
+        return await _form(visit, 422, shown_faults(faults))
+    options: dict[str, Any] = options_of(
+        {
+            "name": visit.text("name"),
+            "authorization_id": visit.text("account"),
+            "client_id": visit.text("client"),
+            "lists": visit.texts("import_list"),
+            "keep_updated": is_checked(visit, "keep_updated"),
+            "interval_seconds": int(interval) if interval else None,
+        }
+    )
+    made = await made_job(visit.console, ImportJob, options, visit.text("job_id"))
+    if isinstance(made, list):
+        return await _form(visit, 422, shown_faults(made))
+    return go_to(f"/jobs/{made.id}")
+
+
+async def _form(visit: Visit, status: int, faults: list[str]) -> web.StreamResponse:
+    console = visit.console
+    account, client = sent_or_asked(visit, "account"), sent_or_asked(visit, "client")
+    clients = await clients_of(console, account) if account else []
+    known = any(found.client_id == client for found in clients)
+    return visit.page(
+        "import.html",
+        status,
+        faults=faults,
+        accounts=console.authorizations.all().values(),
+        account=account,
+        clients=clients,
+        client=client if known else "",
+        lists=[found for found in await lists_of(console, account) if found.client_id == client] if known else [],
+        job_id=visit.text("job_id") or made_up_job_id(ImportJob),
+        interval=ImportJob.model_fields["interval_seconds"].default,
+    )
+
+
+ROUTES = (
+    Route("GET", "/import", "operator", show),
+    Route("POST", "/import", "operator", start),
+)

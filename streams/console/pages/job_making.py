@@ -1,0 +1,41 @@
+"""A job from a filled-in form: checked by its model and by the account, and written once however often it is sent."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.control.jobs import ExportOrImportJob
+from streams.console.context import Console
+from streams.control.job_checks import JobFault
+from streams.control.job_writing import JobModel, account_faults, faults_of, new_job, now_in_millis
+
+_JOB_ID = re.compile(r"(export|import)-[0-9a-f]{8}")
+
+
+async def made_job(
+    console: Console, model: JobModel, options: Mapping[str, Any], job_id: str
+) -> ExportOrImportJob | list[JobFault]:
+    """Write a new job that runs, and return it; or what is wrong, and nothing is written.
+
+    `job_id` was made with the form: when it is sent again, the job that it made is returned.
+    Raises PublishError, TimeoutError.
+    """
+    if not _JOB_ID.fullmatch(job_id):
+        return [JobFault("", "", "The form is not complete: open the page again.")]
+    if (before := console.jobs.get(job_id)) is not None:
+        return before
+    try:
+        job = model(**new_job(model, options, job_id, now_in_millis()))
+    except ValidationError as error:
+        return list(faults_of(error))
+    try:
+        console.authorizations.known(job.authorization_id)
+        faults = await account_faults(job, console.apis.api)
+    except (CampaignMonitorError, LookupError) as fault:
+        return [JobFault("authorization_id", "", f"it cannot be read: {fault}")]
+    if faults:
+        return faults
+    return await console.jobs.put(job)

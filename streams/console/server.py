@@ -1,0 +1,138 @@
+"""The console over HTTP: one way in for every request, which knows who asks before a page is called."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import aiohttp_jinja2
+import jinja2
+import structlog
+from aiohttp import web
+from confluent_kafka import KafkaException
+from multidict import MultiDict, MultiDictProxy
+
+from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.control.crypto import SealError
+from connectors.kafka.producer import PublishError
+from connectors.kafka.read_to_end import ReadError
+from streams.console.access.rules import form_token, is_form_token, is_ours, may
+from streams.console.access.sessions import new_cookie
+from streams.console.context import Console, Route, Visit, go_to, set_cookie
+from streams.console.pages import authorization_pages, export_page, import_page, job_pages, login_pages, user_pages
+
+log = structlog.get_logger(__name__)
+
+HERE = Path(__file__).parent
+MAX_FORM_BYTES = 256 * 1024
+ROUTES: tuple[Route, ...] = (
+    *login_pages.ROUTES,
+    *authorization_pages.ROUTES,
+    *export_page.ROUTES,
+    *import_page.ROUTES,
+    *job_pages.ROUTES,
+    *user_pages.ROUTES,
+)
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+NOT_NOW = (PublishError, ReadError, TimeoutError, KafkaException)
+
+
+def application(console: Console) -> web.Application:
+    """Return the application with all routes."""
+    app = web.Application(client_max_size=MAX_FORM_BYTES, middlewares=[_with_headers])
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["form_token"] = lambda visit: form_token(console.key, visit.cookie)
+    environment.globals["may"] = lambda visit, role: visit.user is not None and may(visit.user.role, role)
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, _entry(console, route))
+    app.router.add_get("/style.css", _style)
+    app.router.add_get("/{path:.*}", _entry(console, Route("GET", "", None, _nothing_here)))
+    return app
+
+
+@web.middleware
+async def _with_headers(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except web.HTTPException as refusal:
+        refusal.headers.update(HEADERS)
+        raise
+    response.headers.update(HEADERS)
+    return response
+
+
+def _entry(console: Console, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if not is_ours(request.host, console.address):
+            return web.Response(status=421, text="This is another host's name.")
+        cookie = request.cookies.get(console.cookie_name, "")
+        found = console.sessions.find(cookie, console.clock())
+        session, user = found or (None, None)
+        is_new = not cookie
+        cookie = cookie or new_cookie()
+        form = await request.post() if request.method == "POST" else MultiDictProxy(MultiDict())
+        visit = Visit(request, console, session, user, cookie, form)
+        response = await _answered(route, visit)
+        if is_new and console.cookie_name not in response.cookies:
+            set_cookie(response, console, cookie)
+        return response
+
+    return handle
+
+
+async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
+    """Return the page, or why there is none: nobody is logged in, the role, the form's token, no answer."""
+    console = visit.console
+    if route.method == "POST" and not is_form_token(console.key, visit.cookie, visit.text("form_token")):
+        return _sentence(visit, 403, "This form is too old", "Nothing was changed: open the page again and repeat it.")
+    if route.needs is not None:
+        if visit.user is None:
+            return go_to("/login")
+        if not may(visit.user.role, route.needs):
+            wanted = f"This needs the role {route.needs}, and {visit.user.name} is {visit.user.role}."
+            return _sentence(visit, 403, "Not allowed", wanted)
+    try:
+        response = await route.handle(visit)
+    except LookupError as fault:
+        return _sentence(visit, 404, "Not found", str(fault.args[0]) if fault.args else "It is not there.")
+    except CampaignMonitorError as fault:
+        return _sentence(visit, 502, "Campaign Monitor cannot be read", f"{fault}.")
+    except SealError as fault:
+        return _sentence(visit, 500, "Secrets cannot be used", str(fault))
+    except NOT_NOW as failure:
+        log.warning("change not made", path=route.path, reason=type(failure).__name__)
+        return _sentence(
+            visit, 503, "Kafka does not answer", "Nothing was changed, or it is not known: look again soon."
+        )
+    if route.method == "POST" and response.status < 400:
+        what = visit.request.match_info.get("id")
+        log.info("changed in the console", user=visit.user.name if visit.user else None, path=route.path, id=what)
+    return response
+
+
+def _sentence(visit: Visit, status: int, heading: str, sentence: str) -> web.Response:
+    return visit.page("sentence.html", status, heading=heading, sentence=sentence)
+
+
+async def _style(_request: web.Request) -> web.StreamResponse:
+    return web.FileResponse(HERE / "style.css")
+
+
+async def _nothing_here(visit: Visit) -> web.StreamResponse:
+    return _sentence(visit, 404, "Not found", "There is no such page.")

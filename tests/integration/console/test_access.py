@@ -1,0 +1,123 @@
+"""Who gets in, and what each may: set-up link, log-in, roles, form tokens, headers."""
+
+import asyncio
+
+import pytest
+
+from streams.console.access.rules import FREE_FAILURES, may
+from streams.console.server import ROUTES
+from tests.integration.console.conftest import PASSWORD, ConsoleWorld
+from tests.kafka_io import read_all
+
+
+async def test_set_up_once_then_log_in_and_out(world: ConsoleWorld) -> None:
+    stranger = await world.browser()
+    await stranger.open("/jobs")
+    assert (stranger.page.heading, stranger.url.endswith("/login")) == ("Log in", True)
+    assert "set-up link" in stranger.page.html
+    await stranger.open("/setup/wrong")
+    assert stranger.status == 404
+
+    admin = await world.admin()
+    assert "Users" in admin.page.links
+    await stranger.open(world.setup_path)
+    assert stranger.status == 404, "the link is used up"
+
+    await stranger.log_in("ann", "wrong password")
+    assert (stranger.status, stranger.page.alert.strip()) == (403, "The user name or the password is wrong.")
+    before = {cookie.value for cookie in stranger.session.cookie_jar}
+    await stranger.log_in("Ann", PASSWORD)
+    assert stranger.page.heading == "Jobs"
+    after = {cookie.value for cookie in stranger.session.cookie_jar}
+    assert before
+    assert not before & after, "another session than before"
+    (cookie,) = stranger.session.cookie_jar
+    assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/")
+    kept = cookie.value
+    await stranger.press("Log out")
+    assert stranger.page.heading == "Log in"
+    async with stranger.session.get(
+        world.address + "jobs", headers={"Cookie": f"console={kept}"}, allow_redirects=False
+    ) as answer:
+        assert answer.status == 303, "the session has ended, not only the browser's cookie"
+
+    topic = world.kafka.names()["cm_console_users"]
+    records = f"{await asyncio.to_thread(read_all, world.kafka.bootstrap_servers, topic)}"
+    assert "$argon2id$" in records
+    assert PASSWORD not in records
+    assert admin.headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in admin.headers["Content-Security-Policy"]
+
+
+async def test_wrong_passwords_are_slowed_down(world: ConsoleWorld) -> None:
+    await world.admin()
+    stranger = await world.browser()
+    for _ in range(FREE_FAILURES + 4):
+        await stranger.log_in("ann", "wrong password")
+    assert stranger.status == 429
+    await stranger.log_in("ann", PASSWORD)
+    assert "Too many wrong passwords" in stranger.page.alert
+
+
+async def test_each_route_refuses_strangers_lower_roles_and_forms_without_their_token(world: ConsoleWorld) -> None:
+    admin = await world.admin()
+    browsers = {
+        "viewer": await world.another(admin, "vic", "viewer"),
+        "operator": await world.another(admin, "olga", "operator"),
+        "admin": admin,
+    }
+    tokens = {}
+    for role, browser in browsers.items():
+        await browser.open("/jobs")
+        tokens[role] = dict(browser.page.form("Log out").values)["form_token"]
+    stranger = await world.browser()
+    await stranger.open("/login")
+    foreign = dict(stranger.page.form("Log in").values)["form_token"]
+    # Log out comes last: it ends the session that is tried.
+    for route in sorted(ROUTES, key=lambda route: route.path == "/logout"):
+        url = world.address + route.path.lstrip("/").replace("{id}", "nothing").replace("{token}", "wrong")
+        if route.needs is None and route.method == "GET":
+            continue
+        if route.needs is not None:
+            async with stranger.session.request(
+                route.method,
+                url,
+                data={"form_token": foreign} if route.method == "POST" else None,
+                allow_redirects=False,
+            ) as answer:
+                assert (answer.status, answer.headers["Location"]) == (303, "/login"), route
+        for role, browser in browsers.items():
+            if route.method == "POST":
+                for wrong in ({}, {"form_token": foreign}):
+                    async with browser.session.post(url, data=wrong, allow_redirects=False) as answer:
+                        assert (answer.status, "too old" in await answer.text()) == (403, True), route
+            if route.needs is not None and not may(role, route.needs):
+                sent = {"form_token": tokens[role]} if route.method == "POST" else None
+                async with browser.session.request(route.method, url, data=sent, allow_redirects=False) as answer:
+                    assert (answer.status, "This needs the role" in await answer.text()) == (403, True), route
+
+
+async def test_users_are_changed_and_the_last_admin_stays(world: ConsoleWorld) -> None:
+    admin = await world.admin()
+    viewer = await world.another(admin, "vic", "viewer")
+    await admin.open("/users")
+    await admin.press("Remove ann")
+    assert (admin.status, "Nobody would be admin" in admin.page.alert) == (409, True)
+    admin.page.form("Change vic").fill_in("Role", "operator")
+    await admin.press("Change vic")
+    await viewer.open("/export")
+    assert (viewer.status, viewer.page.heading) == (200, "Export"), "another role counts at once"
+    admin.page.form("Add user").fill_in("User name", "vic")
+    admin.page.form("Add user").fill_in("Password", PASSWORD)
+    await admin.press("Add user")
+    assert "There is a user vic already" in admin.page.alert
+    await admin.press("Remove vic")
+    await viewer.open("/jobs")
+    assert viewer.page.heading == "Log in", "the session has ended"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1:1"])
+async def test_requests_to_another_name_are_not_answered(world: ConsoleWorld, host: str) -> None:
+    stranger = await world.browser()
+    async with stranger.session.get(world.address + "login", headers={"Host": host}) as answer:
+        assert answer.status == 421
