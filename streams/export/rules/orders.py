@@ -224,11 +224,17 @@ def own_orders(held: Held | None) -> dict[str, str]:
     return {address_key(address): address for address in open_orders(held) if not held.orders[address].lent}
 
 
+def leaver_to(row: MembershipRow, list_id: str) -> str | None:
+    """Return the present address of who left this one, while their order for it is awaited."""
+    held = row.lists.get(list_id)
+    lent = 0 if held is None or row.awaits or row.leaving else held.lent
+    return next((to for to, at in row.moves if lent and at == lent), None)
+
+
 def claimed_by_leaver(row: MembershipRow, list_id: str) -> str | None:
     """Return who claims the address that they left, while their order for it is awaited: both would wait for ever."""
-    held, claimants = row.lists.get(list_id), row.claimants.get(list_id, {})
-    lent = 0 if held is None or row.awaits or row.leaving else held.lent
-    return next((to for to, at in row.moves if lent and at == lent and to in claimants), None)
+    to = leaver_to(row, list_id)
+    return to if to in row.claimants.get(list_id, {}) else None
 
 
 def compared(address: str | None) -> str | None:

@@ -73,6 +73,9 @@ class AddressTaken:
 class OrdersDone:
     """Nothing is left to rename; what the list should hold is still to be written."""
 
+    only: tuple[str, ...] | None = None
+    """Former addresses of which that is so, where others wait; None: all."""
+
 
 @dataclass(frozen=True, slots=True)
 class SplitRequest:

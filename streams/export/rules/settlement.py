@@ -15,6 +15,7 @@ from schemas.envelope import EpochMillis
 from streams.export.rules.codes import INACTIVE, refused_sentence
 from streams.export.rules.desired import LEFT, DesiredSubscriber, is_concerned
 from streams.export.rules.jobs import ExitPolicy, JobView, ListView
+from streams.export.rules.orders import leaver_to
 from streams.export.rules.own_addresses import end_chosen, missed
 from streams.export.rules.row import (
     FIELDS_CHANGED,
@@ -58,6 +59,8 @@ class WrittenState:
     seen: int
     """The highest position among the person's changes: everything up to it is in this request."""
     attempts: int = 1
+    next_of_former: str | None = None
+    """Where whoever had the address before went, while their order for it is awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ def state_to_write(
     """Return what is written of a row as it is now, with the changes that the answer is for."""
     changes: list[AudienceEntry | PendingChange] = [*row.audiences.values(), *row.pending]
     seen = max((change.position for change in changes), default=-1)
-    return WrittenState(key, partition, listed.list_id, desired, pending_answers(row, listed), seen, attempts)
+    went = leaver_to(row, listed.list_id) if row.moves else None
+    return WrittenState(key, partition, listed.list_id, desired, pending_answers(row, listed), seen, attempts, went)
 
 
 def _is_overtaken(row: MembershipRow, view: JobView, position: int) -> bool:

@@ -88,6 +88,10 @@ def apply_decision(result: WriteResult, together: int, queue: SendQueue, now: fl
             attempt.address_moved = True
             queue.requeue(person, RequestRoute(RequestKind.IMPORT))
             return None
+        case OrdersDone(only=tuple(only)):
+            attempt.renamed = {former: order for former, order in attempt.renamed.items() if former in only}
+            address = write.held.address if write.held is not None else None
+            return FinalOutcome(state, person, address, unwritten=True)
         case OrdersDone():
             if not state.desired.present or (write.held is not None and write.held.lent):
                 return FinalOutcome(state, person, result.address, unwritten=True)

@@ -25,6 +25,7 @@ from streams.export.rules.codes import ACTIVE, BOUNCED, DELETED, UNCONFIRMED, UN
 from streams.export.rules.desired import DesiredSubscriber
 from streams.export.rules.routing import AttemptState, RequestKind
 from streams.export.rules.row import Held, open_orders
+from streams.export.rules.settlement import WrittenState
 from streams.export.rules.values import field_name
 from streams.export.sending.consent import ListFacts, code_of, why_refused
 from streams.export.sending.plan import PlannedWrite, subscriber_of, texts_of, without_audiences
@@ -37,6 +38,8 @@ MAX_RENAME_WAITS = 5
 MAX_MOVE_WAIT_SECONDS = 60.0
 MAX_MOVE_WAITS = 100
 """So often a subscriber is not moved, after that: longer than any call without an answer may be applied."""
+MAX_CYCLE_WAITS = 12
+"""So often a person waits for others who all have another one's address, after that: minutes."""
 
 _OWN_ACTS = (UNSUBSCRIBED, DELETED)
 
@@ -49,6 +52,8 @@ class RenameOutcome:
     """`written`: with all that is desired. `on the list`, `not there`: the present address is written next. `waits`:
     nothing was done, since whoever had the present address may be moved from it still."""
     both_on_list: bool = False
+    absent: tuple[str, ...] = ()
+    """While others wait: former addresses that are not on the list, so that nothing is to be moved from them."""
     code: int = 0
     message: str | None = None
 
@@ -95,13 +100,13 @@ async def rename(
     there = {address: subscriber for address, subscriber in found.items() if subscriber is not None}
     if any(_is_same(there, own, former) for former in there):
         del there[own]  # a look-alike: the list takes both addresses for one
+    if _waits(write.person.attempt.rename_waits, write.state, held, there):
+        return RenameOutcome("waits", absent=tuple(former for former in open_orders(held) if former not in there))
     code, reason = await _refusal(there, desired, held, facts)
     content = without_audiences(desired, (), own, keys) if reason else subscriber_of(desired, own, keys)
     moved = None
     if own not in there:
         moved = next((address for address in there if code_of(there[address], 0) != BOUNCED), None)
-        if moved is not None and held.lent and write.person.attempt.rename_waits < MAX_RENAME_WAITS + MAX_MOVE_WAITS:
-            return RenameOutcome("waits")
         if moved is not None and not await put(calls, list_id, moved, content):
             moved = None
     both = moved is None and own in there and len(there) > 1
@@ -112,7 +117,7 @@ async def rename(
                 await put(calls, list_id, address, without_audiences(desired, (), address, keys))
             if address != moved and on_list:
                 await take_off(address, "unsubscribe")
-        return RenameOutcome("refused", both, code, f"{LEFT_UNDER_ONE}. {reason}")
+        return RenameOutcome("refused", both, code=code, message=f"{LEFT_UNDER_ONE}. {reason}")
     for address in there.keys() - {own, moved}:
         if not held.orders[address].lent:  # no other row takes this one off
             left = await put(calls, list_id, address, without_audiences(desired, (), address, keys))
@@ -122,6 +127,18 @@ async def rename(
         active = code_of(there[moved], 0) == ACTIVE
         return RenameOutcome("written" if active and desired.present else "on the list")
     return RenameOutcome("on the list" if own in there else "not there", both)
+
+
+def _waits(waits: int, state: WrittenState, held: Held, there: Mapping[str, Subscriber]) -> bool:
+    """Whether a subscriber is to be moved to the address, from which somebody else is still to be moved.
+
+    Two who swap do not wait: neither can be moved, and each address is written as what it should hold.
+    """
+    own = state.desired.address
+    former = there.keys() - {own}
+    if not held.lent or not former or (own in there and state.next_of_former in former):
+        return False
+    return waits < MAX_RENAME_WAITS + (MAX_CYCLE_WAITS if own in there else MAX_MOVE_WAITS)
 
 
 def _is_same(there: Mapping[str, Subscriber], own: str, former: str) -> bool:

@@ -217,6 +217,8 @@ class ListWriter:
         """Carry orders out: the subscriber of a former address gets the present one."""
         done = await rename(self._api.subscribers, self._take_off, self._list_id, write, keys, self._facts)
         desired = desired_of(write)
+        if done.kind == "waits" and done.absent:
+            return WriteResult(write, OrdersDone(done.absent))
         if done.kind == "waits":
             return WriteResult(write, RetryLater(move_wait(write.person.attempt), scope="person"))
         if done.kind == "refused" and desired.present:

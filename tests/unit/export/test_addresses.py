@@ -291,3 +291,34 @@ async def test_a_change_that_no_job_exported_has_one_receipt_when_people_swap(wo
     await worker.rest()
     assert world.outcomes(ANN) == ["not_exported", "added"]
     assert world.outcomes(BOB) == ["added"]
+
+
+@pytest.mark.parametrize("people", [2, 3])
+@pytest.mark.parametrize("policy", ["keep", "unsubscribe"])
+async def test_only_addresses_that_the_list_holds_make_a_swap(world: World, policy: str, people: int) -> None:
+    """The first one has an address that is not on the list yet, and exchanges that: on the list it is a chain."""
+    world.job(on_last_exit=policy)
+    worker = await world.start()
+    had = [f"had{number}@example.com" for number in range(people)]
+    for number, email in enumerate(had):
+        world.change(email, "enter", "vip", 1, user={"name": f"P{number}"})
+    await worker.rest()
+    before = len(world.controls.writes())
+    await worker.stop()
+    new = "new@example.com"
+    has = [had[1], new] if people == 2 else [had[2], new, had[1]]
+    world.snapshot(new, ["vip"], 2, previous_email=had[0], user={"name": "P0"})
+    for number, email in enumerate(has):
+        former = new if number == 0 else had[number]
+        world.snapshot(email, ["vip"], 3, previous_email=former, user={"name": f"P{number}"})
+    worker = await world.start()
+    await worker.rest()
+    await asyncio.sleep(60)
+    await worker.rest()
+    for number, email in enumerate(has):
+        found = world.subscriber(email)
+        assert found is not None
+        assert (found["Name"], found["State"]) == (f"P{number}", "Active")
+    assert world.subscriber(had[0]) is None
+    added = [write for write in world.controls.writes()[before:] if write["before"] is None]
+    assert not added, "somebody was added who was on the list"
