@@ -14,6 +14,7 @@ from connectors.campaign_monitor.client.caller import pages
 from connectors.campaign_monitor.client.entities import JsonObject
 from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.dates import ClientDates
+from connectors.importer.tasks import sources
 from connectors.importer.tasks.expand import SUMMARY_OF
 from connectors.importer.tasks.plan import belongs_to
 from connectors.importer.tasks.sources import undivided
@@ -157,10 +158,11 @@ async def estimate(
     found.asked += 2
     for ref in lists:
         stats = await api.lists.stats(ref.list_id)
-        found.asked += 1
+        unconfirmed = await api.lists.subscribers(ref.list_id, "unconfirmed", Paging(page_size=10))
+        found.asked += 2
         for counter in LIST_COUNTERS:
             found.add("subscribers", stats.get(counter, 0), page_size)
-        found.add("subscribers", 0, page_size)  # the unconfirmed, which no counter includes
+        found.add("subscribers", unconfirmed.total, page_size)  # which no counter includes
     suppressed = await api.clients.suppression_list(job.client_id, Paging(page_size=10))
     found.asked += 1
     found.add("suppressed", suppressed.total, page_size)
@@ -188,9 +190,15 @@ async def _campaigns(
 ) -> None:
     recipients, counted = 0, dict.fromkeys(job.activities, 0)
     for row in campaigns[:MAX_REQUESTED]:
-        summary = await api.campaigns.summary(str(row.get("CampaignID")))
+        campaign_id = str(row.get("CampaignID"))
+        summary = await api.campaigns.summary(campaign_id)
         found.asked += 1
         recipients += int(summary.get("Recipients") or 0)
+        if job.lists:
+            audience = await api.campaigns.lists_and_segments(campaign_id)
+            found.asked += 1
+            if not sources.in_scope(job.lists, sources.audience_names(audience.lists, audience.segments, ())):
+                continue
         for activity in job.activities:
             count = int(summary.get(SUMMARY_OF[activity]) or 0)
             counted[activity] += count

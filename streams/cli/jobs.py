@@ -165,6 +165,13 @@ def stop(job_id: JobArgument) -> None:
     with_jobs(halt)
 
 
+LEFT_BY_EXPORT = "what it did at Campaign Monitor stays"
+LEFT_BY_IMPORT = (
+    "its reads end, and webhooks of lists that no other import has are removed. What it has published stays, and is "
+    "marked as repeat when another import of the client reads it"
+)
+
+
 @app.command()
 def remove(job_id: JobArgument) -> None:
     """Remove a job. What it did at Campaign Monitor stays.
@@ -173,8 +180,9 @@ def remove(job_id: JobArgument) -> None:
     """
 
     async def drop(jobs: Jobs) -> None:
+        job = jobs.known(job_id)
         await jobs.remove(job_id)
-        typer.echo(f"Job {job_id} is removed; what it did at Campaign Monitor stays.")
+        typer.echo(f"Job {job_id} is removed; {LEFT_BY_IMPORT if job.kind == 'import' else LEFT_BY_EXPORT}.")
 
     with_jobs(drop)
 
@@ -215,6 +223,21 @@ def _waiting_people(jobs: Jobs, job: ExportJob) -> str:
     return "1 person who waits" if count == 1 else f"{count} people who wait"
 
 
+def _begins(job: ImportJob) -> str:
+    """Return when a full read begins that was asked for."""
+    if job.state == "stopped":
+        return f"The full read of {job.id} begins when the job is started."
+    return f"The full read of {job.id} begins at once, or when the run that is under way has ended."
+
+
+def _repeated(listings: int, reports: int, rows: int, *, of_all: bool) -> str:
+    """Return what it publishes. `rows`: those accounted for; `of_all`: whether all of them were published."""
+    if not listings and not reports:
+        return "Nothing was read to its end yet, so nothing comes again."
+    counted = f"{'' if of_all else 'at most '}{rows:,} rows of {reports:,} reports"
+    return f"It publishes again, marked as repeat: all people of {listings:,} listings, and {counted}."
+
+
 @app.command(name="read-again")
 def read_again(job_id: JobArgument) -> None:
     """Ask an import for a full read at its next run.
@@ -229,9 +252,6 @@ def read_again(job_id: JobArgument) -> None:
         async with ProgressView(kafka_settings()) as view:
             listings, reports, rows = view.table.read_before(job_id)
         await jobs.change(job_id, full_read=job.full_read + 1)
-        typer.echo(
-            f"The next run of {job_id} publishes again, marked as repeat: all people of {listings} listings, "
-            f"and {rows} rows of {reports} reports."
-        )
+        typer.echo(f"{_begins(job)} {_repeated(listings, reports, rows, of_all=not job.lists)}")
 
     with_jobs(ask)

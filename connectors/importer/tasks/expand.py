@@ -139,8 +139,7 @@ def campaign(
     counts: dict[str, int] = {kind: _number(summary.get(SUMMARY_OF[kind])) for kind in job.activities}
     # As it was when the look began: an edit since then is a matter of the next one.
     lists = source.lists
-    in_scope = not lists or not list_names or bool(set(lists) & set(list_names))
-    if in_scope:
+    if sources.in_scope(lists, list_names):
         asked = mark is not None and _was_asked(job, mark, lists, source.since)
         known = mark.counts if mark is not None and asked and not task.full else {}
         retry = _has_failed(context, source.campaign_id or "")

@@ -1,6 +1,6 @@
 """What an import reads: names of chains, and the source of each (pure)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from connectors.campaign_monitor.client.entities import (
@@ -92,6 +92,11 @@ def audience_names(
     all_names = {ref.list_id: ref.name for ref in known}
     names = {segment.list_id: all_names.get(segment.list_id, "") for segment in segments}
     return names | {ref.list_id: ref.name for ref in lists}
+
+
+def in_scope(lists: Collection[str], sent_to: Collection[str]) -> bool:
+    """Return whether a campaign may have gone to lists that a job names; none: all. `sent_to`: empty if not known."""
+    return not lists or not sent_to or not set(lists).isdisjoint(sent_to)
 
 
 def journey(job: ImportJob, client: ClientDetails, ref: JourneyRef, list_name: str, dates: ClientDates) -> Source:

@@ -201,11 +201,21 @@ def test_every_option_of_an_import_reaches_the_job(run: Run) -> None:
         *("--no-check", "--list", "l1", "--list", "l2", "--keep-updated", "--interval", "120", "--activity", "open"),
         *("--activity", "click", "--since", "2026-01-02", "--no-journeys"),
     )
-    run("job", "read-again", "i1")
+    asked = last_line(run("job", "read-again", "i1"))
+    assert asked == (
+        "The full read of i1 begins at once, or when the run that is under way has ended. "
+        "Nothing was read to its end yet, so nothing comes again."
+    )
     job = ImportJob.model_validate_json(run("job", "list", "--json").stdout.strip().splitlines()[-1])
     assert (job.lists, job.keep_updated, job.interval_seconds) == (["l1", "l2"], True, 120)
     assert (job.activities, job.since, job.journeys) == (["open", "click"], datetime(2026, 1, 2, tzinfo=UTC), False)
     assert (job.state, job.full_read) == ("running", 1)
+    run("job", "stop", "i1")
+    assert last_line(run("job", "read-again", "i1")).startswith("The full read of i1 begins when the job is started.")
+    removed = last_line(run("job", "remove", "i1"))
+    assert removed.startswith(
+        "Job i1 is removed; its reads end, and webhooks of lists that no other import has are removed."
+    )
 
 
 async def show_attention(settings: KafkaSettings, job_id: str, text: str) -> None:

@@ -7,6 +7,7 @@ from rich.console import Console
 from connectors.importer.overview import earlier_run, overview
 from schemas.import_task import RunProgress
 from streams.cli.imports import view_of
+from streams.cli.jobs import _repeated
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -33,3 +34,10 @@ def test_what_earlier_runs_have_published_is_shown_before_the_run():
     assert earlier_run(a_run("open")) == "Run 2 is under way."
     text = "Run 2 has published 4,711 rows; the next run reads what is new since then."
     assert earlier_run(a_run("done", 4711)) == text
+
+
+def test_a_full_read_says_what_comes_again():
+    assert _repeated(0, 0, 0, of_all=True) == "Nothing was read to its end yet, so nothing comes again."
+    text = "It publishes again, marked as repeat: all people of 10 listings, and 1,234 rows of 6 reports."
+    assert _repeated(10, 6, 1234, of_all=True) == text
+    assert "at most 1,234 rows" in _repeated(10, 6, 1234, of_all=False), "rows of lists that it does not name are read"
