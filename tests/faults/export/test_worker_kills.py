@@ -1,10 +1,14 @@
 """Export workers that are killed: each change has one receipt, the list is what it should be, no mail is sent twice.
 
-Two processes as `cm-streams worker export` starts them, a real broker, the simulator. `FAULT_KILLS` is the number of
-SIGKILLs, `FAULT_SEED` the dice. The changes come in waves that are large enough to be sent before rows are written.
+Two processes as `cm-streams worker export` starts them, a broker that may be killed and started again on its data, the
+simulator with faults of the API, and people who unsubscribe under way. `FAULT_KILLS` is the number of SIGKILLs of
+workers, `FAULT_BROKER_KILLS` of the broker (after which it takes minutes: who has no answer is read alone),
+`FAULT_CHANGES` about how many changes there are, `FAULT_SEED` the dice. The changes come in waves that are large enough
+to be sent before rows are written; the people of the first are there before the job, which finds them as a backfill.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 import subprocess
@@ -17,9 +21,10 @@ from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from connectors.control.jobs import Jobs
+from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
@@ -30,7 +35,10 @@ from tests.integration.importer.importing import kafka_settings, topic
 
 KILLS = int(os.environ.get("FAULT_KILLS", "3"))
 SEED = int(os.environ.get("FAULT_SEED", str(random.randrange(10_000))))
-PEOPLE = 2_000 + 600 * KILLS
+CHANGES = int(os.environ.get("FAULT_CHANGES", str(2_800 + 800 * KILLS)))
+BROKER_KILLS = min(int(os.environ.get("FAULT_BROKER_KILLS", "0")), max(0, KILLS - 1))
+# In every wave a fifth of the people enter twice, and a seventh of those before a third time.
+PEOPLE = int(CHANGES / (1.2 + KILLS / (KILLS + 1) / 7))
 ROOT = Path(__file__).parents[3]
 
 
@@ -86,6 +94,8 @@ class Upstream:
         self._producer = Producer({"bootstrap.servers": kafka.bootstrap_servers, "partitioner": "murmur2_random"})
         self._topic = kafka.names()["audience-membership"]
         self._now = begin
+        self.left: set[str] = set()
+        """Who has unsubscribed."""
         self.wanted: dict[str, set[str]] = {}
         self.changes = 0
 
@@ -101,24 +111,32 @@ class Upstream:
         self._producer.poll(0)
         self.changes += 1
 
+    def unsubscribe(self, simulator: Simulator, list_id: str, numbers: range) -> None:
+        """Let some unsubscribe at Campaign Monitor, as far as they are on the list by now."""
+        for number in numbers:
+            email = f"p{number}@example.com"
+            with contextlib.suppress(KeyError):  # not on the list yet
+                if simulator.controls.unsubscribe(list_id, email):
+                    self.left.add(email)
+
     def flush(self) -> None:
         """Wait until the broker has everything."""
         assert self._producer.flush(30) == 0
 
 
 async def _job(kafka: KafkaSettings, client_id: str, list_id: str, begin: datetime) -> None:
-    at = begin - timedelta(hours=1)
     values: dict[str, Any] = {
         "id": "export",
         "authorization_id": "main",
         "client_id": client_id,
         "list_id": list_id,
         "queue_autoresponders": True,
+        "existing_users": True,
         "removal_guard": 1.0,
         "field_mappings": [{"user_field": "city", "custom_field": "City"}],
     }
     async with AsyncProducer(kafka, "test") as producer, Jobs(kafka, producer) as jobs:
-        await jobs.put(ExportJob(**values, created_at=at, updated_at=at, started_at=at))
+        await jobs.put(ExportJob(**values, created_at=begin, updated_at=begin, started_at=begin))
 
 
 def _receipts(kafka: KafkaSettings) -> list[dict[str, Any]]:
@@ -126,16 +144,17 @@ def _receipts(kafka: KafkaSettings) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240 + 40 * KILLS)
-async def test_killed_at_random(bootstrap_servers: str, namespace: str, tmp_path: Path, started: list[Workers]) -> None:
+@pytest.mark.timeout(240 + 40 * KILLS + 200 * BROKER_KILLS)
+async def test_killed_at_random(
+    own_broker: EmbeddedKafka, namespace: str, tmp_path: Path, started: list[Workers]
+) -> None:
     print(f"FAULT_SEED={SEED}")
     dice, begin = random.Random(SEED), datetime.now(UTC) - timedelta(minutes=2)
     times = {"session_timeout_seconds": 6.0, "delivery_timeout_seconds": 5.0}
-    kafka = kafka_settings(bootstrap_servers, namespace).model_copy(update=times)
+    kafka = kafka_settings(own_broker.bootstrap_servers, namespace).model_copy(update=times)
     async with Simulator(SimulatorSettings(latency_ms=100)) as simulator:
         client_id = simulator.controls.add_client("Acme", "(GMT) Coordinated Universal Time")
         list_id = simulator.controls.add_list(client_id, "Newsletter")
-        await _job(kafka, client_id, list_id, begin)
         for kind, change in (("status", {"status": 500}), ("reset", {"after": True}), ("truncate", {})):
             simulator.controls.inject(
                 kind=kind, probability=0.01, count=None, seed=SEED, path="/subscribers/*", **change
@@ -143,29 +162,61 @@ async def test_killed_at_random(bootstrap_servers: str, namespace: str, tmp_path
         upstream = Upstream(kafka, begin)
         workers = Workers(kafka, simulator, tmp_path)
         started.append(workers)
+        broker_kills = set(dice.sample(range(1, KILLS), BROKER_KILLS)) if BROKER_KILLS > 0 else set()
+        size = PEOPLE // (KILLS + 1)
         for wave in range(KILLS + 1):
-            first = wave * (PEOPLE // (KILLS + 1))
-            for number in range(first, first + PEOPLE // (KILLS + 1)):
+            first = wave * size
+            for number in range(first, first + size):
                 upstream.change(number, "enter", "vip")
                 if number % 5 == 0:
                     upstream.change(number, "enter", "eu")
                 if wave and number % 7 == 0:
-                    upstream.change(number - PEOPLE // (KILLS + 1), "enter", "eu")
+                    upstream.change(number - size, "enter", "eu")
             upstream.flush()
+            if not wave:
+                await eventually(lambda: _folded(kafka), seconds=90, every=0.5)
+                await _job(kafka, client_id, list_id, datetime.now(UTC))
+            else:
+                upstream.unsubscribe(simulator, list_id, range(first - size, first, 23))
             answered = await asyncio.to_thread(lambda: len(_receipts(kafka)))
             await eventually(lambda seen=answered: _more(kafka, seen), seconds=90, every=0.1)
             await asyncio.sleep(dice.random() * 0.6)
             if wave < KILLS:
                 workers.kill(dice.randrange(2))
-        await eventually(lambda: _has_all(kafka, upstream.changes), seconds=150, every=1.0)
+            if wave in broker_kills:
+                await asyncio.to_thread(own_broker.kill)
+                await asyncio.to_thread(own_broker.start)
+        seconds = 150 + 150 * BROKER_KILLS  # whose call has no answer is read alone
+        await eventually(lambda: _has_all(kafka, upstream.changes), seconds=seconds, every=1.0)
         simulator.controls.clear_faults()
         counted = Counter(receipt["event_id"] for receipt in _receipts(kafka))
         assert max(counted.values()) == 1, "a change has two receipts"
         assert len(counted) == upstream.changes
-        found = {email: _options(simulator, list_id, email) for email in upstream.wanted}
-        assert found == upstream.wanted
+        found = {email: _options(simulator, list_id, email) for email in upstream.wanted.keys() - upstream.left}
+        assert found == {email: upstream.wanted[email] for email in found}
+        states = {email: (simulator.controls.subscriber(list_id, email) or {}).get("State") for email in upstream.left}
+        assert set(states.values()) <= {"Unsubscribed"}, "somebody was made active again"
+        assert len(states) > PEOPLE // 100 or not KILLS
         started_mails = simulator.controls.automations(list_id)
         assert all(count["queued"] <= 1 and not count["restarted"] for count in started_mails.values())
+
+
+async def _folded(kafka: KafkaSettings) -> bool:
+    """Whether the workers have committed all of the source."""
+
+    def committed() -> bool:
+        name = kafka.names()["audience-membership"]
+        consumer = Consumer(
+            {"bootstrap.servers": kafka.bootstrap_servers, "group.id": f"{kafka.topic_prefix}cm-export"}
+        )
+        try:
+            parts = [TopicPartition(name, number) for number in range(kafka.partitions)]
+            found = consumer.committed(parts, timeout=10)
+            return all(part.offset >= consumer.get_watermark_offsets(part, timeout=10)[1] for part in found)
+        finally:
+            consumer.close()
+
+    return await asyncio.to_thread(committed)
 
 
 async def _more(kafka: KafkaSettings, seen: int) -> bool:
