@@ -38,7 +38,10 @@ class Person(Message):
 class AudienceChange(Person):
     """The person entered or left one audience."""
 
-    change: Literal["enter", "exit"] = Field(description="Whether the person is now in the audience or not.")
+    change: Literal["enter", "exit"] = Field(
+        description="Whether the person is now in the audience or not. Each enter states that they entered at `at`, "
+        "and may make somebody active again who left the list before; what only changes fields is a snapshot."
+    )
     audience: Audience
 
 

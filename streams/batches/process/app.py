@@ -22,7 +22,7 @@ from streams.batches.process.memory import use_one_heap
 from streams.batches.process.run import run_process
 from streams.batches.process.runtime import BatchRuntime, OwnerHook
 from streams.batches.process.topic_limits import TopicLimits
-from streams.batches.process.watchdog import Watchdog
+from streams.batches.process.watchdog import Watchdog, group_reader
 from streams.batches.table.rocksdb import DirectoryLock
 from streams.batches.table.rows import Codec
 from streams.batches.table.table import BatchTable, Index
@@ -221,8 +221,7 @@ class BatchApp:
             raise
         self._pause.start()
         self.watchdog = Watchdog(
-            self.runtime.takeover.admin,
-            self.settings.app_id,
+            group_reader(self.settings),
             self.runtime.owned_sources,
             self.settings.stall_seconds,
             self.metrics,

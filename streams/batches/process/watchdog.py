@@ -6,6 +6,7 @@ commit, an agent) shows here, and nothing that hangs can hide it.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -14,12 +15,13 @@ from typing import Any
 
 import confluent_kafka
 import structlog
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import Consumer, TopicPartition
 
+from connectors.kafka.client_config import consumer_config
 from streams.batches.core.errors import ExitCode
 from streams.batches.core.halt import halt
 from streams.batches.core.metrics import Metrics
+from streams.batches.core.settings import BatchSettings
 
 log = structlog.get_logger(__name__)
 
@@ -84,13 +86,23 @@ class StallRule:
         self._waiting, self._committed = {}, {}
 
 
+def group_reader(settings: BatchSettings) -> Consumer:
+    """A consumer that asks for offsets of the application's group, and does not join it."""
+    config = consumer_config(settings.kafka, f"{settings.app_id}-watchdog", settings.app_id)
+    return Consumer({**config, "logger": logging.getLogger("librdkafka")})
+
+
 class Watchdog:
-    """The thread that compares the broker's numbers."""
+    """The thread that compares the broker's numbers.
+
+    It asks by a consumer of the application's group, which joins nothing. An admin client ends the process, by SIGABRT
+    or SIGSEGV, where a broker restarts: when offsets are asked for while a partition has no leader, or the group no
+    coordinator (librdkafka issue 5040).
+    """
 
     def __init__(
         self,
-        admin: Any,
-        group: str,
+        consumer: Any,
         owned: Callable[[], Collection[Tp]],
         stall_seconds: float,
         metrics: Metrics,
@@ -98,8 +110,7 @@ class Watchdog:
         end_process: Callable[..., None] = halt,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._admin = admin
-        self._group = group
+        self._consumer = consumer
         self._owned = owned
         self._rule = StallRule(stall_seconds)
         self._interval = min(5.0, stall_seconds / 4)
@@ -141,16 +152,10 @@ class Watchdog:
             self._end_process(ExitCode.STALLED, f"readable records wait and nothing is committed: {text}", stacks=True)
 
     def _readable(self, owned: Collection[Tp]) -> dict[Tp, int]:
-        wanted = {TopicPartition(*tp): OffsetSpec.latest() for tp in owned}
-        answers = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=REQUEST_SECONDS
-        )
-        return {(tp.topic, tp.partition): future.result().offset for tp, future in answers.items()}
+        return {tp: self._consumer.get_watermark_offsets(TopicPartition(*tp), REQUEST_SECONDS)[1] for tp in owned}
 
     def _committed(self, owned: Collection[Tp]) -> dict[Tp, int]:
-        wanted = ConsumerGroupTopicPartitions(self._group, [TopicPartition(*tp) for tp in owned])
-        answers = self._admin.list_consumer_group_offsets([wanted], request_timeout=REQUEST_SECONDS)
-        found = answers[self._group].result().topic_partitions
+        found = self._consumer.committed([TopicPartition(*tp) for tp in owned], REQUEST_SECONDS)
         return {(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0}
 
     def _run(self) -> None:
@@ -160,3 +165,4 @@ class Watchdog:
             except Exception as error:
                 log.warning("watchdog", error=repr(error))
                 self._rule.reset()
+        self._consumer.close()

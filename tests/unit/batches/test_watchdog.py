@@ -1,6 +1,7 @@
 """When a stall or a pause ends the process, and when it must not."""
 
 import confluent_kafka
+from confluent_kafka import TopicPartition
 
 from streams.batches import ExitCode, Metrics
 from streams.batches.core.halt import PauseGuard
@@ -65,6 +66,24 @@ def test_time_without_an_answer_of_the_broker_does_not_count() -> None:
     assert rule.observe(40, {A: 5}, {A: 10}) == {}
 
 
+class _Group:
+    """What a consumer of the group answers; an admin client could end the process while a broker restarts."""
+
+    def get_watermark_offsets(self, part: TopicPartition, timeout: float) -> tuple[int, int]:
+        return (0, 100 + part.partition)
+
+    def committed(self, parts: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return [TopicPartition("t", part.partition, (40, -1001)[part.partition]) for part in parts]
+
+
+def test_offsets_are_asked_for_by_a_consumer() -> None:
+    metrics = Metrics()
+    dog = Watchdog(_Group(), lambda: [A, B], 30, metrics)
+    dog.check()
+    lags = [metrics.value("batches_lag_records", topic="t", partition=number) for number in (0, 1)]
+    assert lags == [60, 101]
+
+
 class _Dog(Watchdog):
     committed: dict[tuple[str, int], int]
     down = False
@@ -83,7 +102,7 @@ def test_the_process_ends_with_the_partition_and_its_offsets_in_the_message() ->
     now = [0.0]
     metrics = Metrics()
     dog = _Dog(
-        None, "g", lambda: [A], 30, metrics, end_process=lambda c, m, stacks: ended.append((c, m)), clock=lambda: now[0]
+        None, lambda: [A], 30, metrics, end_process=lambda c, m, stacks: ended.append((c, m)), clock=lambda: now[0]
     )
     dog.committed = {A: 40}
     dog.check()
