@@ -122,6 +122,8 @@ def route_of(held: Held | None, desired: DesiredSubscriber, attempt: AttemptStat
 
 def _recheck(held: Held, desired: DesiredSubscriber, attempt: AttemptState) -> RequestRoute:
     """Write again what the list should hold, without mails, where that is all; else read before anything is written."""
+    if attempt.refused_code == UNCONFIRMED and desired.present and desired.refused is None:
+        return RequestRoute(RequestKind.UPDATE)
     if attempt.refused_code in INACTIVE:
         return RequestRoute(RequestKind.CLEAR_AUDIENCES if stale_audiences(held, desired) else RequestKind.REFUSE)
     addresses = {*(held.late.addresses if held.late is not None else ()), held.address, desired.address}

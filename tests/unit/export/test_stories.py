@@ -123,6 +123,13 @@ STORIES = {
         Step("repair", {}),
         _change("ann", "vip"),
     ],
+    "who is not confirmed yet and entered again has their audiences when a late call took them off": [
+        Step("begin", {"confirmed": True}),
+        _change("ann", "new", then="rest"),
+        Step("fault", {"fault": {"kind": "status", "status": 504, "late": True, "path": "/subscribers/*"}, "times": 1}),
+        _change("ann", "new", enters=False, then="work"),
+        _change("ann", "new"),
+    ],
     "who is not confirmed yet and swaps addresses with somebody new": [
         Step("begin", {"confirmed": True}),
         _change("ann", "vip", then="rest"),
