@@ -259,7 +259,7 @@ class World:
 
     def change_job(self, job_id: str = "job-1", **fields: Any) -> None:
         """Change some fields of a job, as the commands do."""
-        if not fields.keys() <= NO_EDIT:
+        if not fields.keys() <= {*NO_EDIT, "attention"}:  # attention has records of its own
             fields = {"updated_at": self._now(), **fields}
         self.jobs[job_id] = self.jobs[job_id].model_copy(update=fields)
         if self.worker is not None and self.worker.process.alive:

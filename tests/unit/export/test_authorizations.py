@@ -88,7 +88,7 @@ async def test_a_wrong_key_stops_its_own_people_and_no_others(world: World) -> N
     await _until(worker, lambda: bool(world.outcomes(BOB) and world.outcomes(CEM) and world.attention.get("a")))
     assert world.subscriber(ANN) is None
     assert world.options(CEM) == ["EU", "VIP"]
-    assert "does not accept the credential" in str(world.attention["a"])
+    assert "does not accept the API key" in str(world.attention["a"])
     assert not world.attention.get("b")
     del world.keys["first"]
     worker.runner.credential_changed()
