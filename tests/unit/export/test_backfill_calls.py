@@ -305,9 +305,10 @@ async def test_a_list_that_fails_gets_its_backfill_later(world: World, monkeypat
     assert [world.options(person) for person in PEOPLE] == [["VIP"]] * len(PEOPLE)
 
 
-async def test_a_partition_that_is_given_back_keeps_its_backfill(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def _begun(world: World, monkeypatch: pytest.MonkeyPatch, count: int) -> tuple[Worker, list[str]]:
+    """Begin a backfill of so many people; its first call is under way."""
     worker = await _warm(world)
-    people = [f"p{number:02}@example.com" for number in range(40)]
+    people = [f"p{number:02}@example.com" for number in range(count)]
     for person in people:
         world.change(person, "enter", "vip", 1)
     await worker.rest()
@@ -315,6 +316,11 @@ async def test_a_partition_that_is_given_back_keeps_its_backfill(world: World, m
     sizes = _flat_calls(monkeypatch)
     _widen(world)
     await _until(lambda: bool(sizes))
+    return worker, people
+
+
+async def test_a_partition_that_is_given_back_keeps_its_backfill(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, people = await _begun(world, monkeypatch, 40)
     for partition in range(world.log.partitions):
         await worker.hand_over(partition)
     await worker.rest()
@@ -322,15 +328,7 @@ async def test_a_partition_that_is_given_back_keeps_its_backfill(world: World, m
 
 
 async def test_a_live_change_waits_for_no_backfill(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = await _warm(world)
-    people = [f"p{number:02}@example.com" for number in range(80)]
-    for person in people:
-        world.change(person, "enter", "vip", 1)
-    await worker.rest()
-    world.controls.change_settings(latency_ms=50)
-    sizes = _flat_calls(monkeypatch)
-    _widen(world)
-    await _until(lambda: bool(sizes))
+    worker, people = await _begun(world, monkeypatch, 80)
     world.change("live@example.com", "enter", "vip", 3)
     await worker.consume()
     await _until(lambda: world.outcomes("live@example.com") == ["added"])
