@@ -28,6 +28,17 @@ async def again(world: ImportWorld, **change) -> None:
         await world.work()
 
 
+def mailed(simulator: Simulator) -> tuple[str, list[str], str]:
+    """Make a client with two lists of 20 people, and a campaign to both. Returns their ids."""
+    controls = simulator.controls
+    client = controls.add_client("Acme", "(GMT) Coordinated Universal Time")
+    lists = [controls.add_list(client, name) for name in ("News", "Offers")]
+    controls.seed_subscribers(lists[0], 20)
+    controls.seed_subscribers(lists[1], 20, first_person=20)
+    mail = controls.add_campaign(lists, "Spring", days_ago=9, opens=40, clicks=15, days=9)
+    return client, lists, mail
+
+
 @pytest.mark.parametrize("runs", [False, True], ids=["widened at once", "left out by a run"])
 @pytest.mark.parametrize("of", [0, 1])
 @pytest.mark.parametrize(
@@ -44,11 +55,7 @@ async def again(world: ImportWorld, **change) -> None:
 async def test_a_late_row_comes_once_whatever_lists_were_asked_for(scopes, of, runs):
     async with Simulator(SimulatorSettings()) as simulator:
         controls = simulator.controls
-        client = controls.add_client("Acme", "(GMT) Coordinated Universal Time")
-        lists = [controls.add_list(client, name) for name in ("News", "Offers")]
-        controls.seed_subscribers(lists[0], 20)
-        controls.seed_subscribers(lists[1], 20, first_person=20)
-        mail = controls.add_campaign(lists, "Spring", days_ago=9, opens=40, clicks=15, days=9)
+        client, lists, mail = mailed(simulator)
         people = simulator.state.campaigns[mail].recipients
         now = simulator.state.clock.time()
         first, *others = [[lists[number] for number in scope] for scope in scopes]
@@ -74,11 +81,7 @@ async def test_of_too_many_late_rows_all_that_was_left_out_comes_again(forgotten
         monkeypatch.setattr(late_rows, "MAX_LEFT_OUT", 2)
     async with Simulator(SimulatorSettings()) as simulator:
         controls = simulator.controls
-        client = controls.add_client("Acme", "(GMT) Coordinated Universal Time")
-        lists = [controls.add_list(client, name) for name in ("News", "Offers")]
-        controls.seed_subscribers(lists[0], 20)
-        controls.seed_subscribers(lists[1], 20, first_person=20)
-        mail = controls.add_campaign(lists, "Spring", days_ago=9, opens=40, clicks=15, days=9)
+        client, lists, mail = mailed(simulator)
         people = simulator.state.campaigns[mail].recipients
         now = simulator.state.clock.time()
         async with ImportWorld(simulator, import_job(client), 1) as world:
