@@ -2,18 +2,27 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
 
 from connectors.kafka.settings import KafkaSettings
-from schemas.dead_letter import SUFFIX
-from schemas.topics import TOPICS
 from streams.cli.control import kafka_settings, refusals, refuse
 from streams.cli.output import JsonLines, add_row, print_table, table_of
-from streams.dead_letters.letters import Choice, Letter, ReplayError, every
-from streams.dead_letters.replays import discard, read_letters, replay
+from streams.control.letters import (
+    LetterCount,
+    PlaceError,
+    choice,
+    chosen_letters,
+    counted,
+    input_topics,
+    letter_as_object,
+    shown,
+    topic_named,
+)
+from streams.dead_letters.letters import Choice, Letter, ReplayError
+from streams.dead_letters.replays import discard, replay
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Dead letters: records that could not be used, kept as they came."
@@ -41,18 +50,13 @@ def count(done: Done = False, as_json: JsonLines = False) -> None:
     """
     with refusals():
         settings = kafka_settings()
-        groups: dict[tuple[str, str, str], tuple[int, int, str]] = {}
-        for topic in _inputs(settings):
-            for letter in _read(settings, topic, every, done):
-                group = topic, letter.stage, letter.reason
-                letters, times, last = groups.get(group, (0, 0, ""))
-                groups[group] = letters + 1, times + letter.times, max(last, letter.at)
+        groups = [group for topic in input_topics(settings) for group in _counted(settings, topic, done)]
     table = table_of("topic", "stage", "reason", "letters", "refused", "last at")
-    for (topic, stage, reason), (letters, times, last) in sorted(groups.items()):
+    for group in sorted(groups):
         if as_json:
-            body = {"topic": topic, "stage": stage, "reason": reason, "letters": letters, "times": times}
-            typer.echo(orjson.dumps({**body, "last_at": last}).decode())
+            typer.echo(orjson.dumps(group._asdict()).decode())
         else:
+            topic, stage, reason, letters, times, last = group
             add_row(table, topic, stage, reason, str(letters), f"{times} times", last)
     if not as_json:
         table.caption = None if groups else "no letter waits"
@@ -76,7 +80,7 @@ def list_letters(
         settings = kafka_settings()
         table = table_of("topic", "dead letter", "came from", "at", "stage", "reason", "times", "key")
         found = 0
-        for name in [_named(settings, topic)] if topic else _inputs(settings):
+        for name in [topic_named(settings, topic)] if topic else input_topics(settings):
             for letter in _read(settings, name, _choice(None, reason, stage), done):
                 found += 1
                 if found > limit:
@@ -96,7 +100,7 @@ def show(topic: InputTopic, place: Annotated[str, typer.Argument(metavar="PARTIT
     with refusals():
         settings = kafka_settings()
         wanted = _choice([place], None, None)
-        for letter in _read(settings, _named(settings, topic), wanted, done=True):
+        for letter in _read(settings, topic_named(settings, topic), wanted, done=True):
             typer.echo(orjson.dumps(letter_as_object(letter), option=orjson.OPT_INDENT_2).decode())
             return
         refuse(
@@ -112,10 +116,10 @@ def send_again(
     with refusals():
         settings = kafka_settings()
         try:
-            done = asyncio.run(replay(settings, _named(settings, topic), _choice(places, reason, stage)))
+            done = asyncio.run(replay(settings, topic_named(settings, topic), _choice(places, reason, stage)))
         except ReplayError as error:
             refuse(str(error))
-        typer.echo(f"{done.sent} sent to {_named(settings, topic)} again")
+        typer.echo(f"{done.sent} sent to {topic_named(settings, topic)} again")
         if done.passed_over:
             typer.echo(f"{done.passed_over} passed over: their values were too large to be kept", err=True)
         if places and not done.sent + done.passed_over:
@@ -136,65 +140,36 @@ def drop(
     with refusals():
         settings = kafka_settings()
         try:
-            count = asyncio.run(discard(settings, _named(settings, topic), _choice(places, reason, stage)))
+            count = asyncio.run(discard(settings, topic_named(settings, topic), _choice(places, reason, stage)))
         except ReplayError as error:
             refuse(str(error))
-        typer.echo(f"{count} of {_named(settings, topic)} discarded")
-
-
-def letter_as_object(letter: Letter) -> dict[str, Any]:
-    """Return a letter as JSON; bytes that are no UTF-8 are shown with replacement characters."""
-    record = letter.record
-    return {
-        "dead_letter": {"topic": record.topic, "partition": record.partition, "offset": record.offset},
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "at": letter.at,
-        "stage": letter.stage,
-        "reason": letter.reason,
-        "times": letter.times,
-        "first": letter.first,
-        "key": None if record.key is None else record.key.decode(errors="replace"),
-        "value": None if record.value is None else record.value.decode(errors="replace"),
-        "left_out_bytes": letter.left_out_bytes,
-    }
+        typer.echo(f"{count} of {topic_named(settings, topic)} discarded")
 
 
 def letter_as_row(letter: Letter) -> tuple[str, ...]:
     """Return a letter as a table's row."""
     record = letter.record
     came_from = f"{letter.topic} {letter.partition}:{letter.offset}"
-    key = "" if record.key is None else record.key.decode(errors="replace")
-    return (letter.place, came_from, letter.at, letter.stage, letter.reason, str(letter.times), key)
+    return (letter.place, came_from, letter.at, letter.stage, letter.reason, str(letter.times), shown(record.key) or "")
 
 
 def _read(settings: KafkaSettings, topic: str, chosen: Choice, done: bool) -> Iterator[Letter]:
     try:
-        yield from filter(chosen, read_letters(settings, topic, waiting_only=not done))
+        yield from chosen_letters(settings, topic, chosen, done=done)
+    except ReplayError as error:
+        refuse(str(error))
+
+
+def _counted(settings: KafkaSettings, topic: str, done: bool) -> list[LetterCount]:
+    try:
+        return counted(settings, topic, done=done)
     except ReplayError as error:
         refuse(str(error))
 
 
 def _choice(places: list[str] | None, reason: str | None, stage: str | None) -> Choice:
     """Return what chooses letters by place, reason and stage; what is not given chooses all."""
-    for place in places or ():
-        partition, colon, offset = place.partition(":")
-        if not (colon and partition.isdecimal() and offset.isdecimal()):
-            refuse(f"{place} is not PARTITION:OFFSET, as `dead-letters list` shows it", WRONG_USE)
-    wanted = frozenset(places or ())
-    return lambda letter: (
-        (not wanted or letter.place in wanted)
-        and (reason is None or reason in letter.reason)
-        and (stage is None or stage == letter.stage)
-    )
-
-
-def _inputs(settings: KafkaSettings) -> list[str]:
-    """Return the names of our topics that have dead letters."""
-    return [settings.names()[role] for role in TOPICS if role + SUFFIX in TOPICS]
-
-
-def _named(settings: KafkaSettings, topic: str) -> str:
-    """Return the topic's name; a role is resolved to the name in use."""
-    return settings.names()[topic] if topic in TOPICS else topic
+    try:
+        return choice(places or (), reason, stage)
+    except PlaceError as fault:
+        refuse(str(fault), WRONG_USE)

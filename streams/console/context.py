@@ -20,6 +20,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.control import ConsoleUser, Role
 from streams.console.access.passwords import Passwords
 from streams.console.access.sessions import Session, Sessions
+from streams.console.reads import Reads
 from streams.console.recent import Recent
 
 
@@ -45,6 +46,7 @@ class Console:
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Of form tokens; another process has another one."""
     recent: Recent = field(default_factory=Recent)
+    reads: Reads = field(default_factory=Reads)
 
     @property
     def is_secure(self) -> bool:
@@ -85,6 +87,10 @@ class Visit:
         """Return a field of the form without the white space around it; empty when there is none."""
         value = self.form.get(name, "")
         return value.strip() if isinstance(value, str) else ""
+
+    def asked(self, name: str) -> str:
+        """Return a value of the address's query without the white space around it; empty when there is none."""
+        return self.request.query.get(name, "").strip()
 
     def texts(self, name: str) -> list[str]:
         """Return all values of a field of the form."""

@@ -24,6 +24,7 @@ from connectors.process import HealthServer, listen, stopped_by_signal
 from streams.console.access.passwords import Passwords
 from streams.console.access.sessions import Sessions
 from streams.console.context import Console
+from streams.console.reads import Reads
 from streams.console.server import application
 from streams.console.settings import ConsoleSettings
 
@@ -58,6 +59,9 @@ async def run(
     ended = stop or stopped_by_signal()
     await asyncio.to_thread(ensure_topics, kafka)
     async with contextlib.AsyncExitStack() as stack:
+        brokers = await stack.enter_async_context(BrokerWatch(kafka))
+        reads = Reads(lambda: brokers.problem)
+        stack.callback(reads.close)
         producer = await stack.enter_async_context(AsyncProducer(kafka, "console"))
         apis = await stack.enter_async_context(authorized_apis(kafka, producer, control, campaign_monitor))
         users = await stack.enter_async_context(Users(kafka, producer))
@@ -72,10 +76,10 @@ async def run(
             sessions=Sessions(users.get, session_seconds=settings.session_seconds, idle_seconds=settings.idle_seconds),
             passwords=Passwords(),
             clock=clock,
+            reads=reads,
             address=settings.address(settings.port),
             setup_token=settings.setup_token.get_secret_value() if settings.setup_token else secrets.token_urlsafe(32),
         )
-        brokers = await stack.enter_async_context(BrokerWatch(kafka))
         await stack.enter_async_context(HealthServer(lambda: brokers.problem, host=health_host, port=health_port))
         runner = web.AppRunner(application(console), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()

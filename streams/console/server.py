@@ -14,10 +14,20 @@ from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.crypto import SealError
 from connectors.kafka.producer import PublishError
 from connectors.kafka.read_to_end import ReadError
+from connectors.kafka.transaction import TransactionError
 from streams.console.access.rules import form_token, is_form_token, is_ours, may
 from streams.console.access.sessions import new_cookie
 from streams.console.context import Console, Route, Visit, go_to, set_cookie
-from streams.console.pages import authorization_pages, export_page, import_page, job_pages, login_pages, user_pages
+from streams.console.pages import (
+    authorization_pages,
+    dead_letter_pages,
+    export_page,
+    import_page,
+    job_pages,
+    login_pages,
+    user_pages,
+)
+from streams.dead_letters.letters import ReplayError
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +39,7 @@ ROUTES: tuple[Route, ...] = (
     *export_page.ROUTES,
     *import_page.ROUTES,
     *job_pages.ROUTES,
+    *dead_letter_pages.ROUTES,
     *user_pages.ROUTES,
 )
 
@@ -41,7 +52,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-NOT_NOW = (PublishError, ReadError, TimeoutError, KafkaException)
+NOT_NOW = (PublishError, ReadError, ReplayError, TransactionError, TimeoutError, KafkaException)
 
 
 def application(console: Console) -> web.Application:
@@ -116,10 +127,10 @@ async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
     except SealError as fault:
         return _sentence(visit, 500, "Secrets cannot be used", str(fault))
     except NOT_NOW as failure:
-        log.warning("change not made", path=route.path, reason=type(failure).__name__)
-        return _sentence(
-            visit, 503, "Kafka does not answer", "Nothing was changed, or it is not known: look again soon."
-        )
+        is_change = route.method == "POST"
+        log.warning("change not made" if is_change else "page not read", path=route.path, reason=type(failure).__name__)
+        outcome = "Nothing was changed, or it is not known" if is_change else "This page needs it"
+        return _sentence(visit, 503, "Kafka does not answer", f"{outcome}: look again soon.")
     if route.method == "POST" and response.status < 400:
         what = visit.request.match_info.get("id")
         log.info("changed in the console", user=visit.user.name if visit.user else None, path=route.path, id=what)

@@ -17,6 +17,10 @@ class ReplayError(RuntimeError):
     """Dead letters cannot be read; the message names the topic and the reason."""
 
 
+class NoDeadLettersError(ReplayError, LookupError):
+    """There is no such dead-letter topic."""
+
+
 class Letter(NamedTuple):
     """A dead letter and its headers' values; None or empty where there is no such header."""
 

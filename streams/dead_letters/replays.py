@@ -29,6 +29,7 @@ from streams.dead_letters.letters import (
     Choice,
     DoneWith,
     Letter,
+    NoDeadLettersError,
     ReplayError,
     every,
     letter_of,
@@ -177,12 +178,12 @@ def _letters(consumer: Consumer, names: TopicNames, topic: str, waiting_only: bo
 
 
 def _parts(consumer: Consumer, names: TopicNames, topic: str) -> list[TopicAndPartition]:
-    """Return the partitions of an input's dead-letter topic. Raises ReplayError."""
+    """Return the partitions of an input's dead-letter topic. Raises NoDeadLettersError, ReplayError."""
     name = names.dead_letters(topic)
     try:
         return EndReader(consumer).partitions(name, unknown_seconds=0)
     except MissingTopicError:
-        raise ReplayError(f"There is no dead-letter topic {name}; {_advice(names, topic)}") from None
+        raise NoDeadLettersError(f"There is no dead-letter topic {name}; {_advice(names, topic)}") from None
     except ReadError as failure:
         raise ReplayError(str(failure)) from None
 

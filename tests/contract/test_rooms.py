@@ -33,12 +33,14 @@ ALLOWED: dict[str, set[str]] = {
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
     | {"streams.batches", "streams.dead_letters", "streams.process"},
     "streams.control": SHARED
-    | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control", "streams.export"},
+    | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
+    | {"streams.batches", "streams.dead_letters", "streams.export", "streams.mapping", "streams.profile"}
+    | {"streams.process"},
     "streams.profile": SHARED
     | {"connectors.kafka", "streams.batches", "streams.mapping", "streams.dead_letters", "streams.process"},
     "streams.console": SHARED
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
-    | {"streams.control", "streams.export"},
+    | {"streams.control", "streams.dead_letters", "streams.export"},
     "streams.demo": SHARED
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control", "connectors.devkit"}
     | {"streams.process"},
