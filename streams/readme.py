@@ -15,6 +15,7 @@ from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.settings import WebhookSettings
 from schemas.topics import TOPICS, Topic
+from streams.cli.exit_codes import CODES, UNUSUAL, USUAL
 from streams.console.settings import ConsoleSettings
 from streams.export.settings import ExportSettings
 from streams.mapping.functions import FAMILIES
@@ -88,8 +89,23 @@ def functions_tables() -> str:
     return "\n\n".join(blocks)
 
 
+def exit_codes_table() -> str:
+    """Return the table of exit codes: what each means, and the commands that end with it."""
+    lines = ["| code | meaning | of |", "|---|---|---|"]
+    for code, meaning in CODES.items():
+        with_it = [command for command, codes in UNUSUAL.items() if code in codes]
+        without = [command for command, codes in UNUSUAL.items() if code not in codes]
+        named = f"all but {_listed(without)}" if without else "all"
+        lines.append(f"| {code} | {meaning} | {named if code in USUAL else _listed(with_it)} |")
+    return "\n".join(lines)
+
+
+def _listed(commands: list[str]) -> str:
+    return ", ".join(f"`{command}`" for command in commands)
+
+
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
-    README: {"topics": topics_table, "settings": settings_table},
+    README: {"topics": topics_table, "settings": settings_table, "exit codes": exit_codes_table},
     MAPPING: {"functions": functions_tables},
 }
 

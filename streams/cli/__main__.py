@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from streams.cli import CONFIGURATION_ERROR, broker_seconds
 from streams.cli.completion import answer_shells
+from streams.cli.exit_codes import CODES, CommandWithCodes
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -47,23 +48,6 @@ VERBS: dict[str, tuple[str, str, str]] = {
 }
 
 
-EXIT_CODES = (
-    ("0", "It is done."),
-    ("1", "It could not be done, or something was found: drift, faults, missing permissions. A sentence names it."),
-    ("2", "Wrong use: an unknown command, a missing or wrong option."),
-    ("3", "`export plan` and `reconcile` have no answer."),
-    (
-        "70-75",
-        "A worker has failed (70), stalled (71), was paused (72), could not restore (73), store (74) or stop (75).",
-    ),
-    (
-        "78",
-        "A setting, a topic or an address is wrong, or no broker answers: a restart alone does not help.",
-    ),
-    ("130", "Ctrl-C."),
-)
-
-
 class Verbs(TyperGroup):
     """A group that imports a verb's module when the verb is used."""
 
@@ -98,16 +82,19 @@ class Verbs(TyperGroup):
         self.format_help_text(ctx, formatter)
         self.format_options(ctx, formatter)
         with formatter.section("Exit codes"):
-            formatter.write_dl(list(EXIT_CODES))
+            formatter.write_dl([(str(code), meaning) for code, meaning in CODES.items()])
 
 
 def as_command(target: Any, name: str, about: str) -> TyperCommand | TyperGroup:
-    """Return a command for a typer app or a plain function."""
+    """Return a command for a typer app or a plain function; the help of each names its exit codes."""
     if isinstance(target, typer.Typer):
         app = target
     else:
         app = typer.Typer(add_completion=False)
         app.command(name=name, help=target.__doc__ or about)(target)
+    for registered in app.registered_commands:
+        if registered.cls is TyperCommand:
+            registered.cls = CommandWithCodes
     app.rich_markup_mode = None  # its panels cut the names of options at 80 columns
     command = typer.main.get_command(app)
     command.name = name

@@ -9,7 +9,7 @@ import typer
 
 from connectors.kafka.settings import KafkaSettings
 from streams.cli.control import kafka_settings, refusals, refuse
-from streams.cli.output import JsonLines, add_row, print_table, table_of
+from streams.cli.output import JsonLines, OneJsonLine, add_row, print_json, print_table, table_of
 from streams.control.letters import (
     LetterCount,
     PlaceError,
@@ -95,13 +95,17 @@ def list_letters(
 
 
 @app.command()
-def show(topic: InputTopic, place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET")]) -> None:
+def show(
+    topic: InputTopic,
+    place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET")],
+    as_json: OneJsonLine = False,
+) -> None:
     """Show one letter, done with or not, with its key and value, as JSON."""
     with refusals():
         settings = kafka_settings()
         wanted = _choice([place], None, None)
         for letter in _read(settings, topic_named(settings, topic), wanted, done=True):
-            typer.echo(orjson.dumps(letter_as_object(letter), option=orjson.OPT_INDENT_2).decode())
+            print_json(letter_as_object(letter), one_line=as_json)
             return
         refuse(
             f"There is no dead letter {place} of {topic}, or it was refused again since: `dead-letters list` shows all"

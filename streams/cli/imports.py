@@ -8,7 +8,7 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -31,7 +31,7 @@ from connectors.process import stopped_by_signal
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
 from streams.cli.control import control, kafka_settings, refusals, refuse
-from streams.cli.output import add_row, plain, print_line, print_table, table_of
+from streams.cli.output import add_row, live_console, plain, print_line, print_table, table_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run an import and watch it.")
 
@@ -211,7 +211,7 @@ async def _follow(kafka: KafkaSettings, take: Callable[[ProgressRecord | None], 
 
 
 async def _show(watch: _Watch, began: datetime) -> None:
-    console = Console()
+    console = live_console()
     with contextlib.suppress(asyncio.CancelledError), Live(console=console, auto_refresh=False) as live:
         rows_before: int | None = None
         while True:

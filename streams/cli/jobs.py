@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from typer.core import TyperCommand
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.jobs import ExportOrImportJob, Jobs
@@ -14,9 +13,10 @@ from connectors.importer.progress import ProgressView
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse, with_account, with_jobs
+from streams.cli.exit_codes import CommandWithCodes
 from streams.cli.job_changes import edit_job, edit_options, option_faults
 from streams.cli.job_forms import create_export, create_import
-from streams.cli.output import add_row, print_table, table_of
+from streams.cli.output import OneJsonLine, add_row, print_json, print_table, table_of
 from streams.control.job_checks import JobCheck, JobFault, compared, permitted
 from streams.control.job_writing import start_job, stop_job
 from streams.export.lists.attention import REMOVALS, reason_on
@@ -33,7 +33,7 @@ app.command(name="create-export")(create_export)
 app.command(name="create-import")(create_import)
 
 
-class EditCommand(TyperCommand):
+class EditCommand(CommandWithCodes):
     """`job edit`: its help shows the options of both kinds of job, none of which is required."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -96,14 +96,14 @@ def list_jobs(as_json: Annotated[bool, typer.Option("--json", help="One JSON obj
 
 
 @app.command()
-def show(job_id: JobArgument) -> None:
+def show(job_id: JobArgument, as_json: OneJsonLine = False) -> None:
     """Show everything about a job, as JSON."""
 
     async def read(jobs: Jobs) -> ExportOrImportJob:
         return jobs.known(job_id)
 
     job = with_jobs(read)
-    typer.echo(orjson.dumps(job.model_dump(mode="json"), option=orjson.OPT_INDENT_2).decode())
+    print_json(job.model_dump(mode="json"), one_line=as_json)
 
 
 @app.command()

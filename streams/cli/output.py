@@ -6,18 +6,24 @@ to be, so that each row is one line, and what was searched for is found.
 
 import contextlib
 import unicodedata
-from collections.abc import Callable, Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Any
 
+import orjson
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 JsonLines = Annotated[bool, typer.Option("--json", help="One JSON object each.")]
+OneJsonObject = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+OneJsonLine = Annotated[bool, typer.Option("--json", help="In one line, for other programs.")]
+"""For what is JSON in any case."""
 
 WIDE = 100_000
 """More columns than any table has: what it would take if it could."""
+NARROWEST = 10
+"""Of a terminal, for each column of a table: with less, words are cut to two or three letters a line."""
 
 
 def table_of(*names: str) -> Table:
@@ -53,9 +59,31 @@ def print_table(table: Table) -> None:
             column.no_wrap = True
         wanted = console.measure(table, options=console.options.update(width=WIDE)).maximum
         console = Console(width=max(console.width, wanted))
-    console.print(table)
+    console.print(fitted(table, console.width))
     if caption:
         print_line(str(caption), style="italic")
+
+
+def live_console() -> Console:
+    """Return a console for what is shown again and again; without a terminal nothing is folded."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
+def fitted(table: Table, width: int) -> RenderableType:
+    """Return a table where it fits, else its rows one below the other, a line `column: cell` for each cell.
+
+    Empty cells are left out. The caption is not part of it.
+    """
+    if width >= NARROWEST * len(table.columns):
+        return table
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    return Group(*(_as_lines([str(column.header) for column in table.columns], row) for row in rows))
+
+
+def print_json(value: Any, *, one_line: bool) -> None:
+    """Print a value as JSON: one line for programs, or indented for people."""
+    typer.echo(orjson.dumps(value, option=0 if one_line else orjson.OPT_INDENT_2).decode())
 
 
 def print_line(text: str, style: str = "") -> None:
@@ -69,6 +97,15 @@ def progress_of(what: str) -> Iterator[Callable[[int], None]]:
     terminal."""
     with Console(stderr=True).status(what) as status:
         yield lambda count: status.update(f"{what}: {count:,}")
+
+
+def _as_lines(names: Sequence[str], cells: Iterable[RenderableType]) -> Text:
+    """Return a row as a block of lines, and an empty line."""
+    shown = [
+        (name, cell if isinstance(cell, Text) else Text(str(cell))) for name, cell in zip(names, cells, strict=True)
+    ]
+    lines = [Text.assemble((f"{name}: ", "bold"), cell) for name, cell in shown if cell]
+    return Text("\n", overflow="fold").join([*lines, Text()])
 
 
 def _visible(character: str) -> str:

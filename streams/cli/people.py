@@ -21,7 +21,7 @@ from schemas.audience_membership import AudienceMembership
 from schemas.identity import key_of, normalise_email
 from streams.batches import partition_of
 from streams.cli.control import kafka_settings, refusals, refuse
-from streams.cli.output import print_line
+from streams.cli.output import OneJsonObject, print_json, print_line
 
 WRONG_USE = 2
 
@@ -39,6 +39,7 @@ def send_event(
     previous_email: Annotated[str | None, typer.Option(help="The address that they had before.")] = None,
     at: Annotated[str | None, typer.Option(help="When it happened, as RFC 3339; now without it.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the event.")] = False,
+    as_json: OneJsonObject = False,
 ) -> None:
     """Publish one event to audience-membership, in the partition of the person's key; prints where it is.
 
@@ -71,7 +72,11 @@ def send_event(
         kafka = kafka_settings()
         topic = kafka.names()["audience-membership"]
         position = asyncio.run(_published(kafka, OutgoingRecord(topic, key_of(address), event)))
-    print_line(f"{topic}[{position.partition}] at {position.offset}: {event.decode()}")
+    if as_json:
+        place = {"topic": topic, "partition": position.partition, "offset": position.offset}
+        print_json({**place, "event": orjson.loads(event)}, one_line=True)
+    else:
+        print_line(f"{topic}[{position.partition}] at {position.offset}: {event.decode()}")
 
 
 def receipts(

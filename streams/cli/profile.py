@@ -14,6 +14,7 @@ from schemas.cm_profile import ErasureReceipt
 from schemas.identity import key_of, normalise_email
 from streams.batches import partition_of
 from streams.cli.control import kafka_settings, refusals, refuse
+from streams.cli.output import OneJsonLine, print_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
 
@@ -27,14 +28,14 @@ def _profile() -> None:
 
 
 @app.command()
-def show(email: Annotated[str, ADDRESS]) -> None:
+def show(email: Annotated[str, ADDRESS], as_json: OneJsonLine = False) -> None:
     """Print the profile as the topic cm_profile has it; exit code 1 when there is none."""
     address = _address(email)
     with refusals():
         value = newest_profile(kafka_settings(), key_of(address))
     if value is None:
         refuse(f"there is no profile under {address}", NO_PROFILE)
-    typer.echo(orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode())
+    print_json(orjson.loads(value), one_line=as_json)
 
 
 def erase(

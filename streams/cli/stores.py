@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse
+from streams.cli.output import JsonLines, print_json
 
 if TYPE_CHECKING:  # the workers bring Faust
     from connectors.campaign_monitor.credentials import Credential
@@ -30,7 +31,7 @@ ProcessorArgument = Annotated[Processor, typer.Argument(help="Whose stores.", sh
 
 
 @app.command()
-def restore(processor: ProcessorArgument) -> None:
+def restore(processor: ProcessorArgument, as_json: JsonLines = False) -> None:
     """Publish the rows of this host's stores to a changelog that was deleted and created again.
 
     Stop the processor's workers, create the topic (check-topics --create), and run it on each host that has stores. Of
@@ -39,13 +40,16 @@ def restore(processor: ProcessorArgument) -> None:
     with _refusals():
         restored = asyncio.run(_restored(processor))
         for table, partition, rows in restored:
-            typer.echo(f"{table}[{partition}]: {rows} rows restored")
-        if not restored:
+            if as_json:
+                print_json({"table": table, "partition": partition, "rows": rows}, one_line=True)
+            else:
+                typer.echo(f"{table}[{partition}]: {rows} rows restored")
+        if not restored and not as_json:
             typer.echo("nothing to restore: this host has no store of a former changelog")
 
 
 @app.command()
-def discard(processor: ProcessorArgument) -> None:
+def discard(processor: ProcessorArgument, as_json: JsonLines = False) -> None:
     """Delete this host's stores, and read the inputs from their first records again.
 
     What the inputs do not hold any more is lost. The changelog has to be empty. Stop the processor's workers first, and
@@ -56,7 +60,10 @@ def discard(processor: ProcessorArgument) -> None:
     with _refusals():
         done = discard_stores(_app_of(processor))
         for partition, before, now in done:
-            typer.echo(f"partition {partition}: {'no offset' if before is None else before} -> {now}")
+            if as_json:
+                print_json({"partition": partition, "before": before, "now": now}, one_line=True)
+            else:
+                typer.echo(f"partition {partition}: {'no offset' if before is None else before} -> {now}")
 
 
 @app.command()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
@@ -19,7 +18,7 @@ from connectors.kafka.admin import check_topics as checked
 from connectors.kafka.lag import LagReader, PartitionLag
 from schemas.envelope import rfc3339
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse
-from streams.cli.output import add_row, plain, print_table, table_of
+from streams.cli.output import JsonLines, add_row, fitted, live_console, plain, print_json, print_table, table_of
 
 if TYPE_CHECKING:
     from connectors.kafka.settings import KafkaSettings
@@ -46,9 +45,9 @@ def lag(
             for lags in looks:
                 typer.echo(lag_as_object(lags, datetime.now(UTC)))
         elif watch:
-            with Live(console=Console(), auto_refresh=False) as live:
+            with Live(console=live_console(), auto_refresh=False) as live:
                 for lags in looks:
-                    live.update(lag_as_table(lags), refresh=True)
+                    live.update(fitted(lag_as_table(lags), live.console.width), refresh=True)
         else:
             for lags in looks:
                 print_table(lag_as_table(lags))
@@ -120,6 +119,7 @@ def reset(
     to: Annotated[ResetTarget, typer.Option("--to", help="Its first record, or only what comes from now on.")] = (
         ResetTarget.EARLIEST
     ),
+    as_json: JsonLines = False,
 ) -> None:
     """Set a stopped group's offsets of one topic to its first records, so that the processor starts again.
 
@@ -135,7 +135,10 @@ def reset(
         except BatchError as refusal:
             refuse(str(refusal), getattr(refusal, "exit_code", FAILED))
         for partition, before, now in done:
-            typer.echo(f"{topic}[{partition}]: {'no offset' if before is None else before} -> {now}")
+            if as_json:
+                print_json({"topic": topic, "partition": partition, "before": before, "now": now}, one_line=True)
+            else:
+                typer.echo(f"{topic}[{partition}]: {'no offset' if before is None else before} -> {now}")
 
 
 def group_settings(kafka: "KafkaSettings", group: str) -> "BatchSettings":

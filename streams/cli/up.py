@@ -28,6 +28,7 @@ from connectors.kafka.producer import PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
 from streams.cli.control import FAILED, refusals, refuse
+from streams.cli.output import print_table
 from streams.demo.demonstration import Demonstration
 from streams.demo.findings import as_table, verdict
 from streams.demo.machine import PORTS_NEEDED, PROCESSES, Machine, PortError, kept_port, machine
@@ -234,7 +235,7 @@ async def _play(demonstration: Demonstration | None, admin: SimulatorAdmin, *, o
             raise
         _show_line(f"the demonstration ends here ({failure}); everything keeps running. Ctrl-C stops it.")
         return FAILED
-    console.print(as_table(found))
+    print_table(as_table(found))
     if not once:
         _show_line("the demonstration is over; everything keeps running. Ctrl-C stops it.")
     return verdict(found)

@@ -1,6 +1,7 @@
 """Every verb of `cm-streams`, found in the code: what it does when no broker answers, or a setting is wrong."""
 
 import ast
+import inspect
 import re
 import socket
 import sys
@@ -20,6 +21,8 @@ from streams.batches import ExitCode
 from streams.cli import CONFIGURATION_ERROR
 from streams.cli import __main__ as command_line
 from streams.cli.__main__ import VERBS, cli
+from streams.cli.exit_codes import MEANINGS, UNUSUAL, USUAL
+from streams.cli.export import CANNOT_PREVIEW
 from streams.readme import SETTINGS
 
 NEEDS_KAFKA: dict[str, str] = {
@@ -114,9 +117,9 @@ def ended(monkeypatch: pytest.MonkeyPatch, verb: str) -> object:
 
 
 def test_each_verb_is_in_one_of_the_tables() -> None:
-    found = set(leaves(typer.main.get_command(cli)))
-    assert found == NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | WITHOUT_KAFKA
-    assert {verb.split()[0] for verb in found} == VERBS.keys()
+    verbs = set(leaves(typer.main.get_command(cli)))
+    assert verbs == NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | WITHOUT_KAFKA
+    assert {verb.split()[0] for verb in verbs} == VERBS.keys()
 
 
 @pytest.mark.parametrize("verb", sorted(NEEDS_KAFKA))
@@ -150,10 +153,8 @@ def test_the_help_of_each_verb_names_its_options_whole(
     shown = capsys.readouterr().out
     assert "…" not in shown
     assert not re.search(r"--[\w-]+-$", shown, re.MULTILINE), "an option is wrapped at a hyphen"
-    command: Any = typer.main.get_command(cli)
-    for word in verb.split():
-        command = command.get_command(typer.Context(command), word)
-    assert all(option in shown.split() for parameter in command.params for option in parameter.opts if "--" in option)
+    options = [option for parameter in found(verb).params for option in parameter.opts if "--" in option]
+    assert all(option in shown.split() for option in options)
 
 
 def test_the_help_of_an_edit_is_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,14 +237,80 @@ def test_default_ports_never_collide() -> None:
     assert len(fixed) == len(set(fixed)), defaults
 
 
-def test_the_help_has_the_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["cm-streams", "--help"])
+PRINTS_NO_DATA = {
+    "what runs, and writes a log": {"up", "demo", *WAITS_FOR_KAFKA, "simulator"},
+    "an id or a key": {
+        "auth add",
+        "auth login",
+        "auth new-key",
+        "auth reseal",
+        "job create-export",
+        "job create-import",
+    },
+    "one sentence of what was done": {
+        "auth rename",
+        "auth remove",
+        "job edit",
+        "job start",
+        "job stop",
+        "job remove",
+        "job confirm-removals",
+        "job read-again",
+        "dead-letters replay",
+        "dead-letters discard",
+        "stores copy",
+        "mapping check",
+    },
+    "JSON lines in any case": {"eval", "erase"},
+    "source text": {"mapping show", "completion"},
+}
+"""What is printed without data in it, or as data in any case -> commands."""
+
+
+@pytest.mark.parametrize("verb", sorted(NEEDS_KAFKA.keys() | WITHOUT_KAFKA))
+def test_each_command_that_prints_data_prints_json_when_it_is_asked_for(verb: str) -> None:
+    has = any("--json" in parameter.opts for parameter in found(verb).params)
+    assert has != any(verb in verbs for verbs in PRINTS_NO_DATA.values())
+
+
+def found(verb: str) -> Any:
+    """The command of a verb."""
+    command: Any = typer.main.get_command(cli)
+    for word in verb.split():
+        command = command.get_command(typer.Context(command), word)
+    return command
+
+
+def shown_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], verb: str) -> set[int]:
+    monkeypatch.setattr(sys, "argv", ["cm-streams", *verb.split(), "--help"])
     with pytest.raises(SystemExit):
         command_line.main()
-    shown = capsys.readouterr().out.partition("Exit codes:")[2]
-    in_code = {str(code.value) for code in ExitCode} | {str(CONFIGURATION_ERROR), "1", "2", "3", "130"}
-    named = set(re.findall(r"^  (\d+) ", shown, re.MULTILINE)) | set(re.findall(r"\((\d+)\)", shown))
-    assert named == in_code
+    listed = capsys.readouterr().out.partition("\nExit codes:\n")[2]
+    return {int(code) for code in re.findall(r"^  (\d+) +\S", listed, re.MULTILINE)}
+
+
+def test_the_help_has_all_exit_codes(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown_codes(monkeypatch, capsys, "") == {*ExitCode, CONFIGURATION_ERROR, 1, 2, CANNOT_PREVIEW, 130}
+
+
+@pytest.mark.parametrize("verb", sorted(NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | WITHOUT_KAFKA))
+def test_the_help_of_each_command_has_its_exit_codes(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that its code ends with, as it is written: 3 and 1 by name, 78 of all that has settings or brokers."""
+    codes = shown_codes(monkeypatch, capsys, verb)
+    source = inspect.getsource(found(verb).callback)
+    assert codes >= {0, 2}
+    assert (CONFIGURATION_ERROR in codes) == (verb in NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | {"simulator"})
+    assert (CANNOT_PREVIEW in codes) == ("CANNOT_PREVIEW" in source)
+    assert 1 in codes or not re.search(r"FAILED|NO_PROFILE|_fail\(|Exit\(1|with_jobs|refusals\(", source)
+    assert codes >= set(ExitCode) or not verb.startswith("worker ")
+
+
+def test_the_table_of_exit_codes_names_only_commands_that_exist() -> None:
+    named = UNUSUAL.keys() | {command for command, _code in MEANINGS}
+    assert named <= NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | WITHOUT_KAFKA
+    assert all(code in UNUSUAL.get(command, USUAL) for command, code in MEANINGS)
 
 
 def test_messages_and_docs_name_only_commands_that_exist() -> None:

@@ -1,5 +1,6 @@
 """Tables of commands: nothing is cut, and text of records is only text."""
 
+import ast
 import io
 import os
 import pty
@@ -64,6 +65,42 @@ def test_in_a_terminal_cells_are_folded_and_lines_are_left_whole(columns: str) -
     assert lines[-1] == "cm-streams job start " + "j" * 100
 
 
+def every_table() -> list[tuple[str, ...]]:
+    """The columns of each table that a command prints, from its code."""
+    return [
+        tuple(name.value for name in call.args if isinstance(name, ast.Constant))
+        for path in sorted(COMMANDS.glob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "table_of" and call.args
+    ]
+
+
+@pytest.mark.parametrize("names", [names for names in every_table() if names], ids=lambda names: "-".join(names))
+@pytest.mark.parametrize("width", [80, 40, None], ids=["80 columns", "40 columns", "a pipe"])
+def test_no_table_of_a_command_loses_a_character(
+    names: tuple[str, ...], width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [f"{number}{ID}{name}".replace(" ", "") for number, name in enumerate(names)]
+    table, shown = table_of(*names), io.StringIO()
+    add_row(table, *cells)
+    options = {"force_terminal": width is not None, "no_color": True, "color_system": None}
+    monkeypatch.setattr(
+        output, "Console", lambda **given: Console(file=shown, **{"width": width or 80, **options, **given})
+    )
+    print_table(table)
+    lines = shown.getvalue().splitlines()
+    if width is None:
+        assert all(cell in lines[3] for cell in cells), "a row is one line"
+    elif "│" in shown.getvalue():
+        rows = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
+        assert ["".join(parts).replace(" ", "") for parts in zip(*rows, strict=True)] == cells
+        assert all(len(line) <= width for line in lines)
+        assert min(len(part) - 2 for part in rows[0]) >= 4, "a column of a few characters cannot be read"
+    else:
+        text = "".join(line.strip() for line in lines)
+        assert all(f"{name}:{cell}" in text.replace(": ", ":") for name, cell in zip(names, cells, strict=True))
+
+
 @pytest.mark.parametrize(
     ("given", "shown"), [("[/x]", "[/x]"), ("[bold]a", "[bold]a"), ("\x1b[31mred\u202e", "\\x1b[31mred\\u202e")]
 )
@@ -83,7 +120,9 @@ def test_text_of_a_record_is_no_markup_and_moves_no_cursor(
 def test_rows_are_added_in_one_place_and_no_text_is_markup(path: Path) -> None:
     """A cell that is a plain `str` would be read as markup: a key `[/x]` ended the whole command."""
     source = path.read_text(encoding="utf-8")
-    assert path.name == "output.py" or not re.search(r"\.add_row\(|\[/?(bold|red|green|yellow|dim)\b[^]]*\]", source)
+    assert path.name == "output.py" or not re.search(
+        r"\.add_row\(|\.print\(table|\[/?(bold|red|green|yellow|dim)\b[^]]*\]", source
+    )
 
 
 def test_progress_is_for_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
