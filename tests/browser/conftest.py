@@ -1,0 +1,154 @@
+"""A Chromium, and one world for it: a broker, a Campaign Monitor, all workers and a console, for all tests here."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+import pytest_asyncio
+from aiohttp import ClientSession
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from pydantic import SecretStr
+
+from connectors.devkit.simulator import Simulator, SimulatorSettings
+from connectors.importer.run import run as run_connector
+from connectors.importer.settings import ImporterSettings
+from connectors.kafka.admin import ensure_topics
+from connectors.kafka.settings import KafkaSettings
+from streams.export.settings import ExportSettings
+from streams.export.worker import ExportProcess
+from streams.process import StreamsSettings
+from streams.profile.settings import ProfileSettings
+from streams.profile.worker import ProfileWorker
+from tests.browser.chromium import NoChromiumError, chromium
+from tests.integration.console.conftest import PASSWORD, ConsoleWorld
+
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "browser"
+WIDE = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+ACTION_SECONDS = 20.0
+"""A step of a person that is not possible by then has failed."""
+
+Open = Callable[..., Coroutine[Any, Any, Page]]
+
+
+class BrowserWorld(ConsoleWorld):
+    """A console's world with the workers that its jobs need."""
+
+    async def start_workers(self) -> None:
+        """Run the export worker, the profile worker and the connector until the end."""
+        streams = StreamsSettings(_env_file=None, data_dir=self.path / "process")
+        export = ExportSettings(_env_file=None, checkpoint_seconds=0.5)
+        exporting = ExportProcess(streams, self.kafka, export, self.campaign_monitor, self.control)
+        await exporting.start()
+        self._stack.push_async_callback(exporting.stop)
+        profile = ProfileSettings(_env_file=None, api_token=SecretStr(PASSWORD))
+        self.profiles = ProfileWorker(streams, self.kafka, profile)
+        await self.profiles.start()
+        self._stack.push_async_callback(self.profiles.stop)
+        stop = asyncio.Event()
+        settings = ImporterSettings(_env_file=None, schedule_seconds=0.2, recipients_after_seconds=0)
+        connector = asyncio.create_task(
+            run_connector(self.kafka, self.campaign_monitor, self.control, settings, stop=stop)
+        )
+
+        async def end() -> None:
+            stop.set()
+            await connector
+
+        self._stack.push_async_callback(end)
+
+    def enter(self, email: str, audience: str, **fields: str) -> None:
+        """Publish that a person entered an audience."""
+        event = {
+            "email": email,
+            "change": "enter",
+            "audience": {"id": audience, "name": audience.upper()},
+            "at": "2026-01-02T00:00:00Z",
+            "user": {"email": email, **fields},
+        }
+        self.producer.produce(self.kafka.names()["audience-membership"], orjson.dumps(event), email.encode())
+        self.producer.flush()
+
+    async def profile(self, email: str) -> dict[str, Any] | None:
+        """Ask the profile worker for somebody."""
+        url = f"{self.profiles.app.faust.conf.canonical_url}/profiles/{email}"
+        headers = {"Authorization": f"Bearer {PASSWORD}"}
+        async with ClientSession() as session, session.get(url, headers=headers) as answer:
+            found: dict[str, Any] | None = await answer.json() if answer.status == 200 else None
+            return found
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """Chromium without a window."""
+    try:
+        found = await asyncio.to_thread(chromium)
+    except NoChromiumError as fault:
+        pytest.skip(str(fault))
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(
+            executable_path=found.program, env={**os.environ, **found.environment}
+        )
+        yield launched
+        await launched.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world(
+    browser: Browser, bootstrap_servers: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[BrowserWorld]:
+    """Everything that `make run` starts but for webhooks, in this process, under topics of its own."""
+    prefix = f"t{uuid4().hex[:10]}-"
+    kafka = KafkaSettings(_env_file=None, bootstrap_servers=bootstrap_servers, topic_prefix=prefix, partitions=1)
+    await asyncio.to_thread(ensure_topics, kafka, create=True)
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(Simulator(SimulatorSettings()))
+        world = BrowserWorld(kafka, simulator, tmp_path_factory.mktemp("browser"), stack)
+        await asyncio.gather(world.start(), world.start_workers())
+        yield world
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def admin_cookies(browser: Browser, world: BrowserWorld) -> Any:
+    """The cookies of the first user, who was made by the set-up link."""
+    context = await browser.new_context(base_url=world.address)
+    page = await context.new_page()
+    await page.goto(world.setup_path)
+    await page.get_by_label("User name").fill("ann")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Make the first user").click()
+    await page.get_by_role("heading", name="Authorizations").wait_for()
+    cookies = await context.storage_state()
+    await context.close()
+    return cookies
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(browser: Browser, world: BrowserWorld, admin_cookies: Any) -> AsyncIterator[Open]:
+    """Call it for a page of a new browser: the admin's, or with `cookies=None` nobody's. Options are playwright's."""
+    contexts: list[BrowserContext] = []
+
+    async def opened(cookies: Any = admin_cookies, **options: Any) -> Page:
+        context = await browser.new_context(
+            **{"base_url": world.address, "storage_state": cookies, "viewport": WIDE, **options}
+        )
+        context.set_default_timeout(ACTION_SECONDS * 1000)
+        contexts.append(context)
+        return await context.new_page()
+
+    yield opened
+    for context in contexts:
+        await context.close()
+
+
+async def screenshot(page: Page, name: str) -> None:
+    """Keep what the page shows."""
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=SCREENSHOTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.png", full_page=True)
