@@ -55,6 +55,7 @@ class FormPage(HTMLParser):
         super().__init__()
         self._labels: dict[str, str] = {}
         self._inputs: list[tuple[PageForm, str, Attributes]] = []
+        self._typed: dict[int, list[str]] = {}
         self._options: list[tuple[PageForm, Attributes, Attributes, list[str]]] = []
         self._open: list[tuple[str, Attributes]] = []
         self.feed(self.html)
@@ -77,7 +78,8 @@ class FormPage(HTMLParser):
             form.boxes[label] = name, given["value"]
             return
         if tag != "select":
-            form.values.append((name, given.get("value", "")))
+            typed = "".join(self._typed.get(id(given), [])).removeprefix("\n")
+            form.values.append((name, typed if tag == "textarea" else given.get("value", "")))
         if given.get("type") not in ("hidden", "checkbox"):
             assert label, f"{name} has no label"
             form.names[label] = name
@@ -101,6 +103,8 @@ class FormPage(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._in("h1"):
             self.heading += data
+        if self._open and self._open[-1][0] == "textarea":
+            self._typed.setdefault(id(self._open[-1][1]), []).append(data)
         if self._in("option") and self._in("select"):
             self._options[-1][3].append(data)
         if label := self._in("label"):

@@ -5,45 +5,26 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import orjson
 import typer
 
-from connectors.campaign_monitor.client.api import CampaignMonitor
-from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
-from connectors.campaign_monitor.dates import ClientDates
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.campaign_monitor.limits.limiter import Limiter
-from connectors.control.accounts import Credentials
-from connectors.control.crypto import ControlSettings, Sealer, SealError
+from connectors.control.crypto import SealError
 from connectors.kafka.producer import AsyncProducer
-from connectors.kafka.records import OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
 from schemas.identity import normalise_email
-from schemas.membership_command import command_bytes
-from streams.cli.control import FAILED, control, kafka_settings, refusals, refuse
+from streams.cli.control import FAILED, kafka_settings, refusals, refuse, with_account
 from streams.cli.output import add_row, print_table, progress_of, table_of, visible
-from streams.control.audiences import export_state, seen_audiences
+from streams.control.audiences import seen_audiences
+from streams.control.export_plans import ExportView, export_drift, export_plan, export_view
 from streams.export.intake.decode import FUTURE_TOLERANCE_MS, UnreadableEvent, decode
-from streams.export.lists.segments import planned
-from streams.export.recovery.preview import Preview, preview
-from streams.export.recovery.reconcile import (
-    SHOWN,
-    DriftReport,
-    SnapshotError,
-    compare,
-    repairs,
-    snapshot_rows,
-    subscribers,
-)
-from streams.export.rules.dropped import Dropped
-from streams.export.rules.jobs import ListView
-from streams.export.rules.values import field_name
-from streams.export.state import ExportState
+from streams.export.recovery.preview import Preview
+from streams.export.recovery.reconcile import SHOWN, DriftReport, SnapshotError
 
 CANNOT_PREVIEW = 3
 """Exit code when there is no answer; 0 with `nothing to do` means that there is nothing to do."""
@@ -156,91 +137,29 @@ def _people(count: int) -> str:
     return "1 person is" if count == 1 else f"{count} people are"
 
 
-class _ExportView:
-    """What both commands read: the job, its list and what the workers share about it."""
-
-    def __init__(
-        self, job: ExportJob, api: CampaignMonitor, state: ExportState, listed: ListView, dropped: Dropped
-    ) -> None:
-        self.job = job
-        self.api = api
-        self.state = state
-        self.listed = listed
-        self.dropped = dropped
-
-
 async def _plan(job_id: str) -> Preview:
-    kafka = kafka_settings()
-    async with _export_view(kafka, job_id) as export:
-        with progress_of("people on the list") as progress:
-            there = await subscribers(export.api, export.job.list_id, progress)
-        details = await export.api.lists.details(export.job.list_id)
-        client = await export.api.clients.details(export.job.client_id)
-        dates = ClientDates.of(client.time_zone, CampaignMonitorSettings().zone_overrides)
-        confirms = details.confirmed_opt_in
-        with progress_of("people of the changelog") as progress:
-            rows = snapshot_rows(kafka, progress)
-            found = preview(rows, export.listed, export.state.names, there, dates, confirmed_opt_in=confirms)
-        fields = {field_name(field.name): field for field in await export.api.lists.custom_fields(export.job.list_id)}
-        titles = {segment.title for segment in await export.api.lists.segments(export.job.list_id)}
-        for view in export.listed.jobs:
-            names = [view.job.custom_field_name, *(mapping.custom_field for mapping in view.job.field_mappings)]
-            found.fields_missing += [name for name in names if field_name(name) not in fields]
-        plans = planned(export.listed, export.state.names)
-        found.segments_missing = sorted({plan.title for plan in plans.values()} - titles)
-        for made in plans.values():
-            known = fields.get(field_name(made.field))
-            found.options_missing += known is not None and made.option not in known.options
-        return found
+    async with _export_view(job_id) as (kafka, view):
+        return await export_plan(kafka, CampaignMonitorSettings(), view, progress_of)
 
 
 async def _reconcile(job_id: str, repair: bool) -> DriftReport:
-    kafka = kafka_settings()
-    async with _export_view(kafka, job_id) as export:
-        read_at = int(time.time() * 1000)
-        with progress_of("people on the list") as progress:
-            there = await subscribers(export.api, export.job.list_id, progress)
-        with progress_of("people of the changelog") as progress:
-            rows = snapshot_rows(kafka, progress)
-            report = compare(rows, export.listed, export.state.names, there, export.dropped)
-        report.confirmed_opt_in = (await export.api.lists.details(export.job.list_id)).confirmed_opt_in
-        if repair and (report.repairable or report.gone):
-            topic = kafka.names()["cm_membership-commands"]
-            async with AsyncProducer(kafka, "cli-repair") as producer:
-                await producer.publish_many(
-                    OutgoingRecord(topic, email.encode(), command_bytes(command))
-                    for email, command in repairs(report, export.job.list_id, read_at)
-                )
-        return report
+    async with _export_view(job_id) as (kafka, view), AsyncProducer(kafka, "cli-repair") as producer:
+        return await export_drift(kafka, view, producer if repair else None, progress_of)
 
 
 @asynccontextmanager
-async def _export_view(kafka: KafkaSettings, job_id: str) -> AsyncIterator[_ExportView]:
-    settings, secrets = CampaignMonitorSettings(), ControlSettings()
-    sealer = Sealer.if_configured(secrets)
-    async with control(sealer) as (jobs, authorizations), Transport(settings) as transport:
+async def _export_view(job_id: str) -> AsyncIterator[tuple[KafkaSettings, ExportView]]:
+    """Open what both commands read: the job, its list and what the workers share about it."""
+    kafka = kafka_settings()
+    async with with_account() as (jobs, _authorizations, open_api):
         job = jobs.known(job_id)
         if not isinstance(job, ExportJob):
             refuse(f"Job {job_id} is an import job")
-        credentials = Credentials(settings, transport)
-        credentials.read_from(authorizations)
         try:
-            credential = await credentials.credential(job.authorization_id)
+            api = await open_api(job.authorization_id)
         except LookupError as fault:
             raise CannotPreviewError(str(fault)) from None
-        state, shared = export_state(kafka, jobs, job)
-        async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:
-            yield _ExportView(job, api, state, _as_if_running(state, job), shared.dropped(job.list_id))
-
-
-def _as_if_running(state: ExportState, job: ExportJob) -> ListView:
-    """Return the list with the job running: a plan is asked for before the start, too."""
-    listed = state.exports.lists[job.list_id]
-    views = tuple(
-        replace(view, job=view.job.model_copy(update={"state": "running"})) if view.id == job.id else view
-        for view in listed.jobs
-    )
-    return replace(listed, jobs=views)
+        yield kafka, await export_view(kafka, jobs.exports().values(), job, api)
 
 
 def validate(

@@ -2,20 +2,35 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-import orjson
 import typer
 from pydantic import ValidationError
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.jobs import ExportOrImportJob
-from schemas.control import DataType, ExportJob, FieldMapping, ImportJob
+from schemas.control import ExportJob, ImportJob
 from streams.cli.control import refusals, refuse, with_account
 from streams.control.job_checks import JobFault
-from streams.control.job_writing import account_faults, faults_of, made_up_job_id, new_job, now_in_millis
+from streams.control.job_edits import (
+    StaleEditError,
+    changed_options,
+    consequences,
+    edited,
+    needs_check,
+    option_values,
+    write_edit,
+)
+from streams.control.job_writing import (
+    account_faults,
+    faults_of,
+    field_mapping,
+    made_up_job_id,
+    new_job,
+    now_in_millis,
+)
 
 if TYPE_CHECKING:
     from connectors.control.accounts import OpenApi
@@ -33,11 +48,6 @@ FIELDS = {
 """An option's parameter -> the job's field, where their names differ."""
 
 NOT_IN_AN_EDIT = ("job_id", "stopped", "replace", "yes")
-CHECKED = frozenset({"authorization_id", "client_id", "list_id", "lists", "field_mappings", "custom_field_name"})
-"""Fields of a job that the account is compared with."""
-NO_OPTIONS = frozenset(
-    {"id", "kind", "created_at", "updated_at", "started_at", "attention", "full_read", "removals_confirmed_at"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +83,10 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
     if isinstance(form.ctx.obj, Edit):
         before = form.ctx.obj.job
         changed = {name: value for name, value in form.options.items() if name in named}
-        kept = {name: getattr(before, name) for name in type(before).model_fields}
-        if isinstance(before, ExportJob) and changed.get("list_id", before.list_id) != before.list_id:
-            kept["started_at"] = now
-        job = _checked(form, {**kept, **changed, "updated_at": now})
+        job = _checked(form, lambda options: edited(before, options, now), changed)
     else:
         values = new_job(form.model, form.options, job_id or made_up_job_id(form.model), now, stopped=stopped)
-        job = _checked(form, values)
+        job = _checked(form, lambda options: form.model(**options), values)
         replace = replace or yes
 
     async def write() -> None:
@@ -87,11 +94,16 @@ def write_job(form: Form, job_id: str, *, stopped: bool, replace: bool, yes: boo
             authorizations.known(job.authorization_id)
             if isinstance(form.ctx.obj, Edit):
                 before = form.ctx.obj.job
-                if check and any(getattr(job, name, None) != getattr(before, name, None) for name in CHECKED):
+                if check and needs_check(before, job):
                     await _compare(form, job, open_api)
-                lines.extend(changes(form.ctx.command, before, job))
+                seen = option_values(before)
+                for field, old, new in changed_options(seen, option_values(job)):
+                    lines.append(f"{option_of(form.ctx.command, field)}: {old} -> {new}")
                 if lines:
-                    await jobs.put(job)
+                    try:
+                        await write_edit(jobs, seen, job)
+                    except StaleEditError as refusal:
+                        refuse(str(refusal))
                     lines.extend(consequences(before, job))
             else:
                 replaced = _replaced(job, jobs.get(job.id), named, replace=replace, yes=yes)
@@ -135,32 +147,6 @@ def edit_options(form: Any) -> Iterator[tuple[str, str]]:
             yield " / ".join((*parameter.opts, *parameter.secondary_opts)) + takes, parameter.help or ""
 
 
-def changes(form: Any, before: ExportOrImportJob, after: ExportOrImportJob) -> Iterator[str]:
-    """Yield `--option: before -> after` for each option that differs."""
-    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    for name in type(after).model_fields:
-        if name not in NO_OPTIONS and old[name] != new[name]:
-            yield f"{option_of(form, name)}: {_shown(old[name])} -> {_shown(new[name])}"
-
-
-def consequences(before: ExportOrImportJob, after: ExportOrImportJob) -> Iterator[str]:
-    """Yield, as sentences, what an edit of an export job leads to on its list that the options do not show."""
-    if not isinstance(before, ExportJob) or not isinstance(after, ExportJob):
-        return
-    if before.custom_field_name != after.custom_field_name:
-        yield (
-            f"The field {before.custom_field_name!r} stays on the list with the values that it has, also of who leaves "
-            "later: nothing keeps it in step any more. Delete it at Campaign Monitor once no segment uses it."
-        )
-    fewer = after.audiences and (not before.audiences or not set(before.audiences) <= set(after.audiences))
-    if fewer:
-        what = {"keep": "stays on the list", "unsubscribe": "is unsubscribed", "delete": "is deleted from the list"}
-        yield (
-            "Who was exported, and is in none of the audiences that are left, "
-            f"{what[after.on_last_exit]} (--on-last-exit), within the limits of --removal-guard."
-        )
-
-
 def option_of(form: Any, field: str) -> str:
     """Return the option (`--list`) of a job's field; the field's own name where it has none."""
     for parameter in form.params:
@@ -179,11 +165,9 @@ def option_faults(form: Any, faults: Iterable[JobFault]) -> Iterator[str]:
 
 def resets(before: ExportOrImportJob, after: ExportOrImportJob, named: set[str]) -> Iterator[str]:
     """Yield `field: before -> after` for each option that changes though nobody named it."""
-    for name in type(after).model_fields:
-        if name not in named and name not in NO_OPTIONS:
-            old, new = before.model_dump(mode="json")[name], after.model_dump(mode="json")[name]
-            if old != new:
-                yield f"{name}: {_shown(old)} -> {_shown(new)}"
+    for field, old, new in changed_options(option_values(before), option_values(after)):
+        if field not in named:
+            yield f"{field}: {old} -> {new}"
 
 
 def _replaced(
@@ -222,33 +206,19 @@ async def _compare(form: Form, job: ExportOrImportJob, open_api: "OpenApi") -> N
         refuse(f"The job does not fit the account. {lines} --no-check writes the job all the same")
 
 
-def field_mapping(text: str) -> FieldMapping:
-    """Read `user_field=Custom field:Type`; the type may be left out. Raises ValueError with a sentence."""
-    user_field, equals, custom = text.partition("=")
-    name, colon, data_type = custom.rpartition(":")
-    if not colon or data_type not in get_args(DataType):
-        # A colon may be part of the custom field's name.
-        name, data_type = custom, "Text"
-    if not (equals and user_field.strip() and name.strip()):
-        raise ValueError(f"--field {text!r} is not USER_FIELD=CUSTOM FIELD[:TYPE]")
-    return FieldMapping(user_field=user_field.strip(), custom_field=name.strip(), data_type=data_type)  # type: ignore[arg-type]  # checked above
-
-
-def _checked(form: Form, values: dict[str, Any]) -> ExportOrImportJob:
+def _checked(
+    form: Form, make: Callable[[dict[str, Any]], ExportOrImportJob], values: dict[str, Any]
+) -> ExportOrImportJob:
     try:
         mappings = values.get("field_mappings", [])
         read = [field_mapping(text) if isinstance(text, str) else text for text in mappings]
-        return form.model(**{**values, "field_mappings": read} if "field_mappings" in values else values)
+        return make({**values, "field_mappings": read} if "field_mappings" in values else values)
     except ValidationError as error:
         refuse("The job is not as it should be. " + "; ".join(option_faults(form.ctx.command, faults_of(error))), 2)
     except ValueError as error:
-        refuse(str(error), 2)
+        refuse(f"--field {error}", 2)
 
 
 def _is_named(ctx: Any, parameter: str) -> bool:
     source = ctx.get_parameter_source(parameter)
     return source is not None and source.name == "COMMANDLINE"
-
-
-def _shown(value: Any) -> str:
-    return orjson.dumps(value).decode()

@@ -17,9 +17,10 @@ from streams.cli.exit_codes import CommandWithCodes
 from streams.cli.job_changes import edit_job, edit_options, option_faults
 from streams.cli.job_forms import create_export, create_import
 from streams.cli.output import OneJsonLine, add_row, print_json, print_table, table_of
+from streams.control import job_edits
 from streams.control.job_checks import JobCheck, JobFault, compared, permitted
+from streams.control.job_edits import ConfirmedRemovals, NothingToConfirmError
 from streams.control.job_writing import start_job, stop_job
-from streams.export.lists.attention import REMOVALS, reason_on
 
 app = typer.Typer(
     add_completion=False,
@@ -195,32 +196,21 @@ def confirm_removals(job_id: JobArgument) -> None:
     again. One job's confirmation is for all jobs of its list. Where nothing waits, nothing is confirmed.
     """
 
-    async def confirm(jobs: Jobs) -> None:
-        if not isinstance(jobs.known(job_id), ExportJob):
-            refuse(f"Job {job_id} is an import job; only exports remove people")
-        exports = jobs.exports()
-        of_list = [other for other in exports.values() if other.list_id == exports[job_id].list_id]
-        waiting = [other for other in of_list if REMOVALS in (other.attention or "")]
-        if not waiting:
-            refuse(f"No removals of job {job_id} wait for a confirmation: nothing was confirmed")
-        people = await asyncio.to_thread(_waiting_people, jobs, exports[job_id])
-        await jobs.change(job_id, removals_confirmed_at=datetime.now(UTC))
-        counted = (reason_on(waiting[0]) or "").removesuffix(REMOVALS).rstrip()
-        typer.echo(f"Confirmed: the removals of {people} on list {exports[job_id].list_id} go on now. {counted}")
+    async def work(jobs: Jobs) -> None:
+        try:
+            found = await job_edits.confirm_removals(KafkaSettings(), jobs, job_id, datetime.now(UTC))
+        except NothingToConfirmError as refusal:
+            refuse(str(refusal))
+        typer.echo(f"Confirmed: the removals of {_people(found)} on list {found.list_id} go on now. {found.counted}")
 
-    with_jobs(confirm)
+    with_jobs(work)
 
 
-def _waiting_people(jobs: Jobs, job: ExportJob) -> str:
-    """Return how many people wait to be removed; that they cannot be counted is no reason not to confirm."""
-    from streams.control.audiences import removals_waiting
-    from streams.export.recovery.reconcile import SnapshotError
-
-    try:
-        count = removals_waiting(KafkaSettings(), jobs, job)
-    except SnapshotError as failure:
-        return f"people who wait (they were not counted: {failure})"
-    return "1 person who waits" if count == 1 else f"{count} people who wait"
+def _people(found: ConfirmedRemovals) -> str:
+    """Return how many people wait to be removed."""
+    if found.people is None:
+        return f"people who wait (they were not counted: {found.not_counted})"
+    return "1 person who waits" if found.people == 1 else f"{found.people} people who wait"
 
 
 def _begins(job: ImportJob) -> str:

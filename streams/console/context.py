@@ -16,6 +16,7 @@ from connectors.control.accounts import AuthorizedApis
 from connectors.control.authorizations import Authorizations
 from connectors.control.jobs import Jobs
 from connectors.control.users import Users
+from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ConsoleUser, Role
 from streams.console.access.passwords import Passwords
@@ -36,6 +37,7 @@ class Console:
     users: Users
     apis: AuthorizedApis
     transport: Transport
+    producer: AsyncProducer
     sessions: Sessions
     passwords: Passwords
     clock: Callable[[], float]

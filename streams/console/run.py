@@ -72,6 +72,7 @@ async def run(
             authorizations=apis.authorizations,
             users=users,
             apis=apis,
+            producer=producer,
             transport=await stack.enter_async_context(Transport(campaign_monitor)),
             sessions=Sessions(users.get, session_seconds=settings.session_seconds, idle_seconds=settings.idle_seconds),
             passwords=Passwords(),

@@ -23,6 +23,8 @@ from streams.console.pages import (
     dead_letter_pages,
     export_page,
     import_page,
+    job_action_pages,
+    job_edit_page,
     job_pages,
     login_pages,
     user_pages,
@@ -40,6 +42,8 @@ ROUTES: tuple[Route, ...] = (
     *import_page.ROUTES,
     *job_pages.ROUTES,
     *dead_letter_pages.ROUTES,
+    *job_action_pages.ROUTES,
+    *job_edit_page.ROUTES,
     *user_pages.ROUTES,
 )
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from connectors.control.jobs import Jobs
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
 from streams.export.lists.shared_state import SharedState
@@ -44,19 +43,19 @@ def people_inside(rows: Iterable[MembershipRow]) -> Counter[str]:
     return people
 
 
-def removals_waiting(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> int:
+def removals_waiting(kafka: KafkaSettings, exports: Iterable[ExportJob], job: ExportJob) -> int:
     """Return how many people wait to be taken off a job's list, as the changelog has them now. Blocks.
 
     Raises SnapshotError.
     """
-    state, _shared = export_state(kafka, jobs, job)
+    state, _shared = export_state(kafka, exports, job)
     return removals_due(snapshot_rows(kafka), state.exports.lists[job.list_id], state.names)
 
 
-def export_state(kafka: KafkaSettings, jobs: Jobs, job: ExportJob) -> tuple[ExportState, SharedState]:
+def export_state(kafka: KafkaSettings, exports: Iterable[ExportJob], job: ExportJob) -> tuple[ExportState, SharedState]:
     """Return what the workers share about a job's list, and its jobs. Blocks. Raises SnapshotError."""
     state, shared = _shared(kafka)
-    shared.set_jobs(other for other in jobs.exports().values() if other.list_id == job.list_id)
+    shared.set_jobs(other for other in exports if other.list_id == job.list_id)
     return state, shared
 
 

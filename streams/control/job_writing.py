@@ -3,12 +3,12 @@
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
 from connectors.control.jobs import ExportOrImportJob, Jobs
-from schemas.control import ExportJob, ImportJob
+from schemas.control import DataType, ExportJob, FieldMapping, ImportJob
 from streams.control.job_checks import JobFault, compared
 
 if TYPE_CHECKING:
@@ -44,6 +44,18 @@ def faults_of(error: ValidationError) -> Iterator[JobFault]:
         given = f"{fault['input']}" if isinstance(fault["input"], str | int | float) else ""
         wrong = fault["msg"].removeprefix("Value error, ").replace("Input should be", "it should be", 1)
         yield JobFault(field, given, wrong)
+
+
+def field_mapping(text: str) -> FieldMapping:
+    """Read `user_field=Custom field:Type`; the type may be left out. Raises ValueError with a sentence."""
+    user_field, equals, custom = text.partition("=")
+    name, colon, data_type = custom.rpartition(":")
+    if not colon or data_type not in get_args(DataType):
+        # A colon may be part of the custom field's name.
+        name, data_type = custom, "Text"
+    if not (equals and user_field.strip() and name.strip()):
+        raise ValueError(f"{text!r} is not USER_FIELD=CUSTOM FIELD[:TYPE]")
+    return FieldMapping(user_field=user_field.strip(), custom_field=name.strip(), data_type=data_type)  # type: ignore[arg-type]  # checked above
 
 
 async def account_faults(job: ExportOrImportJob, open_api: "OpenApi") -> list[JobFault]:

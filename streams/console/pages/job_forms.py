@@ -22,6 +22,13 @@ LABELS = {
     "interval_seconds": "Seconds between the starts of two runs",
 }
 """A job's field -> what its input is called on the page."""
+
+
+def label_of(field: str) -> str:
+    """Return what a job's field is called on the pages; empty for none."""
+    return LABELS.get(field) or field.replace("_", " ").capitalize()
+
+
 BLANK_ROWS = 2
 """Rows of field mappings that a form offers beside those that are filled in."""
 
@@ -54,7 +61,7 @@ def shown_faults(faults: Iterable[JobFault]) -> list[str]:
     """Return a sentence for each fault, with the input's name on the page."""
     lines = []
     for fault in faults:
-        named = " ".join(filter(None, [LABELS.get(fault.field, fault.field), fault.given]))
+        named = " ".join(filter(None, [label_of(fault.field), fault.given]))
         lines.append(f"{named}: {fault.text}" if named else fault.text)
     return lines
 

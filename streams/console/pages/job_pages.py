@@ -1,15 +1,15 @@
-"""Jobs: all of them with their state in words, and one with its options, stop and start."""
+"""Jobs: all of them with their state in words, and one with its options and what can be done about it."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import ExportJob
-from streams.console.context import Route, Visit, go_to
-from streams.control.job_writing import start_job, stop_job
+from streams.console.context import Route, Visit
+from streams.control.job_edits import waits_for_removals
 
 NOT_SHOWN = frozenset({"id", "kind", "name", "state", "attention"})
 """Fields that have a place of their own on the page."""
@@ -26,21 +26,14 @@ async def show_one(visit: Visit) -> web.StreamResponse:
     console = visit.console
     job = console.jobs.known(visit.request.match_info["id"])
     account = console.authorizations.get(job.authorization_id)
-    return visit.page("job.html", job=job, state=state_of(job), account=account, options=list(options(job)))
-
-
-async def start(visit: Visit) -> web.StreamResponse:
-    """Start a job."""
-    job_id = visit.request.match_info["id"]
-    await start_job(visit.console.jobs, job_id, datetime.now(UTC))
-    return go_to(f"/jobs/{job_id}")
-
-
-async def stop(visit: Visit) -> web.StreamResponse:
-    """Stop a job; it keeps its place."""
-    job_id = visit.request.match_info["id"]
-    await stop_job(visit.console.jobs, job_id)
-    return go_to(f"/jobs/{job_id}")
+    return visit.page(
+        "job.html",
+        job=job,
+        state=state_of(job),
+        account=account,
+        options=list(options(job)),
+        removals_wait=waits_for_removals(job),
+    )
 
 
 def state_of(job: ExportOrImportJob) -> str:
@@ -73,6 +66,4 @@ def _shown(job: ExportOrImportJob, name: str, value: Any) -> str:
 ROUTES = (
     Route("GET", "/jobs", "viewer", show_all),
     Route("GET", "/jobs/{id}", "viewer", show_one),
-    Route("POST", "/jobs/{id}/start", "operator", start),
-    Route("POST", "/jobs/{id}/stop", "operator", stop),
 )

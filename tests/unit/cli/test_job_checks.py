@@ -8,9 +8,10 @@ import typer
 from pydantic import ValidationError
 
 from schemas.control import ExportJob, FieldMapping, ImportJob
-from streams.cli.job_changes import NO_OPTIONS, consequences, option_faults, option_of, resets
+from streams.cli.job_changes import option_faults, option_of, resets
 from streams.cli.jobs import app
 from streams.control.job_checks import field_faults, missing_list
+from streams.control.job_edits import NO_OPTIONS, consequences
 from streams.control.job_writing import faults_of
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
@@ -94,7 +95,7 @@ def test_every_field_of_a_job_has_an_option_or_is_the_systems() -> None:
         ({}, {"custom_field_name": "Groups"}, ["'Lytics Audiences' stays on the list"]),
         ({"audiences": ["a", "b"]}, {"audiences": ["b"], "on_last_exit": "delete"}, ["is deleted from the list"]),
         ({"audiences": ["a", "b"]}, {"audiences": ["b", "a", "c"]}, []),
-        ({"audiences": []}, {"audiences": ["a"]}, ["stays on the list (--on-last-exit)"]),
+        ({"audiences": []}, {"audiences": ["a"]}, ["stays on the list (on last exit)"]),
         ({"audiences": ["a"]}, {"audiences": []}, []),
     ],
 )

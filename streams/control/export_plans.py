@@ -1,0 +1,133 @@
+"""What an export would do, and where its list has drifted: read from the account and from the workers' topics."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
+from connectors.campaign_monitor.dates import ClientDates
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.records import OutgoingRecord
+from connectors.kafka.settings import KafkaSettings
+from schemas.control import ExportJob
+from schemas.membership_command import command_bytes
+from streams.control.audiences import export_state
+from streams.export.lists.segments import planned
+from streams.export.recovery.preview import Preview, preview
+from streams.export.recovery.reconcile import (
+    DriftReport,
+    Progress,
+    compare,
+    repairs,
+    snapshot_rows,
+    subscribers,
+)
+from streams.export.rules.dropped import Dropped
+from streams.export.rules.jobs import ListView
+from streams.export.rules.values import field_name
+from streams.export.state import ExportState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from connectors.campaign_monitor.client.api import CampaignMonitor
+
+Shows = Callable[[str], AbstractContextManager[Progress]]
+"""What is counted -> a context whose value is called with the count so far, in any thread."""
+
+
+@contextmanager
+def unseen(_what: str) -> "Iterator[Progress]":
+    """Show no progress."""
+    yield lambda _count: None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportView:
+    """A job, its list, and what the workers share about it."""
+
+    job: ExportJob
+    api: "CampaignMonitor"
+    state: ExportState
+    listed: ListView
+    dropped: Dropped
+
+
+async def export_view(
+    kafka: KafkaSettings, exports: Iterable[ExportJob], job: ExportJob, api: "CampaignMonitor"
+) -> ExportView:
+    """Read what the workers share about a job's list. `job` may be stored nowhere yet, and counts as running.
+
+    Raises SnapshotError.
+    """
+    others = [other for other in exports if other.id != job.id]
+    state, shared = await asyncio.to_thread(export_state, kafka, [*others, job], job)
+    return ExportView(job, api, state, _as_if_running(state, job), shared.dropped(job.list_id))
+
+
+async def export_plan(
+    kafka: KafkaSettings, settings: CampaignMonitorSettings, view: ExportView, shows: Shows = unseen
+) -> Preview:
+    """Return what a job would do now; nothing is written. Raises SnapshotError, CampaignMonitorError."""
+    api, job = view.api, view.job
+    with shows("people on the list") as progress:
+        there = await subscribers(api, job.list_id, progress)
+    confirms = (await api.lists.details(job.list_id)).confirmed_opt_in
+    dates = ClientDates.of((await api.clients.details(job.client_id)).time_zone, settings.zone_overrides)
+    with shows("people of the changelog") as progress:
+
+        def counted() -> Preview:
+            rows = snapshot_rows(kafka, progress)
+            return preview(rows, view.listed, view.state.names, there, dates, confirmed_opt_in=confirms)
+
+        found = await asyncio.to_thread(counted)
+    fields = {field_name(field.name): field for field in await api.lists.custom_fields(job.list_id)}
+    titles = {segment.title for segment in await api.lists.segments(job.list_id)}
+    for of_job in view.listed.jobs:
+        names = [of_job.job.custom_field_name, *(mapping.custom_field for mapping in of_job.job.field_mappings)]
+        found.fields_missing += [name for name in names if field_name(name) not in fields]
+    plans = planned(view.listed, view.state.names)
+    found.segments_missing = sorted({plan.title for plan in plans.values()} - titles)
+    for made in plans.values():
+        known: Any = fields.get(field_name(made.field))
+        found.options_missing += known is not None and made.option not in known.options
+    return found
+
+
+async def export_drift(
+    kafka: KafkaSettings, view: ExportView, producer: AsyncProducer | None = None, shows: Shows = unseen
+) -> DriftReport:
+    """Compare a job's list with what was delivered; with a `producer`, have the worker send what differs again.
+
+    Raises SnapshotError, CampaignMonitorError, PublishError.
+    """
+    read_at = int(time.time() * 1000)
+    with shows("people on the list") as progress:
+        there = await subscribers(view.api, view.job.list_id, progress)
+    with shows("people of the changelog") as progress:
+
+        def compared() -> DriftReport:
+            return compare(snapshot_rows(kafka, progress), view.listed, view.state.names, there, view.dropped)
+
+        report = await asyncio.to_thread(compared)
+    report.confirmed_opt_in = (await view.api.lists.details(view.job.list_id)).confirmed_opt_in
+    if producer is not None and (report.repairable or report.gone):
+        topic = kafka.names()["cm_membership-commands"]
+        await producer.publish_many(
+            OutgoingRecord(topic, email.encode(), command_bytes(command))
+            for email, command in repairs(report, view.job.list_id, read_at)
+        )
+    return report
+
+
+def _as_if_running(state: ExportState, job: ExportJob) -> ListView:
+    """Return the list with the job running: a plan is asked for before the start, too."""
+    listed = state.exports.lists[job.list_id]
+    views = tuple(
+        replace(view, job=view.job.model_copy(update={"state": "running"})) if view.id == job.id else view
+        for view in listed.jobs
+    )
+    return replace(listed, jobs=views)
