@@ -1,4 +1,4 @@
-"""Topics `cm_authorizations`, `cm_jobs` and `cm_webhooks`: access, what to do, and the webhook of each list."""
+"""The control topics: access, what to do, the webhook of each list, the console's users, and who changed what."""
 
 from typing import Annotated, Literal, Self
 
@@ -8,6 +8,7 @@ from schemas.envelope import Contract, Instant
 
 ActivityKind = Literal["sent", "open", "click", "unsubscribe", "bounce", "spam"]
 Role = Literal["viewer", "operator", "admin"]
+Surface = Literal["cli", "console", "api"]
 DataType = Literal["Text", "Number", "MultiSelectOne", "MultiSelectMany", "Date", "Country", "USState"]
 
 
@@ -18,7 +19,8 @@ class Authorization(Contract):
     description: str = Field(default="", description="The name people gave it.")
     kind: Literal["api_key", "oauth"]
     sealed: str = Field(
-        description="API key, or access and refresh token with expiry, encrypted with the deployment's key."
+        repr=False,
+        description="API key, or access and refresh token with expiry, encrypted with the deployment's key.",
     )
     key_id: str = Field(description="Which encryption key sealed it, so that keys can be rotated.")
     state: Literal["ready", "needs_attention"] = "ready"
@@ -194,3 +196,23 @@ class ConsoleUser(Contract):
     role: Role
     password_hash: str = Field(repr=False, description="Argon2id, with its salt and parameters.")
     updated_at: Instant
+
+
+class ChangedField(Contract):
+    """A field of a job, authorization or user that was changed."""
+
+    field: str
+    before: str | None = Field(default=None, description="As JSON; absent when there was none. A secret is not shown.")
+    after: str | None = Field(default=None, description="The same, after the change.")
+
+
+class AuditRecord(Contract):
+    """A change that somebody made, or asked for: who, when and what."""
+
+    at: Instant
+    who: str = Field(description="The console's user, the owner of a token, or the user of the operating system.")
+    via: Surface = Field(description="By what it was made.")
+    kind: str = Field(description="What was changed: job, authorization, user, ...")
+    id: str = Field(description="Which one.")
+    action: str = Field(description="create, edit, start, stop, remove, or what was asked for.")
+    changes: list[ChangedField] = Field(default_factory=list)

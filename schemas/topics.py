@@ -193,6 +193,17 @@ def _table() -> Iterator[Topic]:
             without_dead_letters="a record that cannot be read is logged, and the former one of its key stays in force",
         ),
         Topic(
+            role="cm_audit",
+            key="kind/id",
+            content="control.AuditRecord",
+            writer="CLI, console",
+            doc="Every change that a person made or asked for: who, when, what, before and after without secrets.",
+            retention_ms=730 * DAY_MS,
+            partitions=1,
+            public=False,
+            without_dead_letters="a record that cannot be read is logged, and not shown",
+        ),
+        Topic(
             role="cm_memberships-changelog",
             key="email",
             content=None,

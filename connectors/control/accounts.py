@@ -17,6 +17,7 @@ from connectors.campaign_monitor.credentials import ApiKey, CampaignMonitorSetti
 from connectors.campaign_monitor.limits.limiter import Limiter
 from connectors.control.authorizations import Authorizations, AuthorizationSecret
 from connectors.control.crypto import ControlSettings, Sealer, SealError
+from connectors.control.table import Auditor
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import Authorization
@@ -187,6 +188,7 @@ async def authorized_apis(
     control: ControlSettings,
     campaign_monitor: CampaignMonitorSettings,
     on_access: Callable[[], None] = lambda: None,
+    audit: Auditor | None = None,
 ) -> AsyncIterator[AuthorizedApis]:
     """Follow the stored authorizations, and open APIs with them that stay current as authorizations change.
 
@@ -199,7 +201,9 @@ async def authorized_apis(
             apis.changed(authorization_id, authorization)
 
     async with (
-        Authorizations(kafka, producer, Sealer.if_configured(control), on_change=changed) as authorizations,
+        Authorizations(
+            kafka, producer, Sealer.if_configured(control), on_change=changed, audit=audit
+        ) as authorizations,
         AuthorizedApis(campaign_monitor, authorizations, on_access) as apis,
     ):
         opened.append(apis)

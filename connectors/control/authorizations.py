@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.crypto import Sealed, Sealer, SealError
-from connectors.control.table import ControlTable, UnknownModelError
+from connectors.control.table import Auditor, ControlTable, UnknownModelError
 from connectors.kafka.exclusive import exclusive
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
@@ -53,6 +53,7 @@ class Authorizations(ControlTable[Authorization]):
         *,
         on_change: Callable[[str, Authorization | None], None] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        audit: Auditor | None = None,
     ) -> None:
         super().__init__(
             settings,
@@ -60,6 +61,7 @@ class Authorizations(ControlTable[Authorization]):
             read=Authorization.from_bytes,
             producer=producer,
             on_change=on_change,
+            audit=audit,
         )
         self._kafka = settings
         self._sealer = sealer
@@ -102,7 +104,12 @@ class Authorizations(ControlTable[Authorization]):
             return await self._put(authorization_id, secret, description)
 
     async def _put(
-        self, authorization_id: str, secret: AuthorizationSecret, description: str | None = None
+        self,
+        authorization_id: str,
+        secret: AuthorizationSecret,
+        description: str | None = None,
+        *,
+        audited: bool = True,
     ) -> Authorization:
         before = self.get(authorization_id)
         sealed = self._keys().seal(secret_bytes(secret), authorization_id)
@@ -115,7 +122,8 @@ class Authorizations(ControlTable[Authorization]):
                 sealed=sealed.text,
                 key_id=sealed.key_id,
                 updated_at=self._clock(),
-            )
+            ),
+            audited=audited,
         )
 
     async def set_problem(self, authorization_id: str, problem: str | None, sealed: str) -> None:
@@ -131,7 +139,7 @@ class Authorizations(ControlTable[Authorization]):
             if found.sealed == sealed and found.problem != problem:
                 state = "ready" if problem is None else "needs_attention"
                 update = {"state": state, "problem": problem, "updated_at": self._clock()}
-                await self._write(found.model_copy(update=update))
+                await self._write(found.model_copy(update=update), audited=False)
 
     async def rename(self, authorization_id: str, description: str) -> Authorization:
         """Give an authorization another description. Raises UnknownAuthorizationError, NoDescriptionError."""
@@ -173,7 +181,7 @@ class Authorizations(ControlTable[Authorization]):
 
         async def store(tokens: Tokens) -> None:
             self.known(authorization_id)
-            await self._put(authorization_id, tokens)
+            await self._put(authorization_id, tokens, audited=False)
 
         return store
 
@@ -193,8 +201,8 @@ class Authorizations(ControlTable[Authorization]):
             raise SealError("CONTROL_ENCRYPTION_KEY is not set: secrets can be neither read nor written")
         return self._sealer
 
-    async def _write(self, authorization: Authorization) -> Authorization:
-        written = await self.write(authorization.id, authorization)
+    async def _write(self, authorization: Authorization, *, audited: bool = True) -> Authorization:
+        written = await self.write(authorization.id, authorization, audited=audited)
         log.info("authorization written", authorization=authorization.id, kind=authorization.kind)
         return written
 

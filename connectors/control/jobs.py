@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from pydantic import ValidationError
 
-from connectors.control.table import ControlTable, UnknownModelError
+from connectors.control.table import Auditor, ControlTable, UnknownModelError
 from connectors.kafka.client_config import admin_config
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import ConsumedRecord
@@ -48,6 +48,7 @@ class Jobs(ControlTable[ExportOrImportJob]):
         *,
         on_change: Callable[[str, ExportOrImportJob | None], None] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        audit: Auditor | None = None,
     ) -> None:
         super().__init__(
             settings,
@@ -55,6 +56,7 @@ class Jobs(ControlTable[ExportOrImportJob]):
             read=lambda value: self._shown(AnyJob.from_bytes(value).root),
             producer=producer,
             on_change=on_change,
+            audit=audit,
         )
         self._clock = clock
         self._attention: dict[str, dict[str, str]] = {}
@@ -68,9 +70,9 @@ class Jobs(ControlTable[ExportOrImportJob]):
         """Return the import jobs by id."""
         return {job_id: job for job_id, job in self.all().items() if isinstance(job, ImportJob)}
 
-    async def write(self, model_id: str, model: ExportOrImportJob) -> ExportOrImportJob:
+    async def write(self, model_id: str, model: ExportOrImportJob, *, audited: bool = True) -> ExportOrImportJob:
         """Write a job without its attention, which has records of its own. Raises as `ControlTable.write`."""
-        return await super().write(model_id, model.model_copy(update={"attention": None}))
+        return await super().write(model_id, model.model_copy(update={"attention": None}), audited=audited)
 
     async def remove(self, model_id: str) -> None:
         """Remove a job, and what a person had to do for it. Raises as `ControlTable.remove`."""

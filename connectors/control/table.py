@@ -7,7 +7,7 @@ key at once both succeed; the later one stays.
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -27,6 +27,13 @@ class ControlModel(Protocol):
         """Return the record's value."""
 
 
+class Auditor(Protocol):
+    """Records a change before it is made."""
+
+    async def record(self, kind: str, model_id: str, before: Any, after: Any) -> None:
+        """Record what differs. Raises PublishError."""
+
+
 Model = TypeVar("Model", bound=ControlModel)
 
 
@@ -39,7 +46,8 @@ class ControlTable(Generic[Model]):
 
     `on_change` is called on the loop with (id, model) for each record, also while the topic is read at the start and
     for this process's own writes; None for one that was removed. A record that cannot be read is logged, without its
-    content, and the model before it stays. Without a `producer` the table can only be read.
+    content, and the model before it stays. Without a `producer` the table can only be read. `audit` records the changes
+    that people make, before they are made.
     """
 
     noun: ClassVar[str] = "record"
@@ -54,8 +62,10 @@ class ControlTable(Generic[Model]):
         read: Callable[[bytes], Model],
         producer: AsyncProducer | None = None,
         on_change: Callable[[str, Model | None], None] | None = None,
+        audit: Auditor | None = None,
     ) -> None:
         self.topic = topic
+        self._audit = audit
         self._read = read
         self._producer = producer
         self._on_change = on_change
@@ -86,13 +96,16 @@ class ControlTable(Generic[Model]):
         """Return all models by id, as they are now."""
         return dict(sorted(self._models.items()))
 
-    async def write(self, model_id: str, model: Model) -> Model:
+    async def write(self, model_id: str, model: Model, *, audited: bool = True) -> Model:
         """Write a model and return it as everybody reads it: instants are cut to milliseconds in the topic.
 
+        `audited`: a person changes it; not so where the process does by itself.
         Raises PublishError when the brokers did not accept it, and the model before it stays; TimeoutError when it was
         written and not seen coming back.
         """
         value = model.to_bytes()
+        if audited and self._audit is not None:
+            await self._audit.record(self.noun, model_id, self.get(model_id), model)
         await self._view.wait_for(await self._writer().publish(self.topic, model_id.encode(), value))
         return self._read(value)
 
@@ -102,7 +115,9 @@ class ControlTable(Generic[Model]):
 
     async def remove(self, model_id: str) -> None:
         """Remove a model with a tombstone. Raises `unknown`, and as `write`."""
-        self.known(model_id)
+        before = self.known(model_id)
+        if self._audit is not None:
+            await self._audit.record(self.noun, model_id, before, None)
         await self._view.wait_for(await self._writer().publish(self.topic, model_id.encode(), None))
         log.info("control record removed", topic=self.topic, id=model_id)
 

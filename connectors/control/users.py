@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from connectors.control.table import ControlTable, UnknownModelError
+from connectors.control.table import Auditor, ControlTable, UnknownModelError
 from connectors.kafka.exclusive import exclusive
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
@@ -23,9 +23,11 @@ class Users(ControlTable[ConsoleUser]):
     noun = "user"
     unknown = UnknownUserError
 
-    def __init__(self, settings: KafkaSettings, producer: AsyncProducer | None = None) -> None:
+    def __init__(
+        self, settings: KafkaSettings, producer: AsyncProducer | None = None, audit: Auditor | None = None
+    ) -> None:
         topic = settings.names()["cm_console_users"]
-        super().__init__(settings, topic, read=ConsoleUser.from_bytes, producer=producer)
+        super().__init__(settings, topic, read=ConsoleUser.from_bytes, producer=producer, audit=audit)
         self._kafka = settings
         self._group = f"{settings.names().prefix}console-users"
 

@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "simulator": ("streams.cli.processes", "simulator", "Run a local Campaign Monitor."),
     "auth": ("streams.cli.authorizations", "app", "Authorizations: log in, add, test, list, rename, remove."),
     "job": ("streams.cli.jobs", "app", "Export and import jobs: create, edit, check, list, show, start, stop, remove."),
+    "audit": ("streams.cli.audit", "audit", "Changes that people made: who, when, what."),
     "account": ("streams.cli.account", "app", "What an account has: clients, lists, fields, segments."),
     "export": ("streams.cli.export", "app", "Plan an export, find and repair drift, list audiences."),
     "import": ("streams.cli.imports", "app", "Run an import and watch it."),

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import getpass
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -16,9 +18,11 @@ from streams.cli.output import visible
 
 if TYPE_CHECKING:
     from connectors.control.accounts import OpenApi
+    from connectors.control.audit import AuditLog
     from connectors.control.authorizations import Authorizations
     from connectors.control.crypto import Sealer
     from connectors.control.jobs import Jobs
+    from connectors.kafka.producer import AsyncProducer
     from connectors.kafka.settings import KafkaSettings
 
 FAILED = 1
@@ -98,12 +102,24 @@ async def control(sealer: "Sealer | None" = None) -> AsyncIterator[tuple["Jobs",
     from connectors.kafka.producer import AsyncProducer
 
     settings = kafka_settings()
-    async with (
-        AsyncProducer(settings, "cli") as producer,
-        Jobs(settings, producer) as jobs,
-        Authorizations(settings, producer, sealer) as authorizations,
-    ):
-        yield jobs, authorizations
+    async with AsyncProducer(settings, "cli") as producer:
+        audit = audit_log(settings, producer)
+        async with (
+            Jobs(settings, producer, audit=audit) as jobs,
+            Authorizations(settings, producer, sealer, audit=audit) as authorizations,
+        ):
+            yield jobs, authorizations
+
+
+def audit_log(settings: "KafkaSettings", producer: "AsyncProducer") -> "AuditLog":
+    """Return what records the changes that a command makes, by the user of the operating system."""
+    from connectors.control.audit import Actor, AuditLog
+
+    try:
+        who = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        who = str(os.getuid())
+    return AuditLog(settings, producer, lambda: Actor(who, "cli"))
 
 
 def with_jobs(work: Callable[["Jobs"], Awaitable[T]]) -> T:

@@ -18,7 +18,7 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
 from schemas.identity import normalise_email
-from streams.cli.control import FAILED, kafka_settings, refusals, refuse, with_account
+from streams.cli.control import FAILED, audit_log, kafka_settings, refusals, refuse, with_account
 from streams.cli.output import add_row, print_table, progress_of, table_of, visible
 from streams.control.audiences import seen_audiences
 from streams.control.export_plans import ExportView, export_drift, export_plan, export_view
@@ -144,6 +144,8 @@ async def _plan(job_id: str) -> Preview:
 
 async def _reconcile(job_id: str, repair: bool) -> DriftReport:
     async with _export_view(job_id) as (kafka, view), AsyncProducer(kafka, "cli-repair") as producer:
+        if repair:
+            await audit_log(kafka, producer).note("job", job_id, "repair")
         return await export_drift(kafka, view, producer if repair else None, progress_of)
 
 

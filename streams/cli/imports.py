@@ -30,7 +30,7 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.process import stopped_by_signal
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
-from streams.cli.control import control, kafka_settings, refusals, refuse
+from streams.cli.control import audit_log, control, kafka_settings, refusals, refuse
 from streams.cli.output import add_row, live_console, plain, print_line, print_table, table_of
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run an import and watch it.")
@@ -149,6 +149,7 @@ async def _run(job_id: str, *, work: bool) -> bool:
         print_line(earlier_run(before))
     if work:
         async with AsyncProducer(kafka, "cli") as producer:
+            await audit_log(kafka, producer).note("job", job_id, "run")
             await request_run(kafka, producer, job_id)
     stop = stopped_by_signal()
     began = datetime.now(UTC)

@@ -13,6 +13,7 @@ from yarl import URL
 from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import AuthorizedApis
+from connectors.control.audit import AuditLog, AuditTrail
 from connectors.control.authorizations import Authorizations
 from connectors.control.jobs import Jobs
 from connectors.control.users import Users
@@ -38,6 +39,8 @@ class Console:
     apis: AuthorizedApis
     transport: Transport
     producer: AsyncProducer
+    audit: AuditLog
+    trail: AuditTrail
     sessions: Sessions
     passwords: Passwords
     clock: Callable[[], float]

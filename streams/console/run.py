@@ -13,6 +13,7 @@ from yarl import URL
 from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import authorized_apis
+from connectors.control.audit import AuditLog, AuditTrail
 from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs
 from connectors.control.users import Users
@@ -63,16 +64,19 @@ async def run(
         reads = Reads(lambda: brokers.problem)
         stack.callback(reads.close)
         producer = await stack.enter_async_context(AsyncProducer(kafka, "console"))
-        apis = await stack.enter_async_context(authorized_apis(kafka, producer, control, campaign_monitor))
-        users = await stack.enter_async_context(Users(kafka, producer))
+        audit = AuditLog(kafka, producer)
+        apis = await stack.enter_async_context(authorized_apis(kafka, producer, control, campaign_monitor, audit=audit))
+        users = await stack.enter_async_context(Users(kafka, producer, audit))
         console = Console(
             kafka=kafka,
             campaign_monitor=campaign_monitor,
-            jobs=await stack.enter_async_context(Jobs(kafka, producer)),
+            jobs=await stack.enter_async_context(Jobs(kafka, producer, audit=audit)),
             authorizations=apis.authorizations,
             users=users,
             apis=apis,
             producer=producer,
+            audit=audit,
+            trail=await stack.enter_async_context(AuditTrail(kafka)),
             transport=await stack.enter_async_context(Transport(campaign_monitor)),
             sessions=Sessions(users.get, session_seconds=settings.session_seconds, idle_seconds=settings.idle_seconds),
             passwords=Passwords(),

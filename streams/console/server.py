@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from multidict import MultiDict, MultiDictProxy
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
+from connectors.control.audit import Actor, acting
 from connectors.control.crypto import SealError
 from connectors.kafka.producer import PublishError
 from connectors.kafka.read_to_end import ReadError
@@ -123,7 +124,8 @@ async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
             wanted = f"This needs the role {route.needs}, and {visit.user.name} is {visit.user.role}."
             return _sentence(visit, 403, "Not allowed", wanted)
     try:
-        response = await route.handle(visit)
+        with acting(Actor(visit.user.name if visit.user else "nobody who is logged in", "console")):
+            response = await route.handle(visit)
     except LookupError as fault:
         return _sentence(visit, 404, "Not found", str(fault.args[0]) if fault.args else "It is not there.")
     except CampaignMonitorError as fault:

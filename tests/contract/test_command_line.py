@@ -44,6 +44,7 @@ NEEDS_KAFKA: dict[str, str] = {
     "job remove": "x",
     "job confirm-removals": "x",
     "job read-again": "x",
+    "audit": "",
     "account clients": "--authorization x",
     "account lists": "--authorization x",
     "account fields": "--authorization x --list l",

@@ -56,6 +56,7 @@ async def run_now(visit: Visit) -> web.StreamResponse:
     job = visit.console.jobs.known(visit.request.match_info["id"])
     if not isinstance(job, ImportJob) or job.state == "stopped":
         return visit.page("sentence.html", 409, heading="No run", sentence="Only an import that is started runs.")
+    await visit.console.audit.note("job", job.id, "run")
     await request_run(visit.console.kafka, visit.console.producer, job.id)
     return go_to(f"/jobs/{job.id}")
 
@@ -85,6 +86,8 @@ async def _drift(visit: Visit, *, repair: bool) -> web.StreamResponse:
     console, job = visit.console, _export(visit)
     try:
         view = await export_view(console.kafka, console.jobs.exports().values(), job, await _api(visit, job))
+        if repair:
+            await console.audit.note("job", job.id, "repair")
         report = await export_drift(console.kafka, view, console.producer if repair else None)
     except SnapshotError as failure:
         return visit.page("sentence.html", 503, heading="Not compared", sentence=f"{failure}.")

@@ -33,6 +33,7 @@ async def show_one(visit: Visit) -> web.StreamResponse:
         account=account,
         options=list(options(job)),
         removals_wait=waits_for_removals(job),
+        history=console.trail.of("job", job.id),
     )
 
 
