@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -17,10 +17,9 @@ from rich.text import Text
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.dates import UnknownZone
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.control.accounts import AuthorizedApis
-from connectors.control.crypto import ControlSettings, Sealer
+from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import request_run
-from connectors.importer.overview import Estimate, Overview, earlier_run, estimate, overview
+from connectors.importer.overview import Estimate, Overview, earlier_run, overview
 from connectors.importer.progress import ProgressTable, ProgressView
 from connectors.importer.run import run as run_connector
 from connectors.importer.settings import ImporterSettings
@@ -30,8 +29,9 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.process import stopped_by_signal
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, RunProgress
-from streams.cli.control import audit_log, control, kafka_settings, refusals, refuse
+from streams.cli.control import audit_log, control, kafka_settings, refusals, refuse, with_account
 from streams.cli.output import add_row, live_console, plain, print_line, print_table, table_of
+from streams.control.import_runs import import_estimate, span_text
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Run an import and watch it.")
 
@@ -254,24 +254,20 @@ def view_of(found: Overview | None, rows_before: int, since: datetime, now: date
     foot = f"run {found.run.run}: {found.rows:,} rows, {rate:,.0f} rows/s"
     if found.run.state == "open":
         foot = f"run {found.run.run}: {found.rows:,} of {found.expected:,} rows, {rate:,.0f} rows/s"
-        foot += "" if left is None else f", {_span(left)} left"
+        foot += "" if left is None else f", {span_text(left)} left"
     return Group(table, Text(foot))
 
 
-async def _estimate(job_id: str) -> tuple[ImportJob, Estimate, ImporterSettings]:
-    settings, campaign_monitor, keys = ImporterSettings(), CampaignMonitorSettings(), ControlSettings()
-    sealer = Sealer.if_configured(keys)
-    async with control(sealer) as (jobs, authorizations):
+async def _estimate(job_id: str) -> tuple[ImportJob, Estimate, int]:
+    async with with_account() as (jobs, _authorizations, open_api):
         job = jobs.known(job_id)
         if not isinstance(job, ImportJob):
             refuse(f"Job {job_id} is an {job.kind} job: only imports can be run here")
-        async with AuthorizedApis(campaign_monitor, authorizations) as apis:
-            api = await apis.api(job.authorization_id)
-            zones = dict(campaign_monitor.zone_overrides)
-            return job, await estimate(api, job, settings.page_size, settings.pages_in_flight, zones), settings
+        api = await open_api(job.authorization_id)
+        return job, *(await import_estimate(api, job, CampaignMonitorSettings()))
 
 
-def _print_estimate(job: ImportJob, found: Estimate, settings: ImporterSettings, *, as_json: bool) -> None:
+def _print_estimate(job: ImportJob, found: Estimate, in_flight: int, *, as_json: bool) -> None:
     if as_json:
         totals = {"pages": found.pages, "calls": found.calls, "seconds": found.seconds, "computed": found.computed}
         typer.echo(orjson.dumps({"job": job.id, "rows": dict(found.rows), **totals}).decode())
@@ -282,17 +278,11 @@ def _print_estimate(job: ImportJob, found: Estimate, settings: ImporterSettings,
     print_table(table)
     print_line(
         f"A full read of {job.id}: {sum(found.rows.values()):,} rows on {found.pages:,} pages, {found.calls:,} calls, "
-        f"about {_span(timedelta(seconds=found.seconds))} with {settings.pages_in_flight} pages in flight "
+        f"about {span_text(timedelta(seconds=found.seconds))} with {in_flight} pages in flight "
         f"({found.call_seconds * 1000:.0f} ms a call)."
     )
     if found.computed:
         print_line(f"The rows of the {found.computed} oldest campaigns are computed from their recipients.")
-
-
-def _span(time: timedelta) -> str:
-    seconds = round(time.total_seconds())
-    parts: Iterable[tuple[int, str]] = ((seconds // 3600, "h"), (seconds % 3600 // 60, "min"), (seconds % 60, "s"))
-    return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
 
 
 def _local(instant: datetime) -> str:

@@ -24,6 +24,7 @@ from streams.console.access.passwords import Passwords
 from streams.console.access.sessions import Session, Sessions
 from streams.console.reads import Reads
 from streams.console.recent import Recent
+from streams.control.import_runs import ImportRuns
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Console:
     producer: AsyncProducer
     audit: AuditLog
     trail: AuditTrail
+    imports: ImportRuns
     sessions: Sessions
     passwords: Passwords
     clock: Callable[[], float]

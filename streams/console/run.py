@@ -28,6 +28,7 @@ from streams.console.context import Console
 from streams.console.reads import Reads
 from streams.console.server import application
 from streams.console.settings import ConsoleSettings
+from streams.control.import_runs import ImportRuns
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,7 @@ async def run(
             producer=producer,
             audit=audit,
             trail=await stack.enter_async_context(AuditTrail(kafka)),
+            imports=await stack.enter_async_context(ImportRuns(kafka)),
             transport=await stack.enter_async_context(Transport(campaign_monitor)),
             sessions=Sessions(users.get, session_seconds=settings.session_seconds, idle_seconds=settings.idle_seconds),
             passwords=Passwords(),

@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
     | {"streams.batches", "streams.dead_letters", "streams.process"},
     "streams.control": SHARED
-    | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
+    | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control", "connectors.importer"}
     | {"streams.batches", "streams.dead_letters", "streams.export", "streams.mapping", "streams.profile"}
     | {"streams.process"},
     "streams.profile": SHARED

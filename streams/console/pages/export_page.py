@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from schemas.control import DataType, ExportJob, FieldMapping
 from streams.console.context import Console, Route, Visit, go_to
+from streams.console.pages.job_action_pages import plan_rows
 from streams.console.pages.job_forms import (
     BLANK_ROWS,
     MappingRow,
@@ -21,9 +22,10 @@ from streams.console.pages.job_forms import (
     sent_or_asked,
     shown_faults,
 )
-from streams.console.pages.job_making import made_job
+from streams.console.pages.job_making import checked_job, made_job
 from streams.control.accounts import by_id
 from streams.control.audiences import SeenAudience, seen_audiences
+from streams.control.export_plans import export_plan, export_view
 from streams.control.job_checks import JobFault
 from streams.control.job_writing import faults_of, made_up_job_id
 from streams.export.recovery.reconcile import SnapshotError
@@ -61,7 +63,12 @@ async def start(visit: Visit) -> web.StreamResponse:
             options = _options(visit, rows)
         except ValidationError as error:
             faults = [JobFault("field_mappings", fault.given, fault.text) for fault in faults_of(error)]
-    if not faults:
+    if not faults and is_checked(visit, "plan"):
+        job = await checked_job(visit.console, ExportJob, options, visit.text("job_id"))
+        if isinstance(job, ExportJob):
+            return await _form(visit, 200, [], rows, plan=await _plan(visit.console, job))
+        faults = job if isinstance(job, list) else []
+    elif not faults:
         made = await made_job(visit.console, ExportJob, options, visit.text("job_id"))
         if not isinstance(made, list):
             return go_to(f"/jobs/{made.id}")
@@ -94,8 +101,23 @@ def _options(visit: Visit, rows: Sequence[MappingRow]) -> dict[str, Any]:
     )
 
 
+async def _plan(console: Console, job: ExportJob) -> list[tuple[str, str]]:
+    """Return what a job would do that is stored nowhere yet; one row with the reason when that cannot be known."""
+    try:
+        api = await console.apis.api(job.authorization_id)
+        view = await export_view(console.kafka, console.jobs.exports().values(), job, api)
+        return plan_rows(await export_plan(console.kafka, console.campaign_monitor, view))
+    except SnapshotError as failure:
+        return [("no plan", f"{failure}")]
+
+
 async def _form(
-    visit: Visit, status: int, faults: list[str], rows: Sequence[MappingRow] = (), blank: int = BLANK_ROWS
+    visit: Visit,
+    status: int,
+    faults: list[str],
+    rows: Sequence[MappingRow] = (),
+    blank: int = BLANK_ROWS,
+    plan: Sequence[tuple[str, str]] = (),
 ) -> web.StreamResponse:
     console = visit.console
     account, chosen = sent_or_asked(visit, "account"), sent_or_asked(visit, "list")
@@ -105,6 +127,7 @@ async def _form(
         "export.html",
         status,
         faults=faults,
+        plan=plan,
         accounts=console.authorizations.all().values(),
         account=account,
         lists=lists,

@@ -1,5 +1,7 @@
 """Import: the client, its lists, Keep Updated, Start import."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +16,8 @@ from streams.console.pages.job_forms import (
     sent_or_asked,
     shown_faults,
 )
-from streams.console.pages.job_making import made_job
+from streams.console.pages.job_making import checked_job, made_job
+from streams.control.import_runs import import_estimate, span_text
 from streams.control.job_checks import JobFault
 from streams.control.job_writing import made_up_job_id
 
@@ -40,13 +43,29 @@ async def start(visit: Visit) -> web.StreamResponse:
             "interval_seconds": int(interval) if interval else None,
         }
     )
+    if is_checked(visit, "estimate"):
+        job = await checked_job(visit.console, ImportJob, options, visit.text("job_id"))
+        if isinstance(job, ImportJob):
+            return await _form(visit, 200, [], await _estimate(visit, job))
+        return await _form(visit, 422, shown_faults(job if isinstance(job, list) else []))
     made = await made_job(visit.console, ImportJob, options, visit.text("job_id"))
     if isinstance(made, list):
         return await _form(visit, 422, shown_faults(made))
     return go_to(f"/jobs/{made.id}")
 
 
-async def _form(visit: Visit, status: int, faults: list[str]) -> web.StreamResponse:
+async def _estimate(visit: Visit, job: ImportJob) -> list[tuple[str, str]]:
+    """Return what a full read of a job takes that is stored nowhere yet."""
+    api = await visit.console.apis.api(job.authorization_id)
+    found, in_flight = await import_estimate(api, job, visit.console.campaign_monitor)
+    rows = [(name, f"{count:,} rows") for name, count in found.rows.items()]
+    lasts = f"about {span_text(timedelta(seconds=found.seconds))} with {in_flight} pages in flight"
+    return [*rows, ("pages", f"{found.pages:,}"), ("calls", f"{found.calls:,}"), ("a full read lasts", lasts)]
+
+
+async def _form(
+    visit: Visit, status: int, faults: list[str], estimated: Sequence[tuple[str, str]] = ()
+) -> web.StreamResponse:
     console = visit.console
     account, client = sent_or_asked(visit, "account"), sent_or_asked(visit, "client")
     clients = await clients_of(console, account) if account else []
@@ -55,6 +74,7 @@ async def _form(visit: Visit, status: int, faults: list[str]) -> web.StreamRespo
         "import.html",
         status,
         faults=faults,
+        estimated=estimated,
         accounts=console.authorizations.all().values(),
         account=account,
         clients=clients,

@@ -15,6 +15,23 @@ from streams.control.job_writing import JobModel, account_faults, faults_of, new
 _JOB_ID = re.compile(r"(export|import)-[0-9a-f]{8}")
 
 
+async def checked_job(
+    console: Console, model: JobModel, options: Mapping[str, Any], job_id: str
+) -> ExportOrImportJob | list[JobFault]:
+    """Return the job that a form describes, or what is wrong with it; nothing is written."""
+    if not _JOB_ID.fullmatch(job_id):
+        return [JobFault("", "", "The form is not complete: open the page again.")]
+    try:
+        job = model(**new_job(model, options, job_id, now_in_millis()))
+    except ValidationError as error:
+        return list(faults_of(error))
+    try:
+        console.authorizations.known(job.authorization_id)
+        return await account_faults(job, console.apis.api) or job
+    except (CampaignMonitorError, LookupError) as fault:
+        return [JobFault("authorization_id", "", f"it cannot be read: {fault}")]
+
+
 async def made_job(
     console: Console, model: JobModel, options: Mapping[str, Any], job_id: str
 ) -> ExportOrImportJob | list[JobFault]:
@@ -23,19 +40,7 @@ async def made_job(
     `job_id` was made with the form: when it is sent again, the job that it made is returned.
     Raises PublishError, TimeoutError.
     """
-    if not _JOB_ID.fullmatch(job_id):
-        return [JobFault("", "", "The form is not complete: open the page again.")]
     if (before := console.jobs.get(job_id)) is not None:
         return before
-    try:
-        job = model(**new_job(model, options, job_id, now_in_millis()))
-    except ValidationError as error:
-        return list(faults_of(error))
-    try:
-        console.authorizations.known(job.authorization_id)
-        faults = await account_faults(job, console.apis.api)
-    except (CampaignMonitorError, LookupError) as fault:
-        return [JobFault("authorization_id", "", f"it cannot be read: {fault}")]
-    if faults:
-        return faults
-    return await console.jobs.put(job)
+    job = await checked_job(console, model, options, job_id)
+    return job if isinstance(job, list) else await console.jobs.put(job)

@@ -1,16 +1,27 @@
 """Jobs: all of them with their state in words, and one with its options and what can be done about it."""
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from aiohttp import web
+from markupsafe import Markup
 
 from connectors.control.jobs import ExportOrImportJob
+from connectors.kafka.read_to_end import ReadError
+from schemas.audience_delivery import DeliveryReceipt, Outcome
 from schemas.control import ExportJob
 from streams.console.context import Route, Visit
+from streams.console.plots import bars_over_time, latency_over_time
+from streams.control.import_runs import span_text
 from streams.control.job_edits import waits_for_removals
+from streams.control.receipts import ReceiptWindow, chosen, counted, newest_receipts, over_time
 
+RECEIPT_SECONDS = 3.0
+"""How old receipts may be: reading them is work, and several people may look at a job."""
+MAX_SHOWN = 100
+SLOTS = 60
+PLOTTED = timedelta(hours=1)
 NOT_SHOWN = frozenset({"id", "kind", "name", "state", "attention"})
 """Fields that have a place of their own on the page."""
 
@@ -22,19 +33,67 @@ async def show_all(visit: Visit) -> web.StreamResponse:
 
 
 async def show_one(visit: Visit) -> web.StreamResponse:
-    """Show a job."""
+    """Show a job: an export with its receipts, an import with its progress."""
     console = visit.console
     job = console.jobs.known(visit.request.match_info["id"])
-    account = console.authorizations.get(job.authorization_id)
+    outcome, reason = (str(visit.request.query.get(name, "")) for name in ("outcome", "reason"))
     return visit.page(
         "job.html",
         job=job,
         state=state_of(job),
-        account=account,
+        account=console.authorizations.get(job.authorization_id),
         options=list(options(job)),
         removals_wait=waits_for_removals(job),
         history=console.trail.of("job", job.id),
+        found=await _receipts(visit, job.id, outcome, reason) if isinstance(job, ExportJob) else None,
+        chosen={"outcome": outcome, "reason": reason, "outcomes": [*Outcome]},
+        run=console.imports.of(job.id),
+        runs=console.imports.runs(job.id),
+        span_text=span_text,
     )
+
+
+class ShownReceipts(NamedTuple):
+    """What the page shows of a job's receipts."""
+
+    receipts: int
+    since: datetime | None
+    shown: list[DeliveryReceipt]
+    counts: list[tuple[str, str, int]]
+    throughput: Markup
+    latency: Markup
+
+
+async def _receipts(visit: Visit, job_id: str, outcome: str, reason: str) -> ShownReceipts | None:
+    """Return the newest receipts; None when they cannot be read."""
+    console = visit.console
+
+    async def read() -> ReceiptWindow:
+        return await console.reads.of(lambda: newest_receipts(console.kafka, job_id))
+
+    try:
+        window = await console.recent.get(("receipts", job_id), read, RECEIPT_SECONDS)
+    except (ReadError, TimeoutError):
+        return None
+    now = datetime.fromtimestamp(console.clock(), UTC)
+    since, until = plotted(window, now)
+    slots = over_time(window.receipts, since, until, SLOTS)
+    return ShownReceipts(
+        len(window.receipts),
+        window.since,
+        chosen(window.receipts, outcome, reason)[:MAX_SHOWN],
+        counted(window.receipts),
+        bars_over_time("Receipts a second", slots, until),
+        latency_over_time("Latency", slots, until),
+    )
+
+
+def plotted(window: ReceiptWindow, now: datetime) -> tuple[datetime, datetime]:
+    """Return the time that plots show: the last hour, or as far back as receipts are whole; if it is empty, what is."""
+    first = now - PLOTTED
+    if window.receipts and window.receipts[0].at < first:
+        return max(window.receipts[-1].at, window.since or window.receipts[-1].at), window.receipts[0].at
+    return max(first, window.since or first, *([window.receipts[-1].at] if window.receipts else [])), now
 
 
 def state_of(job: ExportOrImportJob) -> str:

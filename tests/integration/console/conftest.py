@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest
 from confluent_kafka import Producer
 from pydantic import SecretStr
@@ -48,6 +50,14 @@ class ConsoleWorld:
     def setup_path(self) -> str:
         """The set-up link's path, as it was printed."""
         return self.shown[1].split()[2].removeprefix(self.address.rstrip("/"))
+
+    def receipt(self, job_id: str, email: str, outcome: str, reason: str | None) -> None:
+        """Publish a receipt as the export worker does."""
+        source = {"topic": "t", "partition": 0, "offset": 1}
+        body = {"job_id": job_id, "list_id": self.list_id, "email": email, "outcome": outcome, "latency_ms": 40}
+        body |= {"at": datetime.now(UTC).isoformat(), "source": source} | ({"reason": reason} if reason else {})
+        self.producer.produce(self.kafka.names()["audience-delivery"], orjson.dumps(body), email.encode())
+        self.producer.flush()
 
     async def start(self) -> None:
         """Run the console until the end of the test."""
