@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from schemas.envelope import described
+from schemas.jobs_file import JobsFile
 from schemas.topics import FOREVER, TOPICS, Topic
 
 GENERATED = Path(__file__).parent / "generated"
@@ -24,6 +25,7 @@ def generated_files() -> dict[str, str]:
         for topic in TOPICS.values()
         if topic.model is not None
     }
+    files["jobs-file.schema.json"] = json.dumps(described(JobsFile), indent=2, ensure_ascii=False) + "\n"
     files["asyncapi.yaml"] = yaml.safe_dump(asyncapi(), sort_keys=False, allow_unicode=True, width=110)
     return files
 

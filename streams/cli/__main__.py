@@ -28,6 +28,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "simulator": ("streams.cli.processes", "simulator", "Run a local Campaign Monitor."),
     "auth": ("streams.cli.authorizations", "app", "Authorizations: log in, add, test, list, rename, remove."),
     "job": ("streams.cli.jobs", "app", "Export and import jobs: create, edit, check, list, show, start, stop, remove."),
+    "apply": ("streams.cli.jobs_file", "apply", "Make jobs equal to a file."),
+    "get": ("streams.cli.jobs_file", "get", "Print jobs as a file that `apply` takes: get jobs -o yaml."),
     "audit": ("streams.cli.audit", "audit", "Changes that people made: who, when, what."),
     "account": ("streams.cli.account", "app", "What an account has: clients, lists, fields, segments."),
     "export": ("streams.cli.export", "app", "Plan an export, find and repair drift, list audiences."),

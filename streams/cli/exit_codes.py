@@ -53,6 +53,9 @@ UNUSUAL = {
 MEANINGS = {
     ("up", 1): "A process failed; with --once also: the end was not what was expected.",
     ("up", 130): "Ctrl-C with --once; without it that is how it ends.",
+    ("apply", 0): "The jobs are as the file has them.",
+    ("apply", 1): "Something was refused, and nothing was written; with --dry-run also: something would change.",
+    ("apply", 2): "The file is wrong, or an option.",
     ("auth test", 1): "It is refused, or a permission is missing.",
     ("job check", 1): "The job does not fit its account, or they could not be compared.",
     ("export plan", 3): "The job cannot be previewed; a sentence names why.",

@@ -11,6 +11,7 @@ import orjson
 from connectors.control.jobs import ExportOrImportJob, Jobs
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
+from schemas.jobs_file import SYSTEM_FIELDS
 from streams.control.job_checks import JobFault
 from streams.control.job_writing import account_faults
 from streams.export.lists.attention import REMOVALS, reason_on
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 
 CHECKED = frozenset({"authorization_id", "client_id", "list_id", "lists", "field_mappings", "custom_field_name"})
 """Fields of a job that the account is compared with."""
-NO_OPTIONS = frozenset(
-    {"id", "kind", "created_at", "updated_at", "started_at", "attention", "full_read", "removals_confirmed_at"}
-)
-"""Fields that the system keeps."""
 
 
 class OptionChange(NamedTuple):
@@ -61,7 +58,7 @@ class ConfirmedRemovals(NamedTuple):
 
 def option_values(job: ExportOrImportJob) -> dict[str, Any]:
     """Return a job's options as JSON values; whether it runs is one of them."""
-    return job.model_dump(mode="json", exclude=set(NO_OPTIONS))
+    return job.model_dump(mode="json", exclude=set(SYSTEM_FIELDS))
 
 
 def changed_options(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[OptionChange]:
@@ -98,17 +95,21 @@ def needs_check(before: ExportOrImportJob, after: ExportOrImportJob) -> bool:
     return any(getattr(after, name, None) != getattr(before, name, None) for name in CHECKED)
 
 
-async def write_edit(jobs: Jobs, seen: Mapping[str, Any], after: ExportOrImportJob) -> ExportOrImportJob:
+async def write_edit(
+    jobs: Jobs, seen: Mapping[str, Any], after: ExportOrImportJob, *, keep_state: bool = True
+) -> ExportOrImportJob:
     """Write an edited job, unless its options are not those any more that were `seen` by who edits it.
 
-    Whether it runs stays as it is now. Raises StaleEditError, UnknownJobError, PublishError, TimeoutError.
+    `keep_state`: whether it runs stays as it is now; it is no part of what was edited.
+    Raises StaleEditError, UnknownJobError, PublishError, TimeoutError.
     """
     await jobs.catch_up()
     now = jobs.known(after.id)
-    meanwhile = [change for change in changed_options(seen, option_values(now)) if change.field != "state"]
+    changes = changed_options(seen, option_values(now))
+    meanwhile = [change for change in changes if not (keep_state and change.field == "state")]
     if meanwhile:
         raise StaleEditError(meanwhile)
-    return await jobs.put(after.model_copy(update={"state": now.state}))
+    return await jobs.put(after.model_copy(update={"state": now.state}) if keep_state else after)
 
 
 async def edit_faults(before: ExportOrImportJob, after: ExportOrImportJob, open_api: "OpenApi") -> list[JobFault]:

@@ -67,14 +67,18 @@ async def account_faults(job: ExportOrImportJob, open_api: "OpenApi") -> list[Jo
     return [fault for check in checks for fault in check.faults]
 
 
+def never_ran(job: ExportOrImportJob) -> bool:
+    """Return whether an export was made stopped, and nothing has changed since."""
+    return isinstance(job, ExportJob) and job.state == "stopped" and job.created_at == job.updated_at
+
+
 async def start_job(jobs: Jobs, job_id: str, now: datetime) -> bool:
     """Start a job; an export that never ran counts changes from now on. Return whether it was stopped.
 
     Raises as `Jobs.change`.
     """
     job = jobs.known(job_id)
-    never_ran = isinstance(job, ExportJob) and job.state == "stopped" and job.created_at == job.updated_at
-    await jobs.change(job_id, state="running", **({"started_at": now} if never_ran else {}))
+    await jobs.change(job_id, state="running", **({"started_at": now} if never_ran(job) else {}))
     return job.state == "stopped"
 
 

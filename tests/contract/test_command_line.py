@@ -44,6 +44,8 @@ NEEDS_KAFKA: dict[str, str] = {
     "job remove": "x",
     "job confirm-removals": "x",
     "job read-again": "x",
+    "apply": "-f /dev/null",
+    "get jobs": "",
     "audit": "",
     "account clients": "--authorization x",
     "account lists": "--authorization x",
@@ -261,9 +263,10 @@ PRINTS_NO_DATA = {
         "dead-letters discard",
         "stores copy",
         "mapping check",
+        "apply",
     },
     "JSON lines in any case": {"eval", "erase"},
-    "source text": {"mapping show", "completion"},
+    "source text": {"mapping show", "completion", "get jobs"},
 }
 """What is printed without data in it, or as data in any case -> commands."""
 

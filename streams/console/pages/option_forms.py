@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from connectors.control.jobs import ExportOrImportJob
 from schemas.control import ConsentRule, FieldMapping
+from schemas.jobs_file import SYSTEM_FIELDS
 from streams.console.pages.job_forms import label_of
 from streams.control.job_checks import JobFault
-from streams.control.job_edits import NO_OPTIONS
 from streams.control.job_writing import JobModel, field_mapping
 
-NOT_HERE = NO_OPTIONS | {"state"}
+NOT_HERE = SYSTEM_FIELDS | {"state"}
 """Fields that are no inputs: the system's, and what Start and Stop change."""
 
 

@@ -8,10 +8,11 @@ import typer
 from pydantic import ValidationError
 
 from schemas.control import ExportJob, FieldMapping, ImportJob
+from schemas.jobs_file import SYSTEM_FIELDS
 from streams.cli.job_changes import option_faults, option_of, resets
 from streams.cli.jobs import app
 from streams.control.job_checks import field_faults, missing_list
-from streams.control.job_edits import NO_OPTIONS, consequences
+from streams.control.job_edits import consequences
 from streams.control.job_writing import faults_of
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
@@ -84,7 +85,7 @@ def test_a_fault_of_a_job_names_the_option_and_what_was_given(kind: str, wrong: 
 def test_every_field_of_a_job_has_an_option_or_is_the_systems() -> None:
     for kind, model in (("export", ExportJob), ("import", ImportJob)):
         form = typer.main.get_group(app).commands[f"create-{kind}"]
-        fields = set(model.model_fields) - NO_OPTIONS
+        fields = set(model.model_fields) - SYSTEM_FIELDS
         assert [name for name in fields if not option_of(form, name).startswith("--")] == []
 
 

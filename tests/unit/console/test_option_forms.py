@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.control import ActivityKind, ConsentRule, DataType, ExportJob, FieldMapping, ImportJob
+from schemas.jobs_file import SYSTEM_FIELDS
 from streams.console.pages.option_forms import inputs, read_options, texts_of
-from streams.control.job_edits import NO_OPTIONS, changed_options, edited, option_values, version_of
+from streams.control.job_edits import changed_options, edited, option_values, version_of
 
 NOW = datetime(2026, 5, 2, 3, 4, 5, 678000, tzinfo=UTC)
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
@@ -65,7 +66,7 @@ def test_a_form_that_is_sent_as_it_was_shown_changes_nothing(job: Any) -> None:
 @pytest.mark.parametrize("model", [ExportJob, ImportJob])
 def test_every_option_has_an_input(model: Any) -> None:
     found = list(inputs(model, {}))
-    assert {option.name for option in found} == set(model.model_fields) - NO_OPTIONS - {"state"}
+    assert {option.name for option in found} == set(model.model_fields) - SYSTEM_FIELDS - {"state"}
 
 
 @pytest.mark.parametrize(
