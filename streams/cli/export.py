@@ -60,7 +60,8 @@ def plan(job: str, as_json: AsJson = False) -> None:
         typer.echo(orjson.dumps(body))
         return
     if found.nothing_to_do:
-        typer.echo(f"nothing to do: {_people(found.unchanged)} as they should be")
+        others = f"; {found.refused} refused, {found.blocked} blocked" if found.refused or found.blocked else ""
+        typer.echo(f"nothing to do: {_people(found.unchanged)} as they should be{others}")
         return
     if found.confirmed_opt_in:
         typer.echo(f"{CONFIRMED_OPT_IN}: they get a mail, and count once they follow its link")
@@ -152,7 +153,6 @@ async def _reconcile(job_id: str, repair: bool) -> DriftReport:
 @asynccontextmanager
 async def _export_view(job_id: str) -> AsyncIterator[tuple[KafkaSettings, ExportView]]:
     """Open what both commands read: the job, its list and what the workers share about it."""
-    kafka = kafka_settings()
     async with with_account() as (jobs, _authorizations, open_api):
         job = jobs.known(job_id)
         if not isinstance(job, ExportJob):
@@ -161,6 +161,7 @@ async def _export_view(job_id: str) -> AsyncIterator[tuple[KafkaSettings, Export
             api = await open_api(job.authorization_id)
         except LookupError as fault:
             raise CannotPreviewError(str(fault)) from None
+        kafka = KafkaSettings()
         yield kafka, await export_view(kafka, jobs.exports().values(), job, api)
 
 

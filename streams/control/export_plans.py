@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from connectors.campaign_monitor.client.caller import side_by_side
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.kafka.producer import AsyncProducer
@@ -74,21 +75,23 @@ async def export_plan(
     """Return what a job would do now; nothing is written. Raises SnapshotError, CampaignMonitorError."""
     api, job = view.api, view.job
     with shows("people on the list") as progress:
-        there = await subscribers(api, job.list_id, progress)
-    confirms = (await api.lists.details(job.list_id)).confirmed_opt_in
-    dates = ClientDates.of((await api.clients.details(job.client_id)).time_zone, settings.zone_overrides)
+        there, details, client, custom_fields, segments = await side_by_side(
+            subscribers(api, job.list_id, progress),
+            api.lists.details(job.list_id),
+            api.clients.details(job.client_id),
+            api.lists.custom_fields(job.list_id),
+            api.lists.segments(job.list_id),
+        )
+    confirms, dates = details.confirmed_opt_in, ClientDates.of(client.time_zone, settings.zone_overrides)
+    fields = {field_name(field.name): field for field in custom_fields}
     with shows("people of the changelog") as progress:
 
         def counted() -> Preview:
-            rows = snapshot_rows(kafka, progress)
-            return preview(rows, view.listed, view.state.names, there, dates, confirmed_opt_in=confirms)
+            rows, names = snapshot_rows(kafka, progress), view.state.names
+            return preview(rows, view.listed, names, there, dates, confirmed_opt_in=confirms, fields=fields)
 
         found = await asyncio.to_thread(counted)
-    fields = {field_name(field.name): field for field in await api.lists.custom_fields(job.list_id)}
-    titles = {segment.title for segment in await api.lists.segments(job.list_id)}
-    for of_job in view.listed.jobs:
-        names = [of_job.job.custom_field_name, *(mapping.custom_field for mapping in of_job.job.field_mappings)]
-        found.fields_missing += [name for name in names if field_name(name) not in fields]
+    titles = {segment.title for segment in segments}
     plans = planned(view.listed, view.state.names)
     found.segments_missing = sorted({plan.title for plan in plans.values()} - titles)
     for made in plans.values():
@@ -106,14 +109,16 @@ async def export_drift(
     """
     read_at = int(time.time() * 1000)
     with shows("people on the list") as progress:
-        there = await subscribers(view.api, view.job.list_id, progress)
+        there, details = await side_by_side(
+            subscribers(view.api, view.job.list_id, progress), view.api.lists.details(view.job.list_id)
+        )
     with shows("people of the changelog") as progress:
 
         def compared() -> DriftReport:
             return compare(snapshot_rows(kafka, progress), view.listed, view.state.names, there, view.dropped)
 
         report = await asyncio.to_thread(compared)
-    report.confirmed_opt_in = (await view.api.lists.details(view.job.list_id)).confirmed_opt_in
+    report.confirmed_opt_in = details.confirmed_opt_in
     if producer is not None and (report.repairable or report.gone):
         topic = kafka.names()["cm_membership-commands"]
         await producer.publish_many(

@@ -1,6 +1,8 @@
 """A call and the reading of its answer, for all endpoints."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Protocol, TypeVar
 
 from connectors.campaign_monitor.client.entities import Page
@@ -42,15 +44,44 @@ async def done(caller: Caller, request: Request) -> None:
             raise MalformedAnswer(request.operation, str(reason)) from None
 
 
-async def pages(fetch: Callable[[Paging], Awaitable[Page]], start: Paging) -> AsyncIterator[Page]:
+async def pages(
+    fetch: Callable[[Paging], Coroutine[Any, Any, Page]], start: Paging, *, ahead: int = 0
+) -> AsyncIterator[Page]:
     """Yield every page from `start` on: `pages(lambda p: api.lists.subscribers(list_id, "active", p), Paging())`.
 
-    Ends at the last page that the answers name or at an empty one; what lies behind the last is not documented.
+    Ends at the last page that the answers name or at an empty one; what lies behind the last is not documented. So many
+    pages that an answer names are asked for `ahead`, while the one before them is read.
     """
-    paging = start
-    while True:
-        page = await fetch(paging)
-        yield page
-        if page.last:
-            return
-        paging = paging.at(paging.page + 1)
+    paging, asked = start, deque([asyncio.create_task(fetch(start))])
+
+    def ask_up_to(count: int, last: int) -> None:
+        nonlocal paging
+        while len(asked) < count and paging.page < last:
+            paging = paging.at(paging.page + 1)
+            asked.append(asyncio.create_task(fetch(paging)))
+
+    try:
+        while True:
+            page = await asked.popleft()
+            ask_up_to(ahead, page.pages)
+            yield page
+            if page.last:
+                return
+            ask_up_to(1, page.pages)
+    finally:
+        await _ended(asked)
+
+
+async def side_by_side(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Make calls side by side and return their answers, in order; the first that fails ends the others."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        await _ended(tasks)
+
+
+async def _ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

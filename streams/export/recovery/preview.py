@@ -1,16 +1,18 @@
 """What a job would do. Pure: rows and subscribers are given, as the table and the list have them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from connectors.campaign_monitor.client.requests import address_key
 from connectors.campaign_monitor.dates import ClientDates
 from streams.export.recovery.reconcile import OnList, permitted_of
+from streams.export.rules.codes import INACTIVE, UNCONFIRMED
 from streams.export.rules.desired import DesiredSubscriber, desired_subscriber
 from streams.export.rules.jobs import AudienceNames, ListView
 from streams.export.rules.routing import AttemptState, RequestKind, is_due, is_gone, route_of
 from streams.export.rules.row import Held, MembershipRow
+from streams.export.rules.values import field_name
 from streams.export.sending.consent import compared, exact
 from streams.export.sending.queue import IMPORT_LIMIT
 
@@ -23,7 +25,8 @@ class Preview:
     updates: int = 0
     removals: int = 0
     blocked: int = 0
-    """They left at Campaign Monitor, or are not known to it any more, and are not resubscribed."""
+    """They left at Campaign Monitor, or are not known to it any more, and are not resubscribed; also where a receipt
+    says so already."""
     would_resubscribe: int = 0
     """They left before they entered: at most so many, the client's suppression list is not read."""
     confirmed_opt_in: bool = False
@@ -31,13 +34,14 @@ class Preview:
     wait_for_confirmation: int = 0
     """Of those who are added, updated or resubscribed: they get no mail of the list before they confirm."""
     refused: int = 0
-    """No usable address, or another person's."""
+    """No usable address, or another person's; also where a receipt says so already."""
     not_subscribers: int = 0
     """Update only: not on the list, and not added."""
     unchanged: int = 0
     imported: int = 0
     single_calls: int = 0
     fields_missing: list[str] = field(default_factory=list)
+    """Of who is written: a mapped field that nobody has a value for is not made."""
     options_missing: int = 0
     segments_missing: list[str] = field(default_factory=list)
 
@@ -66,9 +70,14 @@ def preview(
     dates: ClientDates,
     *,
     confirmed_opt_in: bool = False,
+    fields: Collection[str] = (),
 ) -> Preview:
-    """Return what would happen if the list's jobs ran now. `dates`: of the client."""
+    """Return what would happen if the list's jobs ran now.
+
+    `dates`: of the client; `fields`: of the list, by plain name.
+    """
     found = Preview(confirmed_opt_in=confirmed_opt_in)
+    written: dict[str, None] = {}
     owned: set[str] = set()
     asking: list[tuple[str, _Write]] = []
     for email, row in rows:
@@ -81,25 +90,38 @@ def preview(
         if permitted is not None and desired.address is not None and desired.present:
             owned.add(address_key(desired.address))
         if not is_due(held, desired):
-            found.unchanged += 1
+            _count_settled(found, desired, held)
             continue
         write = _write_of(desired, held, on_list, dates)
         if permitted is None and desired.address is not None:
             asking.append((address_key(desired.address), write))
         else:
-            _count(found, write)
+            _count(found, write, written)
     for address, write in asking:  # the first of them has it, unless it is somebody's own
-        _count(found, write._replace(kind=RequestKind.REFUSE) if address in owned else write)
+        _count(found, write._replace(kind=RequestKind.REFUSE) if address in owned else write, written)
         owned.add(address)
+    found.fields_missing = [name for name in written if field_name(name) not in fields]
     return found
+
+
+def _count_settled(found: Preview, desired: DesiredSubscriber, held: Held | None) -> None:
+    """Count a person without anything due: they are as they should be, or a receipt says why not."""
+    code = held.code if held is not None else 0
+    if not desired.present or code == UNCONFIRMED:
+        found.unchanged += 1
+    elif code in INACTIVE:
+        found.blocked += 1
+    elif code or desired.refused is not None:
+        found.refused += 1
+    else:
+        found.unchanged += 1
 
 
 class _Write(NamedTuple):
     """What is about to happen to one person."""
 
     kind: RequestKind
-    present: bool
-    may_add: bool
+    desired: DesiredSubscriber
     there: OnList | None
     returns: bool
     """They left, and are made active again."""
@@ -113,7 +135,7 @@ def _write_of(
     there = on_list.get(address_key((held.address if held is not None else None) or desired.address or ""))
     returns = there is not None and _returns(desired, held, there, dates)
     gone = there is None and is_gone(held, desired)
-    return _Write(route_of(held, desired, AttemptState()).kind, desired.present, desired.may_add, there, returns, gone)
+    return _Write(route_of(held, desired, AttemptState()).kind, desired, there, returns, gone)
 
 
 def _returns(desired: DesiredSubscriber, held: Held | None, there: OnList, dates: ClientDates) -> bool:
@@ -134,22 +156,24 @@ _CALLS = {
 """Calls for one person; an import's are counted by the thousand."""
 
 
-def _count(found: Preview, write: _Write) -> None:
-    kind, present, may_add, there, returns, gone = write
+def _count(found: Preview, write: _Write, written: dict[str, None]) -> None:
+    """Count one person; `written`: the names of the fields that the calls write, in order."""
+    kind, desired, there, returns, gone = write
     if kind is RequestKind.NO_CALL:
         found.unchanged += 1
         return
     if kind is RequestKind.REFUSE:
         found.refused += 1
         return
+    written.update(dict.fromkeys([name for name, _ in desired.options] + [value.field for value in desired.values]))
     found.imported += kind is RequestKind.IMPORT
     found.single_calls += _CALLS.get(kind, 1)
-    if not present:
+    if not desired.present:
         found.removals += 1
     elif there is None and gone:
         found.blocked += 1
     elif there is None:
-        if may_add:
+        if desired.may_add:
             found.adds += 1
             found.wait_for_confirmation += found.confirmed_opt_in
         else:

@@ -1,5 +1,6 @@
 """What `export plan` and `reconcile` count is what the worker then does."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -26,14 +27,14 @@ def _rows(world: World) -> list[tuple[str, MembershipRow]]:
     ]
 
 
-async def _plan(world: World, *, confirmed_opt_in: bool = False) -> Preview:
+async def _plan(world: World, *, confirmed_opt_in: bool = False, fields: Collection[str] = ()) -> Preview:
     assert world.worker is not None
     api = world.worker.accounts._open["auth-1"].apis["live"]
     listed = world.worker.state.exports.lists[world.list_id]
     on_list = await subscribers(api, world.list_id)
     dates = ClientDates.of(ZONE, {})
     names = world.worker.state.names
-    return preview(_rows(world), listed, names, on_list, dates, confirmed_opt_in=confirmed_opt_in)
+    return preview(_rows(world), listed, names, on_list, dates, confirmed_opt_in=confirmed_opt_in, fields=fields)
 
 
 async def _failing(world: World) -> int:
@@ -66,6 +67,8 @@ async def test_a_plan_counts_who_is_made_active_again(world: World, resubscribe:
     await worker.rest()
     states: list[Any] = [(world.subscriber(person) or {})["State"] for person in PEOPLE[:4]]
     assert states.count("Active") == found.would_resubscribe
+    after = await _plan(world)
+    assert (after.nothing_to_do, after.unchanged, after.blocked) == (True, 6 - found.blocked, found.blocked)
     assert fault
 
 
@@ -85,6 +88,8 @@ async def test_a_plan_says_who_waits_for_confirmation(world: World) -> None:
     await worker.rest()
     states = {(world.subscriber(person) or {})["State"] for person in PEOPLE[:3]}
     assert states == {"Unconfirmed"}
+    after = await _plan(world, confirmed_opt_in=True)
+    assert (after.nothing_to_do, after.unchanged, after.blocked) == (True, 3, 0)
 
 
 async def test_a_reconciliation_says_who_waits_for_confirmation(world: World) -> None:
@@ -126,7 +131,8 @@ async def test_of_people_with_one_address_only_one_is_counted_as_its_owner(world
     await worker.rest()
     report = await _drift(world)
     assert (report.compared, report.different, report.missing, report.waiting) == (1, [], [], 0)
-    assert (await _plan(world)).nothing_to_do
+    after = await _plan(world)
+    assert (after.nothing_to_do, after.unchanged, after.refused) == (True, 1, 2 + own)
     refused = next(person for person in PEOPLE[:3] if world.outcomes(person)[-1].startswith("refused"))
     await _failing(world)
     world.snapshot(refused, ["vip"], 2, user={"city": "Rome"})
@@ -136,6 +142,23 @@ async def test_of_people_with_one_address_only_one_is_counted_as_its_owner(world
     report = await _drift(world)
     assert (report.different, report.repairable, report.strangers) == ([], [], [])
     assert fault
+
+
+async def test_a_mapped_field_is_missing_once_somebody_who_is_written_has_a_value(world: World) -> None:
+    mapped = [{"user_field": name, "custom_field": name.title()} for name in ("city", "plan")]
+    world.job(field_mappings=mapped)
+    await _failing(world)
+    worker = await world.start()
+    world.change(PEOPLE[0], "enter", "vip", 1)
+    await worker.consume()
+    assert (await _plan(world)).fields_missing == ["Lytics Audiences"]
+    world.change(PEOPLE[1], "enter", "vip", 1, user={"city": "Rome"})
+    await worker.consume()
+    assert (await _plan(world)).fields_missing == ["Lytics Audiences", "City"]
+    world.controls.clear_faults()
+    await worker.rest()
+    found = await _plan(world, fields={"lyticsaudiences", "city"})
+    assert (found.fields_missing, found.nothing_to_do) == ([], True)
 
 
 async def test_a_repair_notes_who_is_missing_and_a_plan_counts_them_as_blocked(world: World) -> None:
