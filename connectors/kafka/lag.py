@@ -7,18 +7,13 @@ where only little lies between the two, it is looked at.
 """
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    IsolationLevel,
-    KafkaError,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.client_config import admin_config
 from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, pages, reader_config
@@ -73,15 +68,18 @@ def measure(group: str, topic: str, partition: int, committed: int | None, start
 
 
 class LagReader:
-    """Asks the brokers for lags. Keeps its connections and can be asked every few seconds; every call blocks."""
+    """Asks the brokers for lags. Keeps its connections and can be asked every few seconds; every call blocks.
+
+    Offsets are asked for by consumers, a group's by one of its own that joins nothing: an admin client ends the process
+    where a broker that has just started does not coordinate the group yet, or a partition has no leader (librdkafka
+    issue 5040). Which groups there are, and what their members read, only an admin client is answered.
+    """
 
     def __init__(self, settings: KafkaSettings, *, count_seconds: float = COUNT_SECONDS) -> None:
+        self._settings = settings
         self._count_seconds = count_seconds
-        quiet = {"log_level": 0}
-        self._admin = AdminClient({**admin_config(settings, "lag"), **quiet})
-        # Looks at a few records here and there: small fetches, and an answer at once.
-        small = {"max.partition.fetch.bytes": 1_048_576}
-        self._consumer = Consumer({**reader_config(settings, "lag"), **small, **quiet})
+        self._admin = AdminClient({**admin_config(settings, "lag"), "log_level": 0})
+        self._consumer = self._consumer_of(None)
 
     def groups(self) -> list[str]:
         """Return the names of all consumer groups that the brokers know."""
@@ -96,13 +94,13 @@ class LagReader:
         With `exact`, small differences are read and counted. Blocks.
 
         Raises:
-            KafkaException: the brokers did not answer.
+            KafkaException, ReadError: the brokers did not answer.
         """
         asked = self.groups() if groups is None else list(groups)
         committed = self._places(asked, topics)
         parts = sorted({(topic, partition) for _, topic, partition in committed})
-        starts = self._offsets(parts, OffsetSpec.earliest())
-        ends = self._offsets(parts, OffsetSpec.latest())
+        starts = self._offsets(parts, OFFSET_BEGINNING)
+        ends = self._offsets(parts, OFFSET_END)
         lags = [
             measure(group, topic, number, offset, starts[topic, number], ends[topic, number])
             for (group, topic, number), offset in committed.items()
@@ -131,25 +129,31 @@ class LagReader:
         sizes = {
             name: len(topic.partitions)
             for name, topic in self._admin.list_topics(timeout=REQUEST_SECONDS).topics.items()
+            if topics is None or name in topics
         }
         described = self._admin.describe_consumer_groups(list(groups), request_timeout=REQUEST_SECONDS)
         places: dict[tuple[str, str, int], int | None] = {}
         for group in sorted(groups):
-            asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-            answer: Any = asked[group].result(REQUEST_SECONDS)
-            offsets = {(part.topic, part.partition): part.offset for part in answer.topic_partitions if not part.error}
+            offsets = self._committed(group, sizes)
             members = described[group].result(REQUEST_SECONDS).members
             assigned = {part.topic for member in members for part in (member.assignment.topic_partitions or ())}
-            for topic in sorted(assigned | {name for name, _ in offsets}):
-                if topics is not None and topic not in topics:
-                    continue
+            for topic in sorted(assigned | {part.topic for part in offsets}):
                 for partition in range(sizes.get(topic, 0)):
-                    offset = offsets.get((topic, partition), -1)
-                    places[group, topic, partition] = offset if offset >= 0 else None
+                    places[group, topic, partition] = offsets.get(TopicAndPartition(topic, partition))
         return places
 
-    def _offsets(self, parts: Sequence[tuple[str, int]], which: OffsetSpec) -> dict[tuple[str, int], int]:
-        """Return offsets by partition; those of topics that are gone are left out.
+    def _committed(self, group: str, sizes: Mapping[str, int]) -> dict[TopicAndPartition, int]:
+        parts = [TopicAndPartition(topic, number) for topic, size in sizes.items() for number in range(size)]
+        with closing(self._consumer_of(group)) as consumer:
+            return EndReader(consumer).committed(parts) if parts else {}
+
+    def _consumer_of(self, group: str | None) -> Consumer:
+        # Looks at a few records here and there: small fetches, and an answer at once.
+        small = {"max.partition.fetch.bytes": 1_048_576, "log_level": 0}
+        return Consumer({**reader_config(self._settings, "lag", group), **small})
+
+    def _offsets(self, parts: Sequence[tuple[str, int]], which: int) -> dict[tuple[str, int], int]:
+        """Return first or stable end offsets by partition; those of topics that are gone are left out.
 
         The client does not repeat what was asked of a broker that leads a partition no more, or not yet.
         """
@@ -157,21 +161,17 @@ class LagReader:
         deadline = time.monotonic() + REQUEST_SECONDS
         asked = list(parts)
         while asked:
-            answers = self._admin.list_offsets(
-                {TopicPartition(topic, partition): which for topic, partition in asked},
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=REQUEST_SECONDS,
-            )
+            wanted = [TopicPartition(topic, partition, which) for topic, partition in asked]
+            answers: list[Any] = self._consumer.offsets_for_times(wanted, REQUEST_SECONDS)
             asked = []
-            for part, future in answers.items():
-                try:
-                    found[part.topic, part.partition] = future.result(REQUEST_SECONDS).offset
-                except Exception as failure:
-                    code = _code_of(failure)
-                    if code in _LEADER_CHANGES and time.monotonic() < deadline:
-                        asked.append((part.topic, part.partition))
-                    elif code != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                        raise
+            for part in answers:
+                code = part.error.code() if part.error is not None else None
+                if code is None:
+                    found[part.topic, part.partition] = part.offset
+                elif code in _LEADER_CHANGES and time.monotonic() < deadline:
+                    asked.append((part.topic, part.partition))
+                elif code != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise KafkaException(part.error)
             if asked:
                 time.sleep(AGAIN_SECONDS)
         return found
@@ -209,8 +209,3 @@ class LagReader:
 
 
 _LEADER_CHANGES = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
-
-
-def _code_of(failure: Exception) -> int | None:
-    error = failure.args[0] if failure.args else None
-    return error.code() if isinstance(error, KafkaError) else None

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import orjson
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -26,7 +26,6 @@ from connectors.kafka.read_to_end import (
     EndReader,
     MissingTopicError,
     ReadError,
-    TopicAndPartition,
     newest_by_partition,
     reader_config,
 )
@@ -34,12 +33,11 @@ from connectors.kafka.records import ConsumedRecord, OutgoingRecord
 from connectors.kafka.settings import KafkaSettings
 from streams.mapping.catalog import Catalog
 from streams.process import StreamsSettings
-from streams.profile.settings import ProfileSettings
-from streams.profile.worker import ProfileWorker, catalog_of
+from streams.profile.settings import ProfileSettings, catalog_of, source_topics
 
-MAX_FAILURES = 20
-PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 REQUEST_SECONDS = 30.0
+LOOK_SECONDS = 0.25
+"""Between two looks at how far a build is; its offsets are committed every half second."""
 SILENCE_SECONDS = 20.0
 
 
@@ -86,6 +84,8 @@ class Rebuild:
 
     async def build(self, report: Callable[[RebuildProgress], None], **overrides: Any) -> None:
         """Fold everything that is in the input topics into the shadow topic; return when nothing is left."""
+        from streams.profile.worker import ProfileWorker  # and with it the stream processor, which only a build needs
+
         await asyncio.to_thread(self._make_topics)
         state = self.streams.model_copy(update={"data_dir": self.streams.data_dir / "rebuild"})
         worker = ProfileWorker(state, self.kafka, self._settings, catalog=self.catalog, beside=self.beside, **overrides)
@@ -139,22 +139,19 @@ class Rebuild:
         shutil.rmtree(self.streams.data_dir / "rebuild", ignore_errors=True)
 
     async def _followed(self, group: str, sources: list[str]) -> AsyncIterator[RebuildProgress]:
-        """RebuildProgress until the group has everything, seen twice in a row: its own moves may add work."""
-        quiet = failures = 0
-        while quiet < 2:
-            try:
-                progress = await asyncio.to_thread(self._progress, group, sources)
-            except KafkaException as failure:
-                # Topics that were just made have no leader for a moment; a broker that stays away ends the build.
-                failures += 1
-                if failures > MAX_FAILURES or failure.args[0].code() not in PASSING:
-                    raise
-                await asyncio.sleep(0.5)
-                continue
-            failures = 0
-            yield progress
-            quiet = quiet + 1 if progress.done >= progress.total else 0
-            await asyncio.sleep(0.5)
+        """RebuildProgress until the group has everything. Raises ReadError.
+
+        One look shows the end: moves are published before their source's offset is committed, and each look asks for
+        ends after offsets.
+        """
+        with closing(self._consumer_of(group)) as consumer:
+            reader = EndReader(consumer)
+            while True:
+                progress = await asyncio.to_thread(progress_of_group, reader, sources)
+                yield progress
+                if progress.done >= progress.total:
+                    return
+                await asyncio.sleep(LOOK_SECONDS)
 
     def _make_topics(self) -> None:
         topics = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
@@ -183,21 +180,25 @@ class Rebuild:
             raise RebuildError("the rebuild is not complete; run `cm-streams mapping rebuild` again")
 
     def _progress(self, group: str, topics: list[str]) -> RebuildProgress:
-        with closing(Consumer(reader_config(self.kafka, "rebuild", group))) as consumer:
-            return progress_of_group(self._admin, EndReader(consumer), topics)
+        with closing(self._consumer_of(group)) as consumer:
+            return progress_of_group(EndReader(consumer), topics)
+
+    def _consumer_of(self, group: str) -> Consumer:
+        return Consumer(reader_config(self.kafka, "rebuild", group))
 
     def _commit_positions(self, group: str) -> None:
         """The group continues where the build ended; its own moves topic keeps its place."""
-        admin = self._admin
-        built = _committed(admin, self.kafka.topic_prefix + self._settings.app_id)
-        places = [
-            Place(place.topic, place.partition, place.offset)
-            for place in built
-            if place.topic != self._moves and place.offset >= 0
-        ]
-        if places:
-            altered = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])
-            altered[group].result(REQUEST_SECONDS)
+        with closing(self._consumer_of(self.kafka.topic_prefix + self._settings.app_id)) as consumer:
+            reader = EndReader(consumer)
+            topics = source_topics(self.kafka, self.catalog).values()
+            parts = [part for topic in topics for part in reader.partitions(topic)]
+            built = [Place(*part, offset) for part, offset in reader.committed(parts).items()]
+        if built:
+            with closing(self._consumer_of(group)) as consumer:
+                set_by_broker = consumer.commit(offsets=built, asynchronous=False)
+            for place in set_by_broker:
+                if place.error is not None:
+                    raise KafkaException(place.error)
 
     def _newest(self, topic: str) -> Iterator[dict[bytes, ConsumedRecord]]:
         try:
@@ -212,38 +213,17 @@ class Rebuild:
         return AdminClient(admin_config(self.kafka, "rebuild"))  # kept: its answers die with it
 
 
-def progress_of_group(admin: AdminClient, reader: EndReader, topics: list[str]) -> RebuildProgress:
-    """Return how far the group of the reader's consumer is in these topics.
+def progress_of_group(reader: EndReader, topics: list[str]) -> RebuildProgress:
+    """Return how far the group of the reader's consumer is in these topics. Raises ReadError.
 
-    Its offsets are asked for by a consumer: the admin client ends the process, by SIGSEGV, where a broker that has just
+    Offsets are asked for by a consumer: the admin client ends the process, by SIGSEGV, where a broker that has just
     started answers that it does not coordinate the group yet (librdkafka issue 5040).
     """
-    parts = [TopicAndPartition(name, number) for name in topics for number in _partitions(admin, name)]
+    parts = [part for topic in topics for part in reader.partitions(topic)]
     committed = reader.committed(parts)
-    ends_of = {Place(*part): _latest() for part in parts}
-    ends = {place: future.result(REQUEST_SECONDS).offset for place, future in admin.list_offsets(ends_of).items()}
-    done = sum(
-        min(end, committed.get(TopicAndPartition(place.topic, place.partition), 0)) for place, end in ends.items()
-    )
+    ends = {part: reader.bounds(part)[1] for part in parts}
+    done = sum(min(end, committed.get(part, 0)) for part, end in ends.items())
     return RebuildProgress(done, sum(ends.values()))
-
-
-def _latest() -> Any:
-    from confluent_kafka.admin import OffsetSpec
-
-    return OffsetSpec.latest()
-
-
-def _partitions(admin: AdminClient, topic: str) -> list[int]:
-    return list(admin.list_topics(topic, timeout=REQUEST_SECONDS).topics[topic].partitions)
-
-
-def _committed(admin: AdminClient, group: str) -> list[Place]:
-    listed = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-    try:
-        return list(listed[group].result(REQUEST_SECONDS).topic_partitions)
-    except KafkaException:
-        return []
 
 
 def _value(kept: ConsumedRecord | None) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from connectors.kafka.settings import KafkaSettings
+from schemas.topics import TOPICS
+from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
 from streams.mapping.fields.layout import DEFAULT_CAPACITY
 from streams.profile.folding.row import DEFAULT_CAP
 
@@ -68,3 +71,17 @@ class ProfileSettings(BaseSettings):
                 "same name is given back its place in the group, and others go on asking it where it was"
             )
         return self
+
+
+def catalog_of(profile: ProfileSettings) -> Catalog:
+    """Return the mappings that the settings name. Raises MappingError, FileNotFoundError."""
+    directories: list[Path] = [profile.mapping_dir or DEFAULT_DIRECTORY]
+    if profile.added_mapping_dir is not None:
+        directories.append(profile.added_mapping_dir)
+    return load_catalog(*directories, capacity=profile.capacity)
+
+
+def source_topics(kafka: KafkaSettings, catalog: Catalog) -> dict[str, str]:
+    """Return the topic of each mapped stream."""
+    names = kafka.names()
+    return {name: names[name] if name in TOPICS else name for name in catalog.streams}

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -10,16 +9,15 @@ from yarl import URL
 
 from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
-from schemas.topics import TOPICS
 from streams.batches import Batch, BatchApp, BatchSettings, DamagedRow, DeadLetter, Output
-from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
+from streams.mapping.catalog import Catalog
 from streams.mapping.fields import COMPILED
 from streams.process import StreamsSettings, fatal_where_taken
 from streams.profile.agent import ProfileAgent
 from streams.profile.erasure import Erased
 from streams.profile.folding.fold import ProfileFold, ProfileTopics, StreamFold
 from streams.profile.server import ProfileServer
-from streams.profile.settings import ProfileSettings
+from streams.profile.settings import ProfileSettings, catalog_of, source_topics
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +44,7 @@ class ProfileWorker:
         names = kafka.names()
         self.names = names
         self.catalog = catalog or catalog_of(profile)
-        self.sources = {name: names[name] if name in TOPICS else name for name in self.catalog.streams}
+        self.sources = source_topics(kafka, self.catalog)
         changes = names["cm_profile_changes"] if profile.changes and not beside else None
         memberships = None if beside else names["cm_membership-commands"]
         topics = ProfileTopics(names["cm_profile_moves"] + beside, names["cm_erasures"], changes, memberships)
@@ -130,14 +128,6 @@ class ProfileWorker:
 
 async def _publish_nothing(_records: Sequence[DeadLetter] | Sequence[Output]) -> None:
     pass
-
-
-def catalog_of(profile: ProfileSettings) -> Catalog:
-    """Return the mappings that the settings name. Raises MappingError, FileNotFoundError."""
-    directories: list[Path] = [profile.mapping_dir or DEFAULT_DIRECTORY]
-    if profile.added_mapping_dir is not None:
-        directories.append(profile.added_mapping_dir)
-    return load_catalog(*directories, capacity=profile.capacity)
 
 
 def batch_settings(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import closing
 from typing import Any, Literal, NamedTuple
 
 import structlog
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
-    IsolationLevel,
+    Consumer,
     KafkaError,
     KafkaException,
     TopicCollection,
@@ -21,11 +21,11 @@ from confluent_kafka.admin import (
     ConfigEntry,
     ConfigResource,
     NewTopic,
-    OffsetSpec,
     ResourceType,
 )
 
 from connectors.kafka.client_config import admin_config
+from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, reader_config
 from schemas.dead_letter import SUFFIX
 from streams.batches.consume.offsets import topic_metadata
 from streams.batches.core.errors import FatalError, TransientError, WrongTopic
@@ -256,29 +256,29 @@ def reset(settings: BatchSettings, topic: str, begin: Literal["earliest", "lates
         raise WrongTopic(f"topic {topic}: not found; there is nothing to reset")
     if not _exists(admin, group):
         raise WrongTopic(f"group {group}: not found; there is nothing to reset")
-    parts = [TopicPartition(topic, number) for number in range(facts.partitions)]
-    spec = OffsetSpec.earliest() if begin == "earliest" else OffsetSpec.latest()
-    try:
-        committed = ConsumerGroupTopicPartitions(group, parts)
-        known = admin.list_consumer_group_offsets([committed], request_timeout=TIMEOUT)[group].result().topic_partitions
-        bounds = admin.list_offsets(
-            dict.fromkeys(parts, spec), isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=TIMEOUT
-        )
-        now = {tp.partition: future.result().offset for tp, future in bounds.items()}
-    except KafkaException as error:
-        raise TransientError(f"group {group}: {error.args[0].str()}") from error
-    before = {tp.partition: tp.offset if tp.offset >= 0 else None for tp in known}
+    parts = [TopicAndPartition(topic, number) for number in range(facts.partitions)]
     metadata = topic_metadata(facts.topic_id)
-    wanted = [TopicPartition(topic, number, now[number], metadata) for number in sorted(now)]
-    change = [ConsumerGroupTopicPartitions(group, wanted)]
-    try:
-        done = admin.alter_consumer_group_offsets(change, request_timeout=TIMEOUT)[group].result()
-    except KafkaException as error:
-        raise FatalError(_running(group, error.args[0].str())) from error
-    for tp in done.topic_partitions:
+    with closing(group_consumer(settings)) as consumer:
+        reader = EndReader(consumer)
+        try:
+            before = reader.committed(parts)
+            now = {part: reader.bounds(part)[0 if begin == "earliest" else 1] for part in parts}
+        except ReadError as failure:
+            raise TransientError(f"group {group}: {failure}") from failure
+        wanted = [TopicPartition(*part, now[part], metadata) for part in parts]
+        try:
+            done = consumer.commit(offsets=wanted, asynchronous=False)
+        except KafkaException as error:
+            raise FatalError(_running(group, error.args[0].str())) from error
+    for tp in done:
         if tp.error is not None:
             raise FatalError(_running(group, tp.error.str()))
-    return [Reset(number, before.get(number), now[number]) for number in sorted(now)]
+    return [Reset(part.partition, before.get(part), now[part]) for part in parts]
+
+
+def group_consumer(settings: BatchSettings) -> Consumer:
+    """A consumer that reads and sets the group's offsets, and does not join it: an admin client may end the process."""
+    return Consumer(reader_config(settings.kafka, f"{settings.app_id}-reset", settings.app_id))
 
 
 def _exists(admin: Any, group: str) -> bool:

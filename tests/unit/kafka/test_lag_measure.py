@@ -1,12 +1,11 @@
 """Lag by offsets alone."""
 
 import time
-from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import ListOffsetsResultInfo, OffsetSpec
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicPartition
 
 from connectors.kafka import lag
 from connectors.kafka.lag import LagReader, measure
@@ -32,22 +31,21 @@ def test_measure(committed: int | None, start: int, end: int, lag: int, exact: b
     assert (found.lag, found.exact, found.lost, found.beyond) == (lag, exact, lost, beyond)
 
 
-class _Admin:
+class _Consumer:
     """Answers for one partition: the codes first, then its offset."""
 
     def __init__(self, codes: list[int]) -> None:
         self.codes = codes
 
-    def list_offsets(self, parts: dict[TopicPartition, OffsetSpec], **_: Any) -> dict[TopicPartition, Future[Any]]:
+    def offsets_for_times(self, parts: list[TopicPartition], timeout: float) -> list[Any]:
         """Answer as the client does: an error at the partition that it concerns."""
-        answers: dict[TopicPartition, Future[Any]] = {}
-        for part in parts:
-            answers[part] = Future()
-            if part.partition == 1 and self.codes:
-                answers[part].set_exception(KafkaException(KafkaError(self.codes.pop(0))))
-            else:
-                answers[part].set_result(ListOffsetsResultInfo(7, 0, 0))
-        return answers
+        return [self._answer(part) for part in parts]
+
+    def _answer(self, part: TopicPartition) -> Any:
+        assert part.offset == OFFSET_END
+        failing = part.partition == 1 and self.codes
+        error = KafkaError(self.codes.pop(0)) if failing else None
+        return SimpleNamespace(topic=part.topic, partition=part.partition, offset=7, error=error)
 
 
 @pytest.fixture
@@ -58,8 +56,11 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def _ends(reader: Any, codes: list[int]) -> dict[tuple[str, int], int]:
-    reader._admin = _Admin(codes)
-    found: dict[tuple[str, int], int] = reader._offsets([("t", 0), ("t", 1)], OffsetSpec.latest())
+    consumer, reader._consumer = reader._consumer, _Consumer(codes)
+    try:
+        found: dict[tuple[str, int], int] = reader._offsets([("t", 0), ("t", 1)], OFFSET_END)
+    finally:
+        reader._consumer = consumer
     return found
 
 
