@@ -27,6 +27,11 @@ class Reads:
         self._seconds = seconds
         self._threads = ThreadPoolExecutor(THREADS, "console-read")
 
+    @property
+    def problem(self) -> str | None:
+        """Why no broker answers now; None while they do."""
+        return self._problem()
+
     async def of(self, read: Callable[[], T]) -> T:
         """Return what `read` returns.
 
@@ -34,7 +39,7 @@ class Reads:
             ReadError: no broker answers now; nothing was begun.
             TimeoutError: it took longer than the limit.
         """
-        if self._problem() is not None:
+        if self.problem is not None:
             raise ReadError("no broker answers")
         return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._threads, read), self._seconds)
 

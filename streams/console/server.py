@@ -100,7 +100,8 @@ def _entry(console: Console, route: Route) -> Callable[[web.Request], Awaitable[
         cookie = request.cookies.get(console.cookie_name, "")
         found = console.sessions.find(cookie, console.clock())
         session, user = found or (None, None)
-        is_new = not cookie
+        # Another site's form comes without the cookie: an answer that set one would end the session that there is.
+        is_new = not cookie and request.method == "GET"
         cookie = cookie or new_cookie()
         form = await request.post() if request.method == "POST" else MultiDictProxy(MultiDict())
         visit = Visit(request, console, session, user, cookie, form)
@@ -123,6 +124,8 @@ async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
         if not may(visit.user.role, route.needs):
             wanted = f"This needs the role {route.needs}, and {visit.user.name} is {visit.user.role}."
             return _sentence(visit, 403, "Not allowed", wanted)
+        if route.method == "POST" and console.reads.problem is not None:
+            return _sentence(visit, 503, "Kafka does not answer", "Nothing was changed: look again soon.")
     try:
         with acting(Actor(visit.user.name if visit.user else "nobody who is logged in", "console")):
             response = await route.handle(visit)

@@ -5,8 +5,9 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import orjson
@@ -16,11 +17,16 @@ from aiohttp import ClientSession
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from pydantic import SecretStr
 
+from connectors.control.authorizations import Authorizations
+from connectors.control.crypto import Sealer
+from connectors.control.jobs import Jobs
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.importer.run import run as run_connector
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.admin import ensure_topics
+from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
+from schemas.control import ExportJob, ImportJob
 from streams.export.settings import ExportSettings
 from streams.export.worker import ExportProcess
 from streams.process import StreamsSettings
@@ -28,6 +34,7 @@ from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker
 from tests.browser.chromium import NoChromiumError, chromium
 from tests.integration.console.conftest import PASSWORD, ConsoleWorld
+from tests.integration.console.test_dead_letters import keep
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "browser"
 WIDE = {"width": 1440, "height": 900}
@@ -40,6 +47,9 @@ Open = Callable[..., Coroutine[Any, Any, Page]]
 
 class BrowserWorld(ConsoleWorld):
     """A console's world with the workers that its jobs need."""
+
+    list_ids: dict[str, str]
+    """By name."""
 
     async def start_workers(self) -> None:
         """Run the export worker, the profile worker and the connector until the end."""
@@ -70,7 +80,7 @@ class BrowserWorld(ConsoleWorld):
             "email": email,
             "change": "enter",
             "audience": {"id": audience, "name": audience.upper()},
-            "at": "2026-01-02T00:00:00Z",
+            "at": datetime.now(UTC).isoformat(),
             "user": {"email": email, **fields},
         }
         self.producer.produce(self.kafka.names()["audience-membership"], orjson.dumps(event), email.encode())
@@ -111,20 +121,48 @@ async def world(
     async with AsyncExitStack() as stack:
         simulator = await stack.enter_async_context(Simulator(SimulatorSettings()))
         world = BrowserWorld(kafka, simulator, tmp_path_factory.mktemp("browser"), stack)
+        offers = simulator.controls.add_list(world.client_id, "Offers")
+        lost = simulator.controls.add_list(world.client_id, "Lost list")
+        world.list_ids = {"Newsletter": world.list_id, "Offers": offers, "Lost list": lost}
         await asyncio.gather(world.start(), world.start_workers())
         yield world
+
+
+class Filled(NamedTuple):
+    """Ids of what was there before a test came."""
+
+    authorization: str
+    export: str
+    imports: str
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def filled(world: BrowserWorld) -> Filled:
+    """An authorization, an export that needs a person, an import, and dead letters."""
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    common = {"authorization_id": "stored", "client_id": world.client_id, "created_at": now, "updated_at": now}
+    export = ExportJob(
+        id="export-filled", list_id=world.list_id, audiences=["vip"], state="stopped", started_at=now, **common
+    )
+    imports = ImportJob(id="import-filled", name="Everybody", state="stopped", **common)
+    async with (
+        AsyncProducer(world.kafka, "test") as producer,
+        Authorizations(world.kafka, producer, Sealer.from_settings(world.control)) as authorizations,
+        Jobs(world.kafka, producer) as jobs,
+    ):
+        await authorizations.put("stored", SecretStr(world.simulator.settings.api_key), description="Stored key")
+        for job in (export, imports):
+            await jobs.put(job)
+        await jobs.set_attention("export", export.id, "The list is gone: choose another one.")
+    await keep(world, b'{"email": "ann@example.org"}', b"\xff\x00")
+    return Filled("stored", export.id, imports.id)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def admin_cookies(browser: Browser, world: BrowserWorld) -> Any:
     """The cookies of the first user, who was made by the set-up link."""
     context = await browser.new_context(base_url=world.address)
-    page = await context.new_page()
-    await page.goto(world.setup_path)
-    await page.get_by_label("User name").fill("ann")
-    await page.get_by_label("Password").fill(PASSWORD)
-    await page.get_by_role("button", name="Make the first user").click()
-    await page.get_by_role("heading", name="Authorizations").wait_for()
+    await make_first_user(await context.new_page(), world)
     cookies = await context.storage_state()
     await context.close()
     return cookies
@@ -146,6 +184,44 @@ async def open_page(browser: Browser, world: BrowserWorld, admin_cookies: Any) -
     yield opened
     for context in contexts:
         await context.close()
+
+
+async def make_first_user(page: Page, world: ConsoleWorld) -> None:
+    """Open the set-up link, and fill in its form."""
+    await page.goto(world.setup_path)
+    await page.get_by_label("User name").fill("ann")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Make the first user").click()
+    await page.get_by_role("heading", name="Authorizations").wait_for()
+
+
+async def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    """Log in at the console."""
+    await page.goto("/login")
+    await page.get_by_label("User name").fill(name)
+    await page.get_by_label("Password").fill(password)
+    await page.get_by_role("button", name="Log in").click()
+
+
+async def allow(page: Page) -> None:
+    """At Campaign Monitor: log in where nobody is, and allow access."""
+    if await page.get_by_label("Email or Username").count():
+        await page.get_by_label("Email or Username").fill("simulator")
+        await page.get_by_label("Password").fill("simulator-password")
+        await page.get_by_role("button", name="Log in").click()
+    await page.get_by_role("button", name="Allow access").click()
+
+
+async def add_authorization(page: Page, description: str) -> None:
+    """*New authorization*, step by step."""
+    await page.goto("/")
+    await page.get_by_role("link", name="Authorizations").click()
+    await page.get_by_role("link", name="Add new authorization").click()
+    await page.get_by_role("link", name="Log in at Campaign Monitor").click()
+    await allow(page)
+    await page.get_by_label("Description").fill(description)
+    await page.get_by_role("button", name="Authorize").click()
+    await page.get_by_role("heading", name=description).wait_for()
 
 
 async def screenshot(page: Page, name: str) -> None:

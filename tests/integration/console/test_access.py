@@ -121,3 +121,10 @@ async def test_requests_to_another_name_are_not_answered(world: ConsoleWorld, ho
     stranger = await world.browser()
     async with stranger.session.get(world.address + "login", headers={"Host": host}) as answer:
         assert answer.status == 421
+
+
+async def test_a_form_that_comes_without_the_cookie_gets_none(world: ConsoleWorld) -> None:
+    """Another site's: browsers send it without the session's cookie, and would replace that by the one they get."""
+    stranger = await world.browser()
+    async with stranger.session.post(world.address + "login", data={"name": "ann"}, allow_redirects=False) as answer:
+        assert (answer.status, "Set-Cookie" in answer.headers) == (403, False)
