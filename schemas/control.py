@@ -192,6 +192,7 @@ class WebhookRegistration(Contract):
 class ConsoleUser(Contract):
     """Somebody who may log in to the console."""
 
+    kind: Literal["user"] = "user"
     name: str = Field(min_length=1, description="Also the record's key.")
     role: Role
     password_hash: str = Field(repr=False, description="Argon2id, with its salt and parameters.")
@@ -216,3 +217,29 @@ class AuditRecord(Contract):
     id: str = Field(description="Which one.")
     action: str = Field(description="create, edit, start, stop, remove, or what was asked for.")
     changes: list[ChangedField] = Field(default_factory=list)
+
+
+class ConsoleToken(Contract):
+    """What lets a program use the console's API. Key `token:{id}`; a tombstone: it is revoked."""
+
+    kind: Literal["token"] = "token"
+    id: str = Field(pattern="^[0-9a-f]{8}$", description="Its public part, by which it is listed and revoked.")
+    description: str = Field(min_length=1, max_length=200, description="What uses it.")
+    role: Role
+    secret_hash: str = Field(repr=False, description="SHA-256 of its secret part, which is 256 random bits.")
+    made_by: str = Field(description="User, token or command that made it.")
+    made_at: Instant
+    ends_at: Instant | None = Field(default=None, description="It is refused from then on; None: it has no end.")
+
+
+class ConsoleRecord(RootModel[Annotated[ConsoleUser | ConsoleToken, Field(discriminator="kind")]]):
+    """A record of `cm_console_users`: a user, or a program's token."""
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> Self:
+        """Read one message. Raises pydantic's ValidationError, also when the bytes are no JSON."""
+        return cls.model_validate_json(value)
+
+    def to_bytes(self) -> bytes:
+        """Write the message as JSON in UTF-8."""
+        return self.root.to_bytes()

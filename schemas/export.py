@@ -15,6 +15,8 @@ from schemas.jobs_file import JobsFile
 from schemas.topics import FOREVER, TOPICS, Topic
 
 GENERATED = Path(__file__).parent / "generated"
+BY_OTHERS = "openapi.json"
+"""Is beside them, and written by `python -m streams.readme`: it is made of the console's operations."""
 VERSION = "1.0.0"
 
 
@@ -61,7 +63,7 @@ def write() -> None:
     GENERATED.mkdir(exist_ok=True)
     files = generated_files()
     for stale in GENERATED.iterdir():
-        if stale.name not in files:
+        if stale.name not in {*files, BY_OTHERS}:
             stale.unlink()
     for name, text in files.items():
         (GENERATED / name).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The tables that documents show: topics and settings in the README, mapping functions in docs/mapping.md."""
+"""The tables that documents show (topics, settings, mapping functions), and the description of the console's API."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ from connectors.control.crypto import ControlSettings
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.settings import WebhookSettings
+from schemas.export import BY_OTHERS, GENERATED
 from schemas.topics import TOPICS, Topic
 from streams.cli.exit_codes import CODES, UNUSUAL, USUAL
 from streams.console.settings import ConsoleSettings
@@ -66,6 +67,7 @@ def _default(value: Any) -> str:
 
 README = Path(__file__).parent.parent / "README.md"
 MAPPING = README.parent / "docs" / "mapping.md"
+OPENAPI = GENERATED / BY_OTHERS
 
 
 def topics_table() -> str:
@@ -129,6 +131,14 @@ def _topic_row(topic: Topic) -> str:
     return f"| `{topic.role}` | {topic.key} | {model} | {topic.writer} | {topic.cleanup} | {topic.doc} |"
 
 
+def openapi() -> str:
+    """Return the description of the console's API."""
+    from streams.console.api.openapi import openapi_json
+
+    return openapi_json()
+
+
 if __name__ == "__main__":
+    OPENAPI.write_text(openapi(), encoding="utf-8")
     for document in TABLES:
         document.write_text(filled(document), encoding="utf-8")

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "console": ("streams.cli.processes", "console", "Run the console: pages for authorizations and jobs."),
     "simulator": ("streams.cli.processes", "simulator", "Run a local Campaign Monitor."),
     "auth": ("streams.cli.authorizations", "app", "Authorizations: log in, add, test, list, rename, remove."),
+    "token": ("streams.cli.tokens", "app", "Tokens for the console's API: create, list, revoke."),
     "job": ("streams.cli.jobs", "app", "Export and import jobs: create, edit, check, list, show, start, stop, remove."),
     "apply": ("streams.cli.jobs_file", "apply", "Make jobs equal to a file."),
     "get": ("streams.cli.jobs_file", "get", "Print jobs as a file that `apply` takes: get jobs -o yaml."),

@@ -13,7 +13,6 @@ import orjson
 import typer
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.client.entities import ClientRef
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Tokens
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.authorizations import (
@@ -26,7 +25,7 @@ from connectors.control.crypto import ControlSettings, Sealer
 from connectors.control.crypto import new_key as make_key
 from streams.cli.control import FAILED, control, refusals, refuse, with_account
 from streams.cli.output import add_row, print_line, print_table, table_of
-from streams.control.permissions import PERMISSIONS, granted
+from streams.control.permissions import PERMISSIONS, Access, account_access
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Authorizations: log in, add, test, list, rename, remove."
@@ -154,20 +153,10 @@ def use(
     Nothing is changed. Ends with 1 when it is refused, or when a permission is missing.
     """
 
-    async def found_out() -> tuple[str, list[tuple[str, str, int]], dict[str, bool | None]]:
+    async def found_out() -> Access:
         async with with_account() as (_jobs, authorizations, open_api):
             authorizations.known(authorization_id)
-            api = await open_api(authorization_id)
-            clock = await api.systemdate()
-            refs = [ClientRef(client, "")] if client else await api.clients.all()
-            lists = {ref.client_id: await api.clients.lists(ref.client_id) for ref in refs}
-            owner = max(lists, key=lambda client_id: len(lists[client_id]), default=None)
-            list_id = lists[owner][0].list_id if owner is not None and lists[owner] else None
-            has = {
-                permission.name: await granted(api, permission, owner, list_id) if owner is not None else None
-                for permission in PERMISSIONS
-            }
-            return clock, [(ref.client_id, ref.name, len(lists[ref.client_id])) for ref in refs], has
+            return await account_access(await open_api(authorization_id), client)
 
     with refusals():
         try:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.jobs import ExportOrImportJob, Jobs
 from connectors.importer.progress import ProgressView
 from connectors.kafka.settings import KafkaSettings
@@ -18,8 +17,9 @@ from streams.cli.job_changes import edit_job, edit_options, option_faults
 from streams.cli.job_forms import create_export, create_import
 from streams.cli.output import OneJsonLine, add_row, print_json, print_table, table_of
 from streams.control import job_edits
-from streams.control.job_checks import JobCheck, JobFault, compared, permitted
+from streams.control.job_checks import JobCheck
 from streams.control.job_edits import ConfirmedRemovals, NothingToConfirmError
+from streams.control.job_making import checked_job
 from streams.control.job_writing import start_job, stop_job
 
 app = typer.Typer(
@@ -120,14 +120,7 @@ def check(
     async def compare() -> tuple[str, list[JobCheck]]:
         async with with_account() as (jobs, _authorizations, open_api):
             job = jobs.known(job_id)
-            try:
-                api = await open_api(job.authorization_id)
-                checks = await compared(job, api)
-                if not any(check.faults for check in checks):
-                    checks += await permitted(job, api)
-            except (CampaignMonitorError, LookupError) as fault:
-                return job.kind, [JobCheck("account", [JobFault("authorization_id", job.authorization_id, str(fault))])]
-            return job.kind, [JobCheck("account", []), *checks]
+            return job.kind, await checked_job(job, open_api)
 
     with refusals():
         kind, checks = asyncio.run(compare())

@@ -18,6 +18,8 @@ from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.transaction import TransactionError
 from streams.console.access.rules import form_token, is_form_token, is_ours, may
 from streams.console.access.sessions import new_cookie
+from streams.console.api.entry import add_routes
+from streams.console.api.openapi import OPERATIONS, openapi_json
 from streams.console.context import Console, Route, Visit, go_to, set_cookie
 from streams.console.pages import (
     authorization_pages,
@@ -75,6 +77,7 @@ def application(console: Console) -> web.Application:
     environment.globals["may"] = lambda visit, role: visit.user is not None and may(visit.user.role, role)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _entry(console, route))
+    add_routes(app, console, OPERATIONS, openapi_json().encode())
     app.router.add_get("/style.css", _style)
     app.router.add_get("/{path:.*}", _entry(console, Route("GET", "", None, _nothing_here)))
     return app

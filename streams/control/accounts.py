@@ -18,6 +18,32 @@ class AccountList(NamedTuple):
     name: str
 
 
+class SentCampaign(NamedTuple):
+    """A campaign that was sent."""
+
+    campaign_id: str
+    name: str
+    subject: str
+    sent_at: str
+    """In the client's zone, as Campaign Monitor writes it."""
+    recipients: int
+
+
+async def newest_campaigns(api: "CampaignMonitor", client_id: str) -> Sequence[SentCampaign]:
+    """Return the campaigns of a client, the newest page of them. Raises CampaignMonitorError."""
+    rows = (await api.clients.campaigns(client_id)).rows
+    return [
+        SentCampaign(
+            f"{row.get('CampaignID') or ''}",
+            f"{row.get('Name') or ''}",
+            f"{row.get('Subject') or ''}",
+            f"{row.get('SentDate') or ''}",
+            int(row.get("TotalRecipients") or 0),
+        )
+        for row in rows
+    ]
+
+
 async def account_clients(api: "CampaignMonitor") -> Sequence[ClientRef]:
     """Return the clients of an account. Raises CampaignMonitorError."""
     return await api.clients.all()

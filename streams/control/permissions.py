@@ -7,6 +7,7 @@ permission has a call that is refused with code 60 without it, and with it shows
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from connectors.campaign_monitor.client.entities import ClientRef
 from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.errors.exceptions import (
     PermissionMissing,
@@ -94,3 +95,36 @@ def needed_by(job: ExportOrImportJob) -> Iterable[Permission]:
         names = ["ViewReports", "ViewSubscribersInReports"] if job.activities else []
         names += ["Automation"] if job.activities and job.journeys else []
     return [BY_NAME[name] for name in names]
+
+
+class ClientLists(NamedTuple):
+    """A client, and how many lists it has."""
+
+    client_id: str
+    name: str
+    lists: int
+
+
+class Access(NamedTuple):
+    """What an authorization reaches: when it is there, its clients, and its permissions by name."""
+
+    account_time: str
+    clients: list[ClientLists]
+    permissions: dict[str, bool | None]
+
+
+async def account_access(api: "CampaignMonitor", client_id: str | None = None) -> Access:
+    """Use an authorization: read its account, and find out each permission. Nothing is changed.
+
+    A client's own key names no clients: `client_id` does. Raises CampaignMonitorError.
+    """
+    clock = await api.systemdate()
+    refs = [ClientRef(client_id, "")] if client_id else await api.clients.all()
+    lists = {ref.client_id: await api.clients.lists(ref.client_id) for ref in refs}
+    owner = max(lists, key=lambda client: len(lists[client]), default=None)
+    list_id = lists[owner][0].list_id if owner is not None and lists[owner] else None
+    has = {
+        permission.name: await granted(api, permission, owner, list_id) if owner is not None else None
+        for permission in PERMISSIONS
+    }
+    return Access(clock, [ClientLists(ref.client_id, ref.name, len(lists[ref.client_id])) for ref in refs], has)

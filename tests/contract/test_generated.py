@@ -13,6 +13,7 @@ from streams import readme
 
 def test_schemas_are_fresh():
     on_disk = {path.name: path.read_text(encoding="utf-8") for path in export.GENERATED.iterdir()}
+    assert on_disk.pop(export.BY_OTHERS) == readme.openapi(), "run: python -m streams.readme"
     assert on_disk == export.generated_files(), "run: python -m schemas.export"
 
 

@@ -14,15 +14,16 @@ from streams.console.pages.job_forms import (
     BLANK_ROWS,
     MappingRow,
     fields_of,
+    fitting_job_of_form,
     half_filled,
     is_checked,
+    job_of_form,
     lists_of,
     mapping_rows,
     options_of,
     sent_or_asked,
     shown_faults,
 )
-from streams.console.pages.job_making import checked_job, made_job
 from streams.control.accounts import by_id
 from streams.control.audiences import SeenAudience, seen_audiences
 from streams.control.export_plans import export_plan, export_view
@@ -64,12 +65,12 @@ async def start(visit: Visit) -> web.StreamResponse:
         except ValidationError as error:
             faults = [JobFault("field_mappings", fault.given, fault.text) for fault in faults_of(error)]
     if not faults and is_checked(visit, "plan"):
-        job = await checked_job(visit.console, ExportJob, options, visit.text("job_id"))
+        job = await fitting_job_of_form(visit, ExportJob, options)
         if isinstance(job, ExportJob):
             return await _form(visit, 200, [], rows, plan=await _plan(visit.console, job))
         faults = job if isinstance(job, list) else []
     elif not faults:
-        made = await made_job(visit.console, ExportJob, options, visit.text("job_id"))
+        made = await job_of_form(visit, ExportJob, options)
         if not isinstance(made, list):
             return go_to(f"/jobs/{made.id}")
         faults = made

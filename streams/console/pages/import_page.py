@@ -10,13 +10,14 @@ from schemas.control import ImportJob
 from streams.console.context import Route, Visit, go_to
 from streams.console.pages.job_forms import (
     clients_of,
+    fitting_job_of_form,
     is_checked,
+    job_of_form,
     lists_of,
     options_of,
     sent_or_asked,
     shown_faults,
 )
-from streams.console.pages.job_making import checked_job, made_job
 from streams.control.import_runs import import_estimate, span_text
 from streams.control.job_checks import JobFault
 from streams.control.job_writing import made_up_job_id
@@ -44,11 +45,11 @@ async def start(visit: Visit) -> web.StreamResponse:
         }
     )
     if is_checked(visit, "estimate"):
-        job = await checked_job(visit.console, ImportJob, options, visit.text("job_id"))
+        job = await fitting_job_of_form(visit, ImportJob, options)
         if isinstance(job, ImportJob):
             return await _form(visit, 200, [], await _estimate(visit, job))
         return await _form(visit, 422, shown_faults(job if isinstance(job, list) else []))
-    made = await made_job(visit.console, ImportJob, options, visit.text("job_id"))
+    made = await job_of_form(visit, ImportJob, options)
     if isinstance(made, list):
         return await _form(visit, 422, shown_faults(made))
     return go_to(f"/jobs/{made.id}")

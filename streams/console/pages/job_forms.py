@@ -1,13 +1,17 @@
 """From a form as it was sent to a job's options. Pure, but for what reads the account."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import ClientRef, CustomField
+from connectors.control.jobs import ExportOrImportJob
 from streams.console.context import Console, Visit
 from streams.control.accounts import AccountList, account_clients, account_lists
 from streams.control.job_checks import JobFault
+from streams.control.job_making import fitting_job
+from streams.control.job_writing import JobModel
 
 LABELS = {
     "authorization_id": "Account",
@@ -29,6 +33,7 @@ def label_of(field: str) -> str:
     return LABELS.get(field) or field.replace("_", " ").capitalize()
 
 
+_JOB_ID = re.compile(r"(export|import)-[0-9a-f]{8}")
 BLANK_ROWS = 2
 """Rows of field mappings that a form offers beside those that are filled in."""
 
@@ -66,13 +71,13 @@ def shown_faults(faults: Iterable[JobFault]) -> list[str]:
     return lines
 
 
-async def lists_of(console: Console, authorization_id: str) -> Sequence[AccountList]:
-    """Return the lists of an account, by client; read lately. Raises CampaignMonitorError, LookupError."""
+async def lists_of(console: Console, authorization_id: str, client_id: str | None = None) -> Sequence[AccountList]:
+    """Return the lists of an account, or of one client; read lately. Raises CampaignMonitorError, LookupError."""
 
     async def read() -> Sequence[AccountList]:
-        return await account_lists(await _api(console, authorization_id))
+        return await account_lists(await _api(console, authorization_id), client_id)
 
-    return await console.recent.get(("lists", authorization_id), read)
+    return await console.recent.get(("lists", authorization_id, client_id or ""), read)
 
 
 async def clients_of(console: Console, authorization_id: str) -> Sequence[ClientRef]:
@@ -111,3 +116,24 @@ def is_checked(visit: Visit, name: str) -> bool:
 def options_of(values: dict[str, Any]) -> dict[str, Any]:
     """Return options without those that were left empty: they have the defaults of the job's model."""
     return {name: value for name, value in values.items() if value not in ("", None)}
+
+
+async def fitting_job_of_form(
+    visit: Visit, model: JobModel, options: Mapping[str, Any]
+) -> ExportOrImportJob | list[JobFault]:
+    """Return the job that a form describes, or what is wrong with it; nothing is written."""
+    console, job_id = visit.console, visit.text("job_id")
+    if not _JOB_ID.fullmatch(job_id):
+        return [JobFault("", "", "The form is not complete: open the page again.")]
+    return await fitting_job(console.authorizations, console.apis.api, model, options, job_id)
+
+
+async def job_of_form(visit: Visit, model: JobModel, options: Mapping[str, Any]) -> ExportOrImportJob | list[JobFault]:
+    """Write a new job that runs, and return it; or what is wrong. Raises PublishError, TimeoutError.
+
+    The id was made with the form: when it is sent again, the job that it made is returned.
+    """
+    if (before := visit.console.jobs.get(visit.text("job_id"))) is not None:
+        return before
+    job = await fitting_job_of_form(visit, model, options)
+    return job if isinstance(job, list) else await visit.console.jobs.put(job)

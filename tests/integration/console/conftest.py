@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import orjson
 import pytest
@@ -20,6 +21,8 @@ from streams.console.run import run
 from streams.console.settings import ConsoleSettings
 from tests.deadline import eventually
 from tests.page_forms import Browser
+
+T = TypeVar("T")
 
 PASSWORD = "correct horse battery"
 
@@ -82,9 +85,13 @@ class ConsoleWorld:
         if running.done():
             running.result()
 
+    async def entered(self, context: AbstractAsyncContextManager[T]) -> T:
+        """What a context yields, which ends with the test."""
+        return await self._stack.enter_async_context(context)
+
     async def browser(self) -> Browser:
         """A browser that is not logged in."""
-        return await self._stack.enter_async_context(Browser(self.address))
+        return await self.entered(Browser(self.address))
 
     async def admin(self) -> Browser:
         """A browser in which the first user was made."""

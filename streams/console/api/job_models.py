@@ -1,0 +1,85 @@
+"""Jobs as requests and answers hold them. Options are those of the jobs' own models: a new one needs nothing here."""
+
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import Field, RootModel, create_model
+from pydantic.fields import FieldInfo
+
+from schemas.control import AnyJob, ExportJob, ImportJob
+from streams.console.api.operation import ApiAnswer, PartQuery, RequestBody, RequestQuery
+
+JobId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+KEPT = frozenset(
+    {"id", "kind", "created_at", "updated_at", "started_at", "attention", "full_read", "removals_confirmed_at", "state"}
+)
+"""Fields that the system keeps, or that have an operation of their own."""
+
+
+def options(model: type[ExportJob] | type[ImportJob]) -> dict[str, FieldInfo]:
+    """Return the fields of a kind of job that people choose."""
+    return {name: field for name, field in model.model_fields.items() if name not in KEPT}
+
+
+def _new(name: str, model: type[ExportJob] | type[ImportJob], kind: Any) -> type[RequestBody]:
+    fields: dict[str, Any] = {
+        "kind": (kind, ...),
+        "id": (JobId | None, Field(default=None, description="Made up without it.")),
+        "stopped": (bool, Field(default=False, description="It is made without being started.")),
+        **{field: (info.annotation, info) for field, info in options(model).items()},
+    }
+    made: type[RequestBody] = create_model(
+        name, __base__=RequestBody, __doc__=f"{model.__doc__} What is left out has its default.", **fields
+    )
+    return made
+
+
+NewExportJob = _new("NewExportJob", ExportJob, Literal["export"])
+NewImportJob = _new("NewImportJob", ImportJob, Literal["import"])
+
+
+class NewJob(RootModel[Annotated[Union[NewExportJob, NewImportJob], Field(discriminator="kind")]]):  # type: ignore[valid-type]  # noqa: UP007  (made above)
+    """A job that is made."""
+
+
+class CheckQuery(RequestQuery):
+    """Whether a job is compared with its account first."""
+
+    check: bool = Field(default=True, description="Compare list, fields and types with the account before.")
+
+
+class JobsQuery(PartQuery):
+    """Which jobs."""
+
+    kind: Literal["", "export", "import"] = Field(default="", description="Only these; both without it.")
+    state: Literal["", "running", "stopped"] = Field(default="", description="Only those; both without it.")
+    attention: bool = Field(default=False, description="Only those that need a person.")
+
+
+class JobsAnswer(ApiAnswer):
+    """Jobs by id."""
+
+    items: list[AnyJob]
+    next: str = Field(description="Cursor of the next page; empty on the last one.")
+
+
+class CheckFault(ApiAnswer):
+    """What does not fit."""
+
+    field: str
+    given: str
+    text: str
+
+
+class CheckAnswer(ApiAnswer):
+    """One thing that was compared, and what is wrong with it."""
+
+    name: str
+    faults: list[CheckFault]
+
+
+class ChecksAnswer(ApiAnswer):
+    """A job compared with its account."""
+
+    fits: bool
+    checks: list[CheckAnswer]
