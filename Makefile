@@ -42,8 +42,8 @@ check: setup lint types  ## format, lint, types, unit and contract tests, before
 test: setup lint types  ## unit, contract, component and integration tests, against a real broker
 	@$(BIN)/pytest -n 2 --dist worksteal tests --ignore tests/faults
 
-faults: setup  ## the fault tests with fifty kills and more each, and thousands of stories for the model
-	@FAULT_KILLS=50 FAULT_EXAMPLES=2400 $(BIN)/pytest -n 2 --dist worksteal tests/faults
+faults: setup  ## the fault tests with fifty kills and more each, and thousands of stories for the model, 500 requests for each operation
+	@FAULT_KILLS=50 FAULT_EXAMPLES=2400 FAULT_API_EXAMPLES=500 $(BIN)/pytest -n 2 --dist worksteal tests/faults tests/integration/console/test_api_schema.py
 
 bench: setup  ## measure against peers, into benchmarks/results.json (QUICK=1: under three minutes, no peers in Java)
 	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)

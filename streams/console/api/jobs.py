@@ -17,6 +17,7 @@ from streams.console.api.job_models import (
 from streams.console.api.operation import Call, Found, Operation, OperationHandler
 from streams.console.api.paging import part_of
 from streams.console.api.problems import ApiRefusal, job_faults
+from streams.control.job_edits import version_of
 from streams.control.job_making import checked_job, fitting_job
 from streams.control.job_writing import made_up_job_id, start_job, stop_job
 
@@ -61,7 +62,7 @@ async def create_job(call: Call) -> Found:
     if isinstance(fitting, list):
         raise ApiRefusal(409, "The job does not fit.", job_faults(fitting))
     made = await console.jobs.put(fitting)
-    return Found(_shown(made).body, location=f"/jobs/{made.id}")
+    return Found(AnyJob(made), etag=version_of(made), location=f"/jobs/{made.id}")
 
 
 async def check_job(call: Call) -> ChecksAnswer:
@@ -84,29 +85,44 @@ async def check_job(call: Call) -> ChecksAnswer:
 
 async def start(call: Call) -> Found:
     """Start a job, or go on with one that was stopped. An export that never ran counts changes from now on."""
-    job_id = call.part("job")
+    job_id = _seen(call)
     await start_job(call.console.jobs, job_id, datetime.now(UTC))
     return _shown(call.console.jobs.known(job_id))
 
 
 async def stop(call: Call) -> Found:
     """Stop a job. It keeps its place, and goes on there when it is started again."""
-    job_id = call.part("job")
+    job_id = _seen(call)
     await stop_job(call.console.jobs, job_id)
     return _shown(call.console.jobs.known(job_id))
 
 
 async def remove_job(call: Call) -> None:
     """End a job: it is removed. What it did at Campaign Monitor, and what it has published, stays."""
-    await call.console.jobs.remove(call.part("job"))
+    await call.console.jobs.remove(_seen(call))
+
+
+def _seen(call: Call) -> str:
+    """Return the job's id, if the job is as it was when it was read. Raises UnknownJobError, ApiRefusal."""
+    job = call.console.jobs.known(call.part("job"))
+    call.matches(version_of(job))
+    return job.id
 
 
 def _shown(job: ExportOrImportJob) -> Found:
-    return Found(AnyJob(job))
+    return Found(AnyJob(job), etag=version_of(job))
 
 
 def _change(path: str, handle: OperationHandler) -> Operation:
-    return Operation(method="POST", path=f"/jobs/{{job}}{path}", needs="operator", handle=handle, answer=AnyJob)
+    return Operation(
+        method="POST",
+        path=f"/jobs/{{job}}{path}",
+        needs="operator",
+        handle=handle,
+        answer=AnyJob,
+        if_match=True,
+        has_etag=True,
+    )
 
 
 OPERATIONS = (
@@ -120,9 +136,10 @@ OPERATIONS = (
         query=CheckQuery,
         answer=AnyJob,
         status=201,
+        has_etag=True,
     ),
-    Operation(method="GET", path="/jobs/{job}", needs="viewer", handle=show_job, answer=AnyJob),
-    Operation(method="DELETE", path="/jobs/{job}", needs="operator", handle=remove_job),
+    Operation(method="GET", path="/jobs/{job}", needs="viewer", handle=show_job, answer=AnyJob, has_etag=True),
+    Operation(method="DELETE", path="/jobs/{job}", needs="operator", handle=remove_job, if_match=True),
     Operation(method="GET", path="/jobs/{job}/check", needs="viewer", handle=check_job, answer=ChecksAnswer),
     _change("/start", start),
     _change("/stop", stop),

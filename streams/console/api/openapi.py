@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from streams.console.api import accounts, authorizations, callers, jobs
+from streams.console.api import accounts, authorizations, callers, dead_letters, job_work, jobs, topics
 from streams.console.api.operation import PATH_PARTS, PREFIX, Operation
 from streams.console.api.problems import MEDIA_TYPE, Problem
 
@@ -17,6 +17,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *authorizations.OPERATIONS,
     *accounts.OPERATIONS,
     *jobs.OPERATIONS,
+    *job_work.OPERATIONS,
+    *dead_letters.OPERATIONS,
+    *topics.OPERATIONS,
 )
 VERSION = "1"
 EVERYWHERE = (400, 401, 403, 421, 503)

@@ -44,7 +44,12 @@ class PartQuery(RequestQuery):
     """Which part of many things."""
 
     limit: int = Field(default=100, ge=1, le=1000, description="How many at most.")
-    cursor: str = Field(default="", max_length=2000, description="`next` of the page before; empty: from the start.")
+    cursor: str = Field(
+        default="",
+        max_length=200,
+        pattern="^[A-Za-z0-9_-]*$",
+        description="`next` of the page before; empty: from the start.",
+    )
 
 
 class ApiAnswer(BaseModel):
@@ -86,6 +91,12 @@ class Call:
             return await self.console.apis.api(authorization_id)
         except LookupError as fault:
             raise ApiRefusal(409, f"{fault}") from None
+
+    def matches(self, version: str) -> None:
+        """Return when If-Match has a version, or is not there. Raises ApiRefusal."""
+        given = self.request.headers.get("If-Match")
+        if given is not None and not {"*", f'"{version}"'} & {tag.strip() for tag in given.split(",")}:
+            raise ApiRefusal(412, "It was changed since it was read: read it again, and look at it.")
 
     def sent(self, model: type[M]) -> M:
         """Return the body, which the operation takes as this model."""

@@ -14,7 +14,9 @@ from connectors.control.table import UnknownModelError
 from connectors.control.users import UserChangeError
 from connectors.kafka.producer import PublishError
 from connectors.kafka.read_to_end import ReadError
+from connectors.kafka.transaction import TransactionError
 from streams.control.job_checks import JobFault
+from streams.dead_letters.letters import NoDeadLettersError, ReplayError
 from streams.export.recovery.reconcile import SnapshotError
 
 MEDIA_TYPE = "application/problem+json"
@@ -53,13 +55,13 @@ class ApiRefusal(Exception):  # noqa: N818  (an answer, and no failure)
 
 
 EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
-    ((UnknownModelError,), 404),
+    ((UnknownModelError, NoDeadLettersError), 404),
     ((AuthorizationInUseError, UserChangeError), 409),
     ((NoDescriptionError,), 422),
     ((CampaignMonitorError,), 502),
 )
 """Errors whose text is the sentence -> status."""
-NOT_NOW = (PublishError, ReadError, SnapshotError, TimeoutError, KafkaException)
+NOT_NOW = (PublishError, ReadError, ReplayError, SnapshotError, TransactionError, TimeoutError, KafkaException)
 
 
 def refusal_of(error: Exception) -> ApiRefusal | None:

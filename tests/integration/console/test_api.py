@@ -14,7 +14,8 @@ async def ready(world: ConsoleWorld, admin: Program) -> dict[str, Any]:
     """An authorization by key, and the options of an export that fits its account."""
     new = {"id": "acme", "description": "Acme Inc.", "api_key": world.simulator.api_key}
     answer = await admin.call("POST", "/authorizations", new)
-    assert (answer.status, answer.headers["Location"]) == (201, "/api/v1/authorizations/acme")
+    assert answer.status == 201, answer.body
+    assert answer.headers["Location"] == "/api/v1/authorizations/acme"
     assert world.simulator.api_key not in str(answer.body)
     account = {"authorization_id": "acme", "client_id": world.client_id}
     return {"kind": "export", **account, "list_id": world.list_id}

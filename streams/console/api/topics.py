@@ -1,0 +1,117 @@
+"""What the brokers hold: lag, the topics, and the audiences that upstream has named."""
+
+from dataclasses import asdict
+
+from pydantic import Field
+
+from connectors.kafka.admin import check_topics
+from connectors.kafka.lag import LagReader, PartitionLag
+from streams.console.api.operation import ApiAnswer, Call, Operation, RequestQuery
+from streams.control.audiences import seen_audiences
+
+AUDIENCES_SECONDS = 60.0
+"""How old counts may be: counting reads the changelog of all people."""
+
+
+class LagQuery(RequestQuery):
+    """Which lag."""
+
+    group: list[str] = Field(default_factory=list, max_length=100, description="Only these consumer groups.")
+    topic: list[str] = Field(default_factory=list, max_length=100, description="Only these topics.")
+
+
+class PartitionLagAnswer(ApiAnswer):
+    """A group's place in one partition."""
+
+    group: str
+    topic: str
+    partition: int
+    committed: int | None = Field(description="The next offset that the group reads; null before its first commit.")
+    start: int
+    stable_end: int
+    lag: int = Field(description="Records that can be read.")
+    exact: bool
+    lost: int = Field(description="Records that expired before they were read.")
+    beyond: bool = Field(description="It is behind the end: the topic was recreated or truncated.")
+
+
+class LagAnswer(ApiAnswer):
+    """Consumer lag."""
+
+    lag: int
+    partitions: list[PartitionLagAnswer]
+
+
+class TopicAnswer(ApiAnswer):
+    """A topic as it should be, and what is wrong with it."""
+
+    topic: str
+    partitions: int
+    replication_factor: int
+    config: dict[str, str]
+    problems: list[str]
+
+
+class TopicsAnswer(ApiAnswer):
+    """All topics."""
+
+    items: list[TopicAnswer]
+
+
+class AudienceAnswer(ApiAnswer):
+    """An audience that upstream has named."""
+
+    audience: str
+    name: str
+    people: int = Field(description="People who are in it, whose events the export worker has read.")
+
+
+class AudiencesAnswer(ApiAnswer):
+    """Audiences by id; counts are up to a minute old."""
+
+    items: list[AudienceAnswer]
+
+
+async def show_lag(call: Call) -> LagAnswer:
+    """Show consumer lag by group, topic and partition, in records that can be read."""
+    query, kafka = call.asked(LagQuery), call.console.kafka
+
+    def read() -> list[PartitionLag]:
+        with LagReader(kafka) as reader:
+            return reader.read(query.group or None, topics=query.topic or None)
+
+    found = await call.console.reads.of(read)
+    partitions = [PartitionLagAnswer(**asdict(lag)) for lag in found]
+    return LagAnswer(lag=sum(lag.lag for lag in found), partitions=partitions)
+
+
+async def list_topics(call: Call) -> TopicsAnswer:
+    """Check that every topic is as it should be. Nothing is changed."""
+    reports = await call.console.reads.of(lambda: check_topics(call.console.kafka, create=False))
+    return TopicsAnswer(
+        items=[
+            TopicAnswer(
+                topic=report.wanted.name,
+                partitions=report.wanted.partitions,
+                replication_factor=report.wanted.replication_factor,
+                config={name: f"{value}" for name, value in report.wanted.config.items()},
+                problems=list(report.problems),
+            )
+            for report in reports
+        ]
+    )
+
+
+async def list_audiences(call: Call) -> AudiencesAnswer:
+    """List the audiences that upstream has named: id, name, and how many people are in them now."""
+    kafka, console = call.console.kafka, call.console
+    key = ("audiences",)
+    found = await console.recent.get(key, lambda: console.reads.of(lambda: seen_audiences(kafka)), AUDIENCES_SECONDS)
+    return AudiencesAnswer(items=[AudienceAnswer(**audience._asdict()) for audience in found])
+
+
+OPERATIONS = (
+    Operation(method="GET", path="/lag", needs="viewer", handle=show_lag, query=LagQuery, answer=LagAnswer),
+    Operation(method="GET", path="/topics", needs="viewer", handle=list_topics, answer=TopicsAnswer),
+    Operation(method="GET", path="/audiences", needs="viewer", handle=list_audiences, answer=AudiencesAnswer),
+)
