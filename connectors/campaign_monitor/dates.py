@@ -17,11 +17,13 @@ from connectors.campaign_monitor.zones import ZONES
 
 # Two and a half years of hours; more would be memory for nothing, as reports are mostly read in order.
 _MAX_HOURS = 20_000
+# Eleven years of days, 2 KB each: a page of a listing holds people of many days.
+_MAX_DAYS = 4_000
 # Event dates have whole minutes, so a page of a report repeats them: two weeks of minutes take about 4 MB.
 _MAX_TEXTS = 20_000
 
 
-_MINUTES_AND_SECONDS = re.compile(r":[0-5][0-9]:[0-5][0-9]")
+_TIME = re.compile(r"[ T](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]")
 
 
 class UnknownZone(ValueError):  # noqa: N818 - named after what happened
@@ -87,7 +89,8 @@ class ClientDates:
         self.zone = zone
         self._offsets: dict[str, timedelta | None] = {}
         self._texts: dict[str, str] = {}
-        self._hours: dict[str, str] = {}
+        self.days: dict[str, tuple[str, ...]] = {}
+        """`YYYY-MM-DD` -> its 24 hours in UTC (`YYYY-MM-DDTHH`); none of a day that is read hour by hour."""
         self._repeated: dict[str, RepeatedHour | None] = {}
         self._in_stretch: dict[str, bool] = {}
 
@@ -124,7 +127,7 @@ class ClientDates:
         if known is None:
             if len(self._texts) >= _MAX_TEXTS:
                 self._texts.clear()
-            self._texts[text] = known = self._within_hour(text) or _rfc3339(self.utc(text))
+            self._texts[text] = known = self._within_day(text) or _rfc3339(self.utc(text))
         return known
 
     def utc_text_or_none(self, text: object) -> str | None:
@@ -180,24 +183,34 @@ class ClientDates:
         found = self.stretch(at)
         return at if found is None else _rfc3339(found.earliest(datetime.fromisoformat(at)))
 
-    def _within_hour(self, text: str) -> str | None:
-        """Return the same for `YYYY-MM-DD HH:MM:SS` in an hour that begins with one in UTC too; None for all others."""
-        hour, rest = text[:13], text[13:]
-        if not _MINUTES_AND_SECONDS.fullmatch(rest):
+    def _within_day(self, text: str) -> str | None:
+        """Return the same for `YYYY-MM-DD HH:MM:SS` of a day whose hours begin with hours in UTC; None for all others."""
+        if not _TIME.fullmatch(text, 10):
             return None
-        begins = self._hours.get(hour)
-        if begins is None:
-            if len(self._hours) >= _MAX_HOURS:
-                self._hours.clear()
-            self._hours[hour] = begins = self._hour_in_utc(hour)
-        return f"{begins}{rest}.000Z" if begins else None
+        day = text[:10]
+        hours = self.days.get(day)
+        if hours is None:
+            if len(self.days) >= _MAX_DAYS:
+                self.days.clear()
+            self.days[day] = hours = self._hours_in_utc(day)
+        return f"{hours[int(text[11:13])]}{text[13:]}.000Z" if hours else None
 
-    def _hour_in_utc(self, hour: str) -> str:
-        """Return the hour in UTC; an empty text where minutes differ, or the offset does not hold for all of it."""
-        first, last = self.utc(f"{hour}:00:00"), self.utc(f"{hour}:59:59")
-        if first.minute or first.second or last - first != timedelta(minutes=59, seconds=59):
-            return ""
-        return _rfc3339(first)[:13] if self._offsets.get(hour) is not None else ""
+    def _hours_in_utc(self, day: str) -> tuple[str, ...]:
+        """Return the hours of a day in UTC; none where minutes differ, or clocks were changed.
+
+        No zone has changed its clocks twice in a day and had the same offset before and after.
+        """
+        try:
+            begin = datetime.fromisoformat(day).replace(tzinfo=self.zone)
+            ends = (begin, begin.replace(hour=23, minute=59, second=59))
+            offsets = {end.replace(fold=fold).utcoffset() for end in ends for fold in (0, 1)}
+            offset = offsets.pop()
+            if offsets or offset is None or offset % timedelta(hours=1):
+                return ()
+            first = begin.replace(tzinfo=None) - offset
+            return tuple((first + timedelta(hours=hour)).isoformat()[:13] for hour in range(24))
+        except (ValueError, OverflowError):
+            return ()
 
     def _find_repeated(self, hour: str) -> RepeatedHour | None:
         try:

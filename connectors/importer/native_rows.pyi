@@ -24,5 +24,11 @@ def activity(
     /,
 ) -> list[TranslatedRow] | None: ...
 def users(
-    rows: list[JsonObject], owner: bytes, default_state: str, moment_of: Callable[[str], str | None], tail: bytes, /
+    rows: list[JsonObject],
+    owner: bytes,
+    default_state: str,
+    days: dict[str, tuple[str, ...]],
+    moment_of: Callable[[str], str | None],
+    tail: bytes,
+    /,
 ) -> list[TranslatedRow] | None: ...

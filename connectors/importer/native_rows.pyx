@@ -9,6 +9,7 @@ from cpython.dict cimport PyDict_GetItem, PyDict_Next, PyDict_SetItem
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
 from schemas.json_text cimport *
 from schemas.plain_address cimport is_plain_address
@@ -21,6 +22,10 @@ from connectors.campaign_monitor.events import custom_fields, event_key
 from connectors.importer.translated import ImportedRecord, TranslatedRow
 
 include "../campaign_monitor/native_json.pxi"
+
+cdef extern from "Python.h":
+    object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
 
 cdef object _new = tuple.__new__
 cdef str TEXTS = "URL IPAddress CountryCode CountryName City Region BounceType Reason"
@@ -148,10 +153,46 @@ cdef inline object _digest(bytes base, Py_ssize_t ordinal):
     return blake2b(base, digest_size=16).digest()
 
 
-def users(list rows, bytes owner, str default_state, object moment_of, bytes tail):
+cdef str _utc(dict days, str date):
+    """Return the instant of `YYYY-MM-DD HH:MM:SS` on a day that was met before; None for any other date."""
+    cdef const uint8_t* text
+    cdef uint8_t* instant
+    cdef PyObject* hours
+    cdef int hour
+    cdef object prefix
+    if PyUnicode_GET_LENGTH(date) != 19 or not PyUnicode_IS_COMPACT_ASCII(date):
+        return None
+    hours = PyDict_GetItem(days, date[:10])
+    text = <const uint8_t*>PyUnicode_DATA(date)
+    hour = _two_digits(text + 11)
+    if hours == NULL or len(<tuple><object>hours) != 24 or not 0 <= hour < 24:
+        return None
+    if text[10] != 32 or text[13] != 58 or text[16] != 58:
+        return None
+    if not (0 <= _two_digits(text + 14) < 60 and 0 <= _two_digits(text + 17) < 60):
+        return None
+    prefix = (<tuple><object>hours)[hour]
+    if PyUnicode_GET_LENGTH(prefix) != 13:
+        return None
+    found = PyUnicode_New(24, 127)
+    instant = <uint8_t*>PyUnicode_DATA(found)
+    memcpy(instant, PyUnicode_DATA(prefix), 13)
+    memcpy(instant + 13, text + 13, 6)
+    memcpy(instant + 19, b".000Z", 5)
+    return <str>found
+
+
+cdef inline int _two_digits(const uint8_t* text) noexcept:
+    """Return the number that two digits write, a negative one for anything else."""
+    if text[0] < 48 or text[0] > 57 or text[1] < 48 or text[1] > 57:
+        return -1
+    return (text[0] - 48) * 10 + text[1] - 48
+
+
+def users(list rows, bytes owner, str default_state, dict days, object moment_of, bytes tail):
     """(rows, beginning of their ids' bases, state of one without, dates, common end) -> list of TranslatedRow, or None.
 
-    `moment_of`: date -> instant, None for one that cannot be read.
+    `days`: `ClientDates.days`; `moment_of`: date -> instant, None for one that cannot be read.
     """
     cdef _Writer writer = _Writer()
     cdef Buffer* base = &writer.base
@@ -170,7 +211,7 @@ def users(list rows, bytes owner, str default_state, object moment_of, bytes tai
                 return None
             row = <dict>item
             address, date, joined = text_of(row, EMAIL), text_of(row, DATE), text_of(row, JOINED)
-            at = moment_of(date)
+            at = _utc(days, date) or moment_of(date)
             joined_at = at if joined == date else moment_of(joined) if joined else None
             if at is None or (joined and joined_at is None):
                 return None

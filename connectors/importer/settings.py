@@ -32,6 +32,11 @@ class ImporterSettings(BaseSettings):
     hot_hours: float = Field(default=72.0, ge=0, description="Younger campaigns are checked in every run.")
     warm_days: float = Field(default=30.0, ge=0, description="Younger campaigns are checked daily, older ones weekly.")
 
+    @property
+    def max_chains(self) -> int:
+        """How many chains share one read: two for each page in flight, since each border costs a call more."""
+        return min(self.chains_per_read, 2 * self.pages_in_flight)
+
     def client_settings(self, campaign_monitor: CampaignMonitorSettings) -> CampaignMonitorSettings:
         """Return the settings of the import connector's client: it may have all its pages in flight, also of one list.
 

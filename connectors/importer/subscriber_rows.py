@@ -55,7 +55,7 @@ class SubscriberRows:
         if native_rows is None or self._others is not None:
             return None
         state = (self._source.state or "suppressed").capitalize()
-        return native_rows.users(rows, self._owner, state, self._dates.utc_text_or_none, self._tail)
+        return native_rows.users(rows, self._owner, state, self._dates.days, self._dates.utc_text_or_none, self._tail)
 
     def users(self, rows: Sequence[JsonObject]) -> list[TranslatedRow]:
         """Return the subscribers, or entries of the suppression list."""

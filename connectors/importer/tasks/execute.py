@@ -70,7 +70,7 @@ class TaskExecutor:
 
     def pages(self) -> ChainPages:
         """Return what a chain reads its pages with."""
-        return ChainPages(self._request, self._bound, self.settings.chains_per_read)
+        return ChainPages(self._request, self._bound, self.settings.max_chains)
 
     async def execute(self, task: ImportTask, pages: ChainPages) -> TaskResult:
         """Return what a task leads to: the next one, the end of its chain, or a wait.
@@ -170,7 +170,7 @@ class TaskExecutor:
         translator = RowTranslator(
             task.source, task.job_id, self.dates(task.source.time_zone), rfc3339(task.started_at), reported
         )
-        read = read_page(task, page, translator, self.settings.chains_per_read)
+        read = read_page(task, page, translator, self.settings.max_chains)
         if association.names_lists(task.source):
             api = await self._api(job)
             await association.look_up(api, task.source.client_id, association.addresses(read), pages.lists_of)

@@ -1,5 +1,6 @@
 """Dates of a client become instants; labels become zones, or fail with their text."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -104,6 +105,31 @@ def test_the_remembered_way_agrees_with_the_zone_database(local: datetime, zone:
     text = f"{local:%Y-%m-%d %H:%M:%S}"
     slowly = local.replace(microsecond=0, tzinfo=ZoneInfo(zone)).astimezone(UTC)
     assert dates.utc(text) == dates.utc(text) == slowly
+    assert dates.utc_text(text) == f"{slowly:%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def test_a_day_that_ends_with_the_offset_of_its_beginning_had_no_other() -> None:
+    """Days are remembered whole, so those around each change of the clocks are looked at."""
+    for zone in sorted({*ZONES.values(), "Australia/Lord_Howe", "America/St_Johns"}):
+        dates, clock = ClientDates(ZoneInfo(zone)), ZoneInfo(zone)
+        for day in _days_of_changes(clock):
+            for hour in range(24):
+                local = day.replace(hour=hour, minute=59)
+                expected = local.replace(tzinfo=clock).astimezone(UTC)
+                assert dates.utc_text(f"{local:%Y-%m-%d %H:%M:%S}") == f"{expected:%Y-%m-%dT%H:%M:%S}.000Z", zone
+
+
+def _days_of_changes(zone: ZoneInfo) -> Iterator[datetime]:
+    """Yield the day of each change of a zone's offset and the one after it, 2012 to 2037."""
+    day, before = datetime(2012, 1, 1), datetime(2012, 1, 1, tzinfo=zone).utcoffset()
+    while day.year < 2038:
+        following = day + timedelta(days=14)
+        if following.replace(tzinfo=zone).utcoffset() != before:
+            days = (day + timedelta(days=number) for number in range(15))
+            changed = next(at for at in days if at.replace(tzinfo=zone).utcoffset() != before)
+            yield from (changed - timedelta(days=number) for number in range(2))
+            before = following.replace(tzinfo=zone).utcoffset()
+        day = following
 
 
 @given(instant=st.datetimes(datetime(2020, 1, 1), datetime(2036, 1, 1), timezones=st.just(UTC)))
@@ -120,6 +146,9 @@ def test_memory_is_bounded() -> None:
         dates.utc_text(f"{start + timedelta(hours=hour):%Y-%m-%d %H:%M:%S}")
     assert len(dates._offsets) <= 20_000
     assert len(dates._texts) <= 20_000
+    for day in range(9_000):
+        dates.utc_text(f"{start + timedelta(days=day):%Y-%m-%d} 10:00:00")
+    assert len(dates.days) <= 4_000
 
 
 @pytest.mark.parametrize(
