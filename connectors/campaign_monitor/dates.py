@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connectors.campaign_monitor.repeated_hours import Stretch, in_hour, stretch_at
+from connectors.campaign_monitor.repeated_hours import Stretch, overlaps, stretch_at
 from connectors.campaign_monitor.zones import ZONES
 
 # Two and a half years of hours; more would be memory for nothing, as reports are mostly read in order.
@@ -91,6 +91,8 @@ class ClientDates:
         self._texts: dict[str, str] = {}
         self.days: dict[str, tuple[str, ...]] = {}
         """`YYYY-MM-DD` -> its 24 hours in UTC (`YYYY-MM-DDTHH`); none of a day that is read hour by hour."""
+        self.plain_days: dict[str, tuple[str, ...]] = {}
+        """The same; none of a day either on which clocks of any zone went back, so that ids need more than the date."""
         self._repeated: dict[str, RepeatedHour | None] = {}
         self._in_stretch: dict[str, bool] = {}
 
@@ -175,7 +177,7 @@ class ClientDates:
             if len(self._in_stretch) >= _MAX_HOURS:
                 self._in_stretch.clear()
             begin = datetime.fromisoformat(f"{hour}:00:00+00:00")
-            known = self._in_stretch[hour] = in_hour(begin, self.zone.key)
+            known = self._in_stretch[hour] = overlaps(begin, begin + timedelta(hours=1), self.zone.key)
         return stretch_at(datetime.fromisoformat(at), self.zone.key) if known else None
 
     def id_instant(self, at: str) -> str:
@@ -184,7 +186,7 @@ class ClientDates:
         return at if found is None else _rfc3339(found.earliest(datetime.fromisoformat(at)))
 
     def _within_day(self, text: str) -> str | None:
-        """Return the same for `YYYY-MM-DD HH:MM:SS` of a day whose hours begin with hours in UTC; None for all others."""
+        """Return the same for `YYYY-MM-DD HH:MM:SS` of a day whose hours begin with hours in UTC; None for others."""
         if not _TIME.fullmatch(text, 10):
             return None
         day = text[:10]
@@ -192,7 +194,9 @@ class ClientDates:
         if hours is None:
             if len(self.days) >= _MAX_DAYS:
                 self.days.clear()
+                self.plain_days.clear()
             self.days[day] = hours = self._hours_in_utc(day)
+            self.plain_days[day] = () if hours and self._is_in_stretch(hours) else hours
         return f"{hours[int(text[11:13])]}{text[13:]}.000Z" if hours else None
 
     def _hours_in_utc(self, day: str) -> tuple[str, ...]:
@@ -211,6 +215,10 @@ class ClientDates:
             return tuple((first + timedelta(hours=hour)).isoformat()[:13] for hour in range(24))
         except (ValueError, OverflowError):
             return ()
+
+    def _is_in_stretch(self, hours: tuple[str, ...]) -> bool:
+        first, last = (datetime.fromisoformat(f"{hour}:00:00+00:00") for hour in (hours[0], hours[-1]))
+        return overlaps(first, last + timedelta(hours=1), self.zone.key)
 
     def _find_repeated(self, hour: str) -> RepeatedHour | None:
         try:

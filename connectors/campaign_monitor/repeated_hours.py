@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.campaign_monitor.zones import ZONES
 
-_HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
+_MINUTE = timedelta(minutes=1)
 _BETWEEN_CHANGES = timedelta(days=14)
 """No zone changes its clocks twice within it; the shortest time between is a month."""
 _YEARS = range(1971, 2201)
@@ -39,10 +39,11 @@ def stretch_at(instant: datetime, zone: str = "") -> Stretch | None:
     return next((found for found in _stretches(instant.year, other) if found.begin <= instant < found.end), None)
 
 
-def in_hour(hour: datetime, zone: str = "") -> bool:
-    """Return whether any stretch overlaps the hour that begins then."""
+def overlaps(begin: datetime, end: datetime, zone: str = "") -> bool:
+    """Return whether any stretch has an instant from `begin` to before `end`, which are a day apart at most."""
     other = "" if zone in _ALL else zone
-    return any(found.begin < hour + _HOUR and found.end > hour for found in _stretches(hour.year, other))
+    found = {*_stretches(begin.year, other), *_stretches(end.year, other)}
+    return any(stretch.begin < end and stretch.end > begin for stretch in found)
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ def activity(
     held: AbstractSet[bytes],
     chosen: AbstractSet[str],
     since: str,
+    days: dict[str, tuple[str, ...]],
     moment_of: Callable[[str], tuple[str, str] | None],
     tail: bytes,
     /,

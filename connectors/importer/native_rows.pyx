@@ -43,11 +43,11 @@ cdef str LATITUDE = "Latitude", LONGITUDE = "Longitude", URL = "URL", IP = "IPAd
 
 def activity(list rows, bytes head, bint is_change, bytes beginning, str status, str sent, str default_list,
              dict names, str default_name, bint numbered, str minute, object held, object chosen, str since,
-             object moment_of, bytes tail):
+             dict days, object moment_of, bytes tail):
     """(rows, constants of the source, minute and ids of the page before, dates) -> list of TranslatedRow, or None.
 
-    `head`: of an id's base, up to the list; `beginning`: from `event` to before the address; `moment_of`: date -> (at,
-    instant of the id), None for a date in a repeated hour.
+    `head`: of an id's base, up to the list; `beginning`: from `event` to before the address; `days`:
+    `ClientDates.plain_days`; `moment_of`: date -> (at, instant of the id), None for a date in a repeated hour.
     """
     cdef _Writer writer = _Writer()
     cdef Buffer* base = &writer.base
@@ -70,11 +70,13 @@ def activity(list rows, bytes head, bint is_change, bytes beginning, str status,
             date = text_of(row, DATE) or text_of(row, SENT_DATE) or sent
             list_id = text_of(row, LIST) or default_list
             if last is None or date != last or not date:
-                moment = moment_of(date)
-                if moment is None:
-                    return None
-                last = date
-                at, instant = moment
+                last, at = date, _utc(days, date)
+                instant = at
+                if at is None:
+                    moment = moment_of(date)
+                    if moment is None:
+                        return None
+                    at, instant = moment
             base.size = 0
             put_bytes(base, head)
             put_utf8(base, list_id)

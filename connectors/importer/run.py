@@ -32,6 +32,9 @@ from schemas.import_task import ChainProgress
 
 log = structlog.get_logger(__name__)
 
+AFTER_END_SECONDS = 0.1
+"""Between a chain's end and the look at what is due: many end at the same time, and a look takes all of a job's."""
+
 REJOIN_SECONDS = 1.0
 """Between leaving the group after a failure and joining it again."""
 
@@ -63,6 +66,7 @@ class ImportConnector:
         self._group = kafka.names().prefix + settings.group
         self._partitions: dict[int, TaskPartition] = {}
         self._count = 0
+        self._chain_ended = asyncio.Event()
         self.problem: str | None = "it has not joined its group yet"
         """Why it cannot work now, in a sentence; None while it can."""
 
@@ -114,6 +118,8 @@ class ImportConnector:
 
     def _merge(self, record: ProgressRecord | None) -> None:
         """Hand a chain's progress to the partition that reads it, then to whoever watches."""
+        if isinstance(record, ChainProgress) and record.state in ("done", "failed"):
+            self._chain_ended.set()
         if isinstance(record, ChainProgress) and self._count:
             partition = self._partitions.get(chain_partition(record.job_id, record.chain, self._count))
             if partition is not None:
@@ -127,8 +133,12 @@ class ImportConnector:
             await partition.handle(record)
 
     async def _schedule(self) -> None:
+        """Look what is due, regularly and soon after a chain's end, which may be what a run waited for."""
         while True:
-            await asyncio.sleep(self._settings.schedule_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._chain_ended.wait(), self._settings.schedule_seconds)
+                await asyncio.sleep(AFTER_END_SECONDS)
+            self._chain_ended.clear()
             for partition in list(self._partitions.values()):
                 await partition.tick()
 

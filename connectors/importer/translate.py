@@ -115,6 +115,7 @@ class RowTranslator:
             held,
             frozenset(source.lists),
             source.since or "",
+            self._dates.plain_days,
             self._moment,
             self._tail,
         )

@@ -143,7 +143,7 @@ def _minute_text(packed: bytes) -> str:
     return f"{digits[:4]}-{digits[4:6]}-{digits[6:8]}T{digits[8:10]}:{digits[10:]}"
 
 
-MIN_PAGES_PER_CHAIN = 8
+MIN_PAGES_PER_CHAIN = 6
 """A shorter part is not worth the page that its border costs."""
 
 PROBE_SIZE = 10
