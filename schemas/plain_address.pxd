@@ -11,12 +11,9 @@ cdef inline bint is_word(uint8_t byte, bint local) noexcept:
     return (97 <= byte <= 122 or 48 <= byte <= 57 or byte == 45) or (local and (byte == 95 or byte == 43))
 
 
-cdef inline bint is_plain_address(str text) noexcept:
-    """Return whether an address is its own key."""
-    if not PyUnicode_IS_COMPACT_ASCII(text):
-        return False
-    cdef const uint8_t* data = <const uint8_t*>PyUnicode_DATA(text)
-    cdef Py_ssize_t at, size = PyUnicode_GET_LENGTH(text)
+cdef inline bint is_plain_text(const uint8_t* data, Py_ssize_t size) noexcept:
+    """Return whether the bytes of an address are its own key."""
+    cdef Py_ssize_t at
     cdef bint local = True, begun = False
     for at in range(size):
         if is_word(data[at], local):
@@ -30,3 +27,10 @@ cdef inline bint is_plain_address(str text) noexcept:
         else:
             return False
     return begun and not local
+
+
+cdef inline bint is_plain_address(str text) noexcept:
+    """Return whether an address is its own key."""
+    if not PyUnicode_IS_COMPACT_ASCII(text):
+        return False
+    return is_plain_text(<const uint8_t*>PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text))

@@ -15,13 +15,12 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
 
 from schemas.audience_delivery import Outcome
 from schemas.membership_command import LEAVE, BeginTransfer, MembershipCommand, ReceiveTransfer, command_bytes
-from streams.batches import Batch, BatchTable, EncodedRow, Output, Record
+from streams.batches import Batch, BatchTable, EncodedRow, Output
 from streams.batches import Row as TableRow
-from streams.export.intake.decode import UnreadableEvent, decode
+from streams.export.intake.reading import ReadEvent, ReadPeople, read_people
 from streams.export.lists.shared_state import SharedState
 from streams.export.recovery.takeover import PendingReceipt
 from streams.export.rules.arrivals import note_snapshot
@@ -55,14 +54,6 @@ class IntakeContext:
     def command(self, email: str, command: MembershipCommand) -> Output:
         """Return the record of a command to the owner of an address."""
         return Output(self.runtime.names["cm_membership-commands"], email.encode(), command_bytes(command))
-
-
-class ReadEvent(NamedTuple):
-    """A record that can be used."""
-
-    record: Record
-    event: MembershipEvent
-    size: int
 
 
 @dataclass(slots=True)
@@ -102,13 +93,8 @@ class AudienceAgent:
         """Work through one batch of one partition."""
         owned = self._state.partition(batch.partition)
         await self._rows.resync(owned)
-        people = self._read(batch)
-        await self._context.shared.learn_names(
-            (audience, name, read.event.at)
-            for reads in people.values()
-            for read in reads
-            for audience, name in read.event.names
-        )  # 1
+        people = read_people(batch, self._state.names, self._direct.min_people)
+        await self._context.shared.learn_names(people.names())  # 1
         direct = self._direct.begin(owned, batch)
         try:
             for part in _parts(people, self._import_size):
@@ -136,20 +122,19 @@ class AudienceAgent:
         self,
         batch: Batch,
         owned: OwnedPartition,
-        people: dict[bytes, list[ReadEvent]],
+        people: ReadPeople,
         part: Sequence[bytes],
         direct: DirectBatch,
     ) -> None:
         """Begin the calls that need nothing else, and fold the events of all others; their rows are kept for later."""
         stored = self._table.read_encoded(batch.partition, part, EMPTY)
-        events = [[read.event for read in people[key]] for key in part]
-        others = await direct.send_flat(stored, events)
+        others = await direct.send_flat(stored, people)
         folded, was_due = await self._fold_all(batch, owned, people, others, direct)
         await direct.send(folded, was_due)
         await self._fold_returned(batch, owned, people, direct)
 
     async def _fold_returned(
-        self, batch: Batch, owned: OwnedPartition, people: dict[bytes, list[ReadEvent]], direct: DirectBatch
+        self, batch: Batch, owned: OwnedPartition, people: ReadPeople, direct: DirectBatch
     ) -> None:
         """Fold the events of people whose call did not end as usual."""
         while direct.returned:
@@ -162,7 +147,7 @@ class AudienceAgent:
         self,
         batch: Batch,
         owned: OwnedPartition,
-        people: dict[bytes, list[ReadEvent]],
+        people: ReadPeople,
         stored: Sequence[EncodedRow[MembershipRow]],
         direct: DirectBatch,
     ) -> tuple[list[TableRow[MembershipRow]], set[bytes]]:
@@ -174,31 +159,16 @@ class AudienceAgent:
             key, known = encoded.row.key, self._table.decoded(batch.partition, encoded)
             if known.data.due:
                 was_due.add(key)
-            row = self._fold(batch, owned, known, people[key], effects)
+            reads = people.reads(key)
+            row = self._fold(batch, owned, known, reads, effects)
             if row is not None:
                 position = row.position(batch.source)
-                direct.note_repeated(row, next(r.record.offset for r in people[key] if r.record.offset > position))
+                direct.note_repeated(row, next(r.record.offset for r in reads if r.record.offset > position))
                 folded.append(row)
         await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())  # 2
         if effects.transfers:
             await self._publisher.publish_all(effects.transfers)
         return folded, was_due
-
-    def _read(self, batch: Batch) -> dict[bytes, list[ReadEvent]]:
-        """Return the events by person's key. What is in another person's partition is moved, what cannot be decoded is
-        refused."""
-        people: dict[bytes, list[ReadEvent]] = {}
-        for record in batch.records:
-            event = decode(record.value, record.headers, record.offset, record.timestamp, record.key)
-            if isinstance(event, UnreadableEvent):
-                batch.refuse(record, event.reason, stage=event.stage)
-                continue
-            key = event.email.encode()
-            people.setdefault(key, []).append(ReadEvent(record, event, len(record.value or b"")))
-        for key in [key for key in people if not batch.holds(key)]:
-            for read in people.pop(key):
-                batch.move(read.record, key)
-        return people
 
     def _fold(
         self,

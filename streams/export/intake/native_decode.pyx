@@ -6,6 +6,7 @@ from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH
 from libc.stdint cimport int64_t, uint8_t
 
+from schemas.instants cimport millis_in
 from schemas.plain_address cimport PyUnicode_IS_COMPACT_ASCII, is_plain_address
 
 from schemas.identity import MAX_KEY_BYTES, normalise_email
@@ -14,58 +15,13 @@ from streams.export.rules.row import ENTER, EXIT
 
 cdef object _new = tuple.__new__, RANK_OF_ENTER = ENTER, RANK_OF_EXIT = EXIT
 cdef Py_ssize_t LONGEST = MAX_KEY_BYTES // 4, SECONDS = len("2026-01-01T00:00:00")
-cdef int DAYS_BEFORE[13]
-DAYS_BEFORE[:] = [0, 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334]
-cdef int DAYS[13]
-DAYS[:] = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
 
-cdef inline int number(const uint8_t* text, int size) noexcept:
-    """Return a number of digits; negative when something else is there."""
-    cdef int at, found = 0
-    for at in range(size):
-        if text[at] < 48 or text[at] > 57:
-            return -1
-        found = found * 10 + text[at] - 48
-    return found
-
-
-cdef int64_t millis(str text) noexcept:
+cdef inline int64_t millis(str text) noexcept:
     """Return an instant, in UTC, as `decode.millis_of`; -1: that is to read it."""
     if not PyUnicode_IS_COMPACT_ASCII(text):
         return -1
-    cdef const uint8_t* at = <const uint8_t*>PyUnicode_DATA(text)
-    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(text)
-    cdef int year, month, day, hour, minute, second, digits, micros = 0
-    cdef bint leap
-    cdef int64_t total
-    if size < 19 or at[4] != 45 or at[7] != 45 or at[10] != 84 or at[13] != 58 or at[16] != 58:
-        return -1
-    year, month, day = number(at, 4), number(at + 5, 2), number(at + 8, 2)
-    hour, minute, second = number(at + 11, 2), number(at + 14, 2), number(at + 17, 2)
-    if not (1970 <= year < 2200 and 1 <= month <= 12 and day >= 1):
-        return -1
-    if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 60):
-        return -1
-    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    if day > DAYS[month] + (leap and month == 2):
-        return -1
-    at, size = at + 19, size - 19
-    if size and at[0] == 46:
-        digits = 3 if size < 7 or at[4] < 48 or at[4] > 57 else 6
-        if size <= digits or (micros := number(at + 1, digits)) < 0:
-            return -1
-        if digits == 3:
-            micros *= 1000
-        at, size = at + digits + 1, size - digits - 1
-    if size and not (size == 1 and at[0] == 90):
-        if size != 6 or at[0] != 43 or at[3] != 58 or number(at + 1, 2) != 0 or number(at + 4, 2) != 0:
-            return -1
-    total = 365 * (year - 1970) + (year - 1969) // 4 - (year - 1901) // 100 + (year - 1601) // 400
-    total += DAYS_BEFORE[month] + (leap and month > 2) + day - 1
-    total = ((total * 24 + hour) * 60 + minute) * 60 + second
-    # As `int(datetime.timestamp() * 1000)` rounds.
-    return <int64_t>(<double>(total * 1000000 + micros) / 1e6 * 1000)
+    return millis_in(<const uint8_t*>PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text))
 
 
 cdef bint is_usual(dict user):

@@ -4,14 +4,19 @@
 from cpython.dict cimport PyDict_GetItem
 from cpython.mem cimport PyMem_Free
 from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t
+from libc.string cimport memcmp
 
+from schemas.instants cimport millis_in
 from schemas.json_text cimport *
+from schemas.plain_address cimport is_plain_text
 
 from hashlib import blake2b
 
 from orjson import dumps, loads
 
+from schemas.identity import MAX_KEY_BYTES
 from streams.export.rules.flat_import import MANY, PLAIN_HELD, PLAIN_ROW, SHORT, FlatImport, waiting_answers
 from streams.export.rules.row import ENTER
 from streams.export.rules.values import VALUE_LIMIT
@@ -21,6 +26,8 @@ cdef int64_t RANK_OF_ENTER = ENTER, MOST = MANY, LONGEST_SHORT = SHORT, LONGEST 
 cdef Py_ssize_t HELD_PARTS = PLAIN_HELD
 
 include "native_flat_parts.pxi"
+include "native_plain.pxi"
+include "native_newcomers.pxi"
 
 
 cdef class FlatPass:
@@ -31,13 +38,13 @@ cdef class FlatPass:
     cdef int64_t started, max_bytes
     cdef bint existing
     cdef list mapped
-    cdef dict alone, options
+    cdef dict alone, options, texts
     cdef bytes consent, epoch
     cdef Buffer base, values, held, body
 
     def __cinit__(self, plan):
         self.base = self.values = self.held = self.body = Buffer(NULL, 0, 0)
-        self.plan, self.is_alone, self.alone, self.options = plan, plan.is_alone, {}, {}
+        self.plan, self.is_alone, self.alone, self.options, self.texts = plan, plan.is_alone, {}, {}, {}
         self.units = plan.view.units
         self.list_id, self.job_id, self.started = plan.listed.list_id, plan.view.id, plan.view.started
         job = plan.view.job
@@ -51,6 +58,10 @@ cdef class FlatPass:
         PyMem_Free(self.values.data)
         PyMem_Free(self.held.data)
         PyMem_Free(self.body.data)
+
+    def newcomer(self, PlainRecord plain, int64_t source):
+        """As `person`, of somebody without a row and with one record of the common shape; None: ask `person`."""
+        return newcomer_of(self, plain, source)
 
     def person(self, bytes key, list events, bytes value, int64_t source):
         """As `FlatPlan.person`."""

@@ -22,7 +22,6 @@ from typing import Any
 from streams.batches import Batch
 from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import SentRange, write_checkpoint
-from streams.export.rules.membership import MembershipEvent
 from streams.export.rules.orders import note_exports
 from streams.export.rules.routing import RequestKind, RequestRoute, is_plain, is_plain_import
 from streams.export.rules.row import MembershipRow
@@ -30,6 +29,7 @@ from streams.export.sending.direct_answers import DirectAnswers, OpenCall
 from streams.export.sending.direct_queue import DirectCall, FlatRequest
 from streams.export.sending.flat_calls import (
     FlatPlans,
+    ReadsEvents,
     StoredMembership,
     group_flat,
 )
@@ -104,14 +104,12 @@ class DirectBatch:
         self.returned = self._answers.returned
         self.keep_returned = self._answers.keep_returned
 
-    async def send_flat(
-        self, stored: Sequence[StoredMembership], events: Iterable[list[MembershipEvent]]
-    ) -> Sequence[StoredMembership]:
+    async def send_flat(self, stored: Sequence[StoredMembership], read: ReadsEvents) -> Sequence[StoredMembership]:
         """Begin calls for people of the common kind, whose events are not folded yet; returns the others' rows."""
         now, batch = self._clock(), self._batch
         if len(stored) < self._calls.min_people or now >= self._until:
             return stored
-        groups, others = group_flat(stored, events, self._calls.plans, batch.source, batch.partition, self._after, now)
+        groups, others = group_flat(stored, read, self._calls.plans, batch.source, batch.partition, self._after, now)
         for group in groups:
             if len(group.people) < self._calls.min_people or not await self._has_room(group.opened):
                 others += group.rows.values()

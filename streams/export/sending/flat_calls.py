@@ -1,8 +1,8 @@
 """People of the common kind in a batch: found as bytes, sent, and written as bytes. See `rules/flat_import.py`."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
 
@@ -22,14 +22,36 @@ try:
 except ImportError:  # there was no C compiler
     native_flat = native_receipts = None  # type: ignore[assignment]
 
+if TYPE_CHECKING:
+    from streams.export.rules.native_flat import PlainRecord
+
 EMPTY = MembershipRow()
 """The data of rows that stay bytes: it has no index entries, as theirs."""
 
 StoredMembership = EncodedRow[MembershipRow]
 
 
-FlatPerson = Callable[[bytes, list[MembershipEvent], bytes | None, int], FlatImport | None]
-"""`FlatPlan.person`, or what was compiled of it."""
+class PersonPass(Protocol):
+    """`FlatPlan`, or what was compiled of it."""
+
+    def person(
+        self, key: bytes, events: Sequence[MembershipEvent], value: bytes | None, source: int, /
+    ) -> FlatImport | None:
+        """See `FlatPlan`."""
+        ...
+
+
+class ReadsEvents(Protocol):
+    """The records of a batch by person's key."""
+
+    @property
+    def plain(self) -> "Mapping[bytes, PlainRecord]":
+        """People with one record, of the common shape."""
+        ...
+
+    def events(self, key: bytes) -> list[MembershipEvent]:
+        """Return somebody's events."""
+        ...
 
 
 @dataclass(slots=True)
@@ -38,7 +60,7 @@ class FlatGroup:
 
     opened: OpenList
     plan: FlatPlan
-    person: FlatPerson
+    passing: PersonPass
     people: list[FlatImport] = field(default_factory=list)
     rows: dict[bytes, StoredMembership] = field(default_factory=dict)
 
@@ -60,16 +82,16 @@ class FlatPlans:
         self._state = state
         self._max_row_bytes = max_row_bytes
         self._exports: Exports | None = None
-        self._plans: dict[str, tuple[KnownList, FlatPlan | None, FlatPerson | None]] = {}
+        self._plans: dict[str, tuple[KnownList, FlatPlan | None, PersonPass | None]] = {}
 
-    def of(self, audience: str, now: float) -> tuple[OpenList, FlatPlan, FlatPerson] | None:
+    def of(self, audience: str, now: float) -> tuple[OpenList, FlatPlan, PersonPass] | None:
         """Return the list that alone exports an audience, with its plan; None: it cannot be sent to in this way now."""
         views = self._state.exports.of(audience)
         opened = self._state.open.get(views[0].job.list_id) if len(views) == 1 else None
         found = None if opened is None else self.of_list(opened, now)
         return None if opened is None or found is None else (opened, *found)
 
-    def of_list(self, opened: OpenList, now: float) -> tuple[FlatPlan, FlatPerson] | None:
+    def of_list(self, opened: OpenList, now: float) -> tuple[FlatPlan, PersonPass] | None:
         """Return a list's plan; None: it cannot be sent to in this way now."""
         exports = self._state.exports
         if exports is not self._exports:
@@ -82,9 +104,9 @@ class FlatPlans:
         if found is None or found[0] is not known:
             listed = exports.lists[opened.list_id]
             plan = compile_plan(listed, exports, self._state.names, known.keys, known.kept, self._max_row_bytes)
-            found = self._plans[opened.list_id] = known, plan, None if plan is None else person_of(plan)
-        _, plan, person = found
-        return None if plan is None or person is None else (plan, person)
+            found = self._plans[opened.list_id] = known, plan, None if plan is None else pass_of(plan)
+        _, plan, passing = found
+        return None if plan is None or passing is None else (plan, passing)
 
 
 def source_of(value: bytes) -> int:
@@ -93,14 +115,14 @@ def source_of(value: bytes) -> int:
     return source
 
 
-def person_of(plan: FlatPlan) -> FlatPerson:
-    """Return the pass over a person: in C where it was compiled."""
-    return plan.person if native_flat is None else native_flat.FlatPass(plan).person
+def pass_of(plan: FlatPlan) -> PersonPass:
+    """Return the pass over people: in C where it was compiled."""
+    return plan if native_flat is None else native_flat.FlatPass(plan)
 
 
 def group_flat(
     stored: Sequence[StoredMembership],
-    events: Iterable[list[MembershipEvent]],
+    read: ReadsEvents,
     plans: FlatPlans,
     source: TopicIncarnation,
     partition: int,
@@ -109,28 +131,44 @@ def group_flat(
 ) -> tuple[list[FlatGroup], list[StoredMembership]]:
     """Return the people of the common kind, by list, and the rows of all others.
 
-    `events`: of each row; `after`: records up to there come a second time, and need care.
+    `after`: records up to there come a second time, and need care.
     """
     groups: dict[str, FlatGroup] = {}
     found: dict[str, FlatGroup | None] = {}
     others: list[StoredMembership] = []
-    for row, changes in zip(stored, events, strict=True):
-        first = changes[0]
-        audience = first.changes[0].audience if first.changes else ""
+    plain = read.plain
+    for row in stored:
+        key = row.row.key
+        record = plain.get(key) if row.value is None else None
+        if record is not None:
+            audience, position = record.audience, record.position
+        else:
+            first = read.events(key)[0]
+            audience, position = first.changes[0].audience if first.changes else "", first.position
         if audience not in found:
             planned = plans.of(audience, now) if audience else None
             found[audience] = None if planned is None else groups.setdefault(planned[0].list_id, FlatGroup(*planned))
         group = found[audience]
-        key, known = row.row.key, max(after, row.row.position(source))
         person = None
-        if group is not None and first.position > known and (partition, key) not in group.opened.queue:
-            person = group.person(key, changes, row.value, source.topic_id)
+        known = max(after, row.row.position(source))
+        if group is not None and position > known and (partition, key) not in group.opened.queue:
+            person = _person(group.passing, record, read, row, source.topic_id)
         if group is None or person is None:
             others.append(row)
             continue
         group.people.append(person)
         group.rows[key] = row
     return list(groups.values()), others
+
+
+def _person(
+    passing: PersonPass, record: "PlainRecord | None", read: ReadsEvents, row: StoredMembership, source: int
+) -> FlatImport | None:
+    person = None
+    if record is not None and native_flat is not None and isinstance(passing, native_flat.FlatPass):
+        person = passing.newcomer(record, source)
+    key = row.row.key
+    return passing.person(key, read.events(key), row.value, source) if person is None else person
 
 
 def held_after(person: FlatImport, list_id: str) -> bytes:

@@ -56,7 +56,7 @@ class ScanCalls:
         listed = self._state.listed(opened.list_id)
         if found is None or listed is None or len(stored) < self._min_people:
             return PlannedStep(None, stored)
-        plan, person_of = found
+        plan, passing = found
         source = next((source_of(row.value) for row in stored if row.value), 0)
         people: list[FlatImport] = []
         values: list[bytes] = []
@@ -64,7 +64,7 @@ class ScanCalls:
         for row in stored:
             key, value = row.row.key, row.value
             usual = value is not None and key not in careful and (owned.number, key) not in opened.queue
-            person = person_of(key, [], value, source) if usual else None
+            person = passing.person(key, [], value, source) if usual else None
             if person is None or value is None:
                 others.append(row)
                 continue

@@ -26,7 +26,7 @@ from schemas.membership_command import (
 )
 from streams.batches import Batch, BatchSettings, StoredRecord, TopicIncarnation
 from streams.batches.consume.attempt import Attempts
-from streams.export.intake import agent as agent_module
+from streams.export.intake import reading
 from streams.export.intake.decode import UnreadableEvent, decode
 from streams.export.rules.membership import RowTooLargeError, fold
 from streams.export.rules.row import MembershipRow, encode
@@ -134,5 +134,5 @@ async def test_it_turns_red_when_decoding_raises(world: World, tmp_path: Path, m
             raise TypeError(event.reason)
         return event
 
-    monkeypatch.setattr(agent_module, "decode", raising)
+    monkeypatch.setattr(reading, "decode", raising)
     assert len(await given(world, tmp_path)) > 2 * len(MEMBERSHIP_POISON)

@@ -25,7 +25,7 @@ from streams.export.rules.settlement import WrittenState, record_delivered, stat
 from streams.export.rules.values import field_name
 from streams.export.sending import flat_calls
 from streams.export.sending.direct_queue import FlatAnswer
-from streams.export.sending.flat_calls import held_after, person_of, receipts_of
+from streams.export.sending.flat_calls import held_after, pass_of, receipts_of
 from streams.export.sending.plan import subscriber_of
 from tests.unit.export.rules.rows import EMAIL, LIST
 
@@ -116,7 +116,7 @@ def _compare(exports: Exports, value: bytes | None, events: list[MembershipEvent
     row, planned = _careful(exports, value, events)
     plan = plan_of(exports, frozenset() if planned is None else frozenset(kinds_of(planned[4])))
     person = plan.person(EMAIL.encode(), events, value, SOURCE)
-    assert person_of(plan)(EMAIL.encode(), events, value, SOURCE) == person
+    assert pass_of(plan).person(EMAIL.encode(), events, value, SOURCE) == person
     if planned is None:
         assert person is None
         return encode(row)
@@ -153,7 +153,7 @@ def _compare_scanned(exports: Exports, value: bytes) -> bool:
     kept = frozenset() if desired is None else frozenset(kinds_of(desired))
     plan = plan_of(exports, kept)
     person = plan.person(EMAIL.encode(), [], value, SOURCE)
-    assert person_of(plan)(EMAIL.encode(), [], value, SOURCE) == person
+    assert pass_of(plan).person(EMAIL.encode(), [], value, SOURCE) == person
     if person is None:
         return False
     assert desired is not None
