@@ -84,20 +84,24 @@ class RowWriter(Generic[T]):
     async def _write_piece(self, partition_table: PartitionTable[T], encoded: Sequence[EncodedRow[T]]) -> None:
         partition_table.check()
         killpoints.reached("before-changelog")
-        last = await self._publish(partition_table, encoded)
+        # Once for both: it copies the row.
+        blobs = None if self._public else [encode_blob(value, hidden) for _, value, hidden in encoded]
+        last = await self._publish(partition_table, encoded, blobs)
         killpoints.reached("after-changelog")
         partition_table.check()
-        await partition_table.save(encoded, last)
+        await partition_table.save(encoded, last, blobs)
         killpoints.reached("after-store")
         partition_table.keep(row.row for row in encoded)
         self._metrics.count("batches_rows_written_total", len(encoded), table=self._table)
 
-    async def _publish(self, partition_table: PartitionTable[T], encoded: Sequence[EncodedRow[T]]) -> int:
+    async def _publish(
+        self, partition_table: PartitionTable[T], encoded: Sequence[EncodedRow[T]], blobs: Sequence[bytes] | None
+    ) -> int:
         rows: list[tuple[bytes, bytes | None, Sequence[tuple[str, bytes]] | None]]
-        if self._public:
+        if blobs is None:
             rows = [(row.key, value, [(STATE_HEADER, hidden), *self._headers]) for row, value, hidden in encoded]
         else:
-            rows = [(row.key, encode_blob(value, hidden), None) for row, value, hidden in encoded]
+            rows = [(row[0].key, blob, None) for row, blob in zip(encoded, blobs, strict=True)]
         try:
             last = await self._producer.publish_rows(
                 self._changelog,

@@ -18,6 +18,8 @@ from streams.batches.table.rows import Codec, Positions, Row, decode_blob, decod
 from streams.batches.table.store import Checkpoint, PartitionStore, StoredRow
 
 T = TypeVar("T")
+# A named tuple without the call of its constructor, for each row of a backlog.
+_new = tuple.__new__
 
 STEP = 500
 """Rows in one write to the store, which holds them twice meanwhile. Only the last one moves the checkpoint: killed in
@@ -101,7 +103,7 @@ class PartitionTable(Generic[T]):
         for key, blob in zip(keys, self.store.get_many(keys), strict=True):
             take(key)
             if blob is None:
-                found.append(EncodedRow(Row(key, empty, {}, exists=False), None, b""))
+                found.append(_new(EncodedRow, (Row(key, empty, {}, exists=False), None, b"")))
                 continue
             try:
                 value, hidden = decode_blob(blob)
@@ -110,7 +112,7 @@ class PartitionTable(Generic[T]):
                 raise self._damaged(key, {}, error) from error
             row = Row(key, empty, positions, exists=True, size=len(blob))
             row.data_dropped = True
-            found.append(EncodedRow(row, value, state))
+            found.append(_new(EncodedRow, (row, value, state)))
         return found
 
     def decoded(self, encoded: EncodedRow[T]) -> Row[T]:
@@ -172,8 +174,12 @@ class PartitionTable(Generic[T]):
         """Whether `keep` would cache the row of this key now."""
         return self._cache.will_keep(key)
 
-    async def save(self, encoded: Sequence[EncodedRow[T]], last_offset: int) -> None:
+    async def save(
+        self, encoded: Sequence[EncodedRow[T]], last_offset: int, blobs: Sequence[bytes] | None = None
+    ) -> None:
         """Write rows whose changelog records are acknowledged up to `last_offset`. Raises Revoked.
+
+        `blobs`: the rows as the store keeps them, where they are at hand.
 
         Not in a thread: RocksDB's binding holds the interpreter's lock while it writes, so nothing else could run.
         """
@@ -182,23 +188,22 @@ class PartitionTable(Generic[T]):
                 await asyncio.sleep(0)
             part = encoded[start : start + STEP]
             checkpoint = Checkpoint(self.topic_id, last_offset + 1) if start + STEP >= len(encoded) else None
-            self.store.write(self._stored_rows(part), checkpoint)
+            known = None if blobs is None else blobs[start : start + STEP]
+            self.store.write(self._stored_rows(part, known), checkpoint)
         self.next_offset = last_offset + 1
 
-    def _stored_rows(self, encoded: Sequence[EncodedRow[T]]) -> list[StoredRow]:
+    def _stored_rows(self, encoded: Sequence[EncodedRow[T]], blobs: Sequence[bytes] | None) -> list[StoredRow]:
         index = self._index
-        if index is None:
-            for row, _, _ in encoded:
-                row.exists = True
-            return [StoredRow(row.key, encode_blob(value, hidden)) for row, value, hidden in encoded]
+        if blobs is None:
+            blobs = [encode_blob(value, hidden) for _, value, hidden in encoded]
         writes: list[StoredRow] = []
-        for row, value, hidden in encoded:
-            if row.data_dropped:  # its index entries stay as they are
+        for (row, _, _), blob in zip(encoded, blobs, strict=True):
+            if index is None or row.data_dropped:  # in the second case its index entries stay as they are
                 row.exists = True
-                writes.append(StoredRow(row.key, encode_blob(value, hidden)))
+                writes.append(_new(StoredRow, (row.key, blob, (), ())))
                 continue
             now = frozenset(index(row))
-            writes.append(StoredRow(row.key, encode_blob(value, hidden), row.index - now, now - row.index))
+            writes.append(StoredRow(row.key, blob, row.index - now, now - row.index))
             row.index, row.exists = now, True
         return writes
 

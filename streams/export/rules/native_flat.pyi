@@ -6,6 +6,8 @@ from streams.export.rules.flat_import import FlatImport, FlatPlan
 from streams.export.rules.jobs import AudienceNames
 from streams.export.rules.membership import MembershipEvent
 
+def short_digest(content: bytes, /) -> str: ...
+
 class PlainRecord:
     record: Record
     key: bytes

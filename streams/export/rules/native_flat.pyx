@@ -11,8 +11,7 @@ from libc.string cimport memcmp
 from schemas.instants cimport millis_in
 from schemas.json_text cimport *
 from schemas.plain_address cimport is_plain_text
-
-from hashlib import blake2b
+from schemas.short_digest cimport put_digest
 
 from orjson import dumps, loads
 

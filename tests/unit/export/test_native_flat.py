@@ -1,5 +1,6 @@
 """The pass over people of the common kind is compiled, and its receipts in C are those in Python."""
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -135,3 +136,13 @@ def test_what_is_read_as_bytes_is_what_is_decoded(value: bytes, appended: int, o
         assert found is None or found == plan.person(key, [event], None, SOURCE)
         if value == SAMPLE:
             assert found is not None
+
+
+@needs_compiler
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=600), st.integers(0, 3))
+@example(b"", 0)
+@example(b"x" * 128, 1)
+def test_digests_in_c_are_those_of_hashlib(content: bytes, times: int) -> None:
+    content *= times
+    assert native_flat.short_digest(content) == hashlib.blake2b(content, digest_size=8).hexdigest()
