@@ -35,7 +35,8 @@ class PartitionLag:
     `committed` is the next offset the group would read, None before its first commit. `start` and `stable_end` bound
     what can be read. `lag` counts readable records, and is `exact` unless there are so many that holes were not looked
     for. `lost` counts records that retention removed unread. `beyond`: the committed offset is greater than the end
-    offset, so the topic was deleted and created again, or truncated.
+    offset, so the topic was deleted and created again, or truncated. `owner`: client and host of the member that has
+    the partition; empty: nobody has it.
     """
 
     group: str
@@ -48,9 +49,12 @@ class PartitionLag:
     exact: bool
     lost: int = 0
     beyond: bool = False
+    owner: str = ""
 
 
-def measure(group: str, topic: str, partition: int, committed: int | None, start: int, stable_end: int) -> PartitionLag:
+def measure(
+    group: str, topic: str, partition: int, committed: int | None, start: int, stable_end: int, owner: str = ""
+) -> PartitionLag:
     """Return the lag by offsets alone (pure): exact when it is zero, else what it is at most."""
     place = start if committed is None else committed
     return PartitionLag(
@@ -64,6 +68,7 @@ def measure(group: str, topic: str, partition: int, committed: int | None, start
         exact=place >= stable_end or start >= stable_end,
         lost=max(0, start - place),
         beyond=place > stable_end,
+        owner=owner,
     )
 
 
@@ -102,8 +107,8 @@ class LagReader:
         starts = self._offsets(parts, OFFSET_BEGINNING)
         ends = self._offsets(parts, OFFSET_END)
         lags = [
-            measure(group, topic, number, offset, starts[topic, number], ends[topic, number])
-            for (group, topic, number), offset in committed.items()
+            measure(group, topic, number, offset, starts[topic, number], ends[topic, number], owner)
+            for (group, topic, number), (offset, owner) in committed.items()
             # A topic that was deleted leaves its groups' offsets behind for a while.
             if (topic, number) in starts and (topic, number) in ends
         ]
@@ -119,8 +124,21 @@ class LagReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _places(self, groups: Sequence[str], topics: Collection[str] | None) -> dict[tuple[str, str, int], int | None]:
-        """Return the committed offset by (group, topic, partition), None where a group has not committed yet.
+    def ends(self, topics: Collection[str]) -> dict[str, int]:
+        """Return the sum of the last stable offsets of each topic that is there. Blocks. Raises KafkaException."""
+        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
+        parts = [(name, number) for name in topics if name in known for number in known[name].partitions]
+        sums = {name: 0 for name, _number in parts}
+        for (name, _number), end in self._offsets(parts, OFFSET_END).items():
+            sums[name] += end
+        return sums
+
+    def _places(
+        self, groups: Sequence[str], topics: Collection[str] | None
+    ) -> dict[tuple[str, str, int], tuple[int | None, str]]:
+        """Return the committed offset and the owner by (group, topic, partition).
+
+        The offset is None where a group has not committed yet, the owner empty where no member has the partition.
 
         A group's topics are those it has committed on and those its members are assigned, each with all partitions.
         """
@@ -132,14 +150,19 @@ class LagReader:
             if topics is None or name in topics
         }
         described = self._admin.describe_consumer_groups(list(groups), request_timeout=REQUEST_SECONDS)
-        places: dict[tuple[str, str, int], int | None] = {}
+        places: dict[tuple[str, str, int], tuple[int | None, str]] = {}
         for group in sorted(groups):
             offsets = self._committed(group, sizes)
             members = described[group].result(REQUEST_SECONDS).members
-            assigned = {part.topic for member in members for part in (member.assignment.topic_partitions or ())}
-            for topic in sorted(assigned | {part.topic for part in offsets}):
+            owners = {
+                (part.topic, part.partition): f"{member.client_id} {member.host}".strip()
+                for member in members
+                for part in (member.assignment.topic_partitions or ())
+            }
+            for topic in sorted({name for name, _ in owners} | {part.topic for part in offsets}):
                 for partition in range(sizes.get(topic, 0)):
-                    places[group, topic, partition] = offsets.get(TopicAndPartition(topic, partition))
+                    committed = offsets.get(TopicAndPartition(topic, partition))
+                    places[group, topic, partition] = committed, owners.get((topic, partition), "")
         return places
 
     def _committed(self, group: str, sizes: Mapping[str, int]) -> dict[TopicAndPartition, int]:

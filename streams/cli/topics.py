@@ -19,6 +19,7 @@ from connectors.kafka.lag import LagReader, PartitionLag
 from schemas.envelope import rfc3339
 from streams.cli.control import FAILED, kafka_settings, refusals, refuse
 from streams.cli.output import JsonLines, add_row, fitted, live_console, plain, print_json, print_table, table_of
+from streams.control.flows import lag_note
 
 if TYPE_CHECKING:
     from connectors.kafka.settings import KafkaSettings
@@ -84,7 +85,7 @@ def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
         for row in rows:
             committed = "-" if row.committed is None else str(row.committed)
             behind = str(row.lag) if row.exact else f"~{row.lag}"
-            add_row(table, group, topic, str(row.partition), committed, str(row.stable_end), behind, note(row))
+            add_row(table, group, topic, str(row.partition), committed, str(row.stable_end), behind, lag_note(row))
         if len(rows) > 1:
             exact = all(row.exact for row in rows)
             total = sum(row.lag for row in rows)
@@ -95,15 +96,6 @@ def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
     if not lags:
         table.caption = "no consumer group has read anything yet"
     return table
-
-
-def note(lag: PartitionLag) -> str:
-    """Return what is wrong with a group's place, if anything."""
-    if lag.beyond:
-        return "behind the end: the topic was recreated or truncated"
-    if lag.lost:
-        return f"{lag.lost} records expired before they were read"
-    return ""
 
 
 class ResetTarget(enum.StrEnum):

@@ -22,6 +22,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.control import ConsoleUser, Role
 from streams.console.access.passwords import Passwords
 from streams.console.access.sessions import Session, Sessions
+from streams.console.live.collector import FlowCollector
 from streams.console.reads import Reads
 from streams.console.recent import Recent
 from streams.control.import_runs import ImportRuns
@@ -45,6 +46,7 @@ class Console:
     imports: ImportRuns
     sessions: Sessions
     passwords: Passwords
+    collector: FlowCollector
     clock: Callable[[], float]
     """Unix time in seconds."""
     setup_token: str = field(repr=False)

@@ -25,6 +25,7 @@ from connectors.process import HealthServer, listen, stopped_by_signal
 from streams.console.access.passwords import Passwords
 from streams.console.access.sessions import Sessions
 from streams.console.context import Console
+from streams.console.live.collector import FlowCollector
 from streams.console.reads import Reads
 from streams.console.server import application
 from streams.console.settings import ConsoleSettings
@@ -83,6 +84,7 @@ async def run(
             sessions=Sessions(users.get, session_seconds=settings.session_seconds, idle_seconds=settings.idle_seconds),
             passwords=Passwords(),
             clock=clock,
+            collector=await stack.enter_async_context(FlowCollector(kafka, reads, clock)),
             reads=reads,
             address=settings.address(settings.port),
             setup_token=settings.setup_token.get_secret_value() if settings.setup_token else secrets.token_urlsafe(32),

@@ -29,7 +29,9 @@ from streams.console.pages import (
     job_action_pages,
     job_edit_page,
     job_pages,
+    lag_page,
     login_pages,
+    overview_page,
     user_pages,
 )
 from streams.dead_letters.letters import ReplayError
@@ -44,15 +46,17 @@ ROUTES: tuple[Route, ...] = (
     *export_page.ROUTES,
     *import_page.ROUTES,
     *job_pages.ROUTES,
+    *overview_page.ROUTES,
     *dead_letter_pages.ROUTES,
     *job_action_pages.ROUTES,
     *job_edit_page.ROUTES,
+    *lag_page.ROUTES,
     *user_pages.ROUTES,
 )
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -64,7 +68,9 @@ NOT_NOW = (PublishError, ReadError, ReplayError, TransactionError, TimeoutError,
 
 def application(console: Console) -> web.Application:
     """Return the application with all routes."""
-    app = web.Application(client_max_size=MAX_FORM_BYTES, middlewares=[_with_headers])
+    app = web.Application(client_max_size=MAX_FORM_BYTES)
+    app.on_response_prepare.append(_with_headers)
+    app.on_shutdown.append(lambda _app: _end_live_pages(console))
     environment = aiohttp_jinja2.setup(
         app,
         loader=jinja2.FileSystemLoader(HERE / "templates"),
@@ -78,22 +84,14 @@ def application(console: Console) -> web.Application:
     for route in ROUTES:
         app.router.add_route(route.method, route.path, _entry(console, route))
     add_routes(app, console, OPERATIONS, openapi_json().encode())
-    app.router.add_get("/style.css", _style)
+    for name in ("style.css", "live.js"):
+        app.router.add_get(f"/{name}", _file(name))
     app.router.add_get("/{path:.*}", _entry(console, Route("GET", "", None, _nothing_here)))
     return app
 
 
-@web.middleware
-async def _with_headers(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        response = await handler(request)
-    except web.HTTPException as refusal:
-        refusal.headers.update(HEADERS)
-        raise
+async def _with_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(HEADERS)
-    return response
 
 
 def _entry(console: Console, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -109,7 +107,7 @@ def _entry(console: Console, route: Route) -> Callable[[web.Request], Awaitable[
         form = await request.post() if request.method == "POST" else MultiDictProxy(MultiDict())
         visit = Visit(request, console, session, user, cookie, form)
         response = await _answered(route, visit)
-        if is_new and console.cookie_name not in response.cookies:
+        if is_new and not response.prepared and console.cookie_name not in response.cookies:
             set_cookie(response, console, cookie)
         return response
 
@@ -153,8 +151,15 @@ def _sentence(visit: Visit, status: int, heading: str, sentence: str) -> web.Res
     return visit.page("sentence.html", status, heading=heading, sentence=sentence)
 
 
-async def _style(_request: web.Request) -> web.StreamResponse:
-    return web.FileResponse(HERE / "style.css")
+def _file(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def send(_request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(HERE / name)
+
+    return send
+
+
+async def _end_live_pages(console: Console) -> None:
+    console.collector.end()
 
 
 async def _nothing_here(visit: Visit) -> web.StreamResponse:

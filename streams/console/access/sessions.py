@@ -59,6 +59,19 @@ class Sessions:
         """Return the session of a cookie and its user, who was seen now; None when there is none, or it has ended."""
         key = _digest(cookie)
         session = self._sessions.pop(key, None)
+        user = self._open_user(session, now)
+        if session is None or user is None:
+            return None
+        session.seen_at = now
+        self._sessions[key] = session
+        return session, user
+
+    def is_open(self, cookie: str, now: float) -> bool:
+        """Return whether a session has not ended: a page that is only left open is nothing that somebody does."""
+        return self._open_user(self._sessions.get(_digest(cookie)), now) is not None
+
+    def _open_user(self, session: Session | None, now: float) -> ConsoleUser | None:
+        """Return the user of a session that has not ended."""
         if session is None:
             return None
         user = self._user_of(session.user)
@@ -69,11 +82,7 @@ class Sessions:
             session_seconds=self._session_seconds,
             idle_seconds=self._idle_seconds,
         )
-        if over or user is None or user.password_hash != session.password_hash:
-            return None
-        session.seen_at = now
-        self._sessions[key] = session
-        return session, user
+        return None if over or user is None or user.password_hash != session.password_hash else user
 
     def end(self, cookie: str) -> None:
         """End the session of a cookie."""

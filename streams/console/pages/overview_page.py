@@ -1,0 +1,134 @@
+"""Overview: how records flow, the state of each job, what needs attention, and what repairs it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from connectors.control.authorizations import users_of
+from connectors.control.jobs import ExportOrImportJob
+from schemas.control import Authorization, Role
+from streams.console.context import Console, Route, Visit
+from streams.console.live.events import LivePart
+from streams.console.live.plots import age_text, rate_text
+from streams.console.pages.job_pages import state_of
+from streams.control.flows import rates, reading_faults
+from streams.control.letters import LetterCount
+
+LATE_SECONDS = 60.0
+"""A record that waits longer is shown as late; workers read within a second of a record."""
+
+
+class Box(NamedTuple):
+    """A box of the picture: what it is, and up to two lines about it."""
+
+    name: str
+    lines: list[str]
+    late: bool = False
+
+
+class Need(NamedTuple):
+    """Something that a person has to do: why, and the link or the form that does it, for those who may."""
+
+    text: str
+    label: str
+    path: str
+    role: Role
+    form: Mapping[str, str] | None = None
+    """Fields to post; None: `path` is a link."""
+
+
+async def show(visit: Visit) -> web.StreamResponse:
+    """Show the flows, what needs attention, and all jobs."""
+    console = visit.console
+    jobs = sorted(console.jobs.all().values(), key=lambda job: (job.attention is None, job.id))
+    faults = reading_faults(console.collector.reading.lags) if console.collector.reading else []
+    needs = [
+        *account_needs(console.authorizations.all().values(), jobs),
+        *job_needs(jobs, console.authorizations.all()),
+        *place_needs(faults),
+        *letter_needs(console.collector.letters),
+    ]
+    shown = [(job, state_of(job)) for job in jobs]
+    return visit.page("overview.html", needs=needs, jobs=shown, **live_values(console))
+
+
+def live_values(console: Console) -> dict[str, Any]:
+    """Return what the picture shows."""
+    collector, names = console.collector, console.kafka.names()
+    now, before = collector.reading, collector.before
+    known = rates(before, now) if now and before else {}
+    letters = sum(group.letters for group in collector.letters)
+
+    def topic(*roles: str) -> Box:
+        return Box(" + ".join(roles), [rate_text(sum(known[role] for role in roles)) if known else rate_text(None)])
+
+    def worker(name: str, *roles: str) -> Box:
+        if now is None:
+            return Box(name, ["not known yet"])
+        topics = [names[role] for role in roles]
+        behind, since = now.lag(*topics), now.oldest(*topics)
+        waits = "reads as it comes" if not behind else f"oldest waits {age_text(since and now.at - since)}"
+        return Box(name, [f"{behind:,} behind", waits], since is not None and now.at - since > LATE_SECONDS)
+
+    receipts = rate_text(known.get("audience-delivery"))
+    flows = [
+        [
+            Box("upstream systems", ["change audiences"]),
+            topic("audience-membership"),
+            worker("export worker", "audience-membership"),
+            Box("Campaign Monitor lists", ["receipts", receipts]),
+        ],
+        [
+            Box("Campaign Monitor", ["lists, reports, webhooks"]),
+            topic("cm_user", "cm_activity"),
+            worker("profile worker", "cm_user", "cm_activity"),
+            topic("cm_profile"),
+        ],
+    ]
+    return {"flows": flows, "letters": letters, "is_old": collector.problem, "is_known": now is not None}
+
+
+def account_needs(found: Iterable[Authorization], jobs: Iterable[ExportOrImportJob]) -> Iterator[Need]:
+    """Yield the authorizations that have ended (pure); a new log-in starts all of their jobs again."""
+    for account in found:
+        if account.problem:
+            waiting = users_of(account.id, jobs)
+            text = f"{account.description or account.id}: {account.problem}"
+            if waiting:
+                text += f" Waiting: {', '.join(waiting[:5])}{' and others' if len(waiting) > 5 else ''}."
+            yield Need(text, "Log in again", f"/authorizations/{account.id}/login", "admin")
+
+
+def job_needs(jobs: Iterable[ExportOrImportJob], accounts: Mapping[str, Authorization]) -> Iterator[Need]:
+    """Yield the jobs that ask for a person (pure), where it is not their authorization's problem."""
+    for job in jobs:
+        account = accounts.get(job.authorization_id)
+        if job.attention and not (account and account.problem):
+            yield Need(
+                f"{job.name or job.id}: {job.attention}", f"Open {job.name or job.id}", f"/jobs/{job.id}", "viewer"
+            )
+
+
+def place_needs(faults: Iterable[tuple[str, str, str]]) -> Iterator[Need]:
+    """Yield groups whose place is not in their topic (pure); their workers refuse to start."""
+    for group, topic, note in faults:
+        text = f"{group} at {topic}: {note}. Stop its workers, then `cm-streams reset {group} {topic}`."
+        yield Need(text, "Show lag", "/lag", "viewer")
+
+
+def letter_needs(groups: Iterable[LetterCount]) -> Iterator[Need]:
+    """Yield the topics that have dead letters (pure), the most first."""
+    topics: dict[str, int] = {}
+    for group in groups:
+        topics[group.topic] = topics.get(group.topic, 0) + group.letters
+    for topic, letters in sorted(topics.items(), key=lambda found: (-found[1], found[0])):
+        text = f"{letters:,} dead letters of {topic} wait."
+        yield Need(text, f"Replay all of {topic}", "/dead-letters", "operator", {"topic": topic, "act": "replay-all"})
+
+
+LIVE = LivePart("overview_live.html", live_values)
+ROUTES = (
+    Route("GET", "/overview", "viewer", show),
+    Route("GET", "/overview/live", "viewer", LIVE.send),
+)
