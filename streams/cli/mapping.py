@@ -11,9 +11,9 @@ import orjson
 import typer
 
 from schemas.envelope import EpochMillis
+from streams.control.mappings import ExplainError, explained_as_object, explained_message, value_text
 from streams.mapping.catalog import load_catalog, read_catalog
 from streams.mapping.compile.evaluate import NO_VALUE, Dated, Explained, evaluator
-from streams.mapping.compile.evaluate import explain as explained
 from streams.mapping.dates import read_instant
 from streams.mapping.syntax.expressions import MappingError
 
@@ -107,12 +107,8 @@ def _difference(email: str, fields: dict[str, tuple[Any, Any]], as_json: bool) -
     if as_json:
         changes = {name: {"now": now, "rebuilt": rebuilt} for name, (now, rebuilt) in fields.items()}
         return orjson.dumps({"email": email, "fields": changes}).decode()
-    lines = [f"    {name}: {_shown(now)} -> {_shown(rebuilt)}" for name, (now, rebuilt) in fields.items()]
+    lines = [f"    {name}: {value_text(now)} -> {value_text(rebuilt)}" for name, (now, rebuilt) in fields.items()]
     return "\n".join([email, *lines])
-
-
-def _shown(value: Any) -> str:
-    return "absent" if value is None else orjson.dumps(value).decode()
 
 
 def evaluate() -> None:
@@ -136,20 +132,11 @@ def explain(
     """Show every mapping of a stream for the message on standard input: condition, value, or why there is none."""
     try:
         catalog = load_catalog(*directories)
-        message = orjson.loads(sys.stdin.buffer.read())
-    except orjson.JSONDecodeError as error:
-        _fail(f"standard input is no JSON: {error}")
-    except (MappingError, OSError) as error:
+        made = explained_message(catalog, stream, sys.stdin.buffer.read(), datetime.now(UTC))
+    except (ExplainError, MappingError, OSError) as error:
         _fail(str(error))
-    if stream not in catalog.streams:
-        _fail(f"there is no stream {stream}; there are {', '.join(catalog.streams)}")
-    if not isinstance(message, dict):
-        _fail("the message is no JSON object")
-    at = _time_of(message)
-    if at is None:
-        at = int(datetime.now(UTC).timestamp() * 1000)
-    for found in explained(catalog.streams[stream].mapping, message, at):
-        typer.echo(orjson.dumps(_as_json(found)).decode() if as_json else _as_text(found))
+    for found in made:
+        typer.echo(orjson.dumps(explained_as_object(found)).decode() if as_json else _as_text(found))
 
 
 def answer(line: bytes) -> bytes:
@@ -218,13 +205,6 @@ def _optional(text: Any) -> EpochMillis | None:
 def _time_of(message: dict[str, Any]) -> EpochMillis | None:
     at = message.get("at")
     return read_instant(at) if isinstance(at, str) else None
-
-
-def _as_json(found: Explained) -> dict[str, Any]:
-    stated = {name: getattr(found, name) for name in ("field", "expression", "kind", "condition", "holds")}
-    return {key: value for key, value in stated.items() if value is not None} | (
-        {"no_value": True, "why": found.why} if found.value is None else {"value": found.value}
-    )
 
 
 def _as_text(found: Explained) -> str:

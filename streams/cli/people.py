@@ -2,26 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
 import typer
-from confluent_kafka import Consumer
 from pydantic import ValidationError
 
 from connectors.kafka.producer import AsyncProducer
-from connectors.kafka.read_to_end import EndReader, reader_config
 from connectors.kafka.records import OutgoingRecord, Position
 from connectors.kafka.settings import KafkaSettings
 from schemas.audience_delivery import DeliveryReceipt
 from schemas.audience_membership import AudienceMembership
 from schemas.identity import key_of, normalise_email
-from streams.batches import partition_of
 from streams.cli.control import kafka_settings, refusals, refuse
 from streams.cli.output import OneJsonObject, print_json, print_line
+from streams.control.people import receipt_values
 
 WRONG_USE = 2
 
@@ -90,24 +86,13 @@ def receipts(
     if email is not None and address is None:
         refuse(f"--email {email}: it is no e-mail address", WRONG_USE)
     with refusals(), contextlib.suppress(KeyboardInterrupt):
-        for value in _receipts(kafka_settings(), key_of(address) if address else None, follow=follow):
+        for value in receipt_values(kafka_settings(), key_of(address) if address else None, follow=follow):
             try:
                 receipt = DeliveryReceipt.from_bytes(value)
             except ValidationError:
                 continue
             if job in (None, receipt.job_id):
                 print_line(value.decode() if as_json else _line(receipt))
-
-
-def _receipts(kafka: KafkaSettings, key: bytes | None, *, follow: bool) -> Iterator[bytes]:
-    """The values of receipts, of one key or of all: a key's partition is read to its end, and on from there."""
-    with closing(Consumer(reader_config(kafka, "receipts"))) as consumer:
-        reader = EndReader(consumer)
-        parts = reader.partitions(kafka.names()["audience-delivery"])
-        reader.assign(parts if key is None else [parts[partition_of(key, len(parts))]])
-        while reader.open or follow:
-            for messages in reader.poll().values():
-                yield from (message.value() for message in messages if message.value() and key in (None, message.key()))
 
 
 def _line(receipt: DeliveryReceipt) -> str:

@@ -1,20 +1,16 @@
 """`cm-streams profile` and `erase`: look at one person's profile, and forget a person."""
 
 import asyncio
-from contextlib import closing
 from typing import Annotated
 
 import orjson
 import typer
-from confluent_kafka import Consumer
 
-from connectors.kafka.read_to_end import EndReader, pages, reader_config
-from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import ErasureReceipt
 from schemas.identity import key_of, normalise_email
-from streams.batches import partition_of
 from streams.cli.control import kafka_settings, refusals, refuse
 from streams.cli.output import OneJsonLine, print_json
+from streams.control.people import delete_subscriber, newest_profile
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
 
@@ -74,7 +70,7 @@ async def _delete_subscriber(list_id: str, email: str, authorization_id: str) ->
     from connectors.campaign_monitor.client.api import CampaignMonitor
     from connectors.campaign_monitor.client.transport import Transport
     from connectors.campaign_monitor.credentials import CampaignMonitorSettings
-    from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError, SubscriberRefused
+    from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
     from connectors.campaign_monitor.limits.limiter import Limiter
     from connectors.control.accounts import Credentials
     from connectors.control.crypto import ControlSettings, Sealer
@@ -91,9 +87,7 @@ async def _delete_subscriber(list_id: str, email: str, authorization_id: str) ->
         credential = await credentials.credential(authorization_id)
         async with CampaignMonitor.open(credential, settings, Limiter.of(settings)) as api:
             try:
-                await api.subscribers.delete(list_id, email)
-            except SubscriberRefused:
-                return  # not on the list: that is what was asked for
+                await delete_subscriber(api, list_id, email)
             except CampaignMonitorError as error:
                 refuse(f"Campaign Monitor did not delete the subscriber from list {list_id}: {error}")
 
@@ -103,17 +97,3 @@ def _address(text: str) -> str:
     if address is None:
         refuse(f"{text} is no e-mail address")
     return address
-
-
-def newest_profile(kafka: KafkaSettings, key: bytes) -> bytes | None:
-    """Return the newest value of a key: its partition is read to the end. Blocks. Raises ReadError."""
-    found: bytes | None = None
-    with closing(Consumer(reader_config(kafka, "show"))) as consumer:
-        reader = EndReader(consumer)
-        parts = reader.partitions(kafka.names()["cm_profile"])
-        reader.assign([parts[partition_of(key, len(parts))]])
-        for page in pages(reader):
-            for record in page:
-                if record.key == key:
-                    found = record.value
-    return found

@@ -116,6 +116,8 @@ class Route(NamedTuple):
     path: str
     needs: Role | None
     handle: Handle
+    changes: bool = True
+    """Whether a POST changes something, which is logged."""
 
 
 def go_to(path: str) -> web.Response:

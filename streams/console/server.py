@@ -31,10 +31,13 @@ from streams.console.pages import (
     job_pages,
     lag_page,
     login_pages,
+    mapping_page,
     overview_page,
+    people_page,
     user_pages,
 )
 from streams.dead_letters.letters import ReplayError
+from streams.export.recovery.reconcile import SnapshotError
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +54,8 @@ ROUTES: tuple[Route, ...] = (
     *job_action_pages.ROUTES,
     *job_edit_page.ROUTES,
     *lag_page.ROUTES,
+    *people_page.ROUTES,
+    *mapping_page.ROUTES,
     *user_pages.ROUTES,
 )
 
@@ -63,7 +68,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-NOT_NOW = (PublishError, ReadError, ReplayError, TransactionError, TimeoutError, KafkaException)
+NOT_NOW = (PublishError, ReadError, ReplayError, SnapshotError, TransactionError, TimeoutError, KafkaException)
 
 
 def application(console: Console) -> web.Application:
@@ -141,7 +146,7 @@ async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
         log.warning("change not made" if is_change else "page not read", path=route.path, reason=type(failure).__name__)
         outcome = "Nothing was changed, or it is not known" if is_change else "This page needs it"
         return _sentence(visit, 503, "Kafka does not answer", f"{outcome}: look again soon.")
-    if route.method == "POST" and response.status < 400:
+    if route.method == "POST" and route.changes and response.status < 400:
         what = visit.request.match_info.get("id")
         log.info("changed in the console", user=visit.user.name if visit.user else None, path=route.path, id=what)
     return response

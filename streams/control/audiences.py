@@ -59,6 +59,11 @@ def export_state(kafka: KafkaSettings, exports: Iterable[ExportJob], job: Export
     return state, shared
 
 
+def audience_names(kafka: KafkaSettings) -> AudienceNames:
+    """Return the names of audiences as the workers share them. Blocks. Raises SnapshotError."""
+    return _shared(kafka)[0].names
+
+
 def _shared(kafka: KafkaSettings) -> tuple[ExportState, SharedState]:
     """Read what the workers share. Blocks. Raises SnapshotError."""
     state = ExportState(names=AudienceNames(units=ExportSettings().value_units))

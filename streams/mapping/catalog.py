@@ -82,10 +82,15 @@ def load_catalog(*directories: Path, capacity: int = DEFAULT_CAPACITY) -> Catalo
 
     Raises MappingError with file, line and column, and FileNotFoundError for a directory that is not there.
     """
-    files = [file for directory in directories or (DEFAULT_DIRECTORY,) for file in _files(directory)]
-    texts = [(str(file), file.read_text(encoding="utf-8-sig")) for file in files]
+    texts = mapping_files(directories or (DEFAULT_DIRECTORY,))
     known = {name: contract.model_fields.keys() - _WITH_PARTS for name, contract in CONTRACTS.items()}
     return read_catalog(texts, order=CmProfile.model_fields, capacity=capacity, known=known)
+
+
+def mapping_files(directories: Iterable[Path]) -> list[tuple[str, str]]:
+    """Return name and text of every .lql file of directories. Raises FileNotFoundError."""
+    files = [file for directory in directories for file in _files(directory)]
+    return [(str(file), file.read_text(encoding="utf-8-sig")) for file in files]
 
 
 def _files(directory: Path) -> list[Path]:

@@ -10,7 +10,7 @@ Consumers of `cm_profile` keep their topic: they see one more update of each pro
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import closing
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -97,19 +97,19 @@ class Rebuild:
         finally:
             await worker.stop()
 
-    def differences(self) -> Iterator[ProfileDifference]:
+    def differences(self) -> Generator[ProfileDifference, None, None]:
         """Yield every profile that differs, a partition at a time: memory holds one partition of each topic."""
-        pairs = zip(self._newest(self.running), self._newest(self.shadow), strict=True)
-        for now, rebuilt in pairs:
-            for key in sorted({*now, *rebuilt}):
-                old, new = _value(now.get(key)), _value(rebuilt.get(key))
-                if old != new:
-                    changed = {
-                        name: (old.get(name), new.get(name))
-                        for name in {**old, **new}
-                        if old.get(name) != new.get(name)
-                    }
-                    yield ProfileDifference(key.decode(), changed)
+        with closing(self._newest(self.running)) as running, closing(self._newest(self.shadow)) as shadow:
+            for now, rebuilt in zip(running, shadow, strict=True):
+                for key in sorted({*now, *rebuilt}):
+                    old, new = _value(now.get(key)), _value(rebuilt.get(key))
+                    if old != new:
+                        changed = {
+                            name: (old.get(name), new.get(name))
+                            for name in {**old, **new}
+                            if old.get(name) != new.get(name)
+                        }
+                        yield ProfileDifference(key.decode(), changed)
 
     async def switch(self) -> int:
         """Put the rebuilt profiles in place; return how many records were written. Raises RebuildError."""
@@ -200,7 +200,7 @@ class Rebuild:
                 if place.error is not None:
                     raise KafkaException(place.error)
 
-    def _newest(self, topic: str) -> Iterator[dict[bytes, ConsumedRecord]]:
+    def _newest(self, topic: str) -> Generator[dict[bytes, ConsumedRecord], None, None]:
         try:
             yield from newest_by_partition(self.kafka, "rebuild", topic, silence_seconds=SILENCE_SECONDS)
         except MissingTopicError as failure:

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from connectors.kafka.settings import KafkaSettings
 from schemas.topics import TOPICS
-from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog
+from streams.mapping.catalog import DEFAULT_DIRECTORY, Catalog, load_catalog, mapping_files
 from streams.mapping.fields.layout import DEFAULT_CAPACITY
 from streams.profile.folding.row import DEFAULT_CAP
 
@@ -75,10 +75,17 @@ class ProfileSettings(BaseSettings):
 
 def catalog_of(profile: ProfileSettings) -> Catalog:
     """Return the mappings that the settings name. Raises MappingError, FileNotFoundError."""
-    directories: list[Path] = [profile.mapping_dir or DEFAULT_DIRECTORY]
-    if profile.added_mapping_dir is not None:
-        directories.append(profile.added_mapping_dir)
-    return load_catalog(*directories, capacity=profile.capacity)
+    return load_catalog(*_directories(profile), capacity=profile.capacity)
+
+
+def mapping_texts(profile: ProfileSettings) -> list[tuple[str, str]]:
+    """Return name and text of each mapping file that the settings name. Raises FileNotFoundError."""
+    return mapping_files(_directories(profile))
+
+
+def _directories(profile: ProfileSettings) -> list[Path]:
+    own = profile.mapping_dir or DEFAULT_DIRECTORY
+    return [own] if profile.added_mapping_dir is None else [own, profile.added_mapping_dir]
 
 
 def source_topics(kafka: KafkaSettings, catalog: Catalog) -> dict[str, str]:

@@ -40,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"connectors.kafka", "streams.batches", "streams.mapping", "streams.dead_letters", "streams.process"},
     "streams.console": SHARED
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control"}
-    | {"streams.control", "streams.dead_letters", "streams.export"},
+    | {"streams.control", "streams.dead_letters", "streams.export", "streams.mapping", "streams.profile"},
     "streams.demo": SHARED
     | {"connectors.kafka", "connectors.campaign_monitor", "connectors.control", "connectors.devkit"}
     | {"streams.process"},

@@ -9,6 +9,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from schemas.control import ChangedField
 from streams.console.context import Console, Route, Visit, go_to
 from streams.control.letters import (
     LetterCount,
@@ -120,7 +121,7 @@ async def change(visit: Visit) -> web.StreamResponse:
     if which == "chosen" and not places:
         return await _listed(visit, filters, 422, "Check letters first: none is chosen.")
     if act == "discard" and not 0 < len(why) <= MAX_REASON:
-        fault = f"Write why they are discarded, in {MAX_REASON} characters at most: it is logged."
+        fault = f"Write why they are discarded, in {MAX_REASON} characters at most: it is recorded."
         return await _listed(visit, filters, 422, fault)
     topic = topic_named(console.kafka, filters.topic)
     try:
@@ -131,11 +132,14 @@ async def change(visit: Visit) -> web.StreamResponse:
         await console.audit.note("dead letters", topic, act)
     if act == "discard":
         sent, passed_over = 0, 0
+        without = ChangedField(field="why", after=orjson.dumps(_ADDRESS.sub("(address)", why)).decode())
+        await console.audit.note("dead letters", topic, "discard", [without])
         count = await discard(console.kafka, topic, chosen)
         log.info(
             "letters discarded", user=visit.me.user, topic=topic, letters=count, why=_ADDRESS.sub("(address)", why)
         )
     elif act == "replay":
+        await console.audit.note("dead letters", topic, "replay")
         sent, passed_over = await replay(console.kafka, topic, chosen)
         count = 0
         log.info("letters sent again", user=visit.me.user, topic=topic, letters=sent)

@@ -17,7 +17,7 @@ from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import partition_of
-from streams.cli import profile
+from streams.control.people import newest_profile
 from streams.control.permissions import BY_NAME
 from tests.integration.cli.test_control_commands import run, settings, topics
 from tests.kafka_io import produce, read_all
@@ -204,6 +204,6 @@ def test_a_profile_is_read_in_a_third_of_a_second(settings: KafkaSettings) -> No
     seconds = []
     for key, value in people[:3]:
         began = time.monotonic()
-        assert profile.newest_profile(wide, key) == value
+        assert newest_profile(wide, key) == value
         seconds.append(time.monotonic() - began)
     assert min(seconds) < 0.3, seconds

@@ -98,11 +98,13 @@ async def test_letters_are_replayed_once_and_discarded_with_a_reason(world: Cons
     assert (admin.status, "Write why" in admin.page.alert) == (422, True)
     form = admin.page.form("Discard chosen")
     form.check("Letter 0:2")
-    form.fill_in("Why they are discarded (it is logged)", "a test of ann@example.org")
+    form.fill_in("Why they are discarded (it is recorded)", "a test of ann@example.org")
     with capture_logs() as logs:
         await admin.press("Discard chosen")
     assert "1 discarded" in admin.page.html
     assert [line["why"] for line in logs if line["event"] == "letters discarded"] == ["a test of (address)"]
+    audit = await asyncio.to_thread(read_all, world.kafka.bootstrap_servers, world.kafka.names()["cm_audit"])
+    assert b"a test of (address)" in (audit[-1].value or b"")
     await admin.open(path + "&text=one")
     await admin.press("Replay all that are found")
     assert "1 sent again" in admin.page.html

@@ -82,6 +82,9 @@ async def test_overview_and_lag_show_what_waits_and_repair_it_with_one_click(wor
     await admin.press(f"Replay all of {topic}")
     assert "2 sent again" in admin.page.html
     await shows(admin, "/overview", "5 behind")
+    await viewer.open("/style.css")
+    assert ".flows" in viewer.page.html
+    assert ":root" in viewer.page.html
     await viewer.open("/lag?group=no&topic=such")
     assert viewer.status == 404
 
