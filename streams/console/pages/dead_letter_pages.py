@@ -128,8 +128,6 @@ async def change(visit: Visit) -> web.StreamResponse:
         chosen = choice(places if which == "chosen" else (), **filters.options)
     except PlaceError as fault:
         return await _listed(visit, filters, 422, f"{fault}.")
-    if act in ("discard", "replay"):
-        await console.audit.note("dead letters", topic, act)
     if act == "discard":
         sent, passed_over = 0, 0
         without = ChangedField(field="why", after=orjson.dumps(_ADDRESS.sub("(address)", why)).decode())
