@@ -73,6 +73,11 @@ class RunningChains:
         changed = changed_at is not None and changed_at > chain.updated_at
         return job.state == "running" and (chain.retry_at is None or chain.retry_at <= now or changed)
 
+    def is_reading(self, job_id: str, chain: str) -> bool:
+        """Return whether a chain is read here, also while the topic shows it as parked."""
+        known = self._chains.get((job_id, chain))
+        return known is not None and not known.reading.done()
+
     def start(self, task: ImportTask) -> None:
         """Read a chain from here on. Another read of it ends: whoever asked for this one wants it instead."""
         key = task.job_id, task.chain

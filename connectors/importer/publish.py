@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from connectors.control.jobs import chain_partition, home_partition
 from connectors.importer.chains import RunningChains
 from connectors.importer.group import CommitGroup
-from connectors.importer.progress import ProgressTable, ProgressView
+from connectors.importer.progress import ProgressView
 from connectors.importer.tasks import gaps, plan
 from connectors.importer.tasks.execute import TaskExecutor
 from connectors.importer.tasks.page import TaskResult
@@ -124,7 +124,7 @@ class TaskPartition:
             await self._publish(CommitGroup(), [record.position])
             return
         async with self._ticking:
-            await self._claim(requested(task, self._view.table), [record.position])
+            await self._claim(plan.requested(task, self._view.table), [record.position])
 
     async def tick(self) -> None:
         """Start, catch up and end the runs whose home this partition is; go on with chains whose time has come."""
@@ -198,8 +198,18 @@ class TaskPartition:
                 pass
 
     def _hand_over(self, result: TaskResult) -> None:
-        """Ask other jobs for the gaps of this partition that the job they were found for does not read."""
+        """Ask other jobs for the gaps of this partition that the job they were found for does not read.
+
+        What waits here and holds up the next run is left to that one.
+        """
         table, jobs = self._view.table, {job.id: job for job in self._jobs()}
+        for job in jobs.values():
+            left = plan.left_to_next_run(job, table.runs.get(job.id), table.waiting(job.id).values(), datetime.now(UTC))
+            result.progress += [
+                chain
+                for chain in left
+                if self._is_ours(job.id, chain.chain) and not self._chains.is_reading(job.id, chain.chain)
+            ]
         for job_id in table.jobs_with_gaps():
             for chain in table.gaps(job_id).values():
                 if self._is_ours(job_id, chain.chain):
@@ -280,16 +290,6 @@ class TaskPartition:
         PUBLISH.observe(time.perf_counter() - began)
         for topic, count in Counts(record.topic for record in group.records).items():
             RECORDS.labels(topic).inc(count)
-
-
-def requested(task: ImportTask, table: ProgressTable) -> TaskResult:
-    """Return what a request leads to: a run at once, or a chain that fills the gap of a webhook."""
-    if task.kind == "gap":
-        return gaps.requested_gap(task, table)
-    run = table.runs.get(task.job_id)
-    if task.kind != "start" or run is None or run.state == "open" or run.requested:
-        return TaskResult()  # it begins by itself, or is under way
-    return TaskResult(progress=[run.model_copy(update={"requested": True})])
 
 
 def _has_ended(result: TaskResult, job_id: str) -> bool:

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import Counter
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
-from connectors.campaign_monitor.client.entities import Page
+from connectors.campaign_monitor.client.entities import ListRef, Page
 from connectors.campaign_monitor.client.requests import Paging
 from connectors.campaign_monitor.dates import ClientDates, UnknownZone
 from connectors.campaign_monitor.errors.backoff import retry_after
@@ -190,27 +190,37 @@ class TaskExecutor:
     async def _discover(self, api: CampaignMonitor, job: ImportJob, task: ImportTask) -> TaskResult:
         client = await api.clients.details(job.client_id)
         self.zones.see(client)
-        dates, first = self.dates(client.time_zone), task.page == 1
-        refused: list[ChainProgress] = []
+        dates, first, part = self.dates(client.time_zone), task.page == 1, sources.part_of(task.chain)
+        apart: list[ChainProgress] = []
 
         async def alone(name: str, call: Awaitable[T]) -> T | None:
-            """Return the answer; None when it was refused for good, which is named and stops nothing else."""
+            """Return the answer; None when there is none, which stops nothing else.
+
+            A call that was refused for good is named; any other is tried again by a chain of its own.
+            """
             try:
                 return await call
             except CampaignMonitorError as error:
-                if not isinstance(error.verdict, Unauthorised | NotFound | Forbidden | Misconfigured | RowRefused):
+                if part:
                     raise
-                refused.append(self._refused(task, name, f"cannot be read: {error}"))
+                refused = isinstance(error.verdict, Unauthorised | NotFound | Forbidden | Misconfigured | RowRefused)
+                apart.append(self._refused(task, name, f"cannot be read: {error}") if refused else _apart(task, name))
                 return None
 
-        lists = await alone("lists", api.clients.lists(job.client_id)) if first else []
+        lists: list[ListRef] | None = []
+        if first and part in ("", "lists", "journeys"):  # journeys name theirs
+            lists = await alone("lists", api.clients.lists(job.client_id))
         campaigns, journeys = None, None
         if job.activities and not task.sweep:
             paging = Paging(page=task.page, direction="desc")
-            campaigns = await alone("campaigns", api.clients.campaigns(job.client_id, paging))
-            if first and job.journeys:
-                journeys = await alone("journeys", api.clients.journeys(job.client_id))
-        result = TaskResult(progress=list(refused))
+            if part in ("", "campaigns"):
+                campaigns = await alone("campaigns", api.clients.campaigns(job.client_id, paging))
+            if first and job.journeys and part in ("", "journeys"):
+                if any(chain.state == "open" for chain in apart):  # what names their lists comes later
+                    apart.append(_apart(task, "journeys"))
+                else:
+                    journeys = await alone("journeys", api.clients.journeys(job.client_id))
+        result = TaskResult(progress=list(apart))
         found = expand.discover(self._context(job, task), client, dates, lists, campaigns, journeys or [])
         result.progress += found.progress
         result.deleted += found.deleted
@@ -266,5 +276,16 @@ class TaskExecutor:
         """Return what people see of a part of the discovery that was refused."""
         log.error("part of the discovery refused", job=task.job_id, part=name, reason=problem)
         failed = {"state": "failed", "problem": problem, "updated_at": datetime.now(UTC), "task": None}
-        change = {"chain": f"{task.chain}/{name}", "label": "", "group": f"the client's {name}", "tally": Tally()}
+        change = {
+            "chain": sources.part_chain(task.chain, name),
+            "label": "",
+            "group": f"the client's {name}",
+            "tally": Tally(),
+        }
         return progress_of(task, {**change, **failed})
+
+
+def _apart(task: ImportTask, name: str) -> ChainProgress:
+    """Return the chain that tries a part of the discovery again, while what was found otherwise is read."""
+    change = {"chain": sources.part_chain(task.chain, name), "step": 0, "label": name, "tally": Tally()}
+    return progress_of(task.model_copy(update=change), {})

@@ -36,11 +36,15 @@ def discover(
     """Begin the chains of a run: listings, the suppression list, and a look at each campaign and journey that is due.
 
     A step per page of the client's campaigns; lists (None: they could not be read) and journeys come with the first.
+    The chain of a part begins that only.
     """
     job, task = context.job, context.task
-    result = TaskResult()
+    result, part = TaskResult(), sources.part_of(task.chain)
     if task.page == 1:
-        _lists(context, result, client, dates, lists)
+        if part in ("", "lists"):
+            _lists(context, result, client, dates, lists)
+        if not part and not task.sweep:
+            context.read(result, *sources.suppression(job, client))
         names = {ref.list_id: ref.name for ref in lists or ()}
         for ref in journeys:
             if not job.lists or ref.list_id in job.lists:
@@ -74,9 +78,6 @@ def _lists(
                     read_unreported(context, result, source, dates)
     if swept is None and lists is not None:
         context.fill_failed_gaps(result, {ref.list_id for ref in lists if not job.lists or ref.list_id in job.lists})
-    if swept is None:
-        chain, source = sources.suppression(job, client)
-        context.read(result, chain, source)
     if lists is None:
         return
     for missing in sorted(set(job.lists) - {ref.list_id for ref in lists}):

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from connectors.control.jobs import attention_of
+from connectors.importer.progress import ProgressTable
+from connectors.importer.tasks import gaps
+from connectors.importer.tasks.page import TaskResult
 from connectors.importer.tasks.sources import DISCOVER, SWEEP
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, RunProgress
@@ -86,6 +89,47 @@ def next_at(job: ImportJob, run: RunProgress, finished: datetime) -> datetime | 
     interval = timedelta(seconds=job.interval_seconds)
     missed = max(0, (finished - run.planned_at) // interval)
     return run.planned_at + interval * (missed + 1)
+
+
+def left_to_next_run(
+    job: ImportJob, run: RunProgress | None, waiting: Iterable[ChainProgress], now: datetime
+) -> list[ChainProgress]:
+    """Return the chains that wait with a problem, as failed, when nothing else of a run is open and another is due.
+
+    The next one goes on with them; else a single report that is never answered would hold up all that is new. When no
+    person asks for it, what may soon be read is waited for: what was put aside a few times, or for longer than until
+    the next run, is not.
+    """
+    chains = list(waiting)
+    if job.state == "stopped" or run is None or run.state != "open" or not _all_wait(chains):
+        return []
+    interval = timedelta(seconds=job.interval_seconds)
+    asked = run.requested or job.full_read > run.full_read
+    due = job.keep_updated and run.planned_at + interval <= now
+    if not asked and not (due and all(_is_put_off(chain, now + interval) for chain in chains)):
+        return []
+    return [chain.model_copy(update={"state": "failed", "retry_at": None, "updated_at": now}) for chain in chains]
+
+
+def _all_wait(chains: list[ChainProgress]) -> bool:
+    return bool(chains) and all(chain.state == "parked" and chain.problem for chain in chains)
+
+
+def _is_put_off(chain: ChainProgress, until: datetime) -> bool:
+    often = chain.task is not None and chain.task.attempt >= gaps.MAX_ATTEMPTS
+    return often or (chain.retry_at is not None and chain.retry_at > until)
+
+
+def requested(task: ImportTask, table: ProgressTable) -> TaskResult:
+    """Return what a request leads to: a run at once, or a chain that fills the gap of a webhook."""
+    if task.kind == "gap":
+        return gaps.requested_gap(task, table)
+    run = table.runs.get(task.job_id)
+    if task.kind != "start" or run is None or run.requested:
+        return TaskResult()  # it begins by itself
+    if run.state == "open" and not _all_wait(list(table.waiting(task.job_id).values())):
+        return TaskResult()  # it is under way
+    return TaskResult(progress=[run.model_copy(update={"requested": True})])
 
 
 NOT_READ = "The last import could not read everything: "

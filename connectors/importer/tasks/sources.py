@@ -264,3 +264,13 @@ def undivided(chain: str) -> str:
 def part_name(chain: str, number: int) -> str:
     """Return the name of the n-th part (from 1) that was divided off a chain."""
     return f"{undivided(chain)}#{number}"
+
+
+def part_chain(chain: str, part: str) -> str:
+    """Return the chain of a part of the discovery: the client's lists, campaigns or journeys."""
+    return f"{chain}/{part}"
+
+
+def part_of(chain: str) -> str:
+    """Return the part of the discovery that a chain looks for; empty: all of it."""
+    return chain.partition("/")[2]

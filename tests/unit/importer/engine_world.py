@@ -65,7 +65,8 @@ def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
 class Accounts:
     """Answers calls: clients with empty lists. `calls`: how many of each path; `down`: listings fail.
 
-    `refused`: paths that need a permission that there is not; `unauthorised`: paths that refuse the credential.
+    `failing`: paths that answer nothing but 503; `refused`: those that need a permission that there is not;
+    `unauthorised`: those that refuse the credential.
     """
 
     def __init__(self, lists: dict[str, int]) -> None:
@@ -73,6 +74,7 @@ class Accounts:
         self.calls: Counter[str] = Counter()
         self.clients: Counter[str] = Counter()
         self.down = False
+        self.failing: set[str] = set()
         self.refused: set[str] = set()
         self.unauthorised: set[str] = set()
 
@@ -87,6 +89,8 @@ class Accounts:
             raise CampaignMonitorError("no", Forbidden(403, "denied"))
         if request.path in self.unauthorised:
             raise CampaignMonitorError("no", Unauthorised(100, "reconnect", REFUSED))
+        if request.path in self.failing:
+            raise CampaignMonitorError("no", Transient("gateway"))
         if self.down and request.path.startswith("/lists/"):
             raise CampaignMonitorError("no", Transient(503))
         return orjson.dumps(self._answer(request))

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from connectors.importer.overview import overview
 from schemas.control import ImportJob
+from schemas.import_task import ImportTask
 from streams.cli.imports import view_of
 from tests.unit.importer.engine_world import REFUSED, SECONDS_A_CALL, Accounts, Engine, in_virtual_time
 
@@ -196,6 +197,51 @@ def _try_again(engine: Engine, job_id: str) -> bool:
 def _state(engine: Engine, job_id: str) -> str | None:
     run = engine.run(job_id)
     return None if run is None else run.state
+
+
+@pytest.mark.parametrize("path", ["journeys", "campaigns", "lists"])
+def test_a_part_of_the_discovery_that_is_not_answered_holds_up_nothing_else_and_is_read_later(monkeypatch, path):
+    async def story() -> None:
+        accounts = Accounts({"large": 3})
+        accounts.failing.add(f"/clients/{{}}/{path}")
+        jobs = [import_job("large", "large")]
+        async with Engine(accounts, jobs, monkeypatch, 4) as engine:
+            await engine.until(lambda: _parked(engine) == (2 if path == "lists" else 1), 60, every=0.1)
+            await engine.until(lambda: bool(jobs[0].attention), 5, every=0.1)
+            chains = engine.table.chains("large")
+            assert chains["discover"].state == "done"
+            assert any(name.startswith("users/") for name in chains) == (path != "lists")
+            assert accounts.calls["/clients/{}/suppressionlist"] == 1
+            accounts.failing.clear()
+            await engine.until(lambda: _try_again(engine, "large") and _state(engine, "large") == "done", 100)
+            assert sum(name.startswith("users/") for name in chains) == 5 * 3
+            assert accounts.calls["/clients/{}/suppressionlist"] == 1, "begun once"
+
+    in_virtual_time(story())
+
+
+def test_a_listing_that_is_never_answered_does_not_hold_up_what_comes_later(monkeypatch):
+    async def story() -> None:
+        accounts = Accounts({"large": 2})
+        accounts.failing.add("/lists/{}/active")
+        jobs = [import_job("large", "large").model_copy(update={"keep_updated": False})]
+        async with Engine(accounts, jobs, monkeypatch, 4) as engine:
+            await engine.until(lambda: _parked(engine) == 2 and len(engine.table.waiting("large")) == 2, 60)
+            assert _state(engine, "large") == "open"
+            accounts.lists["large"] = 3
+            engine.request(ImportTask(job_id="large", run=0, chain="start", kind="start", started_at=NOW))
+            await engine.until(lambda: "users/large-2/deleted" in engine.table.chains("large"), 60)
+            accounts.failing.clear()
+            await engine.until(lambda: _try_again(engine, "large") and _state(engine, "large") == "done", 100)
+            assert {engine.table.mark("large", f"users/large-{number}/active") is not None for number in range(3)} == {
+                True
+            }
+
+    in_virtual_time(story())
+
+
+def _parked(engine: Engine) -> int:
+    return sum(chain.state == "parked" for chain in engine.table.waiting("large").values())
 
 
 def _ended(engine: Engine, job_id: str, number: int) -> bool:

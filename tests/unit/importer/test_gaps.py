@@ -11,11 +11,11 @@ from connectors.campaign_monitor.client.entities import ClientDetails, ListRef, 
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.overview import overview
 from connectors.importer.progress import ProgressTable
-from connectors.importer.publish import requested
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import expand, plan
 from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.page import TaskResult, read_page
+from connectors.importer.tasks.plan import requested
 from connectors.importer.translate import RowTranslator
 from schemas.control import ImportJob
 from schemas.envelope import rfc3339

@@ -9,9 +9,9 @@ import pytest
 
 from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
-from connectors.importer.publish import requested
 from connectors.importer.tasks import gaps
 from connectors.importer.tasks.page import TaskResult
+from connectors.importer.tasks.plan import requested
 from connectors.importer.translated import ImportedRecord
 from schemas.control import ImportJob
 from schemas.envelope import rfc3339

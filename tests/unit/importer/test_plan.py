@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.campaign_monitor.client.entities import ListRef, SegmentRef
+from connectors.importer.progress import ProgressTable
 from connectors.importer.tasks import plan, sources
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask, RunProgress, Tally
@@ -161,3 +163,45 @@ def test_lists_have_names_also_where_a_campaign_was_sent_to_segments():
     ]
     assert sources.audience_names([known[0]], segments, known) == {"a": "News", "b": "Offers", "x": ""}
     assert sources.audience_names([known[0]], [], []) == {"a": "News"}
+
+
+def waits(name: str = "report/k/opens", attempt: int = 3, **change) -> ChainProgress:
+    task = ImportTask(job_id="j", run=1, chain=name, kind="read", attempt=attempt, started_at=NOW)
+    values = {"state": "parked", "problem": "500", "retry_at": NOW + HOUR + timedelta(minutes=1), "task": task}
+    return chain(name, **{**values, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "waiting", "minutes", "left"),
+    [
+        ({}, [waits()], 60, True),
+        ({}, [waits(), waits("users/l/active")], 60, True),
+        ({}, [waits()], 59, False),
+        ({}, [waits(attempt=2)], 60, False),
+        ({}, [waits(attempt=1, retry_at=NOW + 30 * HOUR)], 60, True),
+        ({}, [waits(), chain("users/l/active")], 60, False),
+        ({}, [waits(), waits("users/l/active", problem=None)], 60, False),
+        ({}, [], 60, False),
+        ({"keep_updated": False}, [waits()], 600, False),
+        ({"keep_updated": False, "full_read": 1}, [waits(attempt=1)], 1, True),
+        ({"state": "stopped"}, [waits()], 60, False),
+    ],
+)
+def test_what_waits_with_a_problem_does_not_hold_up_the_next_run(change, waiting, minutes, left):
+    now = NOW + timedelta(minutes=minutes)
+    found = plan.left_to_next_run(job(**change), run(), waiting, now)
+    assert [chain.chain for chain in found] == ([chain.chain for chain in waiting] if left else [])
+    assert all(chain.state == "failed" and chain.task is not None and chain.problem for chain in found)
+    assert not plan.left_to_next_run(job(**change), run(state="done"), waiting, now)
+
+
+def test_a_run_that_only_waits_can_be_followed_by_one_that_is_asked_for():
+    asked = ImportTask(job_id="j", run=0, chain="start", kind="start", started_at=NOW)
+    table = ProgressTable()
+    table.put(run())
+    table.put(chain("users/l/active"))
+    assert not plan.requested(asked, table).progress, "it is under way"
+    table.put(waits("users/l/active", attempt=1))
+    (following,) = plan.requested(asked, table).progress
+    assert plan.left_to_next_run(job(keep_updated=False), following, [waits(attempt=1)], NOW)
+    assert act(job(keep_updated=False), following, [waits(state="failed")]).run.requested, "its end keeps the request"

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from connectors.campaign_monitor.client.entities import ClientDetails, ListRef
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.importer.progress import ProgressTable
-from connectors.importer.publish import requested
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks import expand, gaps
 from connectors.importer.tasks.context import ExpansionContext
 from connectors.importer.tasks.page import TaskResult
+from connectors.importer.tasks.plan import requested
 from schemas.control import ImportJob
 from schemas.envelope import rfc3339
 from schemas.import_task import ImportTask, key_of
