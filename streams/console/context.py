@@ -1,7 +1,7 @@
 """What all pages use: settings, the control topics, accounts, sessions; and a page's route with the role it needs."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -25,7 +25,13 @@ from streams.console.access.sessions import Session, Sessions
 from streams.console.live.collector import FlowCollector
 from streams.console.reads import Reads
 from streams.console.recent import Recent
+from streams.control.audiences import SeenAudience, seen_audiences
 from streams.control.import_runs import ImportRuns
+
+AUDIENCES_SECONDS = 60.0
+"""How old counts of audiences may be: counting reads the changelog of all people."""
+AUDIENCES_TIMES = 20.0
+"""Counting takes a twentieth of the time at most; where it is quick, an audience is offered as soon as it is named."""
 
 
 @dataclass(slots=True)
@@ -66,6 +72,17 @@ class Console:
     def cookie_name(self) -> str:
         """The cookie's name; with the prefix browsers refuse one that another host, or a page without TLS, has set."""
         return "__Host-console" if self.is_secure else "console"
+
+    async def audiences(self) -> Sequence[SeenAudience]:
+        """Return the audiences that upstream has named, as they were a moment ago.
+
+        Raises ReadError, SnapshotError, TimeoutError.
+        """
+
+        async def read() -> Sequence[SeenAudience]:
+            return await self.reads.of(lambda: seen_audiences(self.kafka))
+
+        return await self.recent.get(("audiences",), read, AUDIENCES_SECONDS, AUDIENCES_TIMES)
 
 
 @dataclass(frozen=True, slots=True)

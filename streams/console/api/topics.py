@@ -7,10 +7,6 @@ from pydantic import Field
 from connectors.kafka.admin import check_topics
 from connectors.kafka.lag import LagReader, PartitionLag
 from streams.console.api.operation import ApiAnswer, Call, Operation, RequestQuery
-from streams.control.audiences import seen_audiences
-
-AUDIENCES_SECONDS = 60.0
-"""How old counts may be: counting reads the changelog of all people."""
 
 
 class LagQuery(RequestQuery):
@@ -104,10 +100,7 @@ async def list_topics(call: Call) -> TopicsAnswer:
 
 async def list_audiences(call: Call) -> AudiencesAnswer:
     """List the audiences that upstream has named: id, name, and how many people are in them now."""
-    kafka, console = call.console.kafka, call.console
-    key = ("audiences",)
-    found = await console.recent.get(key, lambda: console.reads.of(lambda: seen_audiences(kafka)), AUDIENCES_SECONDS)
-    return AudiencesAnswer(items=[AudienceAnswer(**audience._asdict()) for audience in found])
+    return AudiencesAnswer(items=[AudienceAnswer(**found._asdict()) for found in await call.console.audiences()])
 
 
 OPERATIONS = (

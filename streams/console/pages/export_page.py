@@ -1,12 +1,12 @@
 """Export: account, list, audiences, the advanced options, Start export."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, get_args
 
 from aiohttp import web
 from pydantic import ValidationError
 
+from connectors.kafka.read_to_end import ReadError
 from schemas.control import DataType, ExportJob, FieldMapping
 from streams.console.context import Console, Route, Visit, go_to
 from streams.console.pages.job_action_pages import plan_rows
@@ -25,25 +25,18 @@ from streams.console.pages.job_forms import (
     shown_faults,
 )
 from streams.control.accounts import by_id
-from streams.control.audiences import SeenAudience, seen_audiences
+from streams.control.audiences import SeenAudience
 from streams.control.export_plans import export_plan, export_view
 from streams.control.job_checks import JobFault
 from streams.control.job_writing import faults_of, made_up_job_id
 from streams.export.recovery.reconcile import SnapshotError
 
-AUDIENCES_SECONDS = 60.0
-"""How old counts may be: counting reads the changelog of all people."""
-
 
 async def audiences_of(console: Console) -> Sequence[SeenAudience] | None:
-    """Return the audiences that upstream has named, with counts of a moment ago; None when they cannot be read."""
-
-    async def read() -> Sequence[SeenAudience]:
-        return await asyncio.to_thread(seen_audiences, console.kafka)
-
+    """Return the audiences that upstream has named; None when they cannot be read."""
     try:
-        return await console.recent.get(("audiences",), read, AUDIENCES_SECONDS)
-    except SnapshotError:
+        return await console.audiences()
+    except (ReadError, SnapshotError, TimeoutError):
         return None
 
 

@@ -47,7 +47,7 @@ async def confirm(visit: Visit) -> web.StreamResponse:
         found = await confirm_removals(console.kafka, console.jobs, job_id, datetime.now(UTC))
     except NothingToConfirmError as refusal:
         return visit.page("sentence.html", 409, heading="Nothing to confirm", sentence=f"{refusal}.")
-    people = "" if found.people is None else f" of {found.people:,} people"
+    people = "" if found.people is None else f" of {found.people:,} {'person' if found.people == 1 else 'people'}"
     return visit.page("done.html", job_id=job_id, heading="Confirmed", sentence=f"The removals{people} go on now.")
 
 

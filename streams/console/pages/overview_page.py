@@ -123,7 +123,7 @@ def letter_needs(groups: Iterable[LetterCount]) -> Iterator[Need]:
     for group in groups:
         topics[group.topic] = topics.get(group.topic, 0) + group.letters
     for topic, letters in sorted(topics.items(), key=lambda found: (-found[1], found[0])):
-        text = f"{letters:,} dead letters of {topic} wait."
+        text = f"1 dead letter of {topic} waits." if letters == 1 else f"{letters:,} dead letters of {topic} wait."
         yield Need(text, f"Replay all of {topic}", "/dead-letters", "operator", {"topic": topic, "act": "replay-all"})
 
 

@@ -107,3 +107,25 @@ async def test_answers_of_a_moment_ago_are_read_once_and_failures_again():
     assert await recent.get(("b",), read) == 3
     recent.forget()
     assert await recent.get(("a",), read) == 4
+
+
+async def test_answers_are_kept_no_longer_than_so_many_times_what_reading_took(monkeypatch):
+    recent, reads, now = Recent(), [], [0.0]
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+
+    async def read():
+        reads.append(1)
+        now[0] += 3
+        return len(reads)
+
+    async def get_at(at, times):
+        now[0] = at
+        return await recent.get(("a",), read, 60.0, times)
+
+    assert await get_at(0, 2) == 1
+    assert await get_at(8, 2) == 1
+    assert await get_at(9, 2) == 2
+    assert await get_at(18, 100) == 3
+    assert await get_at(77, 100) == 3
+    assert await get_at(78, None) == 4
+    assert await get_at(137, None) == 4
