@@ -15,8 +15,11 @@ EpochMillis = int
 
 
 def to_utc(instant: datetime) -> datetime:
-    """Return the same instant in UTC; an instant without an offset is read as UTC."""
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    """Return the same instant in UTC; an instant without an offset is read as UTC. Raises ValueError."""
+    try:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    except OverflowError:  # which pydantic would not turn into a ValidationError
+        raise ValueError("in UTC it is outside of the years 1 to 9999") from None
 
 
 def rfc3339(instant: datetime) -> str:

@@ -1,10 +1,11 @@
 """Topic `cm_audit`: every change that a person makes, by command, page or API; who, when, what, without secrets."""
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from heapq import nlargest
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -117,10 +118,51 @@ class AuditTrail:
         await self._view.close()
 
 
-def audit_records(kafka: KafkaSettings) -> Iterator[AuditRecord]:
-    """Yield all changes, the oldest first. Blocks. Raises ReadError."""
+class PlacedChange(NamedTuple):
+    """A change, and where its record is."""
+
+    at_ms: int
+    partition: int
+    offset: int
+    record: AuditRecord
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Its time and its position: no other change has the same."""
+        return self.at_ms, self.partition, self.offset
+
+
+def newest_changes(
+    kafka: KafkaSettings,
+    count: int,
+    *,
+    kind: str | None = None,
+    changed: str | None = None,
+    who: str | None = None,
+    before: tuple[int, int, int] | None = None,
+) -> list[PlacedChange]:
+    """Return the newest changes that are meant, the newest first; with `before` those that are older than a place.
+
+    None: any. Blocks. Raises ReadError.
+    """
+    wanted = {name: value for name, value in (("kind", kind), ("id", changed), ("who", who)) if value is not None}
+    return nlargest(count, _meant(_placed(kafka), wanted, before), key=lambda change: change.place)
+
+
+def _placed(kafka: KafkaSettings) -> Iterator[PlacedChange]:
     for page in read_to_end(kafka, "audit", kafka.names()["cm_audit"]):
-        yield from filter(None, map(audit_record, page))
+        for record in page:
+            if (found := audit_record(record)) is not None:
+                yield PlacedChange(record.timestamp_ms, record.partition, record.offset, found)
+
+
+def _meant(
+    changes: Iterable[PlacedChange], wanted: Mapping[str, str], before: tuple[int, int, int] | None
+) -> Iterator[PlacedChange]:
+    for change in changes:
+        is_wanted = all(getattr(change.record, name) == value for name, value in wanted.items())
+        if is_wanted and (before is None or change.place < before):
+            yield change
 
 
 def audit_record(record: ConsumedRecord) -> AuditRecord | None:

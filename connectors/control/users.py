@@ -85,6 +85,7 @@ class Users(ControlTable[ConsoleUser]):
 
     async def put_token(self, token: ConsoleToken) -> None:
         """Write a token. Raises PublishError, TimeoutError."""
+        await self._record_token(token.id, token)
         await self._write_token(token.id, token.to_bytes())
 
     async def revoke(self, token_id: str) -> None:
@@ -92,8 +93,13 @@ class Users(ControlTable[ConsoleUser]):
         if token_id not in self._tokens:
             present = ", ".join(sorted(self._tokens)) or "none"
             raise UnknownTokenError(f"There is no token {token_id}; there are: {present}")
+        await self._record_token(token_id, None)
         await self._write_token(token_id, None)
         log.info("token revoked", token=token_id)
+
+    async def _record_token(self, token_id: str, token: ConsoleToken | None) -> None:
+        if self._audit is not None:
+            await self._audit.record("token", token_id, self.token(token_id), token)
 
     async def _write_token(self, token_id: str, value: bytes | None) -> None:
         await self._view.wait_for(await self._writer().publish(self.topic, f"{TOKEN}{token_id}".encode(), value))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from connectors.control.audit import audit_records
+from connectors.control.audit import newest_changes
 from schemas.control import AuditRecord
 from streams.cli.control import kafka_settings, refusals
 from streams.cli.output import JsonLines, add_row, print_table, table_of
@@ -21,9 +21,9 @@ def audit(
     as_json: JsonLines = False,
 ) -> None:
     """Show the changes that people made, the oldest first: who, when, what, before and after without secrets."""
-    wanted = {"kind": kind, "id": changed, "who": who}
     with refusals():
-        found = [record for record in audit_records(kafka_settings()) if _is_wanted(record, wanted)][-last:]
+        newest = newest_changes(kafka_settings(), last, kind=kind, changed=changed, who=who)
+    found = [change.record for change in reversed(newest)]
     if as_json:
         for record in found:
             typer.echo(record.to_bytes().decode())
@@ -34,10 +34,6 @@ def audit(
         when = f"{record.at:%Y-%m-%d %H:%M:%S}"
         add_row(table, when, record.who, record.via, record.kind, record.id, record.action, what)
     print_table(table)
-
-
-def _is_wanted(record: AuditRecord, wanted: dict[str, str | None]) -> bool:
-    return all(value in (None, getattr(record, name)) for name, value in wanted.items())
 
 
 def _lines(record: AuditRecord) -> Iterator[str]:

@@ -144,3 +144,23 @@ async def with_account() -> AsyncIterator[tuple["Jobs", "Authorizations", "OpenA
     sealer = Sealer.if_configured(ControlSettings())
     async with control(sealer) as (jobs, authorizations), AuthorizedApis(settings, authorizations) as apis:
         yield jobs, authorizations, apis.api
+
+
+@asynccontextmanager
+async def with_audit(settings: "KafkaSettings") -> AsyncIterator["AuditLog"]:
+    """Hold what records a command's changes, for work that publishes nothing else."""
+    from connectors.kafka.producer import AsyncProducer
+
+    async with AsyncProducer(settings, "cli") as producer:
+        yield audit_log(settings, producer)
+
+
+async def record(settings: "KafkaSettings", kind: str, changed: str, action: str, **values: str) -> None:
+    """Record what the command is about to do. Raises PublishError: then it is not done."""
+    import orjson
+
+    from schemas.control import ChangedField
+
+    changes = [ChangedField(field=name, after=orjson.dumps(value).decode()) for name, value in values.items()]
+    async with with_audit(settings) as audit:
+        await audit.note(kind, changed, action, changes)

@@ -8,21 +8,24 @@ import orjson
 import typer
 
 from connectors.kafka.settings import KafkaSettings
-from streams.cli.control import kafka_settings, refusals, refuse
+from streams.cli.control import kafka_settings, refusals, refuse, with_audit
 from streams.cli.output import JsonLines, OneJsonLine, add_row, print_json, print_table, table_of
 from streams.control.letters import (
+    MAX_WHY,
     LetterCount,
     PlaceError,
     choice,
     chosen_letters,
     counted,
+    discard_recorded,
     input_topics,
     letter_as_object,
+    replay_recorded,
     shown,
     topic_named,
 )
 from streams.dead_letters.letters import Choice, Letter, ReplayError
-from streams.dead_letters.replays import discard, replay
+from streams.dead_letters.replays import Replayed
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Dead letters: records that could not be used, kept as they came."
@@ -120,7 +123,7 @@ def send_again(
     with refusals():
         settings = kafka_settings()
         try:
-            done = asyncio.run(replay(settings, topic_named(settings, topic), _choice(places, reason, stage)))
+            done = asyncio.run(_replayed(settings, topic_named(settings, topic), _choice(places, reason, stage)))
         except ReplayError as error:
             refuse(str(error))
         typer.echo(f"{done.sent} sent to {topic_named(settings, topic)} again")
@@ -137,17 +140,31 @@ def drop(
     reason: ReasonOption = None,
     stage: StageOption = None,
     everything: Annotated[bool, typer.Option("--all", help="All that wait.")] = False,
+    why: Annotated[str, typer.Option("--why", help="It is recorded, without e-mail addresses.")] = "",
 ) -> None:
     """Be done with letters without sending them; they stay on the dead-letter topic as long as it keeps them."""
     if not (places or reason or stage or everything):
         refuse("Name letters, --reason or --stage; or --all, to discard all that wait", WRONG_USE)
+    if len(why) > MAX_WHY:
+        refuse(f"--why has {MAX_WHY} characters at most", WRONG_USE)
     with refusals():
         settings = kafka_settings()
         try:
-            count = asyncio.run(discard(settings, topic_named(settings, topic), _choice(places, reason, stage)))
+            chosen = _choice(places, reason, stage)
+            count = asyncio.run(_discarded(settings, topic_named(settings, topic), chosen, why))
         except ReplayError as error:
             refuse(str(error))
         typer.echo(f"{count} of {topic_named(settings, topic)} discarded")
+
+
+async def _replayed(settings: KafkaSettings, topic: str, chosen: Choice) -> Replayed:
+    async with with_audit(settings) as audit:
+        return await replay_recorded(settings, audit, topic, chosen)
+
+
+async def _discarded(settings: KafkaSettings, topic: str, chosen: Choice, why: str) -> int:
+    async with with_audit(settings) as audit:
+        return await discard_recorded(settings, audit, topic, chosen, why)
 
 
 def letter_as_row(letter: Letter) -> tuple[str, ...]:

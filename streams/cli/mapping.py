@@ -68,7 +68,7 @@ def rebuild(
 
     3. stop the workers, `rebuild --switch`, start them with the new mappings.
     """
-    from streams.cli.control import kafka_settings, refusals
+    from streams.cli.control import kafka_settings, record, refusals
     from streams.process import StreamsSettings
     from streams.profile.rebuild import Rebuild, RebuildError, RebuildProgress
     from streams.profile.settings import ProfileSettings
@@ -78,7 +78,11 @@ def rebuild(
 
     with refusals():
         try:
-            work = Rebuild(StreamsSettings(), kafka_settings(), ProfileSettings())
+            kafka = kafka_settings()
+            work = Rebuild(StreamsSettings(), kafka, ProfileSettings())
+            if switch or not diff:
+                action = "switch" if switch else "rebuild"
+                asyncio.run(record(kafka, "mapping", work.catalog.version, action))
             if switch:
                 typer.echo(f"{asyncio.run(work.switch())} records written to {work.running}", err=True)
                 work.clean()

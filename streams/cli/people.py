@@ -10,14 +10,14 @@ import typer
 from pydantic import ValidationError
 
 from connectors.kafka.producer import AsyncProducer
-from connectors.kafka.records import OutgoingRecord, Position
+from connectors.kafka.records import Position
 from connectors.kafka.settings import KafkaSettings
 from schemas.audience_delivery import DeliveryReceipt
 from schemas.audience_membership import AudienceMembership
 from schemas.identity import key_of, normalise_email
-from streams.cli.control import kafka_settings, refusals, refuse
+from streams.cli.control import audit_log, kafka_settings, refusals, refuse
 from streams.cli.output import OneJsonObject, print_json, print_line
-from streams.control.people import receipt_values
+from streams.control.people import publish_event, receipt_values
 
 WRONG_USE = 2
 
@@ -57,22 +57,22 @@ def send_event(
     else:
         body |= {"change": "enter" if enter else "exit", "audience": _audience(enter or leave or "")}
     try:
-        event = AudienceMembership.from_bytes(orjson.dumps(body)).to_bytes()
+        membership = AudienceMembership.from_bytes(orjson.dumps(body))
     except ValidationError as faults:
         fault = faults.errors(include_input=False, include_url=False)[0]
         refuse(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}", WRONG_USE)
+    event = membership.to_bytes()
     if dry_run:
         typer.echo(event.decode())
         return
     with refusals():
         kafka = kafka_settings()
-        topic = kafka.names()["audience-membership"]
-        position = asyncio.run(_published(kafka, OutgoingRecord(topic, key_of(address), event)))
+        position = asyncio.run(_published(kafka, membership))
     if as_json:
-        place = {"topic": topic, "partition": position.partition, "offset": position.offset}
+        place = {"topic": position.topic, "partition": position.partition, "offset": position.offset}
         print_json({**place, "event": orjson.loads(event)}, one_line=True)
     else:
-        print_line(f"{topic}[{position.partition}] at {position.offset}: {event.decode()}")
+        print_line(f"{position.topic}[{position.partition}] at {position.offset}: {event.decode()}")
 
 
 def receipts(
@@ -101,9 +101,9 @@ def _line(receipt: DeliveryReceipt) -> str:
     return "  ".join([*cells, *filter(None, [", ".join(receipt.audiences), receipt.message])])
 
 
-async def _published(kafka: KafkaSettings, record: OutgoingRecord) -> Position:
+async def _published(kafka: KafkaSettings, event: AudienceMembership) -> Position:
     async with AsyncProducer(kafka, "cli") as producer:
-        return await producer.publish(record.topic, record.key, record.value)
+        return await publish_event(kafka, producer, audit_log(kafka, producer), event)
 
 
 def _audience(text: str) -> dict[str, str]:

@@ -7,8 +7,8 @@ import orjson
 import typer
 
 from schemas.cm_profile import ErasureReceipt
-from schemas.identity import key_of, normalise_email
-from streams.cli.control import kafka_settings, refusals, refuse
+from schemas.identity import digest_of, key_of, normalise_email
+from streams.cli.control import kafka_settings, record, refusals, refuse
 from streams.cli.output import OneJsonLine, print_json
 from streams.control.people import delete_subscriber, newest_profile
 
@@ -56,11 +56,13 @@ def erase(
     if from_list and not authorization:
         refuse("--from-list needs --authorization: whose account the list belongs to")
     with refusals():
+        kafka = kafka_settings()
+        asyncio.run(record(kafka, "person", digest_of(address), "erase"))
         for list_id in from_list:
             asyncio.run(_delete_subscriber(list_id, address, authorization))
             typer.echo(f"deleted from list {list_id}", err=True)
         try:
-            receipt: ErasureReceipt = asyncio.run(ask(kafka_settings(), address, wait_seconds))
+            receipt: ErasureReceipt = asyncio.run(ask(kafka, address, wait_seconds))
         except NoReceiptError as late:
             refuse(str(late))
     typer.echo(receipt.to_bytes().decode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.control import FAILED, kafka_settings, refusals, refuse
+from streams.cli.control import FAILED, kafka_settings, record, refusals, refuse
 from streams.cli.output import JsonLines, print_json
 
 if TYPE_CHECKING:  # the workers bring Faust
@@ -38,6 +38,7 @@ def restore(processor: ProcessorArgument, as_json: JsonLines = False) -> None:
     several stores of one partition the one that had more counts, and rows that workers wrote since count more.
     """
     with _refusals():
+        asyncio.run(record(kafka_settings(), "stores", processor.value, "restore"))
         restored = asyncio.run(_restored(processor))
         for table, partition, rows in restored:
             if as_json:
@@ -58,6 +59,7 @@ def discard(processor: ProcessorArgument, as_json: JsonLines = False) -> None:
     from streams.batches import discard_stores
 
     with _refusals():
+        asyncio.run(record(kafka_settings(), "stores", processor.value, "discard"))
         done = discard_stores(_app_of(processor))
         for partition, before, now in done:
             if as_json:
@@ -87,6 +89,7 @@ def copy(
     from streams.export.table import CHECKPOINT_KEY
 
     with _refusals():
+        asyncio.run(record(kafka_settings(), "stores", processor.value, "copy", changelog=former))
         rows = asyncio.run(copy_changelog(_app_of(processor), former, without={CHECKPOINT_KEY}))
         typer.echo(f"{rows} rows copied from {former}")
 

@@ -1,6 +1,8 @@
 """`cm-streams token`: tokens by which programs use the console's API."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import orjson
@@ -8,8 +10,9 @@ import typer
 
 from connectors.control.users import UnknownTokenError, Users
 from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.settings import KafkaSettings
 from schemas.control import ConsoleToken, Role
-from streams.cli.control import kafka_settings, refusals, refuse
+from streams.cli.control import audit_log, kafka_settings, refusals, refuse
 from streams.cli.output import JsonLines, add_row, print_table, table_of
 from streams.control.job_writing import now_in_millis
 from streams.control.tokens import make_token
@@ -32,8 +35,7 @@ def create(
         refuse("A token has a description of 1 to 200 characters", 2)
 
     async def make() -> str:
-        settings = kafka_settings()
-        async with AsyncProducer(settings, "cli") as producer, Users(settings, producer) as users:
+        async with _users(kafka_settings()) as users:
             return (await make_token(users, description, role, MADE_BY, now_in_millis(), days)).text
 
     with refusals():
@@ -69,8 +71,7 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="`token li
     """Revoke a token: consoles refuse it from now on."""
 
     async def drop() -> None:
-        settings = kafka_settings()
-        async with AsyncProducer(settings, "cli") as producer, Users(settings, producer) as users:
+        async with _users(kafka_settings()) as users:
             await users.revoke(token_id)
 
     with refusals():
@@ -79,3 +80,13 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="`token li
         except UnknownTokenError as fault:
             refuse(str(fault))
         typer.echo(f"Token {token_id} is revoked.")
+
+
+@asynccontextmanager
+async def _users(settings: KafkaSettings) -> AsyncIterator[Users]:
+    """Hold users and tokens; what changes is recorded."""
+    async with (
+        AsyncProducer(settings, "cli") as producer,
+        Users(settings, producer, audit_log(settings, producer)) as users,
+    ):
+        yield users

@@ -1,5 +1,6 @@
 """`cm-streams lag`, `reset` and `check-topics`: what the brokers hold, and where groups are."""
 
+import asyncio
 import enum
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from connectors.kafka.admin import TopicReport, TopicsRefusedError
 from connectors.kafka.admin import check_topics as checked
 from connectors.kafka.lag import LagReader, PartitionLag
 from schemas.envelope import rfc3339
-from streams.cli.control import FAILED, kafka_settings, refusals, refuse
+from streams.cli.control import FAILED, kafka_settings, record, refusals, refuse
 from streams.cli.output import JsonLines, add_row, fitted, live_console, plain, print_json, print_table, table_of
 from streams.control.flows import lag_note
 
@@ -121,7 +122,9 @@ def reset(
     from streams.batches import reset as reset_offsets
 
     with refusals():
-        settings = group_settings(kafka_settings(), group)
+        kafka = kafka_settings()
+        settings = group_settings(kafka, group)
+        asyncio.run(record(kafka, "offsets", group, "reset", topic=topic, to=to.value))
         try:
             done = reset_offsets(settings, topic, to.value)
         except BatchError as refusal:

@@ -21,6 +21,7 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ConsoleUser, Role
 from streams.console.access.passwords import Passwords
+from streams.console.access.proxy import TrustedProxy
 from streams.console.access.sessions import Session, Sessions
 from streams.console.live.collector import FlowCollector
 from streams.console.reads import Reads
@@ -60,8 +61,14 @@ class Console:
     """Where browsers reach it; its port is known once it listens."""
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Of form tokens; another process has another one."""
+    proxy: TrustedProxy | None = None
+    """Who has logged people in, where the console does not; None: nobody else does."""
     recent: Recent = field(default_factory=Recent)
     reads: Reads = field(default_factory=Reads)
+
+    def identified(self, request: web.Request) -> ConsoleUser | None:
+        """Return who a trusted proxy has logged in; None for nobody."""
+        return None if self.proxy is None else self.proxy.user_of(request.remote, request.headers)
 
     @property
     def is_secure(self) -> bool:

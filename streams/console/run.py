@@ -83,6 +83,7 @@ async def run(
             transport=await stack.enter_async_context(Transport(campaign_monitor)),
             sessions=Sessions(users.get, session_seconds=settings.session_seconds, idle_seconds=settings.idle_seconds),
             passwords=Passwords(),
+            proxy=settings.proxy(),
             clock=clock,
             collector=await stack.enter_async_context(FlowCollector(kafka, reads, clock)),
             reads=reads,

@@ -104,10 +104,14 @@ def _entry(console: Console, route: Route) -> Callable[[web.Request], Awaitable[
         if not is_ours(request.host, console.address):
             return web.Response(status=421, text="This is another host's name.")
         cookie = request.cookies.get(console.cookie_name, "")
-        found = console.sessions.find(cookie, console.clock())
-        session, user = found or (None, None)
+        given = console.identified(request)
+        found = console.sessions.find(cookie, console.clock(), given)
         # Another site's form comes without the cookie: an answer that set one would end the session that there is.
-        is_new = not cookie and request.method == "GET"
+        is_new = request.method == "GET" and (not cookie or (given is not None and found is None))
+        if is_new and given is not None:
+            cookie = console.sessions.begin(given, console.clock(), by_proxy=True)
+            found = console.sessions.find(cookie, console.clock(), given)
+        session, user = found or (None, None)
         cookie = cookie or new_cookie()
         form = await request.post() if request.method == "POST" else MultiDictProxy(MultiDict())
         visit = Visit(request, console, session, user, cookie, form)

@@ -1,14 +1,25 @@
 """Dead letters as people ask for them: counted, found by topic, place, reason, stage and text, and one as JSON."""
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
 
 from connectors.kafka.settings import KafkaSettings
+from schemas.control import ChangedField
 from schemas.dead_letter import PREFIX, SUFFIX
 from schemas.topics import TOPICS
 from streams.dead_letters.letters import Choice, Letter, every
-from streams.dead_letters.replays import read_letters
+from streams.dead_letters.replays import Replayed, discard, read_letters, replay
+
+if TYPE_CHECKING:
+    from connectors.control.audit import AuditLog
+
+MAX_WHY = 200
+"""Characters of the reason for a discard: it is one line of the log."""
+_ADDRESS = re.compile(r"\S*@\S*")
 
 
 class LetterCount(NamedTuple):
@@ -110,6 +121,24 @@ def counts(topic: str, letters: Iterable[Letter]) -> list[LetterCount]:
         LetterCount(topic, stage, reason, number, times, last)
         for (stage, reason), (number, times, last) in sorted(groups.items())
     ]
+
+
+async def replay_recorded(kafka: KafkaSettings, audit: "AuditLog", topic: str, chosen: Choice) -> Replayed:
+    """Record a replay, and send letters to their input topic again. Raises ReplayError, PublishError."""
+    await audit.note("dead letters", topic, "replay")
+    return await replay(kafka, topic, chosen)
+
+
+async def discard_recorded(kafka: KafkaSettings, audit: "AuditLog", topic: str, chosen: Choice, why: str) -> int:
+    """Record a discard, and why, and be done with letters. Raises ReplayError, PublishError."""
+    reason = [ChangedField(field="why", after=orjson.dumps(without_addresses(why)).decode())] if why else []
+    await audit.note("dead letters", topic, "discard", reason)
+    return await discard(kafka, topic, chosen)
+
+
+def without_addresses(text: str) -> str:
+    """Return a text that people wrote without the e-mail addresses in it (pure)."""
+    return _ADDRESS.sub("(address)", text)
 
 
 def own_headers(letter: Letter) -> list[tuple[str, str]]:

@@ -11,10 +11,14 @@ from confluent_kafka import Consumer
 from pydantic import ValidationError
 
 from connectors.campaign_monitor.errors.exceptions import SubscriberRefused
+from connectors.control.audit import AuditLog
+from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.read_to_end import EndReader, pages, reader_config
-from connectors.kafka.records import ConsumedRecord
+from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
 from schemas.audience_delivery import DeliveryReceipt
+from schemas.audience_membership import AudienceMembership
+from schemas.identity import digest_of, key_of, normalise_email
 from schemas.topics import TOPICS
 from streams.batches import decode_blob, partition_of
 from streams.export.rules.row import NEVER, MembershipRow, decode
@@ -100,11 +104,15 @@ def newest_profile(kafka: KafkaSettings, key: bytes) -> bytes | None:
 
 
 def records_of(
-    kafka: KafkaSettings, key: bytes, topics: dict[str, str], seconds: float | None = None
+    kafka: KafkaSettings,
+    key: bytes,
+    topics: dict[str, str],
+    seconds: float | None = None,
+    max_found: int = MAX_RECORDS,
 ) -> dict[str, Sequence[ConsumedRecord]]:
     """Return the newest records of a key, oldest first, by role of the topic. Blocks. Raises ReadError."""
     roles = {name: role for role, name in topics.items()}
-    found = {role: deque[ConsumedRecord](maxlen=1 if role in COMPACTED else MAX_RECORDS) for role in topics}
+    found = {role: deque[ConsumedRecord](maxlen=1 if role in COMPACTED else max_found) for role in topics}
     with closing(Consumer(reader_config(kafka, "person"))) as consumer:
         reader = EndReader(consumer, deadline_seconds=seconds)
         assigned = []
@@ -131,6 +139,25 @@ def receipt_values(kafka: KafkaSettings, key: bytes | None, *, follow: bool) -> 
         while reader.open or follow:
             for messages in reader.poll().values():
                 yield from (message.value() for message in messages if message.value() and key in (None, message.key()))
+
+
+class NoAddressError(ValueError):
+    """An event is about nobody: its `email` is no address; the text is the sentence."""
+
+
+async def publish_event(
+    kafka: KafkaSettings, producer: AsyncProducer, audit: AuditLog, event: AudienceMembership
+) -> Position:
+    """Publish one person's change of audiences in the partition of their key; of the address a digest is recorded.
+
+    Raises NoAddressError, orjson.JSONEncodeError where a number has more than 64 bits, PublishError.
+    """
+    address = normalise_email(event.root.email)
+    if address is None:
+        raise NoAddressError("email: it is no e-mail address")
+    value = event.to_bytes()
+    await audit.note("person", digest_of(address), "send event")
+    return await producer.publish(kafka.names()["audience-membership"], key_of(address), value)
 
 
 def read_receipts(values: Iterable[bytes | None]) -> Iterator[DeliveryReceipt]:

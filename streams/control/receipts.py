@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from connectors.kafka.read_to_end import EndReader, pages, reader_config
 from connectors.kafka.settings import KafkaSettings
 from schemas.audience_delivery import DeliveryReceipt
+from streams.control.people import RECEIPTS, records_of
 
 MAX_READ = 10_000
 """Receipts of all jobs that are read: about a tenth of a second of CPU."""
@@ -36,10 +37,38 @@ class TimeSlot(NamedTuple):
     """95 of 100 are as fast; both None where nothing with a latency was delivered."""
 
 
+class PlacedReceipt(NamedTuple):
+    """A receipt, and where its record is."""
+
+    partition: int
+    offset: int
+    receipt: DeliveryReceipt
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Its time in microseconds and its position: no other receipt has the same."""
+        return int(self.receipt.at.timestamp() * 1_000_000), self.partition, self.offset
+
+
+class PlacedWindow(NamedTuple):
+    """Receipts that were asked for among the newest."""
+
+    receipts: list[PlacedReceipt]
+    """The newest first."""
+    since: datetime | None
+    """From then on they are all there; None: they are all that the topic holds."""
+
+
 def newest_receipts(kafka: KafkaSettings, job_id: str, max_read: int = MAX_READ) -> ReceiptWindow:
     """Return a job's receipts among the newest of the topic. Blocks. Raises ReadError."""
-    quoted = f'"{job_id}"'.encode()
-    found: list[DeliveryReceipt] = []
+    found = newest_placed(kafka, job_id, max_read)
+    return ReceiptWindow([placed.receipt for placed in found.receipts], found.since)
+
+
+def newest_placed(kafka: KafkaSettings, job_id: str | None, max_read: int = MAX_READ) -> PlacedWindow:
+    """Return the receipts of a job, or of all, among the newest of the topic. Blocks. Raises ReadError."""
+    quoted = b"" if job_id is None else f'"{job_id}"'.encode()
+    found: list[PlacedReceipt] = []
     cut_at: list[datetime] = []
     with closing(Consumer(reader_config(kafka, "receipts"))) as consumer:
         reader = EndReader(consumer)
@@ -60,10 +89,36 @@ def newest_receipts(kafka: KafkaSettings, job_id: str, max_read: int = MAX_READ)
                 if first_of_cut:
                     cut.discard(record.partition)
                     cut_at.append(receipt.at)
-                if receipt.job_id == job_id:
-                    found.append(receipt)
-    found.sort(key=lambda receipt: receipt.at, reverse=True)
-    return ReceiptWindow(found, max(cut_at, default=None))
+                if job_id in (None, receipt.job_id):
+                    found.append(PlacedReceipt(record.partition, record.offset, receipt))
+    found.sort(key=lambda placed: placed.place, reverse=True)
+    return PlacedWindow(found, max(cut_at, default=None))
+
+
+def newest_of_person(kafka: KafkaSettings, key: bytes, seconds: float, max_found: int = MAX_READ) -> PlacedWindow:
+    """Return a person's newest receipts: the partition of their key is read to its end. Blocks. Raises ReadError."""
+    topics = {RECEIPTS: kafka.names()[RECEIPTS]}
+    found = records_of(kafka, key, topics, seconds, max_found)[RECEIPTS]
+    placed = [
+        PlacedReceipt(record.partition, record.offset, receipt)
+        for record in found
+        if (receipt := _read(record.value or b"")) is not None
+    ]
+    placed.sort(key=lambda receipt: receipt.place, reverse=True)
+    return PlacedWindow(placed, placed[-1].receipt.at if placed and len(found) == max_found else None)
+
+
+def meant(
+    receipts: Iterable[PlacedReceipt], job_id: str, outcome: str, reason: str, before: tuple[int, int, int] | None
+) -> list[PlacedReceipt]:
+    """Return the receipts of a job with this outcome and reason, behind a place; empty: any (pure)."""
+    return [
+        placed
+        for placed in receipts
+        if job_id in ("", placed.receipt.job_id)
+        and (before is None or placed.place < before)
+        and chosen([placed.receipt], outcome, reason)
+    ]
 
 
 def counted(receipts: Iterable[DeliveryReceipt]) -> list[tuple[str, str, int]]:

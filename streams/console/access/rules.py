@@ -59,9 +59,14 @@ def is_ours(host: str, address: URL) -> bool:
     return asked.host in names and asked.port == address.port
 
 
+def is_user_name(name: str) -> bool:
+    """Return whether a text can be a user's name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def user_fault(name: str, password: str) -> str | None:
     """Return what is wrong with a new user's name or password, as a sentence; None for nothing."""
-    if not _NAME.fullmatch(name):
+    if not is_user_name(name):
         return "A user name has 1 to 64 of a-z, 0-9 and . _ -, and begins with a letter or a digit"
     return password_fault(name, password)
 

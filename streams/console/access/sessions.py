@@ -27,6 +27,8 @@ class Session:
     seen_at: float
     login: PendingLogin | None = None
     """A log-in at Campaign Monitor that this person has begun; the newest one."""
+    by_proxy: bool = False
+    """It is found only in requests that a trusted proxy makes for the same user."""
     allowed: tuple[Tokens, float] | None = None
     """What they allowed there and have not described yet, and until when it is kept."""
 
@@ -47,19 +49,22 @@ class Sessions:
         self._sessions: dict[bytes, Session] = {}
         """The one seen longest ago is the first."""
 
-    def begin(self, user: ConsoleUser, now: float) -> str:
+    def begin(self, user: ConsoleUser, now: float, *, by_proxy: bool = False) -> str:
         """Return the cookie of a new session."""
         while len(self._sessions) >= MAX_SESSIONS:
             del self._sessions[next(iter(self._sessions))]
         cookie = new_cookie()
-        self._sessions[_digest(cookie)] = Session(user.name, user.password_hash, now, now)
+        self._sessions[_digest(cookie)] = Session(user.name, user.password_hash, now, now, by_proxy=by_proxy)
         return cookie
 
-    def find(self, cookie: str, now: float) -> tuple[Session, ConsoleUser] | None:
-        """Return the session of a cookie and its user, who was seen now; None when there is none, or it has ended."""
+    def find(self, cookie: str, now: float, given: ConsoleUser | None = None) -> tuple[Session, ConsoleUser] | None:
+        """Return the session of a cookie and its user, who was seen now; None when there is none, or it has ended.
+
+        `given`: who a trusted proxy has logged in. Their role counts, and only a session that began so is theirs.
+        """
         key = _digest(cookie)
         session = self._sessions.pop(key, None)
-        user = self._open_user(session, now)
+        user = self._open_user(session, now, given)
         if session is None or user is None:
             return None
         session.seen_at = now
@@ -68,21 +73,28 @@ class Sessions:
 
     def is_open(self, cookie: str, now: float) -> bool:
         """Return whether a session has not ended: a page that is only left open is nothing that somebody does."""
-        return self._open_user(self._sessions.get(_digest(cookie)), now) is not None
+        session = self._sessions.get(_digest(cookie))
+        if session is not None and session.by_proxy:
+            return not self._is_over(session, now)
+        return self._open_user(session, now, None) is not None
 
-    def _open_user(self, session: Session | None, now: float) -> ConsoleUser | None:
+    def _open_user(self, session: Session | None, now: float, given: ConsoleUser | None) -> ConsoleUser | None:
         """Return the user of a session that has not ended."""
-        if session is None:
+        if session is None or self._is_over(session, now):
             return None
+        if session.by_proxy or given is not None:
+            return given if given is not None and session.by_proxy and given.name == session.user else None
         user = self._user_of(session.user)
-        over = is_over(
+        return None if user is None or user.password_hash != session.password_hash else user
+
+    def _is_over(self, session: Session, now: float) -> bool:
+        return is_over(
             session.began_at,
             session.seen_at,
             now,
             session_seconds=self._session_seconds,
             idle_seconds=self._idle_seconds,
         )
-        return None if over or user is None or user.password_hash != session.password_hash else user
 
     def end(self, cookie: str) -> None:
         """End the session of a cookie."""

@@ -56,7 +56,7 @@ class NewTokenAnswer(TokenAnswer):
 async def show_me(call: Call) -> CallerAnswer:
     """Show who asks."""
     caller = call.caller
-    given = "" if caller.cookie is None else form_token(call.console.key, caller.cookie)
+    given = "" if not caller.cookie else form_token(call.console.key, caller.cookie)
     return CallerAnswer(name=caller.name, role=caller.role, form_token=given)
 
 

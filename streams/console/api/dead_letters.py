@@ -19,18 +19,20 @@ from streams.console.api.operation import (
 from streams.console.api.paging import cursor_of, read_cursor
 from streams.console.api.problems import ApiRefusal
 from streams.control.letters import (
+    MAX_WHY,
     FoundLetters,
     PlaceError,
     choice,
     counted,
+    discard_recorded,
     found_letters,
     input_topics,
     letter_as_object,
     letter_at,
+    replay_recorded,
     topic_named,
 )
 from streams.dead_letters.letters import Choice
-from streams.dead_letters.replays import discard, replay
 
 Place = Annotated[str, Field(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]
 
@@ -110,6 +112,7 @@ class DiscardChoice(LetterChoice):
     """Which letters are discarded."""
 
     all: bool = Field(default=False, description="Has to be true where nothing else chooses.")
+    why: str = Field(default="", max_length=MAX_WHY, description="It is recorded, without e-mail addresses.")
 
 
 class ReplayAnswer(ApiAnswer):
@@ -167,7 +170,7 @@ async def show_letter(call: Call) -> LetterAnswer:
 async def replay_letters(call: Call) -> ReplayAnswer:
     """Send letters to their input topic again, each once, oldest first: all that wait, or those that are chosen."""
     chosen = _chosen(call.sent(LetterChoice))
-    done = await replay(call.console.kafka, _topic(call), chosen)
+    done = await replay_recorded(call.console.kafka, call.console.audit, _topic(call), chosen)
     return ReplayAnswer(sent=done.sent, passed_over=done.passed_over)
 
 
@@ -176,7 +179,8 @@ async def discard_letters(call: Call) -> DiscardAnswer:
     body = call.sent(DiscardChoice)
     if not (body.places or body.reason or body.stage or body.all):
         raise ApiRefusal(409, "Name places, a reason or a stage; or all, to discard all that wait.")
-    return DiscardAnswer(discarded=await discard(call.console.kafka, _topic(call), _chosen(body)))
+    kafka, audit = call.console.kafka, call.console.audit
+    return DiscardAnswer(discarded=await discard_recorded(kafka, audit, _topic(call), _chosen(body), body.why))
 
 
 def _chosen(body: LetterChoice) -> Choice:

@@ -84,7 +84,10 @@ def caller_of(console: Console, request: web.Request) -> ApiCaller:
             raise _nobody("The token is wrong, was revoked, or has ended.")
         return ApiCaller(f"token:{token.id}", token.role)
     cookie = request.cookies.get(console.cookie_name, "")
-    found = console.sessions.find(cookie, console.clock())
+    by_proxy = console.identified(request)
+    found = console.sessions.find(cookie, console.clock(), by_proxy)
+    if found is None and by_proxy is not None:
+        return ApiCaller(by_proxy.name, by_proxy.role, "")  # reads; for changes a session's form token is needed
     if found is None:
         raise _nobody("A token is needed, or a session of the console.")
     return ApiCaller(found[1].name, found[1].role, cookie)
@@ -105,6 +108,8 @@ def _allowed(console: Console, operation: Operation, request: web.Request) -> Ap
         given = request.headers.get(FORM_TOKEN, "")
         if not is_form_token(console.key, caller.cookie, given):
             raise ApiRefusal(403, f"A change by session needs its token in {FORM_TOKEN}: see {PREFIX}/me.")
+    if is_change and console.reads.problem is not None:
+        raise ApiRefusal(503, "Kafka does not answer. Nothing was changed: look again soon.")
     return caller
 
 

@@ -11,8 +11,10 @@ from streams.console.api.job_models import (
     DriftAnswer,
     EditAnswer,
     JobEdit,
+    NewJob,
     PlanAnswer,
     RunsAnswer,
+    options,
 )
 from streams.console.api.operation import Call, Found, Operation
 from streams.console.api.problems import ApiRefusal, job_faults
@@ -39,13 +41,37 @@ async def edit_job(call: Call) -> Found:
 
     If-Match names the version that was read: when the job is another one by now, nothing is written (412).
     """
-    console, body = call.console, call.sent(JobEdit)
-    before = console.jobs.known(call.part("job"))
+    before, body = _matched(call), call.sent(JobEdit)
+    return await _written(call, before, _changed(before, body, body.model_fields_set))
+
+
+async def replace_job(call: Call) -> Found:
+    """Give a job exactly these options: those that are left out get their defaults. It runs, or not, as before.
+
+    If-Match as for an edit. A job stays of its kind.
+    """
+    before = _matched(call)
+    new: Any = call.sent(NewJob).root
+    if new.kind != before.kind or new.id not in (None, before.id):
+        raise ApiRefusal(409, f"Job {before.id} is an {before.kind} job: its kind and its id stay.")
+    if new.stopped:
+        raise ApiRefusal(409, "A job is stopped, and started, by its own operations.")
+    return await _written(call, before, {name: getattr(new, name) for name in options(type(before))})
+
+
+def _matched(call: Call) -> ExportOrImportJob:
+    """Return the job, if it is as it was when it was read. Raises UnknownJobError, ApiRefusal."""
+    job = call.console.jobs.known(call.part("job"))
     if "If-Match" not in call.request.headers:
         raise ApiRefusal(428, "If-Match is needed: the ETag of the job as it was read, or *.")
-    call.matches(version_of(before))
-    seen = option_values(before)
-    after = edited(before, _changed(before, body, body.model_fields_set), now_in_millis())
+    call.matches(version_of(job))
+    return job
+
+
+async def _written(call: Call, before: ExportOrImportJob, changed: dict[str, Any]) -> Found:
+    """Write a job with other options, unless somebody has edited it meanwhile."""
+    console, seen = call.console, option_values(before)
+    after = edited(before, changed, now_in_millis())
     if call.asked(CheckQuery).check:
         console.authorizations.known(after.authorization_id)
         faults = await edit_faults(before, after, call.api)
@@ -158,6 +184,18 @@ OPERATIONS = (
         needs="operator",
         handle=edit_job,
         body=JobEdit,
+        query=CheckQuery,
+        answer=EditAnswer,
+        if_match=True,
+        has_etag=True,
+        problems=BY_ACCOUNT,
+    ),
+    Operation(
+        method="PUT",
+        path="/jobs/{job}",
+        needs="operator",
+        handle=replace_job,
+        body=NewJob,
         query=CheckQuery,
         answer=EditAnswer,
         if_match=True,

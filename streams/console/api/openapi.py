@@ -8,16 +8,32 @@ import orjson
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from streams.console.api import accounts, authorizations, callers, dead_letters, job_work, jobs, topics
+from streams.console.api import (
+    accounts,
+    authorizations,
+    callers,
+    dead_letters,
+    job_work,
+    jobs,
+    people,
+    progress,
+    records,
+    topics,
+    users,
+)
 from streams.console.api.operation import PATH_PARTS, PREFIX, Operation
 from streams.console.api.problems import MEDIA_TYPE, Problem
 
 OPERATIONS: tuple[Operation, ...] = (
     *callers.OPERATIONS,
+    *users.OPERATIONS,
     *authorizations.OPERATIONS,
     *accounts.OPERATIONS,
     *jobs.OPERATIONS,
     *job_work.OPERATIONS,
+    *progress.OPERATIONS,
+    *people.OPERATIONS,
+    *records.OPERATIONS,
     *dead_letters.OPERATIONS,
     *topics.OPERATIONS,
 )
@@ -137,7 +153,7 @@ def _header_parameters(operation: Operation) -> list[dict[str, Any]]:
         {
             "name": "If-Match",
             "in": "header",
-            "required": operation.method == "PATCH",
+            "required": operation.needs_match,
             "description": "The `ETag` of what is changed, as it was read; `*`: whatever it is.",
             "schema": {"type": "string"},
         }
@@ -165,7 +181,7 @@ def _refusals(operation: Operation) -> set[int]:
     if operation.method != "GET":
         statuses.add(409)
     if operation.if_match:
-        statuses |= {412, 428} if operation.method == "PATCH" else {412}
+        statuses |= {412, 428} if operation.needs_match else {412}
     return statuses | set(operation.problems)
 
 

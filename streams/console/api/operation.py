@@ -25,6 +25,7 @@ PATH_PARTS: Mapping[str, str] = {
     "topic": "An input topic, by its name or its role.",
     "place": "`partition:offset` of a dead letter.",
     "email": "E-mail address of a person.",
+    "field": "A field of profiles.",
 }
 
 
@@ -146,6 +147,11 @@ class Operation:
     def name(self) -> str:
         """The operation's id."""
         return self.handle.__name__
+
+    @property
+    def needs_match(self) -> bool:
+        """Whether it is refused without the version: it writes options that somebody else may have changed."""
+        return self.if_match and self.method in ("PATCH", "PUT")
 
     @property
     def parts(self) -> list[str]:

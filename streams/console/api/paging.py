@@ -42,3 +42,13 @@ def read_cursor(cursor: str, kind: type[T]) -> T:
     if not isinstance(place, kind):
         raise ApiRefusal(400, "The cursor is none of this API: begin without one.")
     return place
+
+
+def read_place(cursor: str) -> tuple[int, int, int] | None:
+    """Return the time and the position of a cursor, None for an empty one. Raises ApiRefusal."""
+    if not cursor:
+        return None
+    found = read_cursor(cursor, list)
+    if len(found) != 3 or any(type(part) is not int for part in found):
+        raise ApiRefusal(400, "The cursor is none of this API: begin without one.")
+    return found[0], found[1], found[2]

@@ -15,6 +15,7 @@ from connectors.control.users import UserChangeError
 from connectors.kafka.producer import PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.transaction import TransactionError
+from streams.console.access.user_changes import UserFaultError
 from streams.control.job_checks import JobFault
 from streams.dead_letters.letters import NoDeadLettersError, ReplayError
 from streams.export.recovery.reconcile import SnapshotError
@@ -57,7 +58,7 @@ class ApiRefusal(Exception):  # noqa: N818  (an answer, and no failure)
 EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     ((UnknownModelError, NoDeadLettersError), 404),
     ((AuthorizationInUseError, UserChangeError), 409),
-    ((NoDescriptionError,), 422),
+    ((NoDescriptionError, UserFaultError), 422),
     ((CampaignMonitorError,), 502),
 )
 """Errors whose text is the sentence -> status."""

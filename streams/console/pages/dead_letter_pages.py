@@ -1,6 +1,5 @@
 """Dead letters: counted by topic and reason, found, shown with their bytes, replayed, discarded with a reason."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -9,21 +8,23 @@ import orjson
 import structlog
 from aiohttp import web
 
-from schemas.control import ChangedField
 from streams.console.context import Console, Route, Visit, go_to
 from streams.control.letters import (
+    MAX_WHY,
     LetterCount,
     PlaceError,
     choice,
     counted,
+    discard_recorded,
     found_letters,
     input_topics,
     letter_at,
     own_headers,
+    replay_recorded,
     shown,
     topic_named,
+    without_addresses,
 )
-from streams.dead_letters.replays import discard, replay
 
 log = structlog.get_logger(__name__)
 
@@ -33,11 +34,8 @@ PAGE = 50
 """Letters on a page."""
 MAX_GROUPS = 200
 """Reasons that quote their record are many; those with the most letters are shown."""
-MAX_REASON = 200
-"""Characters of the reason for a discard: it is one line of the log."""
 SHOWN_BYTES = 100_000
 """Of a value: more than a page that people read."""
-_ADDRESS = re.compile(r"\S*@\S*")
 
 
 class Filters(NamedTuple):
@@ -120,8 +118,8 @@ async def change(visit: Visit) -> web.StreamResponse:
     places, why = visit.texts("place"), visit.text("why")
     if which == "chosen" and not places:
         return await _listed(visit, filters, 422, "Check letters first: none is chosen.")
-    if act == "discard" and not 0 < len(why) <= MAX_REASON:
-        fault = f"Write why they are discarded, in {MAX_REASON} characters at most: it is recorded."
+    if act == "discard" and not 0 < len(why) <= MAX_WHY:
+        fault = f"Write why they are discarded, in {MAX_WHY} characters at most: it is recorded."
         return await _listed(visit, filters, 422, fault)
     topic = topic_named(console.kafka, filters.topic)
     try:
@@ -130,15 +128,10 @@ async def change(visit: Visit) -> web.StreamResponse:
         return await _listed(visit, filters, 422, f"{fault}.")
     if act == "discard":
         sent, passed_over = 0, 0
-        without = ChangedField(field="why", after=orjson.dumps(_ADDRESS.sub("(address)", why)).decode())
-        await console.audit.note("dead letters", topic, "discard", [without])
-        count = await discard(console.kafka, topic, chosen)
-        log.info(
-            "letters discarded", user=visit.me.user, topic=topic, letters=count, why=_ADDRESS.sub("(address)", why)
-        )
+        count = await discard_recorded(console.kafka, console.audit, topic, chosen, why)
+        log.info("letters discarded", user=visit.me.user, topic=topic, letters=count, why=without_addresses(why))
     elif act == "replay":
-        await console.audit.note("dead letters", topic, "replay")
-        sent, passed_over = await replay(console.kafka, topic, chosen)
+        sent, passed_over = await replay_recorded(console.kafka, console.audit, topic, chosen)
         count = 0
         log.info("letters sent again", user=visit.me.user, topic=topic, letters=sent)
     else:

@@ -1,16 +1,17 @@
 """Users: who may log in, with which role; add, change, remove."""
 
+from collections.abc import Awaitable
 from typing import get_args
 
 from aiohttp import web
 
 from connectors.control.users import UserChangeError
 from schemas.control import ConsoleUser, Role
-from streams.console.access.rules import password_fault, user_fault
+from streams.console.access.user_changes import UserFaultError, add_user, change_user
 from streams.console.context import Route, Visit, go_to
-from streams.control.job_writing import now_in_millis
 
 ROLES: dict[str, Role] = {role: role for role in get_args(Role)}
+NO_ROLE = "There is no such role."
 
 
 async def show(visit: Visit, status: int = 200, fault: str = "") -> web.StreamResponse:
@@ -20,33 +21,27 @@ async def show(visit: Visit, status: int = 200, fault: str = "") -> web.StreamRe
 
 async def add(visit: Visit) -> web.StreamResponse:
     """Add a user."""
-    console, name, password = visit.console, visit.text("name").lower(), str(visit.form.get("password", ""))
-    role = ROLES.get(visit.text("role"))
-    fault = user_fault(name, password)
-    if role is None or fault:
-        return await show(visit, 422, f"{fault or 'There is no such role'}.")
-    hashed = await console.passwords.hashed(password)
-    user = ConsoleUser(name=name, role=role, password_hash=hashed, updated_at=now_in_millis())
-    try:
-        await console.users.put(user, new=True)
-    except UserChangeError as refusal:
-        return await show(visit, 409, f"{refusal}.")
-    return go_to("/users")
+    console, role = visit.console, ROLES.get(visit.text("role"))
+    if role is None:
+        return await show(visit, 422, NO_ROLE)
+    name, password = visit.text("name").lower(), str(visit.form.get("password", ""))
+    return await _changed(visit, add_user(console.users, console.passwords, name, role, password))
 
 
 async def change(visit: Visit) -> web.StreamResponse:
     """Give a user another role, and another password where one is filled in; that ends the user's sessions."""
-    console, password = visit.console, str(visit.form.get("password", ""))
-    user = console.users.known(visit.request.match_info["id"])
-    role = ROLES.get(visit.text("role"))
-    fault = password_fault(user.name, password) if password else None
-    if role is None or fault:
-        return await show(visit, 422, f"{fault or 'There is no such role'}.")
-    update: dict[str, object] = {"role": role, "updated_at": now_in_millis()}
-    if password:
-        update["password_hash"] = await console.passwords.hashed(password)
+    console, role = visit.console, ROLES.get(visit.text("role"))
+    if role is None:
+        return await show(visit, 422, NO_ROLE)
+    name, password = visit.request.match_info["id"], str(visit.form.get("password", "")) or None
+    return await _changed(visit, change_user(console.users, console.passwords, name, role, password))
+
+
+async def _changed(visit: Visit, change: Awaitable[ConsoleUser]) -> web.StreamResponse:
     try:
-        await console.users.put(user.model_copy(update=update), new=False)
+        await change
+    except UserFaultError as fault:
+        return await show(visit, 422, f"{fault}.")
     except UserChangeError as refusal:
         return await show(visit, 409, f"{refusal}.")
     return go_to("/users")

@@ -54,7 +54,7 @@ async def test_a_person_is_shown_and_erased_when_the_address_is_confirmed(
     assert (admin.status, "Nothing was erased" in admin.page.alert) == (422, True)
     moves = world.kafka.names()["cm_profile_moves"]
     assert await asyncio.to_thread(read_all, world.kafka.bootstrap_servers, moves) == []
-    monkeypatch.setattr("streams.console.pages.people_page.ERASE_SECONDS", 0.5)
+    monkeypatch.setattr("streams.control.erasures.ERASE_SECONDS", 0.5)
     admin.page.form("Erase this person").fill_in("Write the address again to confirm", ANN)
     await admin.press("Erase this person")
     assert (admin.status, admin.page.heading) == (202, "Erasure is stored"), "no worker runs"
