@@ -10,6 +10,7 @@ from connectors.kafka.producer import AsyncProducer
 from schemas.control import Role
 from streams.control.job_writing import now_in_millis
 from streams.control.tokens import make_token
+from tests.deadline import eventually
 from tests.integration.console.conftest import ConsoleWorld
 
 
@@ -46,9 +47,16 @@ class Program:
 
 
 async def token(world: ConsoleWorld, role: Role, days: int | None = None) -> str:
-    """A token, made as the command makes it."""
+    """A token, made as the command makes it, that the console knows."""
     async with AsyncProducer(world.kafka, "test") as producer, Users(world.kafka, producer) as users:
-        return (await make_token(users, f"tests of the {role}", role, "test", now_in_millis(), days)).text
+        text = (await make_token(users, f"tests of the {role}", role, "test", now_in_millis(), days)).text
+
+    async def is_known() -> bool:
+        return (await asked.call("GET", "/me")).status == 200
+
+    async with Program(world.address, Authorization=f"Bearer {text}") as asked:
+        await eventually(is_known)
+    return text
 
 
 async def program(world: ConsoleWorld, role: Role) -> Program:
