@@ -216,10 +216,10 @@ def _table() -> Iterator[Topic]:
         ),
         Topic(
             role="cm_export-state",
-            key="audience/<id>, list/<id> or guard/<list>",
+            key="audience/<id>, list/<id>, guard/<list> or waiting/<worker>",
             content=None,
             writer="export worker",
-            doc="What all export workers know together: audiences' names, lists' fields, removals that were counted.",
+            doc="What all export workers know together: audiences' names, lists' fields, removals counted, who waits.",
             cleanup="compact",
             retention_ms=FOREVER,
             partitions=1,

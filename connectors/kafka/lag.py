@@ -8,15 +8,15 @@ where only little lies between the two, it is looked at.
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.client_config import admin_config
-from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, pages, reader_config
+from connectors.kafka.read_to_end import EndReader, TopicAndPartition, reader_config
+from connectors.kafka.record_counts import Range, RecordCounts
 from connectors.kafka.settings import KafkaSettings
 
 REQUEST_SECONDS = 15.0
@@ -26,6 +26,10 @@ AGAIN_SECONDS = 0.2
 """Before partitions whose leader changes are asked for again."""
 LOOK_WITHIN = 1_000
 """A difference up to this is counted exactly, by reading it. Above, markers hardly matter, and reading is dear."""
+MAX_KEPT = 64
+"""Groups whose consumers are kept open between readings: each has threads and connections. Others open one again."""
+UNRELATED_SECONDS = 60.0
+"""Before a group that has nothing to do with the topics is asked again: clusters have hundreds of others' groups."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,19 +76,40 @@ def measure(
     )
 
 
+Bounds = Mapping[TopicAndPartition, tuple[int, int]]
+"""First offset and last stable offset of partitions."""
+
+
+class Look(NamedTuple):
+    """What the brokers answered at one moment."""
+
+    lags: list[PartitionLag]
+    bounds: Bounds
+    """Of all partitions that were looked at."""
+
+
 class LagReader:
     """Asks the brokers for lags. Keeps its connections and can be asked every few seconds; every call blocks.
+
+    A reading costs a question for each group and a few for all; what was counted is counted again when it has changed.
 
     Offsets are asked for by consumers, a group's by one of its own that joins nothing: an admin client ends the process
     where a broker that has just started does not coordinate the group yet, or a partition has no leader (librdkafka
     issue 5040). Which groups there are, and what their members read, only an admin client is answered.
     """
 
-    def __init__(self, settings: KafkaSettings, *, count_seconds: float = COUNT_SECONDS) -> None:
+    def __init__(
+        self, settings: KafkaSettings, *, count_seconds: float = COUNT_SECONDS, look_within: int = LOOK_WITHIN
+    ) -> None:
         self._settings = settings
-        self._count_seconds = count_seconds
+        self._look_within = look_within
         self._admin = AdminClient({**admin_config(settings, "lag"), "log_level": 0})
         self._consumer = self._consumer_of(None)
+        self._group_consumers: dict[str, Consumer] = {}
+        self._topics: frozenset[str] = frozenset()
+        self._unrelated: dict[str, float] = {}
+        """When a group is asked again, by the monotonic clock."""
+        self._counts = RecordCounts(count_seconds)
 
     def groups(self) -> list[str]:
         """Return the names of all consumer groups that the brokers know."""
@@ -101,22 +126,46 @@ class LagReader:
         Raises:
             KafkaException, ReadError: the brokers did not answer.
         """
-        asked = self.groups() if groups is None else list(groups)
-        committed = self._places(asked, topics)
-        parts = sorted({(topic, partition) for _, topic, partition in committed})
-        starts = self._offsets(parts, OFFSET_BEGINNING)
-        ends = self._offsets(parts, OFFSET_END)
+        return self.look(groups, topics=topics, exact=exact).lags
+
+    def look(
+        self,
+        groups: Iterable[str] | None = None,
+        *,
+        topics: Collection[str] | None = None,
+        also: Collection[str] = (),
+        exact: bool = True,
+    ) -> Look:
+        """Return lags as `read` does, with the bounds of their partitions and of all partitions of topics `also`.
+
+        Raises KafkaException, ReadError.
+        """
+        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
+        sizes = {name: len(known[name].partitions) for name in (known if topics is None else topics) if name in known}
+        asked = self._related(frozenset(sizes)) if groups is None else list(groups)
+        committed = self._places(asked, sizes)
+        if groups is None:
+            again = time.monotonic() + UNRELATED_SECONDS
+            self._unrelated |= dict.fromkeys(set(asked) - {group for group, _topic, _partition in committed}, again)
+        parts = {TopicAndPartition(topic, number) for _group, topic, number in committed}
+        parts |= {
+            TopicAndPartition(name, number) for name in also if name in known for number in known[name].partitions
+        }
+        starts, ends = self._offsets(sorted(parts), OFFSET_BEGINNING), self._offsets(sorted(parts), OFFSET_END)
+        # A topic that was deleted leaves its groups' offsets behind for a while.
+        bounds = {part: (starts[part], ends[part]) for part in parts if part in starts and part in ends}
         lags = [
-            measure(group, topic, number, offset, starts[topic, number], ends[topic, number], owner)
+            measure(group, topic, number, offset, *bounds[TopicAndPartition(topic, number)], owner)
             for (group, topic, number), (offset, owner) in committed.items()
-            # A topic that was deleted leaves its groups' offsets behind for a while.
-            if (topic, number) in starts and (topic, number) in ends
+            if (topic, number) in bounds
         ]
-        return self._counted(lags) if exact else lags
+        return Look(self._counted(lags) if exact else lags, bounds)
 
     def close(self) -> None:
         """End the connections."""
         self._consumer.close()
+        while self._group_consumers:
+            self._group_consumers.popitem()[1].close()
 
     def __enter__(self) -> Self:
         return self
@@ -124,31 +173,29 @@ class LagReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ends(self, topics: Collection[str]) -> dict[str, int]:
-        """Return the sum of the last stable offsets of each topic that is there. Blocks. Raises KafkaException."""
-        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
-        parts = [(name, number) for name in topics if name in known for number in known[name].partitions]
-        sums = {name: 0 for name, _number in parts}
-        for (name, _number), end in self._offsets(parts, OFFSET_END).items():
-            sums[name] += end
-        return sums
+    def _related(self, topics: frozenset[str]) -> list[str]:
+        """Return the groups to ask: all but those that had nothing of the topics a moment ago."""
+        groups = self.groups()
+        if topics != self._topics:
+            self._topics, self._unrelated = topics, {}
+        for group in self._group_consumers.keys() - set(groups):
+            self._group_consumers.pop(group).close()
+        now = time.monotonic()
+        self._unrelated = {group: at for group, at in self._unrelated.items() if at > now and group in groups}
+        return [group for group in groups if group not in self._unrelated]
 
     def _places(
-        self, groups: Sequence[str], topics: Collection[str] | None
+        self, groups: Sequence[str], sizes: Mapping[str, int]
     ) -> dict[tuple[str, str, int], tuple[int | None, str]]:
         """Return the committed offset and the owner by (group, topic, partition).
 
         The offset is None where a group has not committed yet, the owner empty where no member has the partition.
 
         A group's topics are those it has committed on and those its members are assigned, each with all partitions.
+        `sizes`: how many partitions each topic has; other topics are left out.
         """
         if not groups:
             return {}
-        sizes = {
-            name: len(topic.partitions)
-            for name, topic in self._admin.list_topics(timeout=REQUEST_SECONDS).topics.items()
-            if topics is None or name in topics
-        }
         described = self._admin.describe_consumer_groups(list(groups), request_timeout=REQUEST_SECONDS)
         places: dict[tuple[str, str, int], tuple[int | None, str]] = {}
         for group in sorted(groups):
@@ -167,20 +214,29 @@ class LagReader:
 
     def _committed(self, group: str, sizes: Mapping[str, int]) -> dict[TopicAndPartition, int]:
         parts = [TopicAndPartition(topic, number) for topic, size in sizes.items() for number in range(size)]
-        with closing(self._consumer_of(group)) as consumer:
-            return EndReader(consumer).committed(parts) if parts else {}
+        consumer = self._group_consumers.pop(group, None) or self._consumer_of(group)
+        try:
+            found = EndReader(consumer).committed(parts) if parts else {}
+        except BaseException:
+            consumer.close()
+            raise
+        if found and len(self._group_consumers) < MAX_KEPT:
+            self._group_consumers[group] = consumer
+        else:
+            consumer.close()
+        return found
 
     def _consumer_of(self, group: str | None) -> Consumer:
         # Looks at a few records here and there: small fetches, and an answer at once.
         small = {"max.partition.fetch.bytes": 1_048_576, "log_level": 0}
         return Consumer({**reader_config(self._settings, "lag", group), **small})
 
-    def _offsets(self, parts: Sequence[tuple[str, int]], which: int) -> dict[tuple[str, int], int]:
+    def _offsets(self, parts: Sequence[TopicAndPartition], which: int) -> dict[TopicAndPartition, int]:
         """Return first or stable end offsets by partition; those of topics that are gone are left out.
 
         The client does not repeat what was asked of a broker that leads a partition no more, or not yet.
         """
-        found: dict[tuple[str, int], int] = {}
+        found: dict[TopicAndPartition, int] = {}
         deadline = time.monotonic() + REQUEST_SECONDS
         asked = list(parts)
         while asked:
@@ -190,9 +246,9 @@ class LagReader:
             for part in answers:
                 code = part.error.code() if part.error is not None else None
                 if code is None:
-                    found[part.topic, part.partition] = part.offset
+                    found[TopicAndPartition(part.topic, part.partition)] = part.offset
                 elif code in _LEADER_CHANGES and time.monotonic() < deadline:
-                    asked.append((part.topic, part.partition))
+                    asked.append(TopicAndPartition(part.topic, part.partition))
                 elif code != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise KafkaException(part.error)
             if asked:
@@ -200,35 +256,16 @@ class LagReader:
         return found
 
     def _counted(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
-        """Return the lags with small ones counted by reading. One reading serves all groups at the same offset."""
-        counts: dict[tuple[str, int, int, int], int | None] = {}
-        deadline = time.monotonic() + self._count_seconds
-        result = []
-        for group_lag in lags:
-            if group_lag.exact or group_lag.lag > LOOK_WITHIN:
-                result.append(group_lag)
-                continue
-            place = max(group_lag.start, group_lag.committed or 0)
-            key = (group_lag.topic, group_lag.partition, place, group_lag.stable_end)
-            if key not in counts:
-                counts[key] = self._count(*key, deadline - time.monotonic())
-            count = counts[key]
-            result.append(group_lag if count is None else replace(group_lag, lag=count, exact=True))
-        return result
+        """Return the lags with small ones counted by reading."""
+        small = {_unread(lag) for lag in lags if not lag.exact and lag.lag <= self._look_within}
+        counts = self._counts.of(self._consumer, small)
+        return [
+            replace(lag, lag=counts[unread], exact=True) if (unread := _unread(lag)) in counts else lag for lag in lags
+        ]
 
-    def _count(self, topic: str, partition: int, start: int, end: int, seconds: float) -> int | None:
-        """Return how many records can be read from here to the end; None where they do not come in time."""
-        if seconds <= 0:
-            return None
-        part = TopicAndPartition(topic, partition)
-        reader = EndReader(self._consumer, deadline_seconds=seconds)
-        try:
-            reader.assign([part], {part: start}, {part: end})
-            return sum(len(page) for page in pages(reader, LOOK_WITHIN))
-        except ReadError:
-            return None
-        finally:
-            self._consumer.unassign()
+
+def _unread(lag: PartitionLag) -> Range:
+    return TopicAndPartition(lag.topic, lag.partition), max(lag.start, lag.committed or 0), lag.stable_end
 
 
 _LEADER_CHANGES = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})

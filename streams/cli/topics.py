@@ -4,6 +4,7 @@ import asyncio
 import enum
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
@@ -21,6 +22,8 @@ from schemas.envelope import rfc3339
 from streams.cli.control import FAILED, kafka_settings, record, refusals, refuse
 from streams.cli.output import JsonLines, add_row, fitted, live_console, plain, print_json, print_table, table_of
 from streams.control.flows import lag_note
+from streams.control.undelivered import UndeliveredReader
+from streams.export.rules.waiting import Undelivered, undelivered_text
 
 if TYPE_CHECKING:
     from connectors.kafka.settings import KafkaSettings
@@ -41,26 +44,33 @@ def lag(
 
     Counts records that can be read: transaction markers, and what is behind an open transaction, do not count.
     """
-    with refusals(), LagReader(kafka_settings()) as reader:
-        looks = _looks(reader, group, topic, every if watch else None)
+    settings = kafka_settings()
+    with refusals(), LagReader(settings) as reader, closing(UndeliveredReader(settings)) as waiting:
+        looks = _looks(reader, waiting, group, topic, every if watch else None)
         if as_json:
-            for lags in looks:
-                typer.echo(lag_as_object(lags, datetime.now(UTC)))
+            for lags, undelivered in looks:
+                typer.echo(lag_as_object(lags, undelivered, datetime.now(UTC)))
         elif watch:
             with Live(console=live_console(), auto_refresh=False) as live:
-                for lags in looks:
-                    live.update(fitted(lag_as_table(lags), live.console.width), refresh=True)
+                for lags, undelivered in looks:
+                    table = lag_as_table(lags, undelivered_text(undelivered, time.time()))
+                    live.update(fitted(table, live.console.width), refresh=True)
         else:
-            for lags in looks:
-                print_table(lag_as_table(lags))
+            for lags, undelivered in looks:
+                print_table(lag_as_table(lags, undelivered_text(undelivered, time.time())))
 
 
 def _looks(
-    reader: LagReader, groups: Sequence[str] | None, topics: Sequence[str] | None, every: float | None
-) -> Iterator[list[PartitionLag]]:
+    reader: LagReader,
+    waiting: UndeliveredReader,
+    groups: Sequence[str] | None,
+    topics: Sequence[str] | None,
+    every: float | None,
+) -> Iterator[tuple[list[PartitionLag], Undelivered]]:
     try:
         while True:
-            yield reader.read(groups or None, topics=topics or None)
+            look = reader.look(groups or None, topics=topics or None, also=[waiting.topic])
+            yield look.lags, waiting.read(look.bounds, time.time())
             if every is None:
                 return
             time.sleep(every)
@@ -68,14 +78,20 @@ def _looks(
         return
 
 
-def lag_as_object(lags: Sequence[PartitionLag], at: datetime) -> str:
-    """Return a look as JSON: the total, and every partition."""
+def lag_as_object(lags: Sequence[PartitionLag], undelivered: Undelivered, at: datetime) -> str:
+    """Return a look as JSON: the total, every partition, and what was read and is not delivered."""
+    since = None if undelivered.since is None else rfc3339(datetime.fromtimestamp(undelivered.since, UTC))
     return orjson.dumps(
-        {"at": rfc3339(at), "lag": sum(row.lag for row in lags), "partitions": [asdict(row) for row in lags]}
+        {
+            "at": rfc3339(at),
+            "lag": sum(row.lag for row in lags),
+            "undelivered": {"people": undelivered.people, "since": since},
+            "partitions": [asdict(row) for row in lags],
+        }
     ).decode()
 
 
-def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
+def lag_as_table(lags: Sequence[PartitionLag], undelivered: str) -> Table:
     """Return a look as a table, with a total for each group and topic of several partitions."""
     table = table_of("group", "topic")
     for name in ("partition", "committed", "end", "lag"):
@@ -94,8 +110,7 @@ def lag_as_table(lags: Sequence[PartitionLag]) -> Table:
             add_row(table, group, topic, "all", "", "", shown, end_section=True)
         else:
             table.add_section()
-    if not lags:
-        table.caption = "no consumer group has read anything yet"
+    table.caption = undelivered if lags else "no consumer group has read anything yet"
     return table
 
 

@@ -1,26 +1,34 @@
 """How records flow: ends of topics, lags of groups, and since when the oldest unread record of a group waits."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Self
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
-from connectors.kafka.lag import LagReader, PartitionLag
+from connectors.kafka.lag import Bounds, LagReader, PartitionLag
 from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, reader_config
 from connectors.kafka.settings import KafkaSettings
 from schemas.dead_letter import SUFFIX
 from schemas.topics import TOPICS
+from streams.control.letters import LetterCount
+from streams.control.undelivered import UndeliveredReader
+from streams.control.waiting_letters import WaitingLetters
+from streams.export.rules.waiting import Undelivered
 
 LagKey = tuple[str, str, int]
 """Group, topic, partition."""
-MAX_LOOKS = 8
-"""Partitions whose first unread record is looked at in one reading: those with the largest lag. Each costs a fetch."""
+UnreadPlace = tuple[TopicAndPartition, int]
+"""A partition and an offset."""
 LOOK_SECONDS = 2.0
+"""For the first unread records of all partitions; those that do not come in time are looked at in the next reading."""
 CLOSE_SECONDS = 2.0
 COUNT_SECONDS = 3.0
 """For counting small lags exactly; a reading is repeated every few seconds."""
+LOOK_WITHIN = 100
+"""Larger lags are not counted: what changes at each reading would be read again and again."""
 
 
 class FlowReading(NamedTuple):
@@ -33,6 +41,8 @@ class FlowReading(NamedTuple):
     lags: Sequence[PartitionLag]
     since: Mapping[LagKey, float]
     """When the first record was appended that the group has not read, Unix time in seconds; where it is known."""
+    undelivered: Undelivered = Undelivered()
+    """What export workers have read, and not delivered."""
 
     def lag(self, *topics: str) -> int:
         """Return how many records of topics the group has not read that is behind the most."""
@@ -51,26 +61,39 @@ class FlowReader:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._roles = {name: role for role, name in _flowing(kafka)}
-        self._lags = LagReader(kafka, count_seconds=COUNT_SECONDS)
-        self._consumer = Consumer(
-            {**reader_config(kafka, "flows"), "max.partition.fetch.bytes": 65_536, "log_level": 0}
-        )
-        self._times: dict[tuple[TopicAndPartition, int], float] = {}
+        self._lags = LagReader(kafka, count_seconds=COUNT_SECONDS, look_within=LOOK_WITHIN)
+        self._letters = WaitingLetters(kafka)
+        self._undelivered = UndeliveredReader(kafka)
+        # Looks at one record each of many partitions: of what is fetched only the first is used.
+        small = {"max.partition.fetch.bytes": 1_024, "queued.min.messages": 1, "log_level": 0}
+        self._consumer = Consumer({**reader_config(kafka, "flows"), **small})
+        self._times: dict[UnreadPlace, float] = {}
+        self._bounds: Bounds = {}
         self._reading = threading.Lock()
         """A reading whose caller waits no more goes on; another one waits for it."""
 
     def read(self, now: float) -> FlowReading:
         """Return how it is now. Raises KafkaException, ReadError."""
         with self._reading:
-            lags = self._lags.read(topics=self._roles)
-            ends = {self._roles[topic]: end for topic, end in self._lags.ends(self._roles).items()}
-            return FlowReading(now, ends, lags, self._since(lags))
+            also = {*self._roles, *self._letters.topics.values()}
+            lags, self._bounds = self._lags.look(topics=self._roles, also=also)
+            ends: Counter[str] = Counter()
+            for part, (_start, end) in self._bounds.items():
+                if part.topic in self._roles:
+                    ends[self._roles[part.topic]] += end
+            undelivered = self._undelivered.read(self._bounds, now)
+            return FlowReading(now, ends, lags, self._since(lags), undelivered)
+
+    def letters(self) -> list[LetterCount]:
+        """Return the dead letters that wait, the most first, as of the last reading. Raises ReplayError."""
+        with self._reading:
+            return self._letters.read(self._bounds)
 
     def close(self) -> None:
         """End the connections; a reading that hangs keeps them until the process ends."""
         if self._reading.acquire(timeout=CLOSE_SECONDS):
-            self._lags.close()
-            self._consumer.close()
+            for reader in (self._lags, self._letters, self._undelivered, self._consumer):
+                reader.close()
 
     def __enter__(self) -> Self:
         return self
@@ -79,33 +102,39 @@ class FlowReader:
         self.close()
 
     def _since(self, lags: Sequence[PartitionLag]) -> dict[LagKey, float]:
-        """Look at the first unread records of the largest lags; what was looked at before is known."""
-        behind = sorted((lag for lag in lags if lag.lag), key=lambda lag: -lag.lag)[:MAX_LOOKS]
-        places = {(TopicAndPartition(lag.topic, lag.partition), max(lag.start, lag.committed or 0)) for lag in behind}
-        self._times = {place: at for place, at in self._times.items() if place in places}
-        for part, offset in places - self._times.keys():
-            if (at := self._time_of(part, offset)) is not None:
-                self._times[part, offset] = at
-        found = {}
-        for lag in behind:
-            place = TopicAndPartition(lag.topic, lag.partition), max(lag.start, lag.committed or 0)
-            if place in self._times:
-                found[lag.group, lag.topic, lag.partition] = self._times[place]
-        return found
+        """Look at the first unread record of each partition that is behind; what was looked at before is known."""
+        places = {(lag.group, lag.topic, lag.partition): _first_unread(lag) for lag in lags if lag.lag}
+        wanted = set(places.values())
+        self._times = {place: at for place, at in self._times.items() if place in wanted}
+        deadline = time.monotonic() + LOOK_SECONDS
+        unknown = wanted - self._times.keys()
+        while unknown and time.monotonic() < deadline:
+            # Groups at different places of a partition are looked at one after the other.
+            self._look(dict(unknown), deadline - time.monotonic())
+            if not (found := unknown & self._times.keys()):
+                break
+            unknown -= found
+        return {key: self._times[place] for key, place in places.items() if place in self._times}
 
-    def _time_of(self, part: TopicAndPartition, offset: int) -> float | None:
-        """Return when the first record from an offset on was appended; None where it does not come in time."""
-        reader = EndReader(self._consumer, deadline_seconds=LOOK_SECONDS)
+    def _look(self, offsets: Mapping[TopicAndPartition, int], seconds: float) -> None:
+        """Keep when the first record from an offset on was appended, where it comes in time."""
+        reader = EndReader(self._consumer, deadline_seconds=seconds)
         try:
-            reader.assign([part], {part: offset}, {part: offset + 1})
+            reader.assign(offsets, offsets, {part: offset + 1 for part, offset in offsets.items()})
             while reader.open:
-                for messages in reader.poll(1).values():
-                    return float(messages[0].timestamp()[1]) / 1_000
+                found = reader.poll()
+                for part, messages in found.items():
+                    self._times.setdefault((part, offsets[part]), messages[0].timestamp()[1] / 1_000)
+                if found and reader.open:
+                    self._consumer.incremental_unassign([TopicPartition(*part) for part in found])
         except ReadError:
             pass
         finally:
             self._consumer.unassign()
-        return None
+
+
+def _first_unread(lag: PartitionLag) -> UnreadPlace:
+    return TopicAndPartition(lag.topic, lag.partition), max(lag.start, lag.committed or 0)
 
 
 def rates(before: FlowReading, now: FlowReading) -> dict[str, float]:

@@ -64,7 +64,7 @@ def read_letters(settings: KafkaSettings, topic: str, *, waiting_only: bool = Fa
     Raises:
         ReplayError: there is no such dead-letter topic, or it was not read to its end in time.
     """
-    consumer = _reader(settings, topic)
+    consumer = letters_reader(settings, topic)
     try:
         last: dict[str, int] = {}
         if not waiting_only:  # what waits was not replayed since
@@ -130,10 +130,10 @@ async def _be_done_with(
     """Publish what is `outgoing` of the chosen letters that wait, a page in each transaction, and record them."""
     # First the lock, then the look at what was sent already: nobody else can send between the two.
     async with TransactionalPublisher(settings, replay_group(settings, topic)) as publisher:
-        consumer = _reader(settings, topic)
+        consumer = letters_reader(settings, topic)
         try:
             parts = await asyncio.to_thread(_parts, consumer, settings.names(), topic)
-            done = await asyncio.to_thread(_done_with, consumer, parts)
+            done = await asyncio.to_thread(done_with, consumer, parts)
             starts = {part: found.before for part, found in done.items()}
             found = _pages(consumer, parts, starts)
             left: dict[TopicAndPartition, int] = {}
@@ -164,14 +164,14 @@ def _part(record: ConsumedRecord) -> TopicAndPartition:
     return TopicAndPartition(record.topic, record.partition)
 
 
-def _reader(settings: KafkaSettings, topic: str) -> Consumer:
+def letters_reader(settings: KafkaSettings, topic: str) -> Consumer:
     """Return a consumer that reads by hand: it never joins the group, it only knows the group's offsets."""
     return Consumer(reader_config(settings, "dead-letters", replay_group(settings, topic)))
 
 
 def _letters(consumer: Consumer, names: TopicNames, topic: str, waiting_only: bool) -> Iterator[Letter]:
     parts = _parts(consumer, names, topic)
-    done = _done_with(consumer, parts) if waiting_only else dict.fromkeys(parts, DoneWith())
+    done = done_with(consumer, parts) if waiting_only else dict.fromkeys(parts, DoneWith())
     starts = {part: found.before for part, found in done.items()}
     for page in _pages(consumer, parts, starts):
         yield from (letter_of(record) for record in page if not done[_part(record)].has(record.offset))
@@ -188,7 +188,7 @@ def _parts(consumer: Consumer, names: TopicNames, topic: str) -> list[TopicAndPa
         raise ReplayError(str(failure)) from None
 
 
-def _done_with(consumer: Consumer, parts: list[TopicAndPartition]) -> dict[TopicAndPartition, DoneWith]:
+def done_with(consumer: Consumer, parts: list[TopicAndPartition]) -> dict[TopicAndPartition, DoneWith]:
     """Return what the group has recorded for each partition. Raises ReplayError."""
     try:
         committed = consumer.committed([TopicPartition(*part) for part in parts], READ_SECONDS)

@@ -25,6 +25,7 @@ from streams.export.intake.commands import RowChanges
 from streams.export.lists.accounts import CredentialOf, ExportAccounts, NoCredentialError
 from streams.export.lists.attention import BlockedReports, ReportBlocked
 from streams.export.lists.shared_state import SharedLimits, SharedState
+from streams.export.lists.waiting import WaitingReports
 from streams.export.recovery.read_back import PartitionReader, ReceiptsReader, RefusedRecords
 from streams.export.rules.jobs import AudienceNames
 from streams.export.runner import ExportRunner
@@ -84,6 +85,7 @@ class ExportWorker:
         self.runner = ExportRunner(export, self.shared, context, self.accounts)
         worker_id = export.instance_id or uuid.uuid4().hex[:12]
         self.limits = SharedLimits(names["cm_export-state"], worker_id, self.app.producer, self.accounts.limiters)
+        self.waiting = WaitingReports(names["cm_export-state"], worker_id, self.app.producer, self.state.open)
         intake = IntakeContext(self.state, runtime, self.table, self.shared, rows)
         agent = AudienceAgent(intake, max_row_bytes=export.max_row_bytes)
         changes = RowChanges(intake)
@@ -103,6 +105,7 @@ class ExportWorker:
             self.runner.transfers,
             self.runner.rechecks,
             self.limits.run,
+            self.waiting.run,
         ):
             self.app.service(service)
 

@@ -1,12 +1,16 @@
 """What the brokers hold: lag, the topics, and the audiences that upstream has named."""
 
+from contextlib import closing
 from dataclasses import asdict
+from datetime import UTC, datetime
 
 from pydantic import Field
 
 from connectors.kafka.admin import check_topics
 from connectors.kafka.lag import LagReader, PartitionLag
 from streams.console.api.operation import ApiAnswer, Call, Operation, RequestQuery
+from streams.control.undelivered import UndeliveredReader
+from streams.export.rules.waiting import Undelivered
 
 
 class LagQuery(RequestQuery):
@@ -31,10 +35,18 @@ class PartitionLagAnswer(ApiAnswer):
     beyond: bool = Field(description="It is behind the end: the topic was recreated or truncated.")
 
 
+class UndeliveredAnswer(ApiAnswer):
+    """Changes that export workers have read, and not delivered for some seconds."""
+
+    people: int
+    since: datetime | None = Field(description="When a worker learned of the oldest; null: nobody waits.")
+
+
 class LagAnswer(ApiAnswer):
     """Consumer lag."""
 
     lag: int
+    undelivered: UndeliveredAnswer
     partitions: list[PartitionLagAnswer]
 
 
@@ -72,13 +84,18 @@ async def show_lag(call: Call) -> LagAnswer:
     """Show consumer lag by group, topic and partition, in records that can be read."""
     query, kafka = call.asked(LagQuery), call.console.kafka
 
-    def read() -> list[PartitionLag]:
-        with LagReader(kafka) as reader:
-            return reader.read(query.group or None, topics=query.topic or None)
+    def read() -> tuple[list[PartitionLag], Undelivered]:
+        with LagReader(kafka) as reader, closing(UndeliveredReader(kafka)) as waiting:
+            look = reader.look(query.group or None, topics=query.topic or None, also=[waiting.topic])
+            return look.lags, waiting.read(look.bounds, call.console.clock())
 
-    found = await call.console.reads.of(read)
-    partitions = [PartitionLagAnswer(**asdict(lag)) for lag in found]
-    return LagAnswer(lag=sum(lag.lag for lag in found), partitions=partitions)
+    found, waiting = await call.console.reads.of(read)
+    since = None if waiting.since is None else datetime.fromtimestamp(waiting.since, UTC)
+    return LagAnswer(
+        lag=sum(lag.lag for lag in found),
+        undelivered=UndeliveredAnswer(people=waiting.people, since=since),
+        partitions=[PartitionLagAnswer(**asdict(lag)) for lag in found],
+    )
 
 
 async def list_topics(call: Call) -> TopicsAnswer:

@@ -15,19 +15,23 @@ from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
 from streams.console.reads import Reads
 from streams.control.flows import FlowReader, FlowReading
-from streams.control.letters import LetterCount, counted, input_topics
+from streams.control.letters import LetterCount
 from streams.dead_letters.letters import ReplayError
 
 log = structlog.get_logger(__name__)
 
 READ_SECONDS = 5.0
-"""Between two readings. Each asks the brokers a few dozen questions, however many pages are open."""
+"""Between two readings while somebody looks. Each asks the brokers a few questions, however many pages are open."""
+IDLE_SECONDS = 30.0
+"""Between two readings while nobody looks; plots show what was meanwhile."""
+LOOKED_SECONDS = 60.0
+"""After a page was opened or a live part sent somebody looks for so long."""
 KEPT = 360
 """Readings that plots show: half an hour."""
 RATE_SECONDS = 30.0
 """Rates are over so long: shorter, and a batch now and then looks like a rate that jumps."""
 COUNT_SECONDS = 30.0
-"""Between two counts of dead letters: counting reads all that wait."""
+"""Between two counts of dead letters: each reads what is new, all that wait where some were replayed."""
 
 
 class FlowCollector:
@@ -48,6 +52,8 @@ class FlowCollector:
         self._recent: deque[FlowReading] = deque()
         self._collecting: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._looked_at = float("-inf")
         self._counted_at = 0.0
         self.changes = 0
         """How often something was read, or could not be."""
@@ -71,6 +77,11 @@ class FlowCollector:
         """Return how far a group was behind, by time: in a partition, or in a topic."""
         key = group, topic, partition
         return [(at, float(lags[key])) for at, lags in self._readings if key in lags]
+
+    def look(self) -> None:
+        """Somebody looks: readings come more often, and where they were rare one is made at once."""
+        self._looked_at = self._clock()
+        self._wanted.set()
 
     async def change(self) -> None:
         """Wait for the next reading, failed or not, or for the end."""
@@ -105,7 +116,16 @@ class FlowCollector:
                     log.warning("lags not read", reason=type(failure).__name__)
                 self.problem = True
             self._wake()
-            await asyncio.sleep(READ_SECONDS)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait until another reading is due."""
+        await asyncio.sleep(READ_SECONDS)
+        if self._clock() - self._looked_at < LOOKED_SECONDS:
+            return
+        self._wanted.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), IDLE_SECONDS - READ_SECONDS)
 
     async def _read(self) -> None:
         if self._reader is None:
@@ -114,9 +134,7 @@ class FlowCollector:
         self.keep(await self._reads.of(lambda: reader.read(now)))
         if now - self._counted_at >= COUNT_SECONDS:
             self._counted_at = now
-            topics = input_topics(self._kafka)
-            groups = await self._reads.of(lambda: [group for topic in topics for group in counted(self._kafka, topic)])
-            self.letters = sorted(groups, key=lambda group: (-group.letters, group))
+            self.letters = await self._reads.of(reader.letters)
 
     def keep(self, reading: FlowReading) -> None:
         """Have a reading shown."""

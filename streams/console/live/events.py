@@ -37,6 +37,7 @@ class LivePart:
         try:
             await response.prepare(visit.request)
             while not console.collector.closed and console.sessions.is_open(visit.cookie, console.clock()):
+                console.collector.look()
                 await asyncio.wait_for(response.write(self._event(visit)), WRITE_SECONDS)
                 await console.collector.change()
         except (ConnectionError, TimeoutError):

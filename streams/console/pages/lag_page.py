@@ -12,6 +12,7 @@ from streams.console.live.collector import KEPT, READ_SECONDS
 from streams.console.live.events import LivePart
 from streams.console.live.plots import Line, age_text, line
 from streams.control.flows import FlowReading, lag_note
+from streams.export.rules.waiting import undelivered_text
 
 SHOWN_SECONDS = KEPT * READ_SECONDS
 """The width of a plot."""
@@ -38,6 +39,7 @@ class LagRow(NamedTuple):
 async def show(visit: Visit) -> web.StreamResponse:
     """Show the groups and topics, or the partitions of one."""
     console, group, topic = visit.console, visit.asked("group"), visit.asked("topic")
+    console.collector.look()
     if not (group and topic):
         return visit.page("lag.html", **live_values(console))
     reading = console.collector.reading
@@ -55,7 +57,13 @@ def live_values(console: Console) -> dict[str, Any]:
     """Return what the page shows of each group and topic."""
     reading = console.collector.reading
     rows = list(_topic_rows(console, reading)) if reading else []
-    return {"rows": rows, "is_old": console.collector.problem, "is_known": reading is not None}
+    undelivered = undelivered_text(reading.undelivered, reading.at) if reading else ""
+    return {
+        "rows": rows,
+        "undelivered": undelivered,
+        "is_old": console.collector.problem,
+        "is_known": reading is not None,
+    }
 
 
 def _topic_rows(console: Console, reading: FlowReading) -> Iterator[LagRow]:

@@ -13,7 +13,9 @@ from streams.console.live.events import LivePart
 from streams.console.live.plots import age_text, rate_text
 from streams.console.pages.job_pages import state_of
 from streams.control.flows import rates, reading_faults
+from streams.control.job_edits import waits_for_removals
 from streams.control.letters import LetterCount
+from streams.export.rules.waiting import Undelivered
 
 LATE_SECONDS = 60.0
 """A record that waits longer is shown as late; workers read within a second of a record."""
@@ -36,11 +38,14 @@ class Need(NamedTuple):
     role: Role
     form: Mapping[str, str] | None = None
     """Fields to post; None: `path` is a link."""
+    look: str = ""
+    """Beside a form, the link that shows what it is about."""
 
 
 async def show(visit: Visit) -> web.StreamResponse:
     """Show the flows, what needs attention, and all jobs."""
     console = visit.console
+    console.collector.look()
     jobs = sorted(console.jobs.all().values(), key=lambda job: (job.attention is None, job.id))
     faults = reading_faults(console.collector.reading.lags) if console.collector.reading else []
     needs = [
@@ -71,13 +76,23 @@ def live_values(console: Console) -> dict[str, Any]:
         waits = "reads as it comes" if not behind else f"oldest waits {age_text(since and now.at - since)}"
         return Box(name, [f"{behind:,} behind", waits], since is not None and now.at - since > LATE_SECONDS)
 
-    receipts = rate_text(known.get("audience-delivery"))
+    def lists() -> Box:
+        waiting = now.undelivered if now else Undelivered()
+        lines = [f"receipts {rate_text(known.get('audience-delivery'))}"]
+        if now and waiting.since is None:
+            lines.append("delivered as it is read")
+        elif now and waiting.since is not None:
+            lines.append(f"{waiting.people:,} wait, oldest {age_text(now.at - waiting.since)}")
+        return Box(
+            "Campaign Monitor lists", lines, bool(now and waiting.since and now.at - waiting.since > LATE_SECONDS)
+        )
+
     flows = [
         [
             Box("upstream systems", ["change audiences"]),
             topic("audience-membership"),
             worker("export worker", "audience-membership"),
-            Box("Campaign Monitor lists", ["receipts", receipts]),
+            lists(),
         ],
         [
             Box("Campaign Monitor", ["lists, reports, webhooks"]),
@@ -104,10 +119,18 @@ def job_needs(jobs: Iterable[ExportOrImportJob], accounts: Mapping[str, Authoriz
     """Yield the jobs that ask for a person (pure), where it is not their authorization's problem."""
     for job in jobs:
         account = accounts.get(job.authorization_id)
-        if job.attention and not (account and account.problem):
-            yield Need(
-                f"{job.name or job.id}: {job.attention}", f"Open {job.name or job.id}", f"/jobs/{job.id}", "viewer"
-            )
+        if not job.attention or (account and account.problem):
+            continue
+        name, page = job.name or job.id, f"/jobs/{job.id}"
+        text = f"{name}: {job.attention}"
+        if waits_for_removals(job):
+            yield Need(text, f"Confirm the removals of {name}", f"{page}/confirm-removals", "operator", {}, page)
+        elif job.state == "stopped":
+            yield Need(text, f"Start {name}", f"{page}/start", "operator", {}, page)
+        elif job.kind == "import":
+            yield Need(text, f"Run {name} now", f"{page}/run", "operator", {}, page)
+        else:
+            yield Need(text, f"Open {name}", page, "viewer")
 
 
 def place_needs(faults: Iterable[tuple[str, str, str]]) -> Iterator[Need]:
@@ -124,7 +147,8 @@ def letter_needs(groups: Iterable[LetterCount]) -> Iterator[Need]:
         topics[group.topic] = topics.get(group.topic, 0) + group.letters
     for topic, letters in sorted(topics.items(), key=lambda found: (-found[1], found[0])):
         text = f"1 dead letter of {topic} waits." if letters == 1 else f"{letters:,} dead letters of {topic} wait."
-        yield Need(text, f"Replay all of {topic}", "/dead-letters", "operator", {"topic": topic, "act": "replay-all"})
+        fields = {"topic": topic, "act": "replay-all"}
+        yield Need(text, f"Replay all of {topic}", "/dead-letters", "operator", fields, "/dead-letters")
 
 
 LIVE = LivePart("overview_live.html", live_values)

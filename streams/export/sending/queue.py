@@ -56,6 +56,7 @@ class SendQueue:
         # Ordered dicts, because taking the first of a plain dict again and again walks over all that were taken before.
         self._by_route: dict[tuple[bool, RequestRoute], OrderedDict[RowKey, QueuedPerson]] = {}
         self._known: dict[RowKey, QueuedPerson] = {}
+        """In the order of `since`."""
         self._retries: list[tuple[float, int, RowKey]] = []
         self._held_back: dict[RowKey, float] = {}
         self._in_request: dict[RowKey, bool] = {}
@@ -132,7 +133,7 @@ class SendQueue:
             self._dequeue(known)
             self._background[key[0]] -= 1
             known.live = True
-            known.since = now
+            self._waits_from(known, now)
             if key not in self._held_back:
                 self._enqueue(known)
 
@@ -189,7 +190,8 @@ class SendQueue:
             del self._known[key]
             self._background[key[0]] -= not person.live
             return True
-        person.attempts, person.attempt, person.since = 0, AttemptState(), now
+        person.attempts, person.attempt = 0, AttemptState()
+        self._waits_from(person, now)
         person.removal_counted = False
         person.share = self._limit
         self._enqueue(person)
@@ -223,8 +225,12 @@ class SendQueue:
         return self._retries[0][0] if self._retries else None
 
     def oldest_since(self) -> float | None:
-        """Return since when the person who has waited longest waits, in flight or not."""
-        return min((person.since for person in self._known.values()), default=None)
+        """Return since when the person who has waited longest waits, in flight or not.
+
+        Of people who were adopted it is known to within the time that their call took.
+        """
+        first = next(iter(self._known.values()), None)
+        return None if first is None else first.since
 
     def people(self) -> Iterator[QueuedPerson]:
         """All people that wait or are in flight."""
@@ -246,6 +252,10 @@ class SendQueue:
             person = self._known.get(key)
             if person is not None and key not in self._in_request:
                 self._enqueue(person)
+
+    def _waits_from(self, person: QueuedPerson, now: float) -> None:
+        person.since = now
+        self._known[person.key] = self._known.pop(person.key)
 
     def _next_group(self, live: bool, now: float) -> tuple[bool, RequestRoute] | None:
         """Return the group whose first person has waited longest, or every other time an import that is overdue."""
