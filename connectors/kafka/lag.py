@@ -241,7 +241,13 @@ class LagReader:
         asked = list(parts)
         while asked:
             wanted = [TopicPartition(topic, partition, which) for topic, partition in asked]
-            answers: list[Any] = self._consumer.offsets_for_times(wanted, REQUEST_SECONDS)
+            try:
+                answers: list[Any] = self._consumer.offsets_for_times(wanted, REQUEST_SECONDS)
+            except KafkaException as failure:  # all partitions of a request have the error
+                if failure.args[0].code() not in _LEADER_CHANGES or time.monotonic() >= deadline:
+                    raise
+                time.sleep(AGAIN_SECONDS)
+                continue
             asked = []
             for part in answers:
                 code = part.error.code() if part.error is not None else None

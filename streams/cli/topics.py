@@ -44,8 +44,7 @@ def lag(
 
     Counts records that can be read: transaction markers, and what is behind an open transaction, do not count.
     """
-    settings = kafka_settings()
-    with refusals(), LagReader(settings) as reader, closing(UndeliveredReader(settings)) as waiting:
+    with refusals(), LagReader(settings := kafka_settings()) as reader, closing(UndeliveredReader(settings)) as waiting:
         looks = _looks(reader, waiting, group, topic, every if watch else None)
         if as_json:
             for lags, undelivered in looks:

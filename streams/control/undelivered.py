@@ -18,7 +18,7 @@ class UndeliveredReader:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self.topic = kafka.names()["cm_export-state"]
-        self._consumer = Consumer(reader_config(kafka, "undelivered"))
+        self._consumer = Consumer({**reader_config(kafka, "undelivered"), "log_level": 0})
         self._next: dict[TopicAndPartition, int] = {}
         self._reports: dict[bytes, WaitingReport] = {}
 
@@ -35,7 +35,7 @@ class UndeliveredReader:
     def _follow(self, bounds: Mapping[TopicAndPartition, tuple[int, int]]) -> None:
         starts = {part: max(start, self._next.get(part, 0)) for part, (start, end) in bounds.items()}
         for part, (start, end) in bounds.items():
-            if starts[part] > end:  # the topic was made again
+            if starts[part] > end:  # the topic was created again
                 starts[part] = start
                 self._reports.clear()
         new = {part: end for part, (_start, end) in bounds.items() if starts[part] < end}

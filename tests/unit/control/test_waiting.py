@@ -105,9 +105,9 @@ def test_letters_counted_as_they_come_are_those_counted_at_once(
     letters = [letter(offset, *values) for offset, values in enumerate(made)]
     done = DoneWith(before, also)
     waiting = WaitingOf(done, min(before, len(letters)))
-    for one in letters[waiting.next :]:
-        waiting.add(one)
-    assert added("t", [waiting]) == counts("t", [one for one in letters if not done.has(one.record.offset)])
+    for found in letters[waiting.next :]:
+        waiting.add(found)
+    assert added("t", [waiting]) == counts("t", [found for found in letters if not done.has(found.record.offset)])
 
 
 def test_a_partition_is_counted_again_when_letters_of_it_were_done_with_or_have_expired() -> None:
@@ -119,4 +119,4 @@ def test_a_partition_is_counted_again_when_letters_of_it_were_done_with_or_have_
     assert not waiting.is_current(DoneWith(), 4, 9), "the first has expired"
     assert not waiting.is_current(DoneWith(4), 0, 9)
     assert not waiting.is_current(DoneWith(0, frozenset({4})), 0, 9)
-    assert not waiting.is_current(DoneWith(), 0, 4), "the topic was made again"
+    assert not waiting.is_current(DoneWith(), 0, 4), "the topic was created again"

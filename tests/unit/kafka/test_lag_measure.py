@@ -69,6 +69,24 @@ def test_a_leader_that_changes_is_asked_for_again(reader: Any) -> None:
     assert _ends(reader, codes) == {("t", 0): 7, ("t", 1): 7}
 
 
+def test_a_leader_that_changes_for_all_partitions_is_asked_for_again(reader: Any) -> None:
+    class Failing(_Consumer):
+        failures = 1
+
+        def offsets_for_times(self, parts: list[TopicPartition], timeout: float) -> list[Any]:
+            """Fail as a whole first."""
+            self.failures -= 1
+            if self.failures >= 0:
+                raise KafkaException(KafkaError(KafkaError.NOT_LEADER_FOR_PARTITION))
+            return super().offsets_for_times(parts, timeout)
+
+    consumer, reader._consumer = reader._consumer, Failing([])
+    try:
+        assert reader._offsets([("t", 0)], OFFSET_END) == {("t", 0): 7}
+    finally:
+        reader._consumer = consumer
+
+
 def test_a_topic_that_is_gone_is_left_out(reader: Any) -> None:
     assert _ends(reader, [KafkaError.UNKNOWN_TOPIC_OR_PART]) == {("t", 0): 7}
 
