@@ -22,9 +22,11 @@ from streams.export.recovery.reconcile import (
     DriftReport,
     Progress,
     compare,
+    read_alone,
     repairs,
     snapshot_rows,
     subscribers,
+    with_found,
 )
 from streams.export.rules.dropped import Dropped
 from streams.export.rules.jobs import ListView
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from connectors.campaign_monitor.client.api import CampaignMonitor
+
+FEW = 100
+"""So many who are missing are read alone for a report, too: in the seconds that a list takes no more change state."""
 
 Shows = Callable[[str], AbstractContextManager[Progress]]
 """What is counted -> a context whose value is called with the count so far, in any thread."""
@@ -105,6 +110,8 @@ async def export_drift(
 ) -> DriftReport:
     """Compare a job's list with what was delivered; with a `producer`, have the worker send what differs again.
 
+    Nobody is noted as missing who was not read alone.
+
     Raises SnapshotError, CampaignMonitorError, PublishError.
     """
     read_at = int(time.time() * 1000)
@@ -118,6 +125,8 @@ async def export_drift(
             return compare(snapshot_rows(kafka, progress), view.listed, view.state.names, there, view.dropped)
 
         report = await asyncio.to_thread(compared)
+    if report.missing and (producer is not None or len(report.missing) <= FEW):
+        report = await _missing_read_alone(kafka, view, report, shows)
     report.confirmed_opt_in = details.confirmed_opt_in
     if producer is not None and (report.repairable or report.gone):
         topic = kafka.names()["cm_membership-commands"]
@@ -126,6 +135,21 @@ async def export_drift(
             for email, command in repairs(report, view.job.list_id, read_at)
         )
     return report
+
+
+async def _missing_read_alone(kafka: KafkaSettings, view: ExportView, report: DriftReport, shows: Shows) -> DriftReport:
+    """Return the report without those who changed state while the list was read."""
+    with shows("people missing on the list") as progress:
+        found = await read_alone(view.api, view.job.list_id, report.missing, progress)
+    if not found:
+        return report
+
+    def compared() -> DriftReport:
+        keys = set(report.gone)
+        rows = (row for row in snapshot_rows(kafka) if row[0] in keys)
+        return with_found(report, rows, view.listed, view.state.names, found, view.dropped)
+
+    return await asyncio.to_thread(compared)
 
 
 def _as_if_running(state: ExportState, job: ExportJob) -> ListView:

@@ -5,7 +5,7 @@ It reads the table and the list as a whole, from outside of the worker.
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.caller import pages, side_by_side
@@ -117,6 +117,32 @@ def compare(
     return report
 
 
+def with_found(
+    report: DriftReport,
+    rows: Iterable[tuple[str, MembershipRow]],
+    listed: ListView,
+    audience_names: AudienceNames,
+    found: Mapping[str, OnList],
+    dropped: Dropped = frozenset(),
+) -> DriftReport:
+    """Return a report in which those who were missing and are `found` count as what the list has.
+
+    `rows`: of `report.gone`, as they are now. Who has another address by now was not read, and is left out.
+    """
+    again, read = compare(rows, listed, audience_names, found, dropped), set(report.missing)
+    absent = [(address, key) for address, key in zip(again.missing, again.gone, strict=True) if address in read]
+    return replace(
+        report,
+        compared=report.compared - len(report.missing) + again.compared,
+        waiting=report.waiting + again.waiting,
+        wait_for_confirmation=report.wait_for_confirmation + again.wait_for_confirmation,
+        missing=[address for address, _key in absent],
+        gone=[key for _address, key in absent],
+        different=[*report.different, *again.different],
+        repairable=[*report.repairable, *again.repairable],
+    )
+
+
 def removals_due(rows: Iterable[tuple[str, MembershipRow]], listed: ListView, audience_names: AudienceNames) -> int:
     """Return how many people wait to be taken off the list, or to lose their last audience on it."""
     count = 0
@@ -193,6 +219,28 @@ async def subscribers(api: CampaignMonitor, list_id: str, progress: Progress = _
 
     await side_by_side(*(read(state) for state in STATES))
     return {address: it for address, (_, it) in found.items()}
+
+
+async def read_alone(
+    api: CampaignMonitor, list_id: str, addresses: Iterable[str], progress: Progress = _unseen
+) -> dict[str, OnList]:
+    """Return those of the addresses that the list knows, by `address_key`: each is read by a call of its own.
+
+    Who changes state while the states are read side by side may be in none of them.
+    """
+    found: dict[str, OnList] = {}
+    waiting, count = iter(addresses), 0
+
+    async def read() -> None:
+        nonlocal count
+        for address in waiting:
+            there = await api.subscribers.find(list_id, address)
+            if there is not None:
+                found[address_key(address)] = OnList(there.state.lower(), _fields(there.raw), there.date)
+            progress(count := count + 1)
+
+    await side_by_side(*(read() for _ in range(PAGES_AHEAD)))
+    return found
 
 
 def _fields(row: Mapping[str, object]) -> dict[str, frozenset[str]]:

@@ -1,13 +1,16 @@
 """What `export plan` and `reconcile` count is what the worker then does."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from connectors.campaign_monitor.dates import ClientDates
+from connectors.kafka.settings import KafkaSettings
 from schemas.membership_command import command_bytes
 from streams.batches import Output
+from streams.control import export_plans
 from streams.export.recovery.preview import Preview, preview
 from streams.export.recovery.reconcile import DriftReport, compare, repairs, subscribers
 from streams.export.rules.row import MembershipRow, decode
@@ -183,3 +186,47 @@ async def test_a_repair_notes_who_is_missing_and_a_plan_counts_them_as_blocked(w
     await worker.consume()
     found = await _plan(world)
     assert (found.adds, found.updates, found.blocked) == (0, 1, 1)
+
+
+class Commands:
+    """Keeps the keys of what a repair publishes."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    async def publish_many(self, records: Iterable[Any]) -> None:
+        self.keys += [record.key.decode() for record in records]
+
+
+@pytest.mark.parametrize("repair", [False, True])
+async def test_who_changes_state_while_the_list_is_read_is_not_missing(
+    world: World, monkeypatch: pytest.MonkeyPatch, repair: bool
+) -> None:
+    """Two people are in no reading of a state: one has left, one has other audiences. A third is on the list no more."""
+    world.job()
+    worker = await world.start()
+    for person in PEOPLE[:4]:
+        world.change(person, "enter", "vip", 1)
+    await worker.rest()
+    world.controls.delete_permanently(world.list_id, PEOPLE[0])
+    world.controls.unsubscribe(world.list_id, PEOPLE[1])
+    world.controls.edit_profile(world.list_id, PEOPLE[2], fields={"Lytics Audiences": ""})
+    api = worker.accounts._open["auth-1"].apis["live"]
+    listed, whole = worker.state.exports.lists[world.list_id], api.lists.subscribers
+
+    async def moving(*asked: Any) -> Any:
+        page = await whole(*asked)
+        return replace(page, rows=[row for row in page.rows if row["EmailAddress"] not in PEOPLE[1:3]])
+
+    monkeypatch.setattr(api.lists, "subscribers", moving)
+    monkeypatch.setattr(export_plans, "snapshot_rows", lambda *_: iter(_rows(world)))
+    view = export_plans.ExportView(listed.jobs[0].job, api, worker.state, listed, frozenset())
+    kafka, commands = KafkaSettings(_env_file=None), Commands()
+    producer: Any = commands if repair else None
+    report = await export_plans.export_drift(kafka, view, producer)
+    assert (report.compared, report.missing, report.gone) == (4, PEOPLE[:1], PEOPLE[:1])
+    assert (report.different, report.repairable, report.strangers) == ([PEOPLE[2]], [PEOPLE[2]], [])
+    assert sorted(commands.keys) == ([PEOPLE[0], PEOPLE[2]] if repair else [])
+    monkeypatch.setattr(export_plans, "FEW", 2)
+    report = await export_plans.export_drift(kafka, view, producer)
+    assert report.missing == (PEOPLE[:1] if repair else PEOPLE[:3]), "more than a few are read for a repair only"
