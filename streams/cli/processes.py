@@ -6,28 +6,24 @@ import os
 import signal
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
-import uvloop
 
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
-from connectors.devkit.simulator.kept_state import StateFile
-from connectors.devkit.simulator.server import Simulator
-from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.settings import KafkaSettings
 from streams.process import refused_with_a_sentence, serve_health, start_process, wait_for_topics
 
+if TYPE_CHECKING:
+    from connectors.devkit.simulator.settings import SimulatorSettings
+
 worker = typer.Typer(add_completion=False, no_args_is_help=True, help="Run a stream processor.")
-log = structlog.get_logger(__name__)
 
 
 @worker.command()
 def profiles() -> None:
     """Fold cm_user, cm_activity and added streams into profiles."""
-    from connectors.kafka.settings import KafkaSettings
     from streams.profile.settings import ProfileSettings
     from streams.profile.worker import ProfileWorker
 
@@ -43,9 +39,6 @@ def profiles() -> None:
 @worker.command()
 def export() -> None:
     """Keep Campaign Monitor lists in step with audiences."""
-    from connectors.campaign_monitor.credentials import CampaignMonitorSettings
-    from connectors.control.crypto import ControlSettings
-    from connectors.kafka.settings import KafkaSettings
     from streams.export.settings import ExportSettings
     from streams.export.worker import ExportProcess
 
@@ -81,6 +74,8 @@ def connector() -> None:
 
 def webhooks() -> None:
     """Receive Campaign Monitor's webhooks, and keep each list's webhook registered and active."""
+    import uvloop
+
     from connectors.webhook.run import run
     from connectors.webhook.settings import WebhookSettings
 
@@ -153,6 +148,10 @@ def simulator(
 
     The account's API key is what CM_API_KEY holds, else simulator-key: everybody can read a command line.
     """
+    import uvloop
+
+    from connectors.devkit.simulator.settings import SimulatorSettings
+
     start_process("simulator")
     settings = SimulatorSettings(
         host=host,
@@ -188,7 +187,10 @@ def _instant(text: str) -> datetime:
     return found
 
 
-async def _serve(settings: SimulatorSettings, state_file: Path | None) -> None:
+async def _serve(settings: "SimulatorSettings", state_file: Path | None) -> None:
+    from connectors.devkit.simulator.kept_state import StateFile
+    from connectors.devkit.simulator.server import Simulator
+
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)

@@ -6,11 +6,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from schemas.cm_profile import ErasureReceipt
 from schemas.identity import digest_of, key_of, normalise_email
 from streams.cli.control import kafka_settings, record, refusals, refuse
 from streams.cli.output import OneJsonLine, print_json
-from streams.control.people import delete_subscriber, newest_profile
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
 
@@ -26,6 +24,8 @@ def _profile() -> None:
 @app.command()
 def show(email: Annotated[str, ADDRESS], as_json: OneJsonLine = False) -> None:
     """Print the profile as the topic cm_profile has it; exit code 1 when there is none."""
+    from streams.control.people import newest_profile
+
     address = _address(email)
     with refusals():
         value = newest_profile(kafka_settings(), key_of(address))
@@ -62,7 +62,7 @@ def erase(
             asyncio.run(_delete_subscriber(list_id, address, authorization))
             typer.echo(f"deleted from list {list_id}", err=True)
         try:
-            receipt: ErasureReceipt = asyncio.run(ask(kafka, address, wait_seconds))
+            receipt = asyncio.run(ask(kafka, address, wait_seconds))
         except NoReceiptError as late:
             refuse(str(late))
     typer.echo(receipt.to_bytes().decode())
@@ -77,6 +77,7 @@ async def _delete_subscriber(list_id: str, email: str, authorization_id: str) ->
     from connectors.control.accounts import Credentials
     from connectors.control.crypto import ControlSettings, Sealer
     from streams.cli.control import control
+    from streams.control.people import delete_subscriber
 
     settings = CampaignMonitorSettings()
     async with (

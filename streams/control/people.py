@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from confluent_kafka import Consumer
-from pydantic import ValidationError
 
-from connectors.campaign_monitor.errors.exceptions import SubscriberRefused
-from connectors.control.audit import AuditLog
-from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.read_to_end import EndReader, pages, reader_config
 from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
-from schemas.audience_delivery import DeliveryReceipt
-from schemas.audience_membership import AudienceMembership
 from schemas.identity import digest_of, key_of, normalise_email
 from schemas.topics import TOPICS
-from streams.batches import decode_blob, partition_of
-from streams.export.rules.row import NEVER, MembershipRow, decode
+from streams.batches import partition_of
 
 if TYPE_CHECKING:
     from connectors.campaign_monitor.client.api import CampaignMonitor
+    from connectors.control.audit import AuditLog
+    from connectors.kafka.producer import AsyncProducer
+    from schemas.audience_delivery import DeliveryReceipt
+    from schemas.audience_membership import AudienceMembership
+    from streams.export.rules.row import MembershipRow
 
 MAX_RECORDS = 200
 """Of one topic that are shown of a person: the newest."""
@@ -65,7 +63,7 @@ class KnownPerson(NamedTuple):
 
     audiences: list[PersonAudience]
     lists: list[PersonOnList]
-    receipts: list[DeliveryReceipt]
+    receipts: "list[DeliveryReceipt]"
     """The newest first."""
     profile: dict[str, Any] | None
     events: list[PersonEvent]
@@ -83,6 +81,9 @@ def person(kafka: KafkaSettings, key: bytes, streams: Collection[str], seconds: 
     Raises ReadError, also when it takes longer than `seconds`: topics are read in the partition of the key, to their
     ends.
     """
+    from streams.batches import decode_blob
+    from streams.export.rules.row import MembershipRow, decode
+
     names = kafka.names()
     topics = {role: names[role] if role in TOPICS else role for role in (ROW, RECEIPTS, PROFILE, *streams)}
     found = records_of(kafka, key, topics, seconds)
@@ -146,7 +147,7 @@ class NoAddressError(ValueError):
 
 
 async def publish_event(
-    kafka: KafkaSettings, producer: AsyncProducer, audit: AuditLog, event: AudienceMembership
+    kafka: KafkaSettings, producer: "AsyncProducer", audit: "AuditLog", event: "AudienceMembership"
 ) -> Position:
     """Publish one person's change of audiences in the partition of their key; of the address a digest is recorded.
 
@@ -160,8 +161,12 @@ async def publish_event(
     return await producer.publish(kafka.names()["audience-membership"], key_of(address), value)
 
 
-def read_receipts(values: Iterable[bytes | None]) -> Iterator[DeliveryReceipt]:
+def read_receipts(values: Iterable[bytes | None]) -> "Iterator[DeliveryReceipt]":
     """Yield receipts (pure); what is none is left out."""
+    from pydantic import ValidationError
+
+    from schemas.audience_delivery import DeliveryReceipt
+
     for value in values:
         try:
             yield DeliveryReceipt.from_bytes(value or b"")
@@ -169,13 +174,15 @@ def read_receipts(values: Iterable[bytes | None]) -> Iterator[DeliveryReceipt]:
             continue
 
 
-def audiences_of(row: MembershipRow) -> Iterator[PersonAudience]:
+def audiences_of(row: "MembershipRow") -> Iterator[PersonAudience]:
     """Yield the audiences of a row by id (pure)."""
+    from streams.export.rules.row import NEVER
+
     for audience, entry in sorted(row.audiences.items()):
         yield PersonAudience(audience, entry.inside, None if entry.since == NEVER else entry.since)
 
 
-def lists_of(row: MembershipRow) -> Iterator[PersonOnList]:
+def lists_of(row: "MembershipRow") -> Iterator[PersonOnList]:
     """Yield what each list holds by its id (pure)."""
     for list_id, held in sorted(row.lists.items()):
         yield PersonOnList(list_id, held.address, list(held.audiences), held.code)
@@ -201,5 +208,7 @@ def _newest(records: Sequence[ConsumedRecord]) -> bytes | None:
 
 async def delete_subscriber(api: "CampaignMonitor", list_id: str, email: str) -> None:
     """Delete a subscriber from a list; who is not on it is left. Raises CampaignMonitorError."""
+    from connectors.campaign_monitor.errors.exceptions import SubscriberRefused
+
     with contextlib.suppress(SubscriberRefused):
         await api.subscribers.delete(list_id, email)

@@ -1,6 +1,8 @@
 """What a command imports before it does anything: who types it waits for that. Found in the code, not by the clock."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,7 +19,7 @@ FRAMEWORKS = {"faust", "mode", "rocksdict", "aiohttp", "aiokafka", "uvloop"}
 NEEDED = {
     "streams.cli.up": {"aiohttp"},
     "streams.cli.demo": {"aiohttp"},
-    "streams.cli.processes": {"aiohttp", "uvloop"},
+    "streams.cli.processes": {"aiohttp"},
     "streams.cli.imports": {"aiohttp"},
     "streams.cli.export": {"aiohttp"},
 }
@@ -71,15 +73,20 @@ def imported(module: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def packages_of(module: str) -> set[str]:
-    """Return the top-level packages of others that importing a module brings."""
+def brought_by(module: str) -> set[str]:
+    """Return all modules that importing one of ours brings, of others only those that ours name."""
     waiting, seen = [module], {module}
     while waiting:
         for name in imported(waiting.pop()) - seen:
             seen.add(name)
             if name.partition(".")[0] in OURS and file_of(name):
                 waiting.append(name)
-    return {name.partition(".")[0] for name in seen} - set(OURS)
+    return seen
+
+
+def packages_of(module: str) -> set[str]:
+    """Return the top-level packages of others that importing a module brings."""
+    return {name.partition(".")[0] for name in brought_by(module)} - set(OURS)
 
 
 def test_what_is_imported_is_found() -> None:
@@ -103,3 +110,20 @@ def test_mappings_are_checked_without_a_client_of_kafka() -> None:
 
 def test_a_topic_s_name_needs_no_model() -> None:
     assert "pydantic" not in packages_of("schemas.topics")
+
+
+@pytest.mark.parametrize("module", ["streams.cli.profile", "streams.control.people"])
+def test_showing_a_profile_needs_no_models_and_no_tables(module: str) -> None:
+    """Settings are models of pydantic, but each model of a topic takes milliseconds."""
+    seen = brought_by(module)
+    assert not seen & {"rich", "rich.console", "rich.table", "schemas.cm_profile", "schemas.audience_delivery"}
+    assert not [name for name in seen if name.startswith(("connectors.campaign_monitor", "streams.export"))]
+
+
+def test_only_the_simulator_imports_the_simulator() -> None:
+    assert not [name for name in brought_by("streams.cli.processes") if "devkit" in name]
+
+
+def test_logs_are_written_without_rich() -> None:
+    code = "import sys, connectors.logs; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -85,7 +85,7 @@ def test_no_table_of_a_command_loses_a_character(
     add_row(table, *cells)
     options = {"force_terminal": width is not None, "no_color": True, "color_system": None}
     monkeypatch.setattr(
-        output, "Console", lambda **given: Console(file=shown, **{"width": width or 80, **options, **given})
+        "rich.console.Console", lambda **given: Console(file=shown, **{"width": width or 80, **options, **given})
     )
     print_table(table)
     lines = shown.getvalue().splitlines()
@@ -133,7 +133,7 @@ def test_progress_is_for_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_progress_shows_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
-    monkeypatch.setattr(output, "Console", lambda **_options: Console(file=shown, force_terminal=True, width=80))
+    monkeypatch.setattr("rich.console.Console", lambda **_options: Console(file=shown, force_terminal=True, width=80))
     with progress_of("people on the list") as progress:
         progress(1000)
     assert "people on the list: 1,000" in shown.getvalue()
