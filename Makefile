@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 BUILT := $(VENV)/.built
+TESTED := $(filter-out tests/faults/ tests/__pycache__/,$(sort $(wildcard tests/*/))) tests/faults/edges
 COMPILED := $(shell find streams connectors schemas -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
 .DEFAULT_GOAL := help
@@ -39,8 +40,8 @@ run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it
 check: setup lint types  ## format, lint, types, unit and contract tests, before each commit
 	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/contract -m "not slow"
 
-test: setup lint types  ## unit, contract, component and integration tests, against a real broker
-	@$(BIN)/pytest -n 2 --dist worksteal tests --ignore tests/faults
+test: setup lint types  ## unit, contract, component and integration tests and the quick fault tests, against a real broker
+	@$(BIN)/pytest -n 2 --dist worksteal $(TESTED) -m "not long_fault"
 
 faults: setup  ## the fault tests with fifty kills and more each, and thousands of stories for the model, 500 requests for each operation
 	@FAULT_KILLS=50 FAULT_EXAMPLES=2400 FAULT_API_EXAMPLES=500 $(BIN)/pytest -n 2 --dist worksteal tests/faults tests/integration/console/test_api_schema.py

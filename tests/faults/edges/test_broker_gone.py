@@ -4,6 +4,8 @@ import contextlib
 import subprocess
 import sys
 
+import pytest
+
 from connectors.control.crypto import new_key
 from connectors.devkit.embedded_kafka.launch import free_ports
 from connectors.kafka.admin import ensure_topics
@@ -14,6 +16,7 @@ from tests.unit.cli.test_no_broker import asked, environment
 PROCESSES = ("connector", "webhooks")
 
 
+@pytest.mark.long_fault
 def test_ready_of_connector_and_receiver_shows_that_the_broker_is_gone(own_broker, tmp_path):
     ensure_topics(KafkaSettings(bootstrap_servers=own_broker.bootstrap_servers, partitions=1), create=True)
     *probes, receiver = free_ports(3)

@@ -55,7 +55,7 @@ def request(port, token):
             connection.recv(4096)
 
 
-@pytest.mark.parametrize("log_format", ["console", "json"])
+@pytest.mark.parametrize("log_format", ["console", pytest.param("json", marks=pytest.mark.long_fault)])
 def test_no_process_writes_or_shows_a_secret_or_an_address(tmp_path, log_format):
     given = secrets()
     ports = dict(zip(PROCESSES, free_ports(len(PROCESSES)), strict=True))

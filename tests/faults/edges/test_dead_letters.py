@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from confluent_kafka.admin import AdminClient
 
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
@@ -39,6 +40,7 @@ def test_an_input_without_a_dead_letter_topic_gets_one(farm: Farm, kafka_admin: 
     assert [r.value for r in kafka_io.read_all(farm.bootstrap_servers, farm.dead_letters)] == [b"poison"]
 
 
+@pytest.mark.long_fault
 def test_where_topics_may_not_be_created_the_missing_one_is_named(farm: Farm, kafka_admin: AdminClient) -> None:
     without_dead_letters(farm, kafka_admin)
     kafka_io.create_topic(farm.bootstrap_servers, farm.changelog, 4, {"cleanup.policy": "compact"})

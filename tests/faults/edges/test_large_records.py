@@ -52,7 +52,7 @@ def limit(farm: Farm, admin: AdminClient, max_message_bytes: int) -> None:
         within(10, applied, every=0.2)
 
 
-@pytest.mark.parametrize("max_message_bytes", [100_000, 1_048_588])
+@pytest.mark.parametrize("max_message_bytes", [100_000, pytest.param(1_048_588, marks=pytest.mark.long_fault)])
 def test_a_misplaced_event_as_large_as_its_topic_takes_is_a_dead_letter(
     farm: Farm, kafka_admin: AdminClient, max_message_bytes: int
 ) -> None:

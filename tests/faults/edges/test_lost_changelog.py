@@ -54,6 +54,7 @@ def test_it_names_topic_store_and_both_commands_and_keeps_the_rows(farm: Farm, r
     assert again.ended(20) == ExitCode.CONFIGURATION, "a restart does not make it right"
 
 
+@pytest.mark.long_fault
 def test_the_topic_is_restored_from_the_stores(farm: Farm, refused: Worker) -> None:
     first = asyncio.run(restore_changelogs(app_of(farm, refused)))
     assert sum(store.rows for store in first) == len(farm.expected())
@@ -66,6 +67,7 @@ def test_the_topic_is_restored_from_the_stores(farm: Farm, refused: Worker) -> N
     assert worker.process.exit_code is not None
 
 
+@pytest.mark.long_fault
 def test_the_rows_are_built_from_the_inputs(farm: Farm, refused: Worker) -> None:
     def done() -> bool:
         with contextlib.suppress(FatalError):  # until the session of the ended worker is over

@@ -29,6 +29,7 @@ def app_of(farm: Farm, directory: Any) -> BatchApp:
     return app
 
 
+@pytest.mark.long_fault
 def test_rows_go_on_in_topics_with_more_partitions(farm: Farm, tmp_path: Any) -> None:
     former_events = list(farm.events(600, 60))
     farm.produce(former_events)

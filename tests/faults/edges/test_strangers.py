@@ -154,6 +154,7 @@ def begun(stack, port, text=b""):
     return connection
 
 
+@pytest.mark.long_fault
 @pytest.mark.parametrize(
     "text",
     [
@@ -222,6 +223,7 @@ SLOW = f"POST {GENUINE} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Le
 ENDLESS = f"POST {GENUINE} HTTP/1.1\r\nHost: h\r\nX: ".encode()
 
 
+@pytest.mark.long_fault
 @pytest.mark.usefixtures("many_files")
 def test_others_wait_at_most_twice_as_long_under_attack(receiver):
     """In turns, as the machine has other work, too: the quietest of the attacked against the busiest of the usual."""
@@ -237,6 +239,7 @@ def test_others_wait_at_most_twice_as_long_under_attack(receiver):
     assert min(attacked) < 2 * max(usual), (usual, attacked)
 
 
+@pytest.mark.long_fault
 def test_hostile_bodies_are_dead_letters_and_keep_nobody_waiting(receiver):
     """One is never answered 503: it would be sent again for ever."""
     usual = p99(receiver.port)
@@ -253,6 +256,7 @@ def test_hostile_bodies_are_dead_letters_and_keep_nobody_waiting(receiver):
     assert p99(receiver.port) < 10 * usual
 
 
+@pytest.mark.long_fault
 def test_requests_that_cannot_be_parsed_cost_no_more_than_usual_ones(receiver):
     """100 with a raw byte in the token took 27 s: each was logged with all that the program held."""
 

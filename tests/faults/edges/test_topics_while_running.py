@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams.batches import ExitCode, partition_of
@@ -10,6 +11,7 @@ from tests.faults.batches.farm import PARTITIONS, Farm
 from tests.faults.batches.test_topics import remade
 
 
+@pytest.mark.long_fault
 def test_partitions_that_are_added_end_the_worker_with_a_sentence(farm: Farm, kafka_admin: AdminClient) -> None:
     """Records circled between partitions: 600 became 82,000 in half a minute, and the worker was ready."""
     farm.produce(farm.events(200, 50))
@@ -30,6 +32,7 @@ def test_partitions_that_are_added_end_the_worker_with_a_sentence(farm: Farm, ka
     assert all("stores copy" in ended.output() for ended in (worker, again)), "the way to more partitions is named"
 
 
+@pytest.mark.long_fault
 def test_a_topic_that_is_created_again_is_named(farm: Farm, kafka_admin: AdminClient) -> None:
     farm.produce(farm.events(200, 50))
     worker = farm.start("one", static=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streams.batches import ExitCode
 from tests.faults.batches.farm import Farm
 
@@ -17,6 +19,7 @@ def test_a_slow_worker_works_on(farm: Farm) -> None:
     assert farm.published()
 
 
+@pytest.mark.long_fault
 def test_a_worker_that_does_nothing_is_ended(farm: Farm) -> None:
     farm.produce(farm.events(400, 200))
     worker = farm.start("one", **{**SLOW, "job": {"wait_seconds": 3600}})
