@@ -1,12 +1,18 @@
 """People and mappings on pages: what is known of an address, erasure with its confirmation, a message explained."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import orjson
 import pytest
 
+from connectors.control.jobs import Jobs
+from connectors.kafka.producer import AsyncProducer
+from schemas.control import ExportJob
 from tests.integration.console.conftest import ConsoleWorld
+from tests.integration.console.test_procedures import add_authorization
 from tests.kafka_io import read_all
+from tests.page_forms import Browser
 
 ANN = "ann@example.org"
 OPEN = {
@@ -59,6 +65,41 @@ async def test_a_person_is_shown_and_erased_when_the_address_is_confirmed(
     await admin.press("Erase this person")
     assert (admin.status, admin.page.heading) == (202, "Erasure is stored"), "no worker runs"
     assert len(await asyncio.to_thread(read_all, world.kafka.bootstrap_servers, moves)) == 1
+
+
+async def test_erasing_deletes_from_the_lists_that_are_checked_and_for_operators_only(
+    world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.control.erasures.ERASE_SECONDS", 0.2)
+    admin = await world.admin()
+    now = datetime.now(UTC).replace(microsecond=0)
+    job = ExportJob(
+        id="export-1",
+        authorization_id=await add_authorization(admin),
+        client_id=world.client_id,
+        list_id=world.list_id,
+        created_at=now,
+        updated_at=now,
+        started_at=now,
+    )
+    async with AsyncProducer(world.kafka, "test") as producer, Jobs(world.kafka, producer) as jobs:
+        await jobs.put(job)
+    world.simulator.controls.add_subscriber(world.list_id, ANN)
+    viewer, operator = [await world.another(admin, role, role) for role in ("viewer", "operator")]
+
+    async def erase(browser: Browser, list_id: str) -> int:
+        await browser.open("/people")
+        form = {"form_token": dict(browser.page.form("Log out").values)["form_token"], "email": ANN, "confirm": ANN}
+        async with browser.session.post(world.address + "people/erase", data={**form, "list": list_id}) as answer:
+            return answer.status
+
+    def state() -> str:
+        found = world.simulator.controls.subscriber(world.list_id, ANN)
+        return str(found["State"]) if found else "Deleted"
+
+    assert (await erase(viewer, world.list_id), state()) == (403, "Active")
+    assert (await erase(operator, "0" * 32), state()) == (404, "Active"), "a list that no job exports to"
+    assert (await erase(operator, world.list_id), state()) == (202, "Deleted")
 
 
 async def test_mappings_are_shown_and_a_pasted_message_is_explained(world: ConsoleWorld) -> None:
