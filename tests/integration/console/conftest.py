@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import pytest
@@ -62,15 +62,16 @@ class ConsoleWorld:
         self.producer.produce(self.kafka.names()["audience-delivery"], orjson.dumps(body), email.encode())
         self.producer.flush()
 
-    async def start(self) -> None:
-        """Run the console until the end of the test."""
+    async def start(self, **settings: Any) -> None:
+        """Run a console with these settings until the end of the test; a second one is the one that is used then."""
         stop = asyncio.Event()
+        self.shown.clear()
         running = asyncio.create_task(
             run(
                 self.kafka,
                 self.campaign_monitor,
                 self.control,
-                ConsoleSettings(_env_file=None, port=0),
+                ConsoleSettings(_env_file=None, **{"port": 0, **settings}),
                 show=self.shown.append,
                 stop=stop,
             )

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from streams.console.access.rules import FREE_FAILURES, may
+from streams.console.api.entry import FORM_TOKEN
 from streams.console.server import ROUTES
 from tests.integration.console.conftest import PASSWORD, ConsoleWorld
 from tests.kafka_io import read_all
@@ -128,3 +129,38 @@ async def test_a_form_that_comes_without_the_cookie_gets_none(world: ConsoleWorl
     stranger = await world.browser()
     async with stranger.session.post(world.address + "login", data={"name": "ann"}, allow_redirects=False) as answer:
         assert (answer.status, "Set-Cookie" in answer.headers) == (403, False)
+
+
+async def test_a_proxy_s_headers_log_in_and_anybody_else_s_do_not(world: ConsoleWorld) -> None:
+    """The same headers at three consoles: one that trusts nobody, one another address, one this one."""
+    ann = {"X-User": "ann", "X-Groups": "ops"}
+    named = {"proxy_user_header": "X-User", "proxy_groups_header": "X-Groups", "proxy_roles": "ops=operator"}
+    for settings in ({}, {**named, "proxy_addresses": "192.0.2.1"}):
+        if settings:
+            await world.start(**settings)
+        stranger = await world.browser()
+        async with stranger.session.get(world.address + "jobs", headers=ann, allow_redirects=False) as answer:
+            assert answer.status == 303
+        async with stranger.session.get(world.address + "api/v1/me", headers=ann) as answer:
+            assert answer.status == 401
+    await world.start(**named, proxy_addresses="127.0.0.1")
+    browser = await world.browser()
+    jobs, me, users = (world.address + path for path in ("jobs", "api/v1/me", "users"))
+    async with browser.session.get(jobs, headers=ann) as answer:
+        assert answer.status == 200
+    async with browser.session.get(users, headers=ann) as answer:
+        assert (answer.status, "This needs the role admin" in await answer.text()) == (403, True)
+    async with browser.session.get(jobs, allow_redirects=False) as answer:
+        assert answer.status == 303, "the cookie lets nobody in without the headers"
+    async with browser.session.get(jobs, headers=ann) as answer:
+        assert answer.status == 200
+    async with browser.session.get(me, headers=ann) as answer:
+        found = await answer.json()
+        assert (found["name"], found["role"], bool(found["form_token"])) == ("ann", "operator", True)
+    replay = world.address + "api/v1/dead-letters/cm_user/replay"
+    for given, status in (({}, 403), ({FORM_TOKEN: found["form_token"]}, 200)):
+        async with browser.session.post(replay, json={}, headers={**ann, **given}) as answer:
+            assert answer.status == status, "a change needs the form's token"
+    fresh = await world.browser()
+    async with fresh.session.post(replay, json={}, headers={**ann, FORM_TOKEN: found["form_token"]}) as answer:
+        assert answer.status == 403, "of another session"
