@@ -34,6 +34,7 @@ from connectors.webhook.registration.hooks import (
     wanted_lists,
     wants_hooks,
 )
+from connectors.webhook.registration.loops import keep_checked
 from connectors.webhook.registration.trial import Trial
 from connectors.webhook.registration.wanted import WantedHook, poll_since, polled_states, polls
 from connectors.webhook.settings import WebhookSettings
@@ -46,9 +47,7 @@ HOOKS = Gauge("webhook_hooks", "Lists by the state of their webhook.", ["state"]
 GAPS = Counter("webhook_gaps_total", "Gaps of a webhook that were found and are polled.")
 
 LISTS_AT_A_TIME = 16
-"""Lists that are checked at the same time; how many calls an account takes is up to its limiter."""
-RETRY_SECONDS = 1.0
-"""Half of the wait after a first check that failed."""
+"""Lists of a client that are checked at the same time; how many calls an account takes is up to its limiter."""
 
 
 class HookManager:
@@ -76,47 +75,47 @@ class HookManager:
         self._exported = exported
         self._missed: set[str] = set()
 
+    def clients(self) -> set[str]:
+        """Return the clients that have a job or a registered webhook. A list is one client's, whoever opens it."""
+        known = self._registrations.all().values()
+        return {job.client_id for job in self._jobs()} | {registration.client_id for registration in known}
+
     async def check(self) -> bool:
-        """Check every list once, and return whether all is as it should be.
+        """Check every list once, and return whether all is as it should be. Raises what `check_client` raises."""
+        return all(await asyncio.gather(*map(self.check_client, sorted(self.clients()))))
+
+    async def check_client(self, client_id: str) -> bool:
+        """Check the lists of a client once, and return whether all is as it should be.
 
         A failure for one list is stored with its registration; the others go on. Raises PublishError, TimeoutError.
         """
-        jobs = list(self._jobs())
+        jobs = [job for job in self._jobs() if job.client_id == client_id]
         done = True
         if self._settings.public_url:
             wanted, unread = await self._wanted(jobs)
             trial = Trial(self._settings)
             work = [self._repair(hook, trial) for hook in wanted.values()]
-            for list_id, known in list(self._registrations.all().items()):
+            for list_id, known in self._known_of(client_id):
                 if list_id not in wanted and unread.isdisjoint(known.job_ids):
-                    work.append(self._remove(known, forget=not any(_names(job, known) for job in jobs)))
+                    work.append(self._remove(known, forget=not self._is_named(known)))
             done = all(await self._together(work)) and not unread
             await self._read_reports(jobs)
         else:
             log.warning("WEBHOOK_PUBLIC_URL is not set: no webhooks are registered, lists are polled")
-            done = await self._poll(jobs)
+            done = await self._poll(client_id, jobs)
         await self._report(jobs)
         return done
 
     async def run(self, changed: asyncio.Event, seconds: float) -> None:
-        """Check when jobs change, and every so often, until cancelled.
+        """Check each client when jobs change, and every so often, until cancelled."""
+        await keep_checked(self.clients, self.check_client, changed, seconds)
 
-        What failed is tried again soon: after RETRY_SECONDS, then after twice as long, up to `seconds`.
-        """
-        pause = RETRY_SECONDS
-        while True:
-            changed.clear()
-            done = False
-            try:
-                done = await self.check()
-            except Exception:
-                log.exception("webhooks could not be checked")
-            pause = RETRY_SECONDS if done else min(pause * 2, seconds)
-            try:
-                async with asyncio.timeout(seconds if done else min(pause, seconds)):
-                    await changed.wait()
-            except TimeoutError:
-                continue
+    def _known_of(self, client_id: str) -> list[tuple[str, WebhookRegistration]]:
+        known = self._registrations.all().items()
+        return [(list_id, registration) for list_id, registration in known if registration.client_id == client_id]
+
+    def _is_named(self, known: WebhookRegistration) -> bool:
+        return any(_names(job, known) for job in self._jobs())
 
     async def _together(self, work: Iterable[Coroutine[Any, Any, bool]]) -> list[bool]:
         """Return what each came to. A failure is raised when the others are done."""
@@ -148,10 +147,11 @@ class HookManager:
 
         A job that is kept updated has its next run soon.
         """
-        missed, self._missed = self._missed, set()
         for job in jobs:
-            if job.id in missed and not job.keep_updated:
-                await self._request_run(job.id)
+            if job.id in self._missed:
+                self._missed.remove(job.id)
+                if not job.keep_updated:
+                    await self._request_run(job.id)
 
     async def _wanted(self, jobs: Iterable[ImportJob]) -> tuple[dict[str, WantedHook], set[str]]:
         """Return the lists that need a webhook, by id, and the jobs whose lists could not be read."""
@@ -173,7 +173,7 @@ class HookManager:
                 wanted[list_id] = WantedHook(refs[list_id], client, (*others, job))
         return wanted, unread
 
-    async def _poll(self, jobs: Iterable[ImportJob]) -> bool:
+    async def _poll(self, client_id: str, jobs: Iterable[ImportJob]) -> bool:
         """Ask for what changed on lists since their last poll, and return whether all lists are known."""
         wanted, unread = await self._wanted(polls(jobs))
         for list_id, hook in wanted.items():
@@ -184,8 +184,8 @@ class HookManager:
                 await self._request_changes(registration, since, polled_states(self._exported(list_id)))
                 polled = registration.model_copy(update={"seen_active_at": now})
                 await self._registrations.write(list_id, polled)
-        for list_id, known in list(self._registrations.all().items()):
-            if not known.base_url and not any(_names(job, known) for job in jobs):
+        for list_id, known in self._known_of(client_id):
+            if not known.base_url and not self._is_named(known):
                 await self._registrations.remove(list_id)
         return not unread
 

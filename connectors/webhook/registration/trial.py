@@ -11,7 +11,7 @@ from connectors.webhook.settings import WebhookSettings
 
 
 class Trial:
-    """Whether Campaign Monitor reaches us, tried out once for each account and check: the address is one for all lists.
+    """Whether Campaign Monitor reaches us, tried out once for each account and check of a client.
 
     Sample events are sent to an address of their own: at the real one they would count as events of people.
     """

@@ -11,7 +11,7 @@ from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured, NotFound, Transient, Verdict
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.body import path_of
-from connectors.webhook.registration import manager
+from connectors.webhook.registration import loops
 from connectors.webhook.registration.manager import HookManager
 from connectors.webhook.registration.registrations import Registrations
 from connectors.webhook.settings import WebhookSettings
@@ -63,6 +63,8 @@ class FakeAccount:
         self.list_ids = ["l1"]
         self.failing_deletes: Verdict | None = None
         self.failing_once = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.calls = 0
         self.at_once = self.max_at_once = 0
         self._number = 0
@@ -72,6 +74,7 @@ class FakeAccount:
         self.at_once += 1
         self.max_at_once = max(self.max_at_once, self.at_once)
         await asyncio.sleep(0)
+        await self.answers.wait()
         self.at_once -= 1
 
     async def details(self, client_id: str) -> ClientDetails:
@@ -122,6 +125,8 @@ class Setting:
 
     def __init__(self) -> None:
         self.account = FakeAccount()
+        self.others: dict[str, FakeAccount] = {}
+        """Accounts of other authorizations than JOB's, by id."""
         self.registrations = FakeRegistrations()
         self.jobs = [JOB]
         self.requested: list[tuple[WebhookRegistration, datetime]] = []
@@ -130,8 +135,8 @@ class Setting:
         self.hooks_then: list[int] = []
         self.exported: set[str] = set()
 
-        async def open_api(_authorization_id: str) -> FakeAccount:
-            return self.account
+        async def open_api(authorization_id: str) -> FakeAccount:
+            return self.others.get(authorization_id, self.account)
 
         async def request_missed_changes(hook: WebhookRegistration, since: datetime, states: list[str]) -> None:
             self.requested.append((hook, since))
@@ -242,7 +247,7 @@ async def test_a_webhook_that_could_not_be_removed_is_removed_by_the_next_check(
 
 
 async def test_a_check_that_failed_is_repeated_soon(setting, monkeypatch):
-    monkeypatch.setattr(manager, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(loops, "RETRY_SECONDS", 0.01)
     setting.account.failing_lists = True
     working = asyncio.create_task(setting.manager.run(asyncio.Event(), 300))
     await asyncio.sleep(0.05)
@@ -250,6 +255,29 @@ async def test_a_check_that_failed_is_repeated_soon(setting, monkeypatch):
     await eventually(lambda: setting.account.hooks)
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_an_account_that_waits_holds_up_no_other(setting):
+    """One that was throttled kept the job of another account without a webhook for 76 s."""
+    setting.account.list_ids = [f"l{number}" for number in range(30)]
+    setting.account.answers.clear()
+    setting.others["b"] = other = FakeAccount()
+    other.list_ids = ["m1"]
+    changed = asyncio.Event()
+    working = asyncio.create_task(setting.manager.run(changed, 300))
+    try:
+        await eventually(lambda: setting.account.at_once == 16)
+        setting.jobs.append(JOB.model_copy(update={"id": "k", "authorization_id": "b", "client_id": "d"}))
+        changed.set()
+        await eventually(lambda: other.hooks)
+        setting.jobs.pop()
+        changed.set()
+        await eventually(lambda: not other.hooks and "m1" not in setting.registrations.models)
+        setting.account.answers.set()
+        await eventually(lambda: len(setting.account.hooks) == 30)
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 async def test_what_happened_while_the_job_was_stopped_is_requested_when_it_is_started(setting):
