@@ -1,0 +1,40 @@
+"""What axe-core finds on a page, light and dark, on a phone and on a screen; and whether all of it fits."""
+
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import Page
+
+from tests.browser.conftest import PHONE, WIDE
+
+OPEN_DETAILS = "for (const part of document.querySelectorAll('details')) part.open = true"
+RUN = {
+    "light": "axe.run(document, {resultTypes: ['violations']})",
+    "dark": "axe.run(document, {resultTypes: ['violations'], runOnly: ['cat.color']})",  # nothing but colours differs
+}
+TOO_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+
+
+async def violations(page: Page) -> list[str]:
+    """Return a line for each part of the page that somebody could not use, with where it is."""
+    await page.evaluate(OPEN_DETAILS)
+    await page.evaluate(AXE_SCRIPT)
+    found = []
+    for size in (PHONE, WIDE):
+        await page.set_viewport_size(size)
+        where = f"{page.url} at {size['width']}"
+        if await page.evaluate(TOO_WIDE):
+            found.append(f"{where}: the page is wider than the screen")
+        for scheme, run in RUN.items():
+            await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            found += [f"{where} {scheme}: {line}" for line in _lines(await page.evaluate(run))]
+    await page.emulate_media(color_scheme="light")
+    return found
+
+
+def _lines(results: dict[str, Any]) -> list[str]:
+    return [
+        f"{rule['id']}: {rule['help']}: {node['html'][:200]}"
+        for rule in results["violations"]
+        for node in rule["nodes"]
+    ]

@@ -1,0 +1,126 @@
+"""axe-core on every page, light and dark, wide and narrow; and the export by keyboard alone."""
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from playwright.async_api import Page, expect
+
+from streams.console.server import ROUTES
+from tests.browser.accessibility import violations
+from tests.browser.conftest import PHONE, BrowserWorld, Filled, Open, screenshot
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+
+MAX_TABS = 80
+FOCUSED = """() => {
+    const part = document.activeElement, style = getComputedStyle(part);
+    const name = part.labels?.length ? part.labels[0].textContent : part.textContent;
+    return [name.trim().replace(/\\\\s+/g, " "), style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2];
+}"""
+
+
+def addresses(world: BrowserWorld, filled: Filled) -> Iterator[str]:
+    """Every page by the application's routes, those of things once for each thing, and states of some."""
+    ids = {
+        "/jobs": [filled.export, filled.imports],
+        "/authorizations": [filled.authorization],
+        "/setup": ["wrong"],
+    }
+    for route in ROUTES:
+        if route.method == "GET":
+            start, brace, _rest = route.path.partition("/{")
+            for found in ids[start] if brace else [""]:
+                yield route.path.replace("{id}", found).replace("{token}", found)
+    topic, place = quote(world.kafka.names()["audience-membership"]), quote("0:0")
+    yield f"/export?account={filled.authorization}&list={world.client_id}/{world.list_id}"
+    yield f"/import?account={filled.authorization}&client={world.client_id}"
+    yield f"/dead-letters?topic={topic}"
+    yield f"/dead-letters/letter?topic={topic}&place={place}"
+    yield "/nothing"
+
+
+async def test_axe_finds_nothing_on_any_page(world: BrowserWorld, filled: Filled, open_page: Open) -> None:
+    page, stranger = await open_page(), await open_page(cookies=None)
+    wrong = []
+    await stranger.goto("/login")
+    wrong += await violations(stranger)
+    for address in dict.fromkeys(addresses(world, filled)):
+        await page.goto(address)
+        wrong += await violations(page)
+        await screenshot(page, f"page {address.replace(world.kafka.topic_prefix, '').partition('?')[0]}")
+    assert "\n".join(wrong) == ""
+
+
+async def test_axe_finds_what_is_wrong(open_page: Open) -> None:
+    page = await open_page(cookies=None)
+    await page.goto("/login")
+    await page.evaluate("document.querySelector('label').remove()")
+    await page.evaluate("document.querySelector('h1').style = 'width: 900px; color: #555; background: #666'")
+    found = "\n".join(await violations(page))
+    assert "390 light: label:" in found
+    assert "1440 dark: color-contrast:" in found
+    assert "390: the page is wider" in found
+
+
+async def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has this label is focused; each stop on the way shows its focus."""
+    seen = []
+    for _ in range(MAX_TABS):
+        await page.keyboard.press("Tab")
+        found, is_visible = await page.evaluate(FOCUSED)
+        assert is_visible or not found, f"nobody sees that {found} is focused"
+        seen.append(found)
+        if found == name:
+            return
+    raise AssertionError(f"{name} is not reached by Tab: {seen}")
+
+
+async def test_an_export_is_made_by_keyboard_alone(world: BrowserWorld, filled: Filled, open_page: Open) -> None:
+    page = await open_page(viewport=PHONE)
+    await page.goto("/jobs")
+    await tab_to(page, "Export")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/export")
+    await tab_to(page, "Skip to the content")
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Tab")
+    assert (await page.evaluate(FOCUSED))[0] == "Account", "the link leads past the header"
+    await page.keyboard.type("Stored key")
+    await tab_to(page, "Choose account")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/export?account=*")
+    await tab_to(page, "List")
+    await page.keyboard.type("Offers")
+    await tab_to(page, "Choose list")
+    await page.keyboard.press("Space")
+    await page.wait_for_url("**list=*")
+    await tab_to(page, "Other audiences, by id or name, one a line")
+    await page.keyboard.type("nobody")
+    await tab_to(page, "Show Advanced Options")
+    await page.keyboard.press("Enter")
+    for box in ("Existing Users", "Resubscribe Users", "Queue Subscription Based Auto Responders"):
+        await tab_to(page, box)
+        await page.keyboard.press("Space")
+        await expect(page.get_by_label(box)).to_be_checked()
+    for field in ("Email Field", "Name Field"):
+        await tab_to(page, field)
+        await page.keyboard.type("mail")
+        await expect(page.get_by_label(field)).to_have_value("mail")
+    await tab_to(page, "User field")
+    await page.keyboard.type("city")
+    await tab_to(page, "Custom field")
+    await page.keyboard.type("Town")
+    await page.keyboard.press("Escape")
+    await tab_to(page, "Type")
+    await page.keyboard.type("Number")
+    await tab_to(page, "Name of the job")
+    await page.keyboard.type("By keyboard")
+    await tab_to(page, "Start export")
+    await screenshot(page, "export by keyboard on a phone")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="By keyboard")).to_be_visible()
+    await expect(page.get_by_text("city → Town (Number)")).to_be_visible()
+    await tab_to(page, "Stop")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Start")).to_be_visible()
