@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -27,20 +27,25 @@ from connectors.kafka.admin import ensure_topics
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
+from streams.console.live import collector
 from streams.export.settings import ExportSettings
 from streams.export.worker import ExportProcess
 from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker
 from tests.browser.chromium import NoChromiumError, chromium
+from tests.deadline import eventually
 from tests.integration.console.conftest import PASSWORD, ConsoleWorld
 from tests.integration.console.test_dead_letters import keep
+from tests.integration.console.test_people_and_mapping import ANN, OPEN
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "browser"
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 ACTION_SECONDS = 20.0
 """A step of a person that is not possible by then has failed."""
+
+OUTCOMES = (("added", None), ("updated", None), ("refused", "bounced"), ("added", None))
 
 Open = Callable[..., Coroutine[Any, Any, Page]]
 
@@ -119,6 +124,9 @@ async def world(
     kafka = KafkaSettings(_env_file=None, bootstrap_servers=bootstrap_servers, topic_prefix=prefix, partitions=1)
     await asyncio.to_thread(ensure_topics, kafka, create=True)
     async with AsyncExitStack() as stack:
+        often = stack.enter_context(pytest.MonkeyPatch.context())
+        often.setattr(collector, "READ_SECONDS", 0.5)
+        often.setattr(collector, "COUNT_SECONDS", 0.5)
         simulator = await stack.enter_async_context(Simulator(SimulatorSettings()))
         world = BrowserWorld(kafka, simulator, tmp_path_factory.mktemp("browser"), stack)
         offers = simulator.controls.add_list(world.client_id, "Offers")
@@ -155,6 +163,13 @@ async def filled(world: BrowserWorld) -> Filled:
             await jobs.put(job)
         await jobs.set_attention("export", export.id, "The list is gone: choose another one.")
     await keep(world, b'{"email": "ann@example.org"}', b"\xff\x00")
+    for number in range(60):
+        outcome, reason = OUTCOMES[number % len(OUTCOMES)]
+        ago = timedelta(minutes=50 - number**2 % 50)
+        world.receipt(export.id, f"person-{number}@example.org", outcome, reason, 40 + number**3 % 2000, ago)
+    world.producer.produce(world.kafka.names()["cm_activity"], orjson.dumps(OPEN), ANN.encode())
+    world.enter(ANN, "gold", city="Berlin")
+    await eventually(lambda: world.profile(ANN))
     return Filled("stored", export.id, imports.id)
 
 
@@ -224,7 +239,14 @@ async def add_authorization(page: Page, description: str) -> None:
     await page.get_by_role("heading", name=description).wait_for()
 
 
+async def shows(page: Page, text: str) -> bool:
+    """Whether the page has a text after it was loaded again."""
+    await page.reload()
+    return await page.get_by_text(text).count() > 0
+
+
 async def screenshot(page: Page, name: str) -> None:
     """Keep what the page shows."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=SCREENSHOTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.png", full_page=True)
+    path = SCREENSHOTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.png"
+    await page.screenshot(path=path, full_page=True)

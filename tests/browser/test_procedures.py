@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import BrowserWorld, Open, add_authorization, screenshot
+from tests.browser.conftest import BrowserWorld, Open, add_authorization, screenshot, shows
 from tests.deadline import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
@@ -27,6 +27,7 @@ async def export_with_every_option(world: BrowserWorld, page: Page, account: str
     await page.get_by_label("List", exact=True).select_option(label=into)
     await expect(page.get_by_text("the same person on two lists is billed twice")).to_be_visible()
     await page.get_by_role("button", name="Choose list").click()
+    await eventually(lambda: shows(page, "VIP"), every=0.3)
     await page.get_by_label("VIP").check()
     await page.get_by_text("Show Advanced Options").click()
     for box in ("Existing Users", "Resubscribe Users", "Queue Subscription Based Auto Responders"):

@@ -9,21 +9,25 @@ from playwright.async_api import Page, expect
 
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from connectors.devkit.simulator import Simulator, SimulatorSettings
+from connectors.kafka import broker_watch
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from tests.browser.accessibility import violations
-from tests.browser.conftest import BrowserWorld, Filled, Open, add_authorization, allow, make_first_user, screenshot
+from tests.browser.conftest import (
+    BrowserWorld,
+    Filled,
+    Open,
+    add_authorization,
+    allow,
+    make_first_user,
+    screenshot,
+    shows,
+)
 from tests.deadline import eventually
 from tests.integration.console.conftest import PASSWORD, ConsoleWorld
 from tests.integration.console.test_dead_letters import keep
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
-
-
-async def shows(page: Page, text: str) -> bool:
-    """Whether the page has a text after it was loaded again."""
-    await page.reload()
-    return await page.get_by_text(text).count() > 0
 
 
 async def is_answered(page: Page, text: str) -> bool:
@@ -82,8 +86,12 @@ async def test_dead_letters_are_replayed_and_discarded(world: BrowserWorld, fill
     await expect(page.get_by_text("None", exact=True)).to_be_visible()
 
 
-async def test_pages_while_the_broker_is_away(own_broker: EmbeddedKafka, tmp_path: Path, open_page: Open) -> None:
+async def test_pages_while_the_broker_is_away(
+    own_broker: EmbeddedKafka, tmp_path: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is in memory is shown; a change ends in a sentence; when the broker is back it is made."""
+    monkeypatch.setattr(broker_watch, "ASK_SECONDS", 0.2)
+    monkeypatch.setattr(broker_watch, "ANSWER_SECONDS", 1.0)
     kafka = KafkaSettings(
         _env_file=None, bootstrap_servers=own_broker.bootstrap_servers, partitions=1, delivery_timeout_seconds=2
     )
@@ -97,6 +105,10 @@ async def test_pages_while_the_broker_is_away(own_broker: EmbeddedKafka, tmp_pat
         assert await violations(page) == []
         await screenshot(page, "set up")
         await make_first_user(page, world)
+        overview = await page.context.new_page()
+        await overview.goto("/overview")
+        is_old = overview.get_by_text("Kafka does not answer: this is from before")
+        await expect(is_old).to_have_count(0)
         own_broker.pause()
         try:
             await page.goto("/jobs")
@@ -109,9 +121,13 @@ async def test_pages_while_the_broker_is_away(own_broker: EmbeddedKafka, tmp_pat
             await expect(page.get_by_role("alert")).to_contain_text("Nothing was changed")
             assert await violations(page) == []
             await screenshot(page, "the broker is away")
+            await expect(is_old).to_be_visible(timeout=30_000)
+            assert await violations(overview) == []
+            await screenshot(overview, "overview while the broker is away")
         finally:
             own_broker.resume()
         await eventually(lambda: is_answered(page, "No dead letter waits"), seconds=60)
+        await expect(is_old).to_have_count(0, timeout=30_000)
         await page.goto("/users")
         new = page.get_by_role("region", name="New user")
         await new.get_by_label("User name").fill("bob")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,11 +54,20 @@ class ConsoleWorld:
         """The set-up link's path, as it was printed."""
         return self.shown[1].split()[2].removeprefix(self.address.rstrip("/"))
 
-    def receipt(self, job_id: str, email: str, outcome: str, reason: str | None) -> None:
+    def receipt(
+        self,
+        job_id: str,
+        email: str,
+        outcome: str,
+        reason: str | None,
+        latency_ms: int = 40,
+        ago: timedelta = timedelta(0),
+    ) -> None:
         """Publish a receipt as the export worker does."""
         source = {"topic": "t", "partition": 0, "offset": 1}
-        body = {"job_id": job_id, "list_id": self.list_id, "email": email, "outcome": outcome, "latency_ms": 40}
-        body |= {"at": datetime.now(UTC).isoformat(), "source": source} | ({"reason": reason} if reason else {})
+        body = {"job_id": job_id, "list_id": self.list_id, "email": email, "outcome": outcome}
+        body |= {"at": (datetime.now(UTC) - ago).isoformat(), "latency_ms": latency_ms, "source": source}
+        body |= {"reason": reason} if reason else {}
         self.producer.produce(self.kafka.names()["audience-delivery"], orjson.dumps(body), email.encode())
         self.producer.flush()
 

@@ -1,0 +1,86 @@
+"""Pages that change while somebody looks at them: live parts, and a form whose job somebody else has edited."""
+
+import re
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.accessibility import violations
+from tests.browser.conftest import BrowserWorld, Filled, Open, screenshot
+from tests.integration.console.test_dead_letters import keep
+from tests.integration.console.test_live_pages import commit
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+
+LIVE_MILLIS = 15_000
+"""For a reading of the brokers, and for one that comes after it."""
+
+
+async def letters_that_wait(page: Page) -> int:
+    """The number that the overview shows."""
+    row = page.get_by_role("row", name="dead letters")
+    await expect(row).to_contain_text(re.compile(r"\d waits?"), timeout=LIVE_MILLIS)
+    return int(re.sub(r"\D", "", await row.inner_text()))
+
+
+async def test_live_parts_change_while_they_are_shown(world: BrowserWorld, filled: Filled, open_page: Open) -> None:
+    overview, lag = await open_page(), await open_page()
+    await overview.goto("/overview")
+    await lag.goto("/lag")
+    before = await letters_that_wait(overview)
+    await keep(world, b"{}", reason="at: late")
+    row = overview.get_by_role("row", name="dead letters")
+    await expect(row).to_contain_text(f"{before + 1} wait", timeout=LIVE_MILLIS)
+    group = world.kafka.topic_prefix + "sleeper"
+    world.enter("ida@example.com", "sleepers")
+    await commit(world, group, 0)
+    await expect(lag.get_by_role("row", name=group)).to_contain_text(re.compile(r"[1-9]"), timeout=LIVE_MILLIS)
+    assert await violations(overview) == []
+    assert await violations(lag) == []
+
+
+async def test_a_live_part_in_which_somebody_is_stays_as_it_is(world: BrowserWorld, open_page: Open) -> None:
+    page, other = await open_page(), await open_page()
+    for one in (page, other):
+        await one.goto("/overview")
+    before = await letters_that_wait(page)
+    await page.get_by_role("region", name="Flows in numbers").focus()
+    await keep(world, b"{}", reason="at: late")
+    await expect(other.get_by_role("row", name="dead letters")).to_contain_text(
+        f"{before + 1} wait", timeout=LIVE_MILLIS
+    )
+    assert await letters_that_wait(page) == before
+    await expect(page.get_by_role("region", name="Flows in numbers")).to_be_focused()
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("row", name="dead letters")).to_contain_text(
+        f"{before + 1} wait", timeout=LIVE_MILLIS
+    )
+
+
+async def test_a_stale_edit_is_refused_with_what_changed(filled: Filled, open_page: Open) -> None:
+    first, second = await open_page(), await open_page()
+    for page in (first, second):
+        await page.goto(f"/jobs/{filled.export}/edit")
+    await first.get_by_label("Name", exact=True).fill("Very important people")
+    await first.get_by_label("Existing users").check()
+    await first.get_by_role("button", name="Save").click()
+    await expect(first.get_by_role("heading", name="Very important people")).to_be_visible()
+
+    await second.get_by_label("Name", exact=True).fill("VIPs")
+    await second.get_by_label("Audiences", exact=True).fill("vip\ngold")
+    await second.get_by_role("button", name="Save").click()
+    alert = second.get_by_role("alert")
+    await expect(alert).to_contain_text("nothing was written")
+    await expect(alert).to_contain_text("Very important people")
+    await expect(alert).to_contain_text("Existing users")
+    await expect(second.get_by_label("Name", exact=True)).to_have_value("VIPs")
+    await expect(second.get_by_label("Audiences", exact=True)).to_have_value("vip\ngold")
+    assert await violations(second) == []
+    await screenshot(second, "a stale edit")
+    await first.reload()
+    await expect(first.get_by_role("heading", name="Very important people")).to_be_visible()
+
+    await second.get_by_role("button", name="Save").click()
+    await expect(second.get_by_role("heading", name="VIPs", exact=True)).to_be_visible()
+    await expect(second.get_by_text("name: Very important people → VIPs")).to_be_visible()
+    await screenshot(second, "history of changes of a job")
