@@ -34,7 +34,6 @@ from streams.process import StreamsSettings
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker
 from tests.browser.chromium import NoChromiumError, chromium
-from tests.deadline import eventually
 from tests.integration.console.conftest import PASSWORD, ConsoleWorld
 from tests.integration.console.test_dead_letters import keep
 from tests.integration.console.test_people_and_mapping import ANN, OPEN
@@ -168,8 +167,9 @@ async def filled(world: BrowserWorld) -> Filled:
         ago = timedelta(minutes=50 - number**2 % 50)
         world.receipt(export.id, f"person-{number}@example.org", outcome, reason, 40 + number**3 % 2000, ago)
     world.producer.produce(world.kafka.names()["cm_activity"], orjson.dumps(OPEN), ANN.encode())
+    profile = {"email": ANN, "city": "Berlin", "cm_openct": 1}
+    world.producer.produce(world.kafka.names()["cm_profile"], orjson.dumps(profile), ANN.encode())
     world.enter(ANN, "gold", city="Berlin")
-    await eventually(lambda: world.profile(ANN))
     return Filled("stored", export.id, imports.id)
 
 
