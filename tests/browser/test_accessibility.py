@@ -1,10 +1,18 @@
 """axe-core on every page, light and dark, wide and narrow; and the export by keyboard alone."""
 
+import asyncio
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import orjson
 import pytest
 from playwright.async_api import Page, expect
 
+from streams.console.server import ROUTES
+from streams.profile.settings import ProfileSettings
 from tests.browser.accessibility import violations
 from tests.browser.conftest import PHONE, BrowserWorld, Filled, Open, screenshot
+from tests.integration.console.test_people_and_mapping import ANN, OPEN
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
@@ -14,6 +22,60 @@ FOCUSED = """() => {
     const name = part.labels?.length ? part.labels[0].textContent : part.textContent;
     return [name.trim().replace(/\\\\s+/g, " "), style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2];
 }"""
+
+
+def addresses(world: BrowserWorld, filled: Filled) -> Iterator[str]:
+    """Every page by the application's routes, those of things once for each thing, and states of some.
+
+    Addresses of live parts are no pages: pages ask for them.
+    """
+    ids = {
+        "/jobs": [filled.export, filled.imports],
+        "/authorizations": [filled.authorization],
+        "/setup": ["wrong"],
+    }
+    for route in ROUTES:
+        if route.method == "GET" and not route.path.endswith("/live"):
+            start, brace, _rest = route.path.partition("/{")
+            for found in ids[start] if brace else [""]:
+                yield route.path.replace("{id}", found).replace("{token}", found)
+    group = quote(world.kafka.topic_prefix + ProfileSettings(_env_file=None).app_id)
+    topic, place = quote(world.kafka.names()["audience-membership"]), quote("0:0")
+    yield f"/export?account={filled.authorization}&list={world.client_id}/{world.list_id}"
+    yield f"/import?account={filled.authorization}&client={world.client_id}"
+    yield f"/people?email={ANN}"
+    yield f"/people?email={ANN}&field=city"
+    yield "/people?email=nobody@example.org"
+    yield f"/jobs/{filled.export}?outcome=refused"
+    yield f"/lag?group={group}&topic={topic}"
+    yield f"/dead-letters?topic={topic}"
+    yield f"/dead-letters/letter?topic={topic}&place={place}"
+    yield "/nothing"
+
+
+def shown_path(address: str, world: BrowserWorld) -> str:
+    """The address without what differs between two runs."""
+    for value, name in ((world.kafka.topic_prefix, ""), (world.client_id, "client"), (world.list_id, "list")):
+        address = address.replace(value, name)
+    return address
+
+
+async def test_axe_finds_nothing_on_any_page(world: BrowserWorld, filled: Filled, open_page: Open) -> None:
+    stranger = await open_page(cookies=None)
+    await stranger.goto("/login")
+    wrong = await violations(stranger)
+    left = [*dict.fromkeys(addresses(world, filled))]
+
+    async def look() -> None:
+        page = await open_page()
+        while left:
+            address = left.pop()
+            await page.goto(address)
+            wrong.extend(await violations(page))
+            await screenshot(page, f"page {shown_path(address, world)}")
+
+    await asyncio.gather(look(), look())
+    assert not wrong, "\n".join(wrong)
 
 
 async def test_axe_finds_nothing_on_the_pages_of_a_log_in(world: BrowserWorld, open_page: Open) -> None:
@@ -40,10 +102,37 @@ async def test_axe_finds_nothing_on_the_pages_of_a_log_in(world: BrowserWorld, o
         await page.get_by_text("cm-streams", exact=True).wait_for()
         wrong += await violations(page)
         await screenshot(page, f"back after {way}")
-        assert "\n".join(wrong) == ""
+        assert not wrong, "\n".join(wrong)
     await page.goto(f"{world.simulator.oauth_url}?client_id=wrong")
     await page.get_by_role("heading", name="Cannot connect").wait_for()
     assert await violations(page) == []
+
+
+async def test_axe_finds_nothing_on_what_forms_lead_to(world: BrowserWorld, filled: Filled, open_page: Open) -> None:
+    page = await open_page()
+    await page.goto("/mapping")
+    await page.get_by_label("Stream", exact=True).select_option("cm_activity")
+    await page.get_by_label("Message, a JSON object").fill(orjson.dumps(OPEN).decode())
+    await page.get_by_role("button", name="Explain").click()
+    await page.get_by_role("region", name="What each mapping makes of the message").wait_for()
+    wrong = await violations(page)
+    await screenshot(page, "a message explained")
+    await page.goto(f"/export?account={filled.authorization}&list={world.client_id}/{world.list_id}")
+    await page.get_by_role("button", name="Show plan").click()
+    await page.get_by_role("heading", name="Plan").wait_for()
+    wrong += await violations(page)
+    await screenshot(page, "a plan before the start")
+    await page.get_by_label("User field").first.fill("city")
+    await page.get_by_role("button", name="Start export").click()
+    await page.get_by_role("alert").wait_for()
+    wrong += await violations(page)
+    await screenshot(page, "an export that is not complete")
+    await page.goto(f"/import?account={filled.authorization}&client={world.client_id}")
+    await page.get_by_role("button", name="Show estimate").click()
+    await page.get_by_role("heading", name="Estimate").wait_for()
+    wrong += await violations(page)
+    await screenshot(page, "an estimate before the start")
+    assert not wrong, "\n".join(wrong)
 
 
 async def test_axe_finds_what_is_wrong(open_page: Open) -> None:
