@@ -29,6 +29,11 @@ ODD = {
     "job start": ["nobody"],
     "job stop": ["nobody"],
     "job remove": ["nobody"],
+    "apply": ["-f /nothing", "-f /"],
+    "get jobs": ["nobody"],
+    "audit": ["--last 0"],
+    "token create": ["--role nobody", "nobody --role king"],
+    "token revoke": ["nobody"],
     "job confirm-removals": ["nobody"],
     "job read-again": ["nobody"],
     "account clients": ["--authorization nobody"],
@@ -62,7 +67,7 @@ ODD = {
 """Command -> arguments that it refuses, on a broker with empty topics."""
 TAKES_ALL = {
     *("auth list", "auth new-key", "auth reseal", "job list", "export audiences", "lag", "check-topics", "validate"),
-    *("eval", "dead-letters count", "stores restore"),
+    *("eval", "dead-letters count", "stores restore", "token list"),
 }
 """There is nothing that they refuse: they take no names, or answer each line of their input by itself."""
 

@@ -26,6 +26,8 @@ from tests.integration.console.conftest import ConsoleWorld
 EXAMPLES = int(os.environ.get("FAULT_API_EXAMPLES", "0"))
 """Of each operation, and of each way to make them; 0: a few."""
 FEW = 2
+CALL_SECONDS = 30
+"""The API gives up reading topics after 15."""
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -104,7 +106,7 @@ def run(
         if mode is GenerationMode.POSITIVE and case.path_parameters and not removes:
             for part in case.path_parameters:
                 case.path_parameters[part] = here.get(part, case.path_parameters[part])
-        response = case.call(base_url=address.rstrip("/"), session=session, headers=headers)
+        response = case.call(base_url=address.rstrip("/"), session=session, headers=headers, timeout=CALL_SECONDS)
         case.validate_response(response, checks=CHECKS)
 
     sent()

@@ -137,7 +137,7 @@ async def test_an_export_with_every_option_delivers_until_it_is_stopped(world: C
     await operator.press("Choose list")
     form = operator.page.form("Start export")
     assert "Show Advanced Options" in operator.page.html
-    form.check("VIP 1 people")
+    form.check("VIP 1 person")
     for box in ("Existing Users", "Resubscribe Users", "Queue Subscription Based Auto Responders"):
         form.check(box)
     form.fill_in("Email Field", "mail")

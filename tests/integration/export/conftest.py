@@ -54,6 +54,7 @@ class World:
             "audience-delivery",
             "cm_activity",
             "cm_jobs",
+            "cm_audit",
             "cm_authorizations",
             "cm_export-state",
             "cm_membership-commands",

@@ -23,6 +23,7 @@ async def account(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A simulated account with Ann on a list, its authorization stored, and an environment that names both."""
     world.make("cm_authorizations", {"cleanup.policy": "compact"})
     world.make("cm_jobs", {"cleanup.policy": "compact"})
+    world.make("cm_audit", {"cleanup.policy": "delete"})
     key = new_key()
     async with Simulator(SimulatorSettings()) as simulator:
         for name, value in {
