@@ -57,8 +57,8 @@ class FlowCollector:
         self._counted_at = 0.0
         self.changes = 0
         """How often something was read, or could not be."""
-        self.letters: Sequence[LetterCount] = ()
-        """Dead letters that wait, the most first."""
+        self.letters: Sequence[LetterCount] | None = None
+        """Dead letters that wait, the most first; None before the first count is over."""
         self.problem = False
         """Whether the last reading failed: what is shown is from before."""
         self.closed = False

@@ -52,7 +52,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         *account_needs(console.authorizations.all().values(), jobs),
         *job_needs(jobs, console.authorizations.all()),
         *place_needs(faults),
-        *letter_needs(console.collector.letters),
+        *letter_needs(console.collector.letters or ()),
     ]
     shown = [(job, state_of(job)) for job in jobs]
     return visit.page("overview.html", needs=needs, jobs=shown, **live_values(console))
@@ -63,7 +63,8 @@ def live_values(console: Console) -> dict[str, Any]:
     collector, names = console.collector, console.kafka.names()
     now, before = collector.reading, collector.before
     known = rates(before, now) if now and before else {}
-    letters = sum(group.letters for group in collector.letters)
+    counts = collector.letters
+    letters = None if counts is None else sum(group.letters for group in counts)
 
     def topic(*roles: str) -> Box:
         return Box(" + ".join(roles), [rate_text(sum(known[role] for role in roles)) if known else rate_text(None)])

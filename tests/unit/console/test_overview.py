@@ -59,6 +59,10 @@ class Reader:
         """Nothing is open."""
 
 
+def test_dead_letters_are_not_said_to_be_none_before_they_are_counted() -> None:
+    assert FlowCollector(KAFKA, Reads(), clock=lambda: 0.0).letters is None
+
+
 async def test_nobody_looks_and_readings_are_rare_until_somebody_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collector, "READ_SECONDS", 0.01)
     monkeypatch.setattr(collector, "IDLE_SECONDS", 1_000.0)
