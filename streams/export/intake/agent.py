@@ -102,7 +102,7 @@ class AudienceAgent:
             await direct.finish()
             await self._fold_returned(batch, owned, people, direct)
         except asyncio.CancelledError:
-            await direct.cancel()
+            direct.drop()
             raise
         except BaseException:
             await direct.abandon()

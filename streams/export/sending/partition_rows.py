@@ -194,18 +194,19 @@ class PartitionRows:
 
     async def publish_receipts(
         self, owned: OwnedPartition, pending: Iterable[PendingReceipt], accepted: EpochMillis
-    ) -> list[str]:
-        """Publish receipts, but none that the topic has already; returns the ids of all."""
+    ) -> None:
+        """Publish receipts, but none that the topic has already."""
         ids = ((owned.context.event_id(r.receipt.job_id, r.receipt.position, r.source), r) for r in pending)
-        receipts = [(event_id, output(owned.context, r, accepted)) for event_id, r in ids]
-        await self.publish_encoded(owned, receipts)
-        return [event_id for event_id, _ in receipts]
+        await self.publish_encoded(owned, ((event_id, output(owned.context, r, accepted)) for event_id, r in ids))
 
     async def publish_encoded(self, owned: OwnedPartition, receipts: Iterable[tuple[str, Output]]) -> None:
         """The same, with their ids and records."""
         log_of_receipts = owned.receipts
-        published, unwritten = log_of_receipts.published, log_of_receipts.unwritten
-        new = {key: record for key, record in receipts if key not in published and key not in unwritten}
+        new = {
+            event_id: record
+            for event_id, record in receipts
+            if event_id not in log_of_receipts.published and event_id not in log_of_receipts.unwritten
+        }
         if not new:
             return
         try:
