@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.control.jobs import ExportOrImportJob, request_run
-from schemas.control import AnyJob, ExportJob, ImportJob
+from schemas.control import AnyJob
 from streams.console.api.job_models import (
     CheckQuery,
     ConfirmedAnswer,
@@ -16,6 +16,7 @@ from streams.console.api.job_models import (
     RunsAnswer,
     options,
 )
+from streams.console.api.jobs import known_export, known_import
 from streams.console.api.operation import Call, Found, Operation
 from streams.console.api.problems import ApiRefusal, job_faults
 from streams.control.export_plans import ExportView, export_drift, export_plan, export_view
@@ -142,7 +143,7 @@ async def confirm_job_removals(call: Call) -> ConfirmedAnswer:
 
 async def run_import(call: Call) -> None:
     """Ask for a run of an import at once; nothing happens while one is under way."""
-    job = _import(call)
+    job = known_import(call, "; only imports run and read")
     if job.state == "stopped":
         raise ApiRefusal(409, f"Import {job.id} is stopped: start it first.")
     await request_run(call.console.kafka, call.console.producer, job.id)
@@ -150,27 +151,18 @@ async def run_import(call: Call) -> None:
 
 async def read_again(call: Call) -> Found:
     """Ask an import for a full read at its next run. What it has published comes again, marked as repeat."""
-    job = _import(call)
+    job = known_import(call, "; only imports run and read")
     changed = await call.console.jobs.change(job.id, full_read=job.full_read + 1)
     return Found(AnyJob(changed), etag=version_of(changed))
 
 
 async def list_runs(call: Call) -> RunsAnswer:
     """List the runs of an import: when each began, what it published, what could not be read."""
-    return RunsAnswer(items=list(call.console.imports.runs(_import(call).id)))
-
-
-def _import(call: Call) -> ImportJob:
-    job = call.console.jobs.known(call.part("job"))
-    if not isinstance(job, ImportJob):
-        raise ApiRefusal(409, f"Job {job.id} is an export job; only imports run and read.")
-    return job
+    return RunsAnswer(items=list(call.console.imports.runs(known_import(call, "; only imports run and read").id)))
 
 
 async def _view(call: Call) -> ExportView:
-    console, job = call.console, call.console.jobs.known(call.part("job"))
-    if not isinstance(job, ExportJob):
-        raise ApiRefusal(409, f"Job {job.id} is an import job; only exports have a plan, and a list to compare.")
+    console, job = call.console, known_export(call, "; only exports have a plan, and a list to compare")
     api = await call.api(job.authorization_id)
     return await export_view(console.kafka, console.jobs.exports().values(), job, api)
 

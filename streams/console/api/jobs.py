@@ -41,6 +41,22 @@ async def show_job(call: Call) -> Found:
     return _shown(call.console.jobs.known(call.part("job")))
 
 
+def known_import(call: Call, why: str) -> ImportJob:
+    """Return the import that the path names. Raises LookupError; ApiRefusal for an export, which ends with `why`."""
+    job = call.console.jobs.known(call.part("job"))
+    if not isinstance(job, ImportJob):
+        raise ApiRefusal(409, f"Job {job.id} is an export job{why}.")
+    return job
+
+
+def known_export(call: Call, why: str) -> ExportJob:
+    """Return the export that the path names. Raises LookupError; ApiRefusal for an import, which ends with `why`."""
+    job = call.console.jobs.known(call.part("job"))
+    if not isinstance(job, ExportJob):
+        raise ApiRefusal(409, f"Job {job.id} is an import job{why}.")
+    return job
+
+
 async def create_job(call: Call) -> Found:
     """Make a job, and start it unless it is made stopped. It is compared with its account first."""
     console = call.console

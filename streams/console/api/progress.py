@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import Field
 
-from schemas.control import ExportJob, ImportJob
 from schemas.envelope import Instant
 from schemas.import_task import RunProgress
+from streams.console.api.jobs import known_export, known_import
 from streams.console.api.operation import ApiAnswer, Call, Operation, RequestQuery
 from streams.console.api.problems import ApiRefusal
 from streams.control.import_runs import import_estimate
@@ -77,7 +77,7 @@ class ThroughputAnswer(ApiAnswer):
 
 async def show_progress(call: Call) -> ProgressAnswer:
     """Show how far the latest run of an import is, by list and campaign, with its rate and the time left."""
-    job = _import(call)
+    job = known_import(call, "; only imports have runs")
     view = call.console.imports.of(job.id)
     if view is None:
         raise ApiRefusal(404, f"Import {job.id} has not run yet.")
@@ -95,7 +95,7 @@ async def show_progress(call: Call) -> ProgressAnswer:
 
 async def estimate_import(call: Call) -> EstimateAnswer:
     """Estimate rows, pages, calls and time of a full read of an import. Nothing is read into topics."""
-    job = _import(call)
+    job = known_import(call, "; only imports have runs")
     found, in_flight = await import_estimate(await call.api(job.authorization_id), job, call.console.campaign_monitor)
     return EstimateAnswer(
         rows=found.rows,
@@ -109,20 +109,12 @@ async def estimate_import(call: Call) -> EstimateAnswer:
 
 async def show_throughput(call: Call) -> ThroughputAnswer:
     """Show an export's receipts and latency over time, of the newest 10,000 receipts of all jobs."""
-    job, query, console = call.console.jobs.known(call.part("job")), call.asked(ThroughputQuery), call.console
-    if not isinstance(job, ExportJob):
-        raise ApiRefusal(409, f"Job {job.id} is an import job: it has progress, and no receipts.")
+    query, console = call.asked(ThroughputQuery), call.console
+    job = known_export(call, ": it has progress, and no receipts")
     window = await console.reads.of(lambda: newest_receipts(console.kafka, job.id))
     until = datetime.fromtimestamp(console.clock(), UTC)
     slots = over_time(window.receipts, until - timedelta(minutes=query.minutes), until, query.slots)
     return ThroughputAnswer(slots=[ThroughputSlot(**slot._asdict()) for slot in slots], since=window.since)
-
-
-def _import(call: Call) -> ImportJob:
-    job = call.console.jobs.known(call.part("job"))
-    if not isinstance(job, ImportJob):
-        raise ApiRefusal(409, f"Job {job.id} is an export job; only imports have runs.")
-    return job
 
 
 OPERATIONS = (
