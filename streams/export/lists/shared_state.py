@@ -12,7 +12,7 @@ limited; the others merge it, and the stricter report counts. Reports age, so a 
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -152,6 +152,16 @@ REPORT_SECONDS = 1.0
 FORGET_SECONDS = 60.0
 
 
+async def keep_reporting(report: Callable[[], Awaitable[None]], seconds: float, failed: str) -> None:
+    """Report every so often, until cancelled. What could not be published is logged as `failed`, and comes later."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await report()
+        except BatchError as error:
+            log.info(failed, error=str(error))
+
+
 class SharedLimits:
     """Exchanges one worker's knowledge with the others'."""
 
@@ -173,12 +183,7 @@ class SharedLimits:
 
     async def run(self) -> None:
         """Report to the others, until cancelled."""
-        while True:
-            await asyncio.sleep(REPORT_SECONDS)
-            try:
-                await self.report()
-            except BatchError as error:
-                log.info("limits not reported", error=str(error))
+        await keep_reporting(self.report, REPORT_SECONDS, "limits not reported")
 
     async def report(self) -> None:
         """Publish what is known now, if it limits and was not published last."""

@@ -5,18 +5,14 @@ seconds while somebody does, and a tombstone when nobody does any more. A worker
 which nobody counts once it is old.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-import structlog
-
-from streams.batches import BatchError, Output
+from streams.batches import Output
+from streams.export.lists.shared_state import keep_reporting
 from streams.export.rules.waiting import WAITING, WaitingReport
 from streams.export.state import OpenList
 from streams.export.table import RecordPublisher
-
-log = structlog.get_logger(__name__)
 
 REPORT_SECONDS = 5.0
 """Between two reports, and how long somebody waits before it is worth one."""
@@ -45,12 +41,7 @@ class WaitingReports:
 
     async def run(self) -> None:
         """Report until cancelled."""
-        while True:
-            await asyncio.sleep(REPORT_SECONDS)
-            try:
-                await self.report()
-            except BatchError as error:
-                log.info("people who wait not reported", error=str(error))
+        await keep_reporting(self.report, REPORT_SECONDS, "people who wait not reported")
 
     async def report(self) -> None:
         """Publish who waits, if somebody does for long; once that nobody does any more."""
