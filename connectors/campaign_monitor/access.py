@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from connectors.campaign_monitor.errors.verdicts import Unauthorised
 
+LOG_IN, STORE_KEY = "cm-streams auth login {}", "cm-streams auth add --id {}"
+"""The commands that repair an authorization."""
 ReportProblem = Callable[[str | None], None]
 """Called when a credential begins to be refused, with what a person has to do, and with None when it works."""
 
@@ -37,11 +39,11 @@ class Reported:
 
 def access_problem(authorization: str, verdict: Unauthorised, *, oauth: bool) -> str:
     """Return what is wrong with an authorization's access, and the command that repairs it; without one, CM_API_KEY."""
-    again = f"log in again with `cm-streams auth login {authorization}`"
+    again = f"log in again with `{LOG_IN.format(authorization)}`"
     if not authorization:
         return f"Campaign Monitor does not accept the API key (code {verdict.code}): set CM_API_KEY to another one"
     if not oauth:
-        again = f"store another one with `cm-streams auth add --id {authorization}`"
+        again = f"store another one with `{STORE_KEY.format(authorization)}`"
         return f"Campaign Monitor does not accept the API key of {authorization} (code {verdict.code}): {again}"
     match verdict.code, verdict.remedy:
         case _, "scope":
@@ -54,3 +56,8 @@ def access_problem(authorization: str, verdict: Unauthorised, *, oauth: bool) ->
             return f"The access of authorization {authorization} has expired, and cannot be refreshed: {again}"
         case code, _:
             return f"Campaign Monitor does not know the token of authorization {authorization} (code {code}): {again}"
+
+
+def asks_for_access(text: str, authorization: str) -> bool:
+    """Return whether a sentence names the command that repairs this authorization."""
+    return any(f"`{command.format(authorization)}`" in text for command in (LOG_IN, STORE_KEY))

@@ -13,6 +13,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
 from schemas.jobs_file import SYSTEM_FIELDS
 from streams.control.job_checks import JobFault
+from streams.control.job_repairs import waits_for_removals
 from streams.control.job_writing import account_faults
 from streams.export.lists.attention import REMOVALS, reason_on
 
@@ -133,11 +134,6 @@ def consequences(before: ExportOrImportJob, after: ExportOrImportJob) -> Iterato
             "Who was exported, and is in none of the audiences that are left, "
             f"{what[after.on_last_exit]} (on last exit), within the limits of the removal guard."
         )
-
-
-def waits_for_removals(job: ExportOrImportJob) -> bool:
-    """Return whether an export has stopped until its removals are confirmed."""
-    return isinstance(job, ExportJob) and REMOVALS in (job.attention or "")
 
 
 async def confirm_removals(kafka: KafkaSettings, jobs: Jobs, job_id: str, now: datetime) -> ConfirmedRemovals:

@@ -14,7 +14,7 @@ from schemas.control import ExportJob
 from streams.console.context import Route, Visit
 from streams.console.plots import bars_over_time, latency_over_time
 from streams.control.import_runs import span_text
-from streams.control.job_edits import waits_for_removals
+from streams.control.job_repairs import waits_for_removals
 from streams.control.receipts import ReceiptWindow, chosen, counted, newest_receipts, over_time
 
 RECEIPT_SECONDS = 3.0

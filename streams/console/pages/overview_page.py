@@ -13,7 +13,7 @@ from streams.console.live.events import LivePart
 from streams.console.live.plots import age_text, rate_text
 from streams.console.pages.job_pages import state_of
 from streams.control.flows import rates, reading_faults
-from streams.control.job_edits import waits_for_removals
+from streams.control.job_repairs import Repair, repair_of
 from streams.control.letters import LetterCount
 from streams.export.rules.waiting import Undelivered
 
@@ -122,16 +122,26 @@ def job_needs(jobs: Iterable[ExportOrImportJob], accounts: Mapping[str, Authoriz
         account = accounts.get(job.authorization_id)
         if not job.attention or (account and account.problem):
             continue
-        name, page = job.name or job.id, f"/jobs/{job.id}"
-        text = f"{name}: {job.attention}"
-        if waits_for_removals(job):
-            yield Need(text, f"Confirm the removals of {name}", f"{page}/confirm-removals", "operator", {}, page)
-        elif job.state == "stopped":
-            yield Need(text, f"Start {name}", f"{page}/start", "operator", {}, page)
-        elif job.kind == "import":
-            yield Need(text, f"Run {name} now", f"{page}/run", "operator", {}, page)
-        else:
-            yield Need(text, f"Open {name}", page, "viewer")
+        yield job_need(job, repair_of(job, account))
+
+
+def job_need(job: ExportOrImportJob, repair: Repair) -> Need:
+    """Return what a job asks for, and the click that makes this repair (pure)."""
+    name, page = job.name or job.id, f"/jobs/{job.id}"
+    text = f"{name}: {job.attention}"
+    match repair:
+        case "confirm":
+            return Need(text, f"Confirm the removals of {name}", f"{page}/confirm-removals", "operator", {}, page)
+        case "log in":
+            return Need(text, "Log in again", f"/authorizations/{job.authorization_id}/login", "admin")
+        case "edit":
+            return Need(text, f"Edit {name}", f"{page}/edit", "operator")
+        case "start":
+            return Need(text, f"Start {name}", f"{page}/start", "operator", {}, page)
+        case "run":
+            return Need(text, f"Run {name} now", f"{page}/run", "operator", {}, page)
+        case "look":
+            return Need(text, f"Open {name}", page, "viewer")
 
 
 def place_needs(faults: Iterable[tuple[str, str, str]]) -> Iterator[Need]:

@@ -89,6 +89,10 @@ class RefreshSchema:
     """A field or segment of the list is missing: read the list's fields, create what is missing, send again."""
 
 
+ANOTHER_LIST = "choose another list"
+"""What a person is asked for who has to edit the job."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """A person has to repair something; other lists go on. `after`: seconds to the next probe."""
@@ -142,12 +146,12 @@ def classify(verdict: Verdict, attempt: int, chance: float) -> SendDecision:
                 "account", f"Campaign Monitor does not accept the credential (code {code}): connect it again"
             )
         case Forbidden(cause="foreign_id"):
-            return Blocked("list", "the list does not belong to this account any more (102): choose another list")
+            return Blocked("list", f"the list does not belong to this account any more (102): {ANOTHER_LIST}")
         case Forbidden(code=code):
             return Blocked("list", f"Campaign Monitor does not allow this for the account (code {code})")
         case NotFound(what="custom_field" | "segment"):
             return RefreshSchema()
         case NotFound():
-            return Blocked("list", "the list is not there any more: choose another list, or create it again")
+            return Blocked("list", f"the list is not there any more: {ANOTHER_LIST}, or create it again")
         case Misconfigured(code=code):
             return SplitRequest(code)

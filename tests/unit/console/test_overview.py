@@ -1,43 +1,85 @@
 """What needs attention with what repairs it, and how often the collector reads."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from connectors.campaign_monitor.access import access_problem
+from connectors.campaign_monitor.errors.verdicts import NotFound, Unauthorised
+from connectors.importer.tasks.plan import NOT_READ
 from connectors.kafka.settings import KafkaSettings
-from schemas.control import ExportJob, ImportJob
+from schemas.control import Authorization, ExportJob, ImportJob
 from streams.console.live import collector
 from streams.console.live.collector import FlowCollector
 from streams.console.pages.overview_page import job_needs
 from streams.console.reads import Reads
 from streams.control.flows import FlowReading
-from streams.export.lists.attention import REMOVALS
+from streams.export.lists.attention import REMOVALS, SEGMENTS, VALUES, WAITS, note
+from streams.export.rules.outcome import classify
+from streams.export.sending.connections import ADDS_THEM
 
 NOW = datetime(2026, 5, 2, 12, tzinfo=UTC)
 JOB: dict[str, Any] = {"authorization_id": "a", "client_id": "c", "created_at": NOW, "updated_at": NOW}
 KAFKA = KafkaSettings(_env_file=None, bootstrap_servers="localhost:1")
 
 
-def test_a_job_that_needs_a_person_has_the_click_that_repairs_it() -> None:
-    export: dict[str, Any] = {**JOB, "list_id": "l", "started_at": NOW}
-    needs = job_needs(
-        [
-            ExportJob(**export, id="e1", attention=f"12 removals. {REMOVALS}."),
-            ExportJob(**export, id="e2", state="stopped", attention="stopped"),
-            ExportJob(**export, id="e3", attention="the list is gone"),
-            ImportJob(**JOB, id="i1", attention="failed"),
-            ImportJob(**JOB, id="i2"),
-        ],
-        {},
-    )
-    assert [(need.path, need.role, need.form is not None) for need in needs] == [
-        ("/jobs/e1/confirm-removals", "operator", True),
-        ("/jobs/e2/start", "operator", True),
-        ("/jobs/e3", "viewer", False),
-        ("/jobs/i1/run", "operator", True),
-    ]
+EXPORT: dict[str, Any] = {**JOB, "list_id": "l", "started_at": NOW}
+ACCOUNT = Authorization(id="a", kind="oauth", sealed="", key_id="k", updated_at=NOW)
+LATER = ACCOUNT.model_copy(update={"updated_at": NOW + timedelta(seconds=1)})
+IS_GONE = classify(NotFound(101, "list"), 1, 0.0)
+REVOKED = access_problem("a", Unauthorised(122, "reconnect"), oauth=True)
+UNREAD = NOT_READ + "News: no answer"
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+@pytest.mark.parametrize(
+    ("attention", "account", "path", "role", "is_form"),
+    [
+        (f"12 removals. {REMOVALS}", ACCOUNT, "/jobs/e/confirm-removals", "operator", True),
+        (f"12. {REMOVALS} {note(SEGMENTS, {'A': ''}, '.')}", ACCOUNT, "/jobs/e/confirm-removals", "operator", True),
+        (IS_GONE.why, ACCOUNT, "/jobs/e/edit", "operator", False),
+        ("there is no such authorization", None, "/jobs/e/edit", "operator", False),
+        (REVOKED, ACCOUNT, "/authorizations/a/login", "admin", False),
+        (note(SEGMENTS, {"A": "no"}, "."), ACCOUNT, "/jobs/e/edit", "operator", False),
+        (f"busy {note(SEGMENTS, {'A': 'no'}, '.')}", ACCOUNT, "/jobs/e", "viewer", False),
+        (note(VALUES, {"A": "no"}, "."), ACCOUNT, "/jobs/e", "viewer", False),
+        (note(WAITS, {"b": ""}, ADDS_THEM), ACCOUNT, "/jobs/e", "viewer", False),
+        ("something else", ACCOUNT, "/jobs/e", "viewer", False),
+    ],
+)
+def test_an_export_that_needs_a_person_has_the_click_that_repairs_it(
+    state: str, attention: str, account: Authorization | None, path: str, role: str, is_form: bool
+) -> None:
+    """A start repairs none of these: an export that is stopped has the same click."""
+    job = ExportJob(**EXPORT, id="e", state=state, attention=attention)
+    [need] = job_needs([job], {"a": account} if account else {})
+    assert (need.path, need.role, need.form is not None) == (path, role, is_form)
+
+
+def test_an_export_is_started_whose_authorization_was_renewed_while_it_was_stopped() -> None:
+    stopped = ExportJob(**EXPORT, id="e", state="stopped", attention=REVOKED)
+    assert [need.path for need in job_needs([stopped], {"a": LATER})] == ["/jobs/e/start"]
+
+
+@pytest.mark.parametrize(
+    ("state", "attention", "path"),
+    [
+        ("running", UNREAD, "/jobs/i/run"),
+        ("stopped", UNREAD, "/jobs/i/start"),
+        ("running", f"{UNREAD}\nWebhooks: set WEBHOOK_PUBLIC_URL", "/jobs/i/run"),
+        ("running", "Webhooks: set WEBHOOK_PUBLIC_URL", "/jobs/i"),
+    ],
+)
+def test_an_import_that_could_not_read_everything_reads_again(state: str, attention: str, path: str) -> None:
+    [need] = job_needs([ImportJob(**JOB, id="i", state=state, attention=attention)], {"a": ACCOUNT})
+    assert need.path == path
+
+
+def test_a_job_that_asks_for_nothing_is_not_shown() -> None:
+    jobs = [ImportJob(**JOB, id="i"), ExportJob(**EXPORT, id="e", state="stopped")]
+    assert not [*job_needs(jobs, {"a": ACCOUNT})]
 
 
 class Reader:
