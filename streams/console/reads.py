@@ -24,7 +24,7 @@ class Reads:
     def __init__(self, problem: Callable[[], str | None] = lambda: None, seconds: float = READ_SECONDS) -> None:
         """`problem`: why no broker answers now; None while they do."""
         self._problem = problem
-        self._seconds = seconds
+        self.seconds = seconds
         self._threads = ThreadPoolExecutor(THREADS, "console-read")
 
     @property
@@ -41,7 +41,8 @@ class Reads:
         """
         if self.problem is not None:
             raise ReadError("no broker answers")
-        return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._threads, read), self._seconds)
+        async with asyncio.timeout(self.seconds):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
     def close(self) -> None:
         """Begin nothing any more; what is being read is not waited for."""

@@ -1,16 +1,12 @@
 """What the brokers hold: lag, the topics, and the audiences that upstream has named."""
 
-from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from pydantic import Field
 
 from connectors.kafka.admin import check_topics
-from connectors.kafka.lag import LagReader, PartitionLag
 from streams.console.api.operation import ApiAnswer, Call, Operation, RequestQuery
-from streams.control.undelivered import UndeliveredReader
-from streams.export.rules.waiting import Undelivered
 
 
 class LagQuery(RequestQuery):
@@ -30,7 +26,7 @@ class PartitionLagAnswer(ApiAnswer):
     start: int
     stable_end: int
     lag: int = Field(description="Records that can be read.")
-    exact: bool
+    exact: bool = Field(description="It was counted; false: more than 100 by their offsets, markers included.")
     lost: int = Field(description="Records that expired before they were read.")
     beyond: bool = Field(description="It is behind the end: the topic was recreated or truncated.")
 
@@ -43,8 +39,9 @@ class UndeliveredAnswer(ApiAnswer):
 
 
 class LagAnswer(ApiAnswer):
-    """Consumer lag."""
+    """Consumer lag at one moment."""
 
+    at: datetime = Field(description="When it was read; rarely older than 10 s, never older than a minute.")
     lag: int
     undelivered: UndeliveredAnswer
     partitions: list[PartitionLagAnswer]
@@ -81,19 +78,23 @@ class AudiencesAnswer(ApiAnswer):
 
 
 async def show_lag(call: Call) -> LagAnswer:
-    """Show consumer lag by group, topic and partition, in records that can be read."""
-    query, kafka = call.asked(LagQuery), call.console.kafka
+    """Show consumer lag on the bridge's topics by group, topic and partition, in records that can be read.
 
-    def read() -> tuple[list[PartitionLag], Undelivered]:
-        with LagReader(kafka) as reader, closing(UndeliveredReader(kafka)) as waiting:
-            look = reader.look(query.group or None, topics=query.topic or None, also=[waiting.topic])
-            return look.lags, waiting.read(look.bounds, call.console.clock())
-
-    found, waiting = await call.console.reads.of(read)
-    since = None if waiting.since is None else datetime.fromtimestamp(waiting.since, UTC)
+    It is the reading that the page *Lag* shows, which all callers share.
+    """
+    query, reading = call.asked(LagQuery), await call.console.collector.recent()
+    found = [
+        lag
+        for lag in reading.lags
+        if lag.group in (query.group or [lag.group]) and lag.topic in (query.topic or [lag.topic])
+    ]
+    since = reading.undelivered.since
     return LagAnswer(
+        at=datetime.fromtimestamp(reading.at, UTC),
         lag=sum(lag.lag for lag in found),
-        undelivered=UndeliveredAnswer(people=waiting.people, since=since),
+        undelivered=UndeliveredAnswer(
+            people=reading.undelivered.people, since=None if since is None else datetime.fromtimestamp(since, UTC)
+        ),
         partitions=[PartitionLagAnswer(**asdict(lag)) for lag in found],
     )
 

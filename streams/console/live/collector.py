@@ -24,6 +24,10 @@ READ_SECONDS = 5.0
 """Between two readings while somebody looks. Each asks the brokers a few questions, however many pages are open."""
 IDLE_SECONDS = 30.0
 """Between two readings while nobody looks; plots show what was meanwhile."""
+YOUNG_SECONDS = 10.0
+"""A request is answered with a reading up to so old, and waits for the next one otherwise."""
+MAX_AGE_SECONDS = 60.0
+"""Where the next one does not come in time, a reading up to so old is the answer: its time is in it."""
 LOOKED_SECONDS = 60.0
 """After a page was opened or a live part sent somebody looks for so long."""
 KEPT = 360
@@ -83,6 +87,20 @@ class FlowCollector:
         self._looked_at = self._clock()
         self._wanted.set()
 
+    async def recent(self) -> FlowReading:
+        """Return the newest reading; wait for the next one where it is old, as long as a read may take.
+
+        Raises ReadError: no broker answers, or there is no reading of the last MAX_AGE_SECONDS.
+        """
+        self.look()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._reads.seconds):
+                while self._reads.problem is None and not self._is_of_last(YOUNG_SECONDS):
+                    await self.change()
+        if self.reading is None or self._reads.problem is not None or not self._is_of_last(MAX_AGE_SECONDS):
+            raise ReadError("lags could not be read")
+        return self.reading
+
     async def change(self) -> None:
         """Wait for the next reading, failed or not, or for the end."""
         await self._changed.wait()
@@ -101,6 +119,9 @@ class FlowCollector:
                 await self._collecting
         if self._reader is not None:
             await asyncio.to_thread(self._reader.close)
+
+    def _is_of_last(self, seconds: float) -> bool:
+        return self.reading is not None and self._clock() - self.reading.at <= seconds
 
     def end(self) -> None:
         """End all live pages: the process stops."""
@@ -124,8 +145,10 @@ class FlowCollector:
         if self._clock() - self._looked_at < LOOKED_SECONDS:
             return
         self._wanted.clear()
+        # Not wait_for, which loses the cancellation of a stop that comes while somebody begins to look.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wanted.wait(), IDLE_SECONDS - READ_SECONDS)
+            async with asyncio.timeout(IDLE_SECONDS - READ_SECONDS):
+                await self._wanted.wait()
 
     async def _read(self) -> None:
         if self._reader is None:

@@ -10,7 +10,6 @@ import pytest
 import requests
 import schemathesis
 from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
 from schemathesis.openapi import from_dict
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -31,13 +30,12 @@ CALL_SECONDS = 30
 MAX_LINE = 8_000
 """Bytes of an address; a longer one is refused by aiohttp, before any operation sees it."""
 CHECKS = [
-    not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
 ]
-READS_MUCH = {"plan_job", "compare_job", "repair_job", "list_audiences", "count_letters", "show_lag", "list_topics"}
+READS_MUCH = {"plan_job", "compare_job", "repair_job", "list_audiences", "count_letters", "list_topics"}
 """Each reads topics to their ends: a few examples are enough, because little of them is sent."""
 
 
@@ -111,6 +109,8 @@ def run(
         response = case.call(base_url=address.rstrip("/"), session=session, headers=headers, timeout=CALL_SECONDS)
         if response.status_code == 400 and len(response.request.url or "") > MAX_LINE:
             return
+        # A 503 is an answer that is described, for a broker that takes too long; a 500 never is.
+        assert response.status_code != 500, response.text
         case.validate_response(response, checks=CHECKS)
 
     sent()

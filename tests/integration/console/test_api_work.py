@@ -2,11 +2,17 @@
 
 import asyncio
 
+import pytest
+
+from connectors.kafka.lag import LagReader
 from connectors.kafka.producer import AsyncProducer
 from schemas.dead_letter import AT, OFFSET, PARTITION, REASON, STAGE, TOPIC
+from streams.console.live import collector
+from tests.deadline import eventually
 from tests.integration.console.api import program
 from tests.integration.console.conftest import ConsoleWorld
 from tests.integration.console.test_api import ready
+from tests.integration.console.test_live_pages import commit
 from tests.kafka_io import read_all
 
 
@@ -94,7 +100,31 @@ async def test_dead_letters_are_found_replayed_and_discarded(world: ConsoleWorld
     assert [(count["topic"], count["reason"], count["letters"]) for count in counts.body["items"]] == [
         (topic, "wrong 2", 1)
     ]
-    lag = await admin.call("GET", f"/lag?topic={topic}")
-    assert (lag.status, lag.body["lag"]) == (200, sum(part["lag"] for part in lag.body["partitions"]))
     topics = await admin.call("GET", "/topics")
     assert [found["problems"] for found in topics.body["items"] if found["topic"] == topic] == [[]]
+
+
+async def test_lag_is_read_once_for_all_who_ask(world: ConsoleWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a cluster with hundreds of groups opening a reader takes longer than an answer may."""
+    admin = await program(world, "admin")
+    topic, group = world.kafka.names()["audience-membership"], world.kafka.topic_prefix + "worker"
+    for number in range(5):
+        world.producer.produce(topic, b"%d" % number, b"ann@example.org")
+    await asyncio.to_thread(world.producer.flush)
+    await commit(world, group, 2)
+    asked = f"/lag?topic={topic}&group={group}"
+
+    async def is_read() -> bool:
+        return (await admin.call("GET", asked)).body.get("lag") == 3
+
+    monkeypatch.setattr(collector, "READ_SECONDS", 0.3)
+    await eventually(is_read)
+    opened: list[object] = []
+    begin = LagReader.__init__
+    monkeypatch.setattr(
+        LagReader, "__init__", lambda self, *of, **how: (opened.append(self), begin(self, *of, **how))[1]
+    )
+    answers = await asyncio.gather(*(admin.call("GET", asked) for _ in range(20)))
+    assert {(answer.status, answer.body["lag"], len(answer.body["partitions"])) for answer in answers} == {(200, 3, 1)}
+    assert (await admin.call("GET", f"/lag?topic={topic}&group=no")).body["partitions"] == []
+    assert not opened
