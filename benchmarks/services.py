@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from urllib.error import URLError
 import psutil
 
 from benchmarks.measure import RunFailedError, output_tail, running
+from connectors.devkit.ports import free_ports
 
 START_SECONDS = 60.0
 API_KEY = "benchmark-key"
@@ -106,7 +106,7 @@ def simulator(
 def product(words: list[str], directory: Path, environment: Mapping[str, str]) -> Iterator[Service]:
     """Run one of the product's processes as operators do, `cm-streams WORDS`, and wait until it is ready."""
     name = "-".join(words)
-    port = free_port()
+    (port,) = free_ports(1)
     own = {
         "STREAMS_DATA_DIR": str(directory / name / "data"),
         "STREAMS_HEALTH_PORT": str(port),
@@ -145,13 +145,6 @@ class Meter:
     def _now(self) -> dict[str, float]:
         times = {name: it.cpu_times() for name, it in self._processes.items()}
         return {name: spent.user + spent.system for name, spent in times.items()}
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _is_ready(port: int) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
-from connectors.devkit.embedded_kafka.launch import answers, as_environment, broker_properties, free_ports
+from connectors.devkit.embedded_kafka.launch import answers, as_environment, broker_properties
+from connectors.devkit.ports import free_ports
 from tests.deadline import within
 
 IMAGE = "apache/kafka:4.1.1"

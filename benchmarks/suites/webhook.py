@@ -14,9 +14,10 @@ from benchmarks.load.post_events import body
 from benchmarks.measure import RunFailedError
 from benchmarks.measure import run as run_program
 from benchmarks.results import Result
-from benchmarks.services import Meter, free_port, product, simulator
+from benchmarks.services import Meter, product, simulator
 from benchmarks.suites.waiting import until
 from benchmarks.systems import OURS, python_versions
+from connectors.devkit.ports import free_ports
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.body import path_of
@@ -36,7 +37,7 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
         _env_file=None, bootstrap_servers=bench.topics.bootstrap, topic_prefix=prefix, partitions=PARTITIONS
     )
     ensure_topics(kafka, create=True)
-    port = free_port()
+    (port,) = free_ports(1)
     results: list[Result] = []
     try:
         with simulator(directory, latency_ms=0) as account:

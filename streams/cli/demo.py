@@ -9,7 +9,7 @@ import typer
 
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings, Sealer
-from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.ports import free_ports
 from connectors.devkit.simulator.controls.admin import SimulatorAdmin
 from connectors.kafka.settings import KafkaSettings
 from streams.cli.control import control, kafka_settings, refusals, refuse

@@ -19,7 +19,7 @@ from rich.text import Text
 from connectors.control.users import Users
 from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
-from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.ports import free_ports
 from connectors.devkit.simulator.controls.admin import SimulatorAdmin
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.admin import CONFIGURATION_ERROR, ensure_topics

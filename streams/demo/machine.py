@@ -1,12 +1,12 @@
 """The processes of one machine, and the settings by which each finds the others."""
 
 import secrets
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.control.crypto import new_key
+from connectors.devkit.ports import is_free
 from connectors.devkit.simulator.settings import SimulatorSettings
 from streams.demo.supervisor import Service
 
@@ -175,13 +175,7 @@ def kept_port(text: str) -> int | None:
     number = text.rpartition(":")[2]
     if not (number.isascii() and number.isdecimal() and 0 < int(number) < 65_536):
         return None
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of the earlier start may linger
-        try:
-            probe.bind((LOOPBACK, int(number)))
-        except OSError:
-            return None
-    return int(number)
+    return int(number) if is_free(int(number), lingering=True) else None
 
 
 PORTS_NEEDED = 4 + len(PROCESSES)

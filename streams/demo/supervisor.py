@@ -18,7 +18,7 @@ from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 
 CONFIGURATION_ERROR = 78
-"""A process that ends so cannot be helped by a restart."""
+"""A process that ends so cannot be helped by a restart, unless it was ready with the same settings before."""
 
 RESTART_SECONDS = (1.0, 30.0)
 """Before a process that has ended is started again: at first, and at most; each end within LIVED_SECONDS doubles it."""
@@ -66,6 +66,7 @@ class Supervisor:
         self._kept: list[asyncio.Task[None]] = []
         self._again: dict[str, asyncio.Task[None]] = {}
         """By service: reports when it is ready again."""
+        self._were_ready: set[str] = set()
         self._stopping = False
         self._stopped_by: float | None = None
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -141,12 +142,13 @@ class Supervisor:
         code = await process.wait()
         if self._stopping:
             return
-        if code == CONFIGURATION_ERROR:
+        if code == CONFIGURATION_ERROR and service.name not in self._were_ready:
             self._fail(self._last_words(service, f"ended with code {code}"))
             return
         first, most = RESTART_SECONDS
         pause = first if time.monotonic() - began > LIVED_SECONDS else pause
-        self._report(f"{service.name} ended with code {code}, and is started again")
+        why = f" ({' '.join(self._tail(service)[-1:])})" if code == CONFIGURATION_ERROR else ""
+        self._report(f"{service.name} ended with code {code}{why}, and is started again")
         await asyncio.sleep(pause)
         await self._spawn(service, min(2 * pause, most))
         if service.name in self._again:
@@ -202,15 +204,18 @@ class Supervisor:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     async with session.get(service.ready_url) as response:
                         if response.status == 200:
+                            self._were_ready.add(service.name)
                             return
                         reason = (await response.text())[:300]
                 await asyncio.sleep(0.05)
         raise ServiceFailedError(self._last_words(service, f"is not ready after {within_seconds:.0f} s: {reason}"))
 
     def _last_words(self, service: Service, what: str) -> str:
+        return "\n".join([f"{service.name} {what}. The end of {self.log_file(service.name)}:", *self._tail(service)])
+
+    def _tail(self, service: Service) -> list[str]:
         path = self.log_file(service.name)
-        lines = path.read_text(errors="replace").splitlines()[-15:] if path.exists() else []
-        return "\n".join([f"{service.name} {what}. The end of {path}:", *lines])
+        return path.read_text(errors="replace").splitlines()[-15:] if path.exists() else []
 
 
 async def restarted(broker: EmbeddedKafka) -> None:

@@ -38,9 +38,9 @@ from connectors.devkit.embedded_kafka.launch import (
     as_text,
     broker_properties,
     format_storage,
-    free_ports,
     java_main,
 )
+from connectors.devkit.ports import free_ports
 
 log = structlog.get_logger(__name__)
 

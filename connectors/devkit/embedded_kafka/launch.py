@@ -1,11 +1,10 @@
-"""What starting a broker needs: free ports, the Java command line, formatted storage, and whether a broker answers.
+"""What starting a broker needs: the Java command line, formatted storage, and whether a broker answers.
 
 The properties are those of one KRaft node that is controller and broker. They are written for the embedded broker and,
 as environment variables, for the container of the tests: both behave alike.
 """
 
 import base64
-import contextlib
 import os
 import socket
 import subprocess
@@ -19,15 +18,6 @@ from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError, D
 
 HEAP = ("-Xmx512m", "-XX:+UseSerialGC")
 QUICK_JIT = "-XX:TieredStopAtLevel=1"
-
-
-def free_ports(count: int) -> list[int]:
-    """Return distinct ports that are free on loopback at this moment; another process may take one before its use."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for bound in sockets:
-            bound.bind(("127.0.0.1", 0))
-        return [bound.getsockname()[1] for bound in sockets]
 
 
 def answers(port: int) -> bool:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from connectors.control.crypto import new_key
-from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.ports import free_ports
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from tests.deadline import within

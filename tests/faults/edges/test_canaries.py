@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.ports import free_ports
 from streams import readme
 from tests.deadline import within
 

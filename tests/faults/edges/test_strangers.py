@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from connectors.bounded_server import MAX_CONNECTIONS
 from connectors.control.crypto import new_key
-from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.ports import free_ports
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from connectors.logs import MAX_LINE

@@ -17,7 +17,7 @@ import uvloop
 from connectors import logs
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
-from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.ports import free_ports
 from connectors.devkit.simulator.server import Simulator
 from connectors.importer.run import run as run_connector
 from connectors.importer.settings import ImporterSettings

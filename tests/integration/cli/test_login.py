@@ -20,6 +20,7 @@ from yarl import URL
 from connectors import logs
 from connectors.campaign_monitor.oauth import SCOPES
 from connectors.control.crypto import new_key
+from connectors.devkit.ports import free_ports
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
@@ -35,9 +36,7 @@ class World:
     def __init__(self, kafka: KafkaSettings, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kafka = kafka
         self.simulator = simulator
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        (self.port,) = free_ports(1)
         self.environment = {
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": kafka.topic_prefix,

@@ -10,7 +10,6 @@ import asyncio
 import json
 import random
 import signal
-import socket
 import subprocess
 import time
 from collections import defaultdict
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, TopicPartition
 
 from benchmarks.mail_oracle import summarise
+from connectors.devkit.ports import free_ports
 from tests import kafka_io
 from tests.deadline import within
 from tests.faults.batches.worker import MARKS, Marks
@@ -114,7 +114,7 @@ class Victim:
 
     def __init__(self, world: World, name: str) -> None:
         self.name = name
-        self.port = _free_port()
+        (self.port,) = free_ports(1)
         self.since = 0.0
         self._world = world
         self._file = world.directory / f"{name}.marks"
@@ -241,10 +241,3 @@ def _ends(bootstrap_servers: str, topic: str) -> list[int]:
         return [consumer.get_watermark_offsets(part, timeout=30)[1] for part in parts]
     finally:
         consumer.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

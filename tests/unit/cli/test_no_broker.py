@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connectors.control.crypto import new_key
-from connectors.devkit.embedded_kafka.launch import free_ports
+from connectors.devkit.ports import free_ports
 from connectors.kafka import broker_check
 from connectors.kafka.admin import BrokersUnreachableError
 from streams.cli.__main__ import cli

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.devkit.ports import free_ports
 from streams.demo.machine import PORTS_NEEDED, PROCESSES, PortError, kept_port, machine
 
 
@@ -48,8 +49,8 @@ def test_the_next_start_chooses_the_same():
 
 
 def test_a_port_that_somebody_else_has_now_is_not_taken_again():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    (port,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", port)):
         assert kept_port(f"127.0.0.1:{port}") is None
         assert made({"WEBHOOK_PORT": str(port)}).ports.webhooks != port
     assert kept_port(f"127.0.0.1:{port}") == port
