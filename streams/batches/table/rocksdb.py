@@ -110,7 +110,7 @@ def opening_failed(path: Path, error: Exception) -> Exception:
     """Return what to raise: StoreLocked, StoreFailed, or ValueError for a damaged store, which can be rebuilt."""
     text = str(error)
     fault = text.replace(str(path), "")  # a directory may be called LOCK
-    if "No space left" in text:
+    if "No space left" in text or "Disk quota exceeded" in text:
         return no_space(path)
     if "/LOCK:" in fault or "lock hold" in text:
         return StoreLocked(

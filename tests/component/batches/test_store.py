@@ -130,8 +130,9 @@ def test_a_directory_called_lock_is_no_lock() -> None:
     path = Path("/data/LOCK/0")
     assert isinstance(opening_failed(path, RuntimeError(f"Corruption: {path}/MANIFEST-1 is cut")), ValueError)
     assert isinstance(opening_failed(path, RuntimeError(f"IO error: {path}/LOCK: No locks available")), StoreLocked)
-    full = opening_failed(path, RuntimeError(f"IO error: No space left on device: {path}/LOCK: open"))
-    assert isinstance(full, StoreFailed)
+    for cause in ("No space left on device", "Disk quota exceeded"):
+        full = opening_failed(path, RuntimeError(f"IO error: {cause}: {path}/LOCK: open"))
+        assert isinstance(full, StoreFailed)
 
 
 def test_a_full_disk_at_start_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,52 +1,19 @@
 """Both workers as `make run` starts them: partitions are added to the topics that they read."""
 
-import contextlib
-import os
-import subprocess
-import sys
-
-import pytest
 from confluent_kafka.admin import NewPartitions
 
-from connectors.control.crypto import new_key
 from connectors.devkit.ports import free_ports
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import ExitCode, partition_of
 from tests import kafka_io
 from tests.deadline import within
-from tests.unit.cli.test_no_broker import asked, environment
+from tests.faults.edges.real_workers import PARTITIONS
+from tests.unit.cli.test_no_broker import asked
 
-PARTITIONS = 2
 WORKERS = {"profiles": "cm_activity", "export": "audience-membership"}
 """Worker -> an input of its own or shared; `cm_activity` is read by both."""
 PEOPLE = [b"person%d@example.com" % number for number in range(20)]
-
-
-@pytest.fixture
-def start(bootstrap_servers, namespace, tmp_path):
-    """Starts a worker with a data directory and a log of its own; returns the process and its health port."""
-    with contextlib.ExitStack() as stack:
-
-        def started(name, port):
-            settings = environment(
-                tmp_path / name,
-                bootstrap_servers,
-                KAFKA_TOPIC_PREFIX=namespace,
-                KAFKA_PARTITIONS=str(PARTITIONS),
-                PROFILE_APP_ID=f"{namespace}p",
-                EXPORT_APP_ID=f"{namespace}e",
-                CONTROL_ENCRYPTION_KEY=new_key(),
-                STREAMS_HEALTH_PORT=str(port),
-            )
-            log = stack.enter_context((tmp_path / f"{name}.log").open("ab"))
-            command = [sys.executable, "-m", "streams.cli", "worker", name]
-            process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=log, stderr=log)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            return process
-
-        yield started
 
 
 def test_added_partitions_end_both_workers_with_a_sentence(start, bootstrap_servers, namespace, kafka_admin, tmp_path):
