@@ -39,9 +39,8 @@ class ReadPeople:
         self._unordered: list[list[ReadEvent]] = []
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield everybody's key once."""
-        yield from self.plain
-        yield from (key for key in self._reads if key not in self.plain)
+        """Yield everybody's key once. Events may be asked for meanwhile."""
+        return iter([*self.plain, *(key for key in self._reads if key not in self.plain)])
 
     def reads(self, key: bytes) -> list[ReadEvent]:
         """Return somebody's events, by offset."""

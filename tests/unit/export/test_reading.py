@@ -96,3 +96,14 @@ def test_what_is_in_another_persons_partition_is_moved_unchanged() -> None:
     people, batch = _both([record, _record(1, PEOPLE[0])])
     assert list(people) == [PEOPLE[0].encode()]
     assert [moved.value for moved in batch.moved] == [record.value]
+
+
+def test_events_may_be_asked_for_while_people_are_gone_through() -> None:
+    """Whose call is refused is folded while others of the batch are still to be sent."""
+    records = [_record(0, PEOPLE[0]), *(_record(n, person) for person in PEOPLE[1:] for n in (1, 2))]
+    people = read_people(_batch(records), _names(), 1)
+    assert set(people.plain) == {PEOPLE[0].encode()}
+    later = iter(people)
+    seen = [next(later), next(later)]
+    assert len(people.reads(PEOPLE[0].encode())) == 1
+    assert sorted([*seen, *later]) == sorted(person.encode() for person in PEOPLE)
