@@ -73,6 +73,8 @@ class Attempts:
                 if isinstance(error, BatchError):
                     raise
                 if len(records) > 1:
+                    if len(records) == len(self._batch.records):
+                        log.exception("batch failed, its records are tried in parts", batch=repr(self._batch))
                     middle = len(records) // 2
                     pending += [records[middle:], records[:middle]]
                 else:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import (
@@ -155,6 +156,20 @@ async def test_a_defect_is_narrowed_down_to_its_records(settings: BatchSettings,
     assert ledger.done == [i for i in range(8) if i not in bad], "in offset order"
     assert [x.record.offset for x in ledger.letters] == sorted(bad)
     assert all(x.reason == "KeyError: 'defect'" for x in ledger.letters)
+
+
+async def test_a_defect_of_several_records_is_logged_once_with_its_place(settings: BatchSettings) -> None:
+    """It may be one that no record of them has alone: then nothing else shows it."""
+
+    async def agent(batch: Batch) -> None:
+        if len(batch.records) > 2:
+            raise RuntimeError("dictionary changed size during iteration")
+
+    with capture_logs() as logs:
+        await attempts(Ledger(), agent, settings).run()
+    (line,) = logs
+    assert (line["log_level"], line["batch"]) == ("error", "<Batch t[0] 0..7>")
+    assert line["exc_info"]
 
 
 async def test_dead_letters_are_tried_until_they_are_kept(settings: BatchSettings) -> None:
