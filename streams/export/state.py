@@ -10,13 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from streams.batches import Revoked
-from streams.export.recovery.takeover import (
-    KeyRange,
-    PartitionCheckpoint,
-    ReceiptContext,
-    ReceiptLog,
-    SentRange,
-)
+from streams.export.recovery.receipts import ReceiptContext, ReceiptLog
+from streams.export.recovery.takeover import KeyRange, PartitionCheckpoint, SentRange
 from streams.export.rules.jobs import AudienceNames, Exports, ListView
 from streams.export.rules.row import MembershipRow
 from streams.export.sending.breaker import BlockedAuthorizations, CircuitBreaker
@@ -48,6 +43,11 @@ class OwnedPartition:
         """Whether a scan or a transfer is under way."""
         tasks = [*self.scans.values(), *self.transfers.values()]
         return bool(self.frozen) or any(not task.done() for task in tasks)
+
+    def already_sent(self, source: int, job_id: str, position: int) -> bool:
+        """Whether a change's receipt was found in the topic. `source`: incarnation of the topic of changes."""
+        published = self.receipts.published
+        return bool(published) and self.context.event_id(job_id, position, source) in published
 
     def invalidate_scan(self, list_id: str) -> None:
         """End a list's scan and forget that it was complete: it was for jobs that have changed."""

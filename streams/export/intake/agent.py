@@ -22,7 +22,7 @@ from streams.batches import Batch, BatchTable, EncodedRow, Output
 from streams.batches import Row as TableRow
 from streams.export.intake.reading import ReadEvent, ReadPeople, read_people
 from streams.export.lists.shared_state import SharedState
-from streams.export.recovery.takeover import PendingReceipt
+from streams.export.recovery.receipts import PendingReceipt
 from streams.export.rules.arrivals import note_snapshot
 from streams.export.rules.due import mark_changed
 from streams.export.rules.immediate import immediate_receipts
@@ -102,7 +102,7 @@ class AudienceAgent:
             await direct.finish()
             await self._fold_returned(batch, owned, people, direct)
         except asyncio.CancelledError:
-            direct.drop()
+            await direct.cancel()
             raise
         except BaseException:
             await direct.abandon()
@@ -110,7 +110,7 @@ class AudienceAgent:
         unsent = direct.unsent
         await self._table.write(batch, unsent.rows)  # 3, 4
         owned.receipts.unwritten.clear()
-        owned.receipts.folded(batch.last)
+        owned.receipts.folded(batch.topic, batch.last)
         for row in unsent.rows:
             if row.data.due and row.key not in unsent.in_queue:
                 unknown = row.key in unsent.unknown
@@ -165,7 +165,8 @@ class AudienceAgent:
                 position = row.position(batch.source)
                 direct.note_repeated(row, next(r.record.offset for r in reads if r.record.offset > position))
                 folded.append(row)
-        await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())  # 2
+        folded_from = (batch.topic, batch.last)
+        await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall(), folded_from)  # 2
         if effects.transfers:
             await self._publisher.publish_all(effects.transfers)
         return folded, was_due
@@ -238,7 +239,7 @@ class AudienceAgent:
         note_snapshot(row.data, event)
 
         def already_sent(job_id: str, position: int) -> bool:
-            return self._rows.already_sent(owned, source, job_id, position)
+            return owned.already_sent(source, job_id, position)
 
         has_request = self._state.has_request(owned.number, row.key)
         receipts = immediate_receipts(row.data, event, result, exports, has_request, already_sent)

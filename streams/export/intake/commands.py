@@ -25,7 +25,7 @@ from streams.batches import Batch, Output
 from streams.batches import Row as TableRow
 from streams.export.intake.agent import IntakeContext
 from streams.export.intake.decode import not_ahead
-from streams.export.recovery.takeover import PendingReceipt
+from streams.export.recovery.receipts import PendingReceipt
 from streams.export.rules.arrivals import receipts_of_arrived
 from streams.export.rules.claims import Exchanged, end_claims, receive_answer, receive_claim
 from streams.export.rules.desired import address_of
@@ -180,7 +180,7 @@ class RowChanges:
             row,
             self._state.exports,
             self._state.has_request(partition, key),
-            lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),
+            lambda job_id, position: owned.already_sent(source, job_id, position),
         )
         return [PendingReceipt(key, receipt, source, None) for receipt in receipts]
 
@@ -203,7 +203,7 @@ class RowChanges:
             change,
             self._state.exports,
             self._state.has_request(partition, key),
-            lambda job_id, position: self._rows.already_sent(owned, source, job_id, position),
+            lambda job_id, position: owned.already_sent(source, job_id, position),
         )
         settle(row, receipts.values())
         return [PendingReceipt(key, receipt, source, None) for receipt in receipts.values()]
@@ -261,6 +261,7 @@ class RowChanges:
         if not changes:
             return
         owned = self._state.partition(batch.partition)
+        await self._rows.resync(owned)
         rows = await self._table.read(batch.partition, [change.key for change in changes])
         written: dict[bytes, TableRow[MembershipRow]] = {}
         for key, offset, change in changes:
@@ -270,11 +271,11 @@ class RowChanges:
         if effects.retried:
             await asyncio.sleep(RETRY_SECONDS)
         if effects.receipts:
-            await self._rows.resync(owned)
-            await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall())
+            folded_from = (batch.topic, batch.last)
+            await self._rows.publish_receipts(owned, effects.receipts, self._clocks.wall(), folded_from)
         await self._table.write(batch, list(written.values()), effects.outputs)
-        if effects.receipts:
-            owned.receipts.unwritten.clear()
+        owned.receipts.unwritten.clear()
+        owned.receipts.folded(batch.topic, batch.last)
         for row in written.values():
             if row.data.due or row.data.leaving:
                 self._state.touch(batch.partition, row.key, row.data, self._clocks.monotonic())

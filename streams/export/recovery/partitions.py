@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from streams.batches import BatchError, Revoked
-from streams.export.recovery.takeover import CallNote, ReceiptContext, ScanMark, read_checkpoint, write_checkpoint
+from streams.export.recovery.receipts import ReceiptContext
+from streams.export.recovery.takeover import CallNote, ScanMark, read_checkpoint, write_checkpoint
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import SendQueue
 from streams.export.sending.row_transfers import RowTransfers

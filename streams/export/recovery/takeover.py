@@ -6,110 +6,15 @@ from the topic, once, before the first batch and before anything is sent. So the
 receipt, and what the list holds already is not sent again. Pure.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
-from schemas.envelope import EpochMillis, rfc3339
-from streams.batches import Output
-from streams.export.rules.row import DeliveredPart, Held, MembershipRow, decode_held, encode_held
-from streams.export.rules.settlement import Receipt
+from streams.export.recovery.receipts import HELD
+from streams.export.rules.row import DeliveredPart, MembershipRow, decode_held
 from streams.export.table import StoredReceipt
-
-LONGEST_ID = 128
-"""Characters of a receipt's id."""
-
-HELD = "export.held"
-"""Header: the row's entry for the list, after this receipt. Absent on receipts that no call led to."""
-
-
-class PendingReceipt(NamedTuple):
-    """A receipt that is to be published."""
-
-    key: bytes
-    receipt: Receipt
-    source: int
-    """Incarnation of the source topic, whose offsets begin again when it is recreated."""
-    held: Held | None
-    """The row's entry for the list; None: no call led to this receipt."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiptContext:
-    """What all receipts of one partition share."""
-
-    topic: str
-    partition: int
-    source_topic: str
-    option_of: Callable[[str], str]
-
-    def event_id(self, job_id: str, position: int, source: int) -> str:
-        """Return a receipt's id: the same change and job give the same id, whichever worker writes it."""
-        return f"{self.source_topic}@{source:x}/{self.partition}/{position}/{job_id}"[-LONGEST_ID:]
-
-
-@dataclass(slots=True)
-class ReceiptLog:
-    """Receipts this worker has published, or found published, for one partition since it was assigned."""
-
-    published: set[str] = field(default_factory=set)
-    """Ids of receipts that the predecessor wrote after its last checkpoint: replays must not publish them again."""
-    unwritten: set[str] = field(default_factory=set)
-    """Ids of receipts of an attempt whose rows are not written yet: its repetition must not publish them again."""
-    unfolded: list[tuple[int, int]] = field(default_factory=list)
-    """(source offset, receipt offset) of those in `published` whose event may come again, by source offset."""
-    people: Counter[str] = field(default_factory=Counter)
-    """By list: how many of the partition's people it holds for us."""
-    outcome_unknown: bool = False
-    """A receipt may or may not have been written: the topic has to be read before the next one."""
-
-    def folded(self, upto: int) -> None:
-        """Record that the source was folded up to this offset: nothing before it comes again."""
-        while self.unfolded and self.unfolded[0][0] <= upto:
-            self.unfolded.pop(0)
-
-    def complete_up_to(self, end: int) -> int | None:
-        """Return up to which receipt the rows are complete, `end` being the topic's; None when that is not known."""
-        if self.outcome_unknown or self.unwritten:
-            return None
-        return min((receipt for _, receipt in self.unfolded), default=end)
-
-
-def output(context: ReceiptContext, pending: PendingReceipt, now: EpochMillis) -> Output:
-    """Return the record of one receipt. `now`: when the answer was accepted."""
-    receipt = pending.receipt
-    body: dict[str, Any] = {
-        "schema_version": 1,
-        "event_id": context.event_id(receipt.job_id, receipt.position, pending.source),
-        "at": rfc3339_of(now),
-        "job_id": receipt.job_id,
-        "list_id": receipt.list_id,
-        "email": pending.key.decode(),
-        "audiences": [context.option_of(audience) for audience in receipt.audiences],
-        "outcome": receipt.outcome.value,
-        "attempts": receipt.attempts,
-        "latency_ms": max(0, now - receipt.appended),
-        "source": {"topic": context.source_topic, "partition": context.partition, "offset": receipt.position},
-    }
-    if receipt.address is not None and receipt.address != body["email"]:
-        body["address"] = receipt.address
-    for name in ("reason", "code", "message", "taken_off"):
-        value = getattr(receipt, name)
-        if value is not None:
-            body[name] = value
-    headers = [] if pending.held is None else [(HELD, orjson.dumps(encode_held(pending.held)))]
-    return Output(context.topic, pending.key, orjson.dumps(body), headers, context.partition)
-
-
-@lru_cache(maxsize=64)  # all receipts of one answer have the same time
-def rfc3339_of(now: EpochMillis) -> str:
-    """Return a time as receipts name it."""
-    return rfc3339(datetime.fromtimestamp(now / 1000, UTC))
 
 
 class KeyRange(NamedTuple):
@@ -204,28 +109,6 @@ def write_checkpoint(row: MembershipRow, checkpoint: PartitionCheckpoint) -> Non
     body["sent"] = {list_id: [*sent] for list_id, sent in checkpoint.sent.items()}
     body["calls"] = [list(note) for note in checkpoint.calls]
     row.fields["checkpoint"] = (body, 0)
-
-
-def ids_of(tail: Iterable[StoredReceipt]) -> set[str]:
-    """Return the ids of receipts."""
-    return {str(orjson.loads(stored.value).get("event_id")) for stored in tail}
-
-
-def unfolded(tail: Iterable[StoredReceipt]) -> list[tuple[int, int]]:
-    """Return (source offset, receipt offset) of receipts that were given while folding, by source offset.
-
-    Their events may come again, so no checkpoint may pass such a receipt before its event has been folded.
-    """
-    return sorted(
-        (int(orjson.loads(stored.value)["source"]["offset"]), stored.offset)
-        for stored in tail
-        if all(name != HELD for name, _ in stored.headers)
-    )
-
-
-def keys_of(tail: Iterable[StoredReceipt]) -> set[bytes]:
-    """Return the keys of receipts: their rows may be behind."""
-    return {stored.key for stored in tail}
 
 
 def apply(rows: Mapping[bytes, MembershipRow], tail: Iterable[StoredReceipt]) -> set[bytes]:

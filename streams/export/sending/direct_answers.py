@@ -1,11 +1,13 @@
 """What the answers of direct calls mean for a batch's rows; see `direct_calls.py`."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from streams.batches import Batch
 from streams.batches import Row as TableRow
-from streams.export.recovery.takeover import PendingReceipt
+from streams.export.recovery.receipts import PendingReceipt
 from streams.export.rules.due import mark_due
 from streams.export.rules.row import MembershipRow
 from streams.export.sending.claims import is_held
@@ -60,6 +62,9 @@ class DirectAnswers:
         self._clock = clocks.monotonic
         self._table = table
         self._rows = rows
+        self._settling: asyncio.Task[None] | None = None
+        self.open: list[OpenCall] = []
+        """Calls that are not answered, or not written."""
         self.unsent = UnsentRows()
         self.returned: list[Returned] = []
         """What the owner is to fold, and to give to `keep_returned`."""
@@ -84,6 +89,49 @@ class DirectAnswers:
         self.unsent.in_queue.update(write.person.key[1] for write in writes)
         call.handed_over.set_result(None)
 
+    def unanswered(self) -> list[OpenCall]:
+        """Return the calls that have no answer yet."""
+        return [sent for sent in self.open if not sent.call.answer.done()]
+
+    def unwritten(self) -> int:
+        """Return how many calls are answered and not written."""
+        return len(self.open) - len(self.unanswered())
+
+    def settle_beside(self) -> "list[asyncio.Future[Any]]":
+        """Write what is answered, one call after the other, in a task of its own: calls are planned and made meanwhile.
+
+        Returns what can be waited for. Raises what the last such task raised.
+        """
+        if self._settling is not None and self._settling.done():
+            settling, self._settling = self._settling, None
+            settling.result()
+        if self._settling is None and self.unwritten():
+            self._settling = asyncio.create_task(self._settle_answered())
+        waiting: list[asyncio.Future[Any]] = [sent.call.answer for sent in self.unanswered()]
+        return waiting if self._settling is None else [*waiting, self._settling]
+
+    async def settled(self) -> None:
+        """Wait until nothing is being written. Raises what that raises."""
+        if self._settling is not None:
+            await self._settling
+            self._settling = None
+
+    async def end(self, *, cancel: bool) -> None:
+        """Wait until nothing is being written, whatever comes of it. `cancel`: at once."""
+        if self._settling is not None:
+            if cancel:
+                self._settling.cancel()
+            await asyncio.gather(self._settling, return_exceptions=True)
+
+    async def _settle_answered(self) -> None:
+        while sent := next((sent for sent in self.open if sent.call.answer.done()), None):
+            answer = sent.call.answer.result()
+            if sent.call.flat is not None:
+                await self.settle_flat(sent, sent.call.flat, answer)
+            else:
+                await self.settle(sent, answer)
+            self.open.remove(sent)
+
     async def settle(self, sent: OpenCall, answer: DirectAnswer) -> None:
         """Write what an answer means: receipts, then rows. The others of the call are written at the end, as due."""
         list_id, more_people = sent.opened.list_id, 0
@@ -100,9 +148,10 @@ class DirectAnswers:
             more_people += is_held(row.data, list_id) - before
             pending += [PendingReceipt(row.key, receipt, row.data.source, None) for receipt in receipts]
             written.append(row)
-        await self._rows.publish_receipts(self._owned, pending, answer.at)  # 3
+        batch = self._batch
+        ids = await self._rows.publish_receipts(self._owned, pending, answer.at, (batch.topic, batch.last))  # 3
         await self._table.write(self._batch, written)  # 4
-        self._owned.receipts.unwritten.clear()
+        self._owned.receipts.unwritten.difference_update(ids)
         self._owned.receipts.people[list_id] += more_people
         if sent.call.changed:
             for row in written:
@@ -117,7 +166,7 @@ class DirectAnswers:
         receipts = receipts_of(owned.context, flat.plan, accepted, answer.flat, batch.source.topic_id, answer.at)
         await self._rows.publish_encoded(owned, receipts)  # 3
         await self._table.write_encoded(batch, written_rows(accepted, sent.stored, batch.source, batch.last))  # 4
-        owned.receipts.unwritten.clear()
+        owned.receipts.unwritten.difference_update(event_id for event_id, _ in receipts)
         owned.receipts.people[opened.list_id] += sum(not person.had for person in accepted)
         if sent.call.changed:
             for person in accepted:
@@ -128,6 +177,7 @@ class DirectAnswers:
 
     def hand_over(self, sent: OpenCall) -> None:
         """An answer took too long: everybody in the call is the queue's from here on."""
+        self.open.remove(sent)
         sent.opened.direct.close(self._clock())
         under_way = sent.call.give_up()
         if sent.call.flat is not None:

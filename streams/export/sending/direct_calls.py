@@ -8,6 +8,7 @@ Where many people of a batch need a plain import to one list, the row is not wri
     4 rows, as they are after the call
     5 the range may be committed, when all of the batch is written
 
+3 and 4 of one call after the other, beside 2 of the next ones: no call waits for the acknowledgement of another's rows.
 A crash before 1 has done nothing. After it the records come again: whoever has no row yet is due with an outcome that
 is not known (`note_repeated`), and who has a receipt gets no second sent. Whoever needs anything else, or has no answer
 in time, or was not simply accepted, gets what every due row gets: the row is written, and the queue goes on with it.
@@ -47,6 +48,8 @@ BATCH_SECONDS = 10.0
 """For how long a batch may make calls."""
 # Between two looks whether a batch that waits for its turn has waited too long.
 ROOM_SECONDS = 0.5
+MAX_UNWRITTEN = 4
+"""Calls of a batch that are answered and not written: with more of them it makes no further ones."""
 
 
 @dataclass(slots=True)
@@ -92,7 +95,6 @@ class DirectBatch:
         self._clock = calls.runtime.clocks.monotonic
         self._owned = owned
         self._batch = batch
-        self._open: list[OpenCall] = []
         self._until = self._clock() + BATCH_SECONDS
         self._noted: set[str] = set()
         source = batch.source.topic_id
@@ -153,32 +155,37 @@ class DirectBatch:
                 await self._begin(group)
             else:
                 self.unsent.rows += group.rows.values()
-        await self._settle_answered()
+        self._answers.settle_beside()
 
     async def finish(self) -> None:
         """Wait for the answers, each until its time is over."""
-        while self._open:
-            await self._wait({sent.call.answer for sent in self._open}, min(sent.until for sent in self._open))
-            await self._settle_answered()
-            for sent in [sent for sent in self._open if self._clock() >= sent.until and not sent.call.answer.done()]:
-                self._open.remove(sent)
-                self._answers.hand_over(sent)
+        answers = self._answers
+        while answers.open:
+            await self._wait((), min((sent.until for sent in answers.unanswered()), default=float("inf")))
+            for sent in [sent for sent in answers.unanswered() if self._clock() >= sent.until]:
+                answers.hand_over(sent)
+        await answers.settled()
 
     async def abandon(self) -> None:
         """The batch failed, and comes again: nobody records what is answered from here on. Waits for calls under way,
         so that no second one is made beside them."""
-        self.drop()
-        under_way = [sent.call.answer for sent in self._open if sent.call.begun and not sent.call.answer.done()]
+        self._drop()
+        await self._answers.end(cancel=False)
+        under_way = [sent.call.answer for sent in self._answers.unanswered() if sent.call.begun]
         if under_way:
             await asyncio.wait(under_way)
 
-    def drop(self) -> None:
+    async def cancel(self) -> None:
         """The batch ends, and its partition is not ours any more."""
+        self._drop()
+        await self._answers.end(cancel=True)
+
+    def _drop(self) -> None:
         for returned in self.returned:
             if returned.under_way is not None:
                 returned.under_way.dropped = True
                 returned.under_way.handed_over.cancel()
-        for sent in self._open:
+        for sent in self._answers.open:
             sent.call.dropped = True
             sent.call.give_up()
 
@@ -201,16 +208,21 @@ class DirectBatch:
 
     async def _has_room(self, opened: OpenList) -> bool:
         """Wait until the list takes another call; False: not in time."""
+        while self._answers.unwritten() > MAX_UNWRITTEN and self._in_time(opened):
+            await self._wait(())
         acquired = asyncio.ensure_future(opened.direct.room.acquire())
         try:
-            while not acquired.done() and (now := self._clock()) < self._until and opened.direct.is_open(now):
-                await self._wait({acquired, *(sent.call.answer for sent in self._open)}, now + ROOM_SECONDS)
-                await self._settle_answered()
+            while not acquired.done() and self._in_time(opened):
+                await self._wait({acquired})
         except BaseException:
             if not acquired.cancel():
                 opened.direct.room.release()
             raise
         return acquired.done() or not acquired.cancel()
+
+    def _in_time(self, opened: OpenList) -> bool:
+        now = self._clock()
+        return now < self._until and opened.direct.is_open(now)
 
     async def _begin(self, group: _Group) -> None:
         opened, route = group.opened, group.writes[0].route
@@ -225,6 +237,7 @@ class DirectBatch:
     async def _noted_or_released(self, opened: OpenList) -> None:
         try:
             if opened.list_id not in self._noted:
+                await self._answers.settled()  # a partition's rows are written one after the other
                 await self._note(opened.list_id)  # 1
         except BaseException:
             opened.direct.room.release()
@@ -237,7 +250,7 @@ class DirectBatch:
         rows: dict[bytes, TableRow[MembershipRow]],
         stored: dict[bytes, StoredMembership] | None = None,
     ) -> None:
-        self._open.append(OpenCall(opened, call, rows, self._clock() + ANSWER_SECONDS, stored or {}))
+        self._answers.open.append(OpenCall(opened, call, rows, self._clock() + ANSWER_SECONDS, stored or {}))
         opened.direct.put(call)
         opened.wake.set()  # 2
 
@@ -253,15 +266,8 @@ class DirectBatch:
         await table.write_rows(owned.number, owned.generation, [row])
         self._noted.add(list_id)
 
-    async def _wait(self, waiting: Collection["asyncio.Future[Any]"], until: float) -> None:
-        timeout = max(0.0, until - self._clock())
+    async def _wait(self, more: "Collection[asyncio.Future[Any]]", until: float = float("inf")) -> None:
+        """Wait a while for an answer, for what is being written, or for something more."""
+        timeout = min(ROOM_SECONDS, max(0.0, until - self._clock()))
+        waiting = {*more, *self._answers.settle_beside()}
         await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-
-    async def _settle_answered(self) -> None:
-        for sent in [sent for sent in self._open if sent.call.answer.done()]:
-            self._open.remove(sent)
-            answer = sent.call.answer.result()
-            if sent.call.flat is not None:
-                await self._answers.settle_flat(sent, sent.call.flat, answer)
-            else:
-                await self._answers.settle(sent, answer)

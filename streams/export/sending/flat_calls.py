@@ -8,7 +8,7 @@ import orjson
 
 from schemas.envelope import EpochMillis
 from streams.batches import EncodedRow, Output, TopicIncarnation, encode_hidden, topic_hash
-from streams.export.recovery.takeover import LONGEST_ID, ReceiptContext, rfc3339_of
+from streams.export.recovery.receipts import LONGEST_ID, ReceiptContext, rfc3339_of
 from streams.export.rules.flat_import import FlatImport, FlatPlan, compile_plan, outcome_of_change
 from streams.export.rules.jobs import Exports
 from streams.export.rules.membership import MembershipEvent
@@ -172,7 +172,7 @@ def _person(
 
 
 def held_after(person: FlatImport, list_id: str) -> bytes:
-    """Return what the row after the call says of the list, as it is stored: a receipt's header, see `takeover.HELD`."""
+    """Return what the row after the call says of the list, as it is stored: a receipt's header, see `receipts.HELD`."""
     begin = b'"l":{%b:' % orjson.dumps(list_id)
     start = person.value.rindex(begin) + len(begin)
     return person.value[start : person.value.rindex(b'},"p":')]
@@ -186,7 +186,7 @@ def receipts_of(
     source: int,
     accepted: EpochMillis,
 ) -> list[tuple[str, Output]]:
-    """Return (id, record) of each receipt of people that the list accepted; as `takeover.output` writes them."""
+    """Return (id, record) of each receipt of people that the list accepted; as `receipts.output` writes them."""
     everybody = answer.new >= len(people)
     unknown = sum(not person.known for person in people)
     job, list_id, at = plan.view.id, plan.listed.list_id, rfc3339_of(accepted)

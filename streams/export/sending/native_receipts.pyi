@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 from schemas.envelope import EpochMillis
 from streams.batches import Output
-from streams.export.recovery.takeover import ReceiptContext
+from streams.export.recovery.receipts import ReceiptContext
 from streams.export.rules.flat_import import FlatImport
 
 def receipts(

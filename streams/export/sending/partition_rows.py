@@ -16,7 +16,8 @@ from schemas.envelope import EpochMillis
 from schemas.membership_command import Renamed, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
-from streams.export.recovery.takeover import PendingReceipt, apply, ids_of, keys_of, output, unfolded
+from streams.export.recovery.receipts import PendingReceipt, ids_of, keys_of, output, unfolded
+from streams.export.recovery.takeover import apply
 from streams.export.rules.claims import allowed, has_claims, is_open
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.due import mark_due, mark_settled
@@ -147,8 +148,9 @@ class PartitionRows:
             await self._rows.write_rows(owned.number, owned.generation, unknown)
 
     async def resync(self, owned: OwnedPartition, *, always: bool = False) -> None:
-        """If a receipt may be written, or `always`: bring rows up to those after the checkpoint, and keep their ids."""
-        if not owned.receipts.outcome_unknown and not always:
+        """If receipts may be ahead of their rows, or `always`: bring rows up to those after the checkpoint, and keep
+        the receipts' ids. Before rows are read that are to be written."""
+        if not owned.receipts.behind and not always:
             return
         partition = owned.number
         if owned.receipts.outcome_unknown:
@@ -165,6 +167,7 @@ class PartitionRows:
         owned.receipts.published |= ids_of(tail)
         owned.receipts.unfolded = unfolded(tail)
         owned.receipts.outcome_unknown = False
+        owned.receipts.unwritten.clear()
 
     async def write(
         self,
@@ -180,33 +183,30 @@ class PartitionRows:
             held, source = row.data.lists.get, row.data.source
             pending += [PendingReceipt(row.key, receipt, source, held(receipt.list_id)) for receipt in receipts]
         await self.publish_receipts(owned, pending, accepted)
-        try:
-            await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])
-        except asyncio.CancelledError:
-            owned.receipts.outcome_unknown = True
-            raise
+        await self._rows.write_rows(owned.number, owned.generation, [row for row, _ in changed])
         owned.receipts.unwritten.clear()
 
-    def already_sent(self, owned: OwnedPartition, source: int, job_id: str, position: int) -> bool:
-        """Whether a receipt was in the topic when the partition was taken over."""
-        published = owned.receipts.published
-        return bool(published) and owned.context.event_id(job_id, position, source) in published
-
     async def publish_receipts(
-        self, owned: OwnedPartition, pending: Iterable[PendingReceipt], accepted: EpochMillis
-    ) -> None:
-        """Publish receipts, but none that the topic has already."""
+        self,
+        owned: OwnedPartition,
+        pending: Iterable[PendingReceipt],
+        accepted: EpochMillis,
+        folded_from: tuple[str, int] | None = None,
+    ) -> list[str]:
+        """Publish receipts, but none that the topic has already; returns the ids of all.
+
+        `folded_from`: (topic, offset) of the last record of the batch that their rows follow with.
+        """
         ids = ((owned.context.event_id(r.receipt.job_id, r.receipt.position, r.source), r) for r in pending)
-        await self.publish_encoded(owned, ((event_id, output(owned.context, r, accepted)) for event_id, r in ids))
+        receipts = [(event_id, output(owned.context, r, accepted, folded_from)) for event_id, r in ids]
+        await self.publish_encoded(owned, receipts)
+        return [event_id for event_id, _ in receipts]
 
     async def publish_encoded(self, owned: OwnedPartition, receipts: Iterable[tuple[str, Output]]) -> None:
         """The same, with their ids and records."""
         log_of_receipts = owned.receipts
-        new = {
-            event_id: record
-            for event_id, record in receipts
-            if event_id not in log_of_receipts.published and event_id not in log_of_receipts.unwritten
-        }
+        published, unwritten = log_of_receipts.published, log_of_receipts.unwritten
+        new = {key: record for key, record in receipts if key not in published and key not in unwritten}
         if not new:
             return
         try:

@@ -10,7 +10,7 @@ from schemas.envelope import EpochMillis
 from schemas.membership_command import MembershipCommand, ReceiveTransfer, command_bytes
 from streams.batches import Output
 from streams.batches import Row as TableRow
-from streams.export.recovery.takeover import PendingReceipt
+from streams.export.recovery.receipts import PendingReceipt
 from streams.export.rules.claims import end_claims
 from streams.export.rules.orders import copy_of_held, mark_answered, note_unknown
 from streams.export.rules.outstanding import left_over, settle
@@ -67,11 +67,7 @@ class RowTransfers:
             if unknown:
                 await self._table.write_rows(owned.number, owned.generation, [row])
             return over_at - now + 1
-        try:
-            await self._move(owned, row, move)
-        except BaseException:
-            owned.receipts.outcome_unknown = True  # the row is behind its receipts: they are read before the next ones
-            raise
+        await self._move(owned, row, move)
         if row.data.due:
             self._state.touch(owned.number, key, row.data, self._clocks.monotonic())
         return 1 if row.data.leaving else 0

@@ -1,13 +1,12 @@
 """The sender's side of a backfill's calls, see `scan_calls.py`."""
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
 from schemas.envelope import EpochMillis
 from streams.batches import BatchError, EncodedRow, encode_hidden
-from streams.export.recovery.takeover import HELD
+from streams.export.recovery.receipts import HELD
 from streams.export.rules.flat_import import FlatImport, import_request
 from streams.export.rules.outcome import Delivered
 from streams.export.rules.row import decode
@@ -129,11 +128,7 @@ class ScanSends:
             if person.key in rows
             for row in (rows[person.key].row,)
         ]
-        try:
-            await self._table.write_rows(owned.number, owned.generation, written)
-        except asyncio.CancelledError:
-            owned.receipts.outcome_unknown = True
-            raise
+        await self._table.write_rows(owned.number, owned.generation, written)
         owned.receipts.unwritten.clear()
         owned.receipts.people[call.listed.list_id] += sum(not person.had for person in people if person.key in rows)
         return {person.key for person in people if person.key not in rows}

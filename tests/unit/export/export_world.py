@@ -27,6 +27,7 @@ from streams.export.runner import ExportRunner
 from streams.export.sending.connections import SenderContext
 from streams.export.sending.direct_calls import MIN_PEOPLE
 from streams.export.sending.partition_rows import PartitionRows
+from streams.export.sending.queue import IMPORT_LIMIT
 from streams.export.settings import ExportSettings
 from streams.export.state import ExportState
 from streams.export.table import Clocks, ExportRuntime
@@ -111,7 +112,13 @@ class Worker:
             self.shared,
             rows,
         )
-        self.agent = AudienceAgent(intake, max_row_bytes=world.settings.max_row_bytes, min_people=world.min_people)
+        self.agent = AudienceAgent(
+            intake,
+            max_row_bytes=world.settings.max_row_bytes,
+            import_size=world.import_size,
+            min_people=world.min_people,
+        )
+        self.process.max_records = world.max_records
         self.changes = RowChanges(intake)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -197,6 +204,10 @@ class World:
         self.timeout_seconds = 5.0
         self.min_people = MIN_PEOPLE
         """From how many people on calls are made before their rows are written."""
+        self.import_size = IMPORT_LIMIT
+        """How many people of a batch are in one call."""
+        self.max_records = 100
+        """In a batch."""
         values = {"checkpoint_seconds": 1.0, "probe_seconds": 1.0, "fields_check_seconds": 5.0}
         self.settings = ExportSettings(_env_file=None, **{**values, **settings})
         self.client_id = self.controls.add_client("Acme", "(GMT) Coordinated Universal Time")

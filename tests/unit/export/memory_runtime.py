@@ -8,9 +8,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
-from streams.batches import DeadLetter, Output, Revoked, TopicIncarnation, partition_of
+from streams.batches import DeadLetter, NotDelivered, Output, Revoked, TopicIncarnation, partition_of
 from streams.batches import Row as TableRow
 from streams.batches.core.batch import Batch, StoredRecord
 from streams.batches.table.folding import EncodedRow
@@ -18,6 +19,7 @@ from streams.export.rules.row import MembershipRow
 from streams.export.table import RowCodec, StoredReceipt, index
 
 R = TypeVar("R")
+MAX_ATTEMPTS = 10
 
 
 @dataclass
@@ -52,6 +54,12 @@ class Process:
         self.log = log
         self.alive = True
         self.kill_at: int | None = None
+        self.fail_at: int | None = None
+        """From which effect on the broker does not take one, once."""
+        self.fails_late = False
+        """Whether that one is appended all the same."""
+        self.max_records = 100
+        """In a batch."""
         self.generations = [1] * log.partitions
         self.effects = 0
         self.max_record_bytes = 1_000_000
@@ -59,13 +67,19 @@ class Process:
         self._locks = [asyncio.Lock() for _ in range(log.partitions)]
         self._codec = RowCodec()
 
-    def _effect(self) -> None:
-        """One durable step; a kill is either just before or just after one."""
+    def _effect(self, durable: Callable[[], Any] = lambda: None) -> None:
+        """Do one durable step; a kill is either just before or just after one."""
         self.effects += 1
         if self.kill_at is not None and self.effects >= self.kill_at:
             self.alive = False
         if not self.alive:
             raise Revoked("the process was killed")
+        if self.fail_at is not None and self.effects >= self.fail_at:
+            self.fail_at = None
+            if self.fails_late:
+                durable()
+            raise NotDelivered("the broker is away")
+        durable()
 
     # -- owner
 
@@ -94,8 +108,7 @@ class Process:
         """As Producer; each record may be the last one."""
         await asyncio.sleep(0)
         for output in outputs:
-            self._effect()
-            self.log.append(output, self._wall())
+            self._effect(partial(self.log.append, output, self._wall()))
 
     async def publish(self, topic: str, key: bytes | None, value: bytes | None, **options: Any) -> tuple[int, int]:
         """As Producer."""
@@ -129,10 +142,10 @@ class Process:
         """As BatchTable; each row may be the last one."""
         await self.write(batch, ())
         await asyncio.sleep(0)
+        rows = self.log.rows.setdefault(batch.partition, {})
         for row, value, _ in encoded:
-            self._effect()
             row.advance(batch.source, batch.last)
-            self.log.rows.setdefault(batch.partition, {})[row.key] = (value, dict(row.positions))
+            self._effect(partial(rows.__setitem__, row.key, (value, dict(row.positions))))
 
     def _row(self, partition: int, key: bytes) -> TableRow[MembershipRow]:
         value, positions = self.log.rows.get(partition, {}).get(key, (None, {}))
@@ -158,11 +171,11 @@ class Process:
         """As BatchTable; each row may be the last one."""
         await self.publish_all(outputs)
         await asyncio.sleep(0)
+        kept = self.log.rows.setdefault(partition, {})
         for item in rows:
-            self._effect()
             row = item.row if isinstance(item, EncodedRow) else item
             value = item.value if isinstance(item, EncodedRow) else self._codec.encode(row.data)[0]
-            self.log.rows.setdefault(partition, {})[row.key] = (value, dict(row.positions))
+            self._effect(partial(kept.__setitem__, row.key, (value, dict(row.positions))))
 
     async def write(
         self, batch: Batch, rows: Iterable[TableRow[MembershipRow]], outputs: Sequence[Output] = ()
@@ -240,28 +253,38 @@ class Process:
 
     # -- running the agent
 
-    async def consume(self, topic: str, agent: Callable[[Batch], Awaitable[None]], max_records: int = 100) -> int:
-        """Give the agent what is new in each partition, and commit; returns the number of records."""
+    async def consume(self, topic: str, agent: Callable[[Batch], Awaitable[None]]) -> int:
+        """Give the agent what is new in each partition, until it is done, and commit; returns the number of records."""
         done = 0
         for partition in range(self.log.partitions):
             records = self.log.topics.get((topic, partition), [])
             start = self.log.committed.get((topic, partition), 0)
-            generation, count = self.generations[partition], self.log.partitions
             while start < len(records):
-                part = records[start : start + max_records]
-                batch = Batch(TopicIncarnation(topic, 7), partition, part, generation=generation, partitions=count)
+                part = records[start : start + self.max_records]
 
-                async def job(batch: Batch = batch) -> None:
-                    await agent(batch)
-                    if batch.refused or batch.moved:
-                        await self.write(batch, ())
-
-                await self.run_as_owner(partition, generation, job)
+                job = partial(self._attempts, agent, topic, partition, part)
+                await self.run_as_owner(partition, self.generations[partition], job)
                 self._effect()
                 start += len(part)
                 done += len(part)
                 self.log.committed[topic, partition] = start
         return done
+
+    async def _attempts(
+        self, agent: Callable[[Batch], Awaitable[None]], topic: str, partition: int, records: Sequence[StoredRecord]
+    ) -> None:
+        generation, partitions = self.generations[partition], self.log.partitions
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            source = TopicIncarnation(topic, 7)
+            batch = Batch(source, partition, records, generation=generation, attempt=attempt, partitions=partitions)
+            try:
+                await agent(batch)
+                if batch.refused or batch.moved:
+                    await self.write(batch, ())
+                return
+            except NotDelivered:
+                if attempt == MAX_ATTEMPTS:
+                    raise
 
 
 class MemoryReceipts:

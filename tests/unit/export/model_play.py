@@ -10,6 +10,7 @@ from connectors.devkit.simulator import Simulator, SimulatorSettings
 from schemas.membership_command import command_bytes
 from streams.batches import Output, Revoked, partition_of
 from streams.export.recovery.reconcile import repairs
+from streams.export.sending.queue import IMPORT_LIMIT
 from tests.unit.export.model_people import ENTER, EXIT, SNAP_IN, SNAP_OUT
 from tests.unit.export.model_stage import Stage, text_of
 from tests.unit.export.model_stories import AUDIENCES, Step
@@ -38,10 +39,18 @@ class Play(Stage):
         self.logged = logs
 
     async def begin(
-        self, *, confirmed: bool = False, begins_now: bool = False, direct: bool = False, **options: Any
+        self,
+        *,
+        confirmed: bool = False,
+        begins_now: bool = False,
+        direct: bool = False,
+        import_size: int = IMPORT_LIMIT,
+        max_records: int = 100,
+        **options: Any,
     ) -> None:
         if direct:
             self.world.min_people = 1
+        self.world.import_size, self.world.max_records = import_size, max_records
         self.controls.list(self.world.list_id).confirmed_opt_in = confirmed
         self.started = self.seconds() if begins_now else 0.0
         await self.edit_job(**options)
@@ -219,6 +228,10 @@ class Play(Stage):
         await asyncio.sleep(1.0)
         await self.worker.crash()
         self.worker = await self.world.start()
+
+    async def not_delivered(self, effects: int, late: bool) -> None:
+        process = self.worker.process
+        process.fail_at, process.fails_late = process.effects + effects, late
 
     async def restart(self) -> None:
         self.lost = True

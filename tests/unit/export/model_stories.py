@@ -95,6 +95,8 @@ _begin = st.fixed_dictionaries(
         "confirmed": st.sampled_from([False, False, False, True]),
         "begins_now": st.sampled_from([False, False, True]),
         "direct": st.booleans(),
+        "import_size": st.sampled_from([1000, 1000, 2, 1]),
+        "max_records": st.sampled_from([100, 100, 3, 1]),
     },
     optional={name: st.sampled_from(values) for name, values in OPTIONS.items()},
 ).map(lambda options: Step("begin", options))
@@ -121,6 +123,7 @@ STEPS: dict[str, st.SearchStrategy[Step]] = {
     "late": _step("fault", fault=st.sampled_from(LATE), times=st.just(1)),
     "apply_late_calls": _step("apply_late_calls"),
     "crash": _step("crash", effects=st.integers(1, 12)),
+    "not_delivered": _step("not_delivered", effects=st.integers(1, 12), late=st.booleans()),
     "restart": _step("restart"),
     "hand_over": _step("hand_over", partition=st.integers(0, 1)),
     "work": _step("work", seconds=st.sampled_from([1, 3, 10])),

@@ -13,6 +13,7 @@ from streams.batches import Row as TableRow
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import MembershipRow
 from streams.export.sending import direct_calls
+from streams.export.sending.direct_answers import DirectAnswers
 from streams.export.sending.direct_calls import DirectBatch
 from streams.export.sending.queue import QueuedPerson, SendQueue
 from streams.export.table import CHECKPOINT_KEY
@@ -195,14 +196,42 @@ async def test_a_batch_whose_receipts_are_not_acknowledged_comes_again(
     monkeypatch.setattr(worker.process, "publish_all", lost)
     for person in PEOPLE:
         world.change(person, "enter", "vip", 1)
-    with pytest.raises(NotDelivered):
-        await worker.consume()
     await worker.rest()
     assert failed
     ids = [receipt["event_id"] for receipt in world.receipts()]
     assert len(ids) == len(set(ids)) == 13
     writes = Counter(write["email"] for write in world.controls.writes())
     assert max(writes.values()) == 1
+
+
+@pytest.mark.usefixtures("_patient")
+@pytest.mark.parametrize("what", ["receipts", "rows"])
+async def test_a_batch_that_failed_after_a_call_gives_no_receipt_of_folding_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Three parts: somebody whose change is replaced, which has its receipt at once, and people for two calls."""
+    world.import_size = 6
+    worker = await _begin(world)
+    replaced = "warm@example.com"
+    for at in (1, 2):
+        world.change(replaced, "enter", "eu", at)
+    for person in PEOPLE:
+        world.change(person, "enter", "vip", 3)
+    settled, failed = DirectAnswers.settle_flat, []
+
+    async def fails(self: DirectAnswers, *values: Any) -> None:
+        if what != "receipts" or failed:
+            await settled(self, *values)
+        if not failed:
+            failed.append(True)
+            raise NotDelivered("not acknowledged")
+
+    monkeypatch.setattr(DirectAnswers, "settle_flat", fails)
+    await worker.rest()
+    assert failed
+    ids = Counter(receipt["event_id"] for receipt in world.receipts())
+    assert max(ids.values()) == 1
+    assert len(ids) == 1 + 2 + len(PEOPLE)
 
 
 async def test_a_call_in_a_stopped_job_s_name_is_known_when_it_starts_again(world: World) -> None:
@@ -279,8 +308,6 @@ async def test_receipts_that_a_paused_broker_appends_late_are_not_published_agai
     monkeypatch.setattr(worker.process, "publish_all", stays_in_the_socket)
     for person in PEOPLE:
         world.change(person, "enter", "vip", 1)
-    with pytest.raises(NotDelivered):
-        await worker.consume()
     await worker.rest()
     await asyncio.sleep(1.0)
     assert late

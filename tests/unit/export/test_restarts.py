@@ -1,13 +1,16 @@
 """A restart after which nothing has changed: nothing is written, and nobody comes back."""
 
 import asyncio
+import contextlib
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from streams.batches import Revoked
 from streams.export.rules.due import mark_changed, mark_due, mark_settled
 from streams.export.rules.row import MembershipRow, decode, encode
-from tests.unit.export.export_world import World
+from tests.unit.export.export_world import SOURCE, World
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 
@@ -133,3 +136,31 @@ def test_lists_are_settled_one_by_one() -> None:
     assert (decode(encode(row)).due, decode(encode(row)).settled) == (True, ("a", "b"))
     mark_settled(row, "c", due=False)
     assert (row.due, row.settled, encode(row)) == (False, (), b"{}")
+
+
+@pytest.mark.parametrize("effects", range(1, 10))
+async def test_a_receipt_of_a_change_that_was_replaced_comes_once_whatever_crashes(world: World, effects: int) -> None:
+    """The batch that replaced it comes again in pieces: the first of them does not have what replaced it."""
+    world.job()
+    world.missing.add("auth-1")  # nobody is sent
+    worker = await world.start()
+    world.change(ANN, "enter", "vip", 1)
+    await worker.consume()
+    world.change(ANN, "enter", "eu", 2)
+    world.change(ANN, "enter", "vip", 3)
+    worker.process.kill_at = worker.process.effects + effects
+    with contextlib.suppress(Revoked):
+        await worker.consume()
+    await worker.crash()
+    (records,) = (records for (topic, _), records in world.log.topics.items() if topic == SOURCE and records)
+    last = records.pop()
+    worker = await world.start()
+    await worker.consume()
+    await worker.stop()
+    records.append(last)
+    world.missing.clear()
+    worker = await world.start()
+    await worker.rest()
+    ids = Counter(receipt["event_id"] for receipt in world.receipts())
+    assert len(ids) == 3
+    assert max(ids.values()) == 1

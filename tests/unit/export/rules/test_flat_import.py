@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from connectors.campaign_monitor.client.requests import Autoresponders, import_body
 from schemas.control import ExportJob
-from streams.export.recovery.takeover import PendingReceipt, ReceiptContext, output
+from streams.export.recovery.receipts import PendingReceipt, ReceiptContext, output
 from streams.export.rules.desired import desired_subscriber
 from streams.export.rules.dropped import kinds_of
 from streams.export.rules.due import mark_changed, mark_settled
