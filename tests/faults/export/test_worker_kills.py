@@ -3,8 +3,9 @@
 Two processes as `cm-streams worker export` starts them, a broker that may be killed and started again on its data, the
 simulator with faults of the API, and people who unsubscribe under way. `FAULT_KILLS` is the number of SIGKILLs of
 workers, `FAULT_BROKER_KILLS` of the broker (after which it takes minutes: who has no answer is read alone),
-`FAULT_CHANGES` about how many changes there are, `FAULT_SEED` the dice. The changes come in waves that are large enough
-to be sent before rows are written; the people of the first are there before the job, which finds them as a backfill.
+`FAULT_CHANGES` about how many changes there are, `FAULT_LATENCY_MS` how long a call takes, `FAULT_SEED` the dice. The
+changes come in waves that are large enough to be sent before rows are written; the people of the first are there before
+the job, which finds them as a backfill.
 """
 
 import asyncio
@@ -37,6 +38,7 @@ KILLS = int(os.environ.get("FAULT_KILLS", "3"))
 SEED = int(os.environ.get("FAULT_SEED", str(random.randrange(10_000))))
 CHANGES = int(os.environ.get("FAULT_CHANGES", str(2_800 + 800 * KILLS)))
 BROKER_KILLS = min(int(os.environ.get("FAULT_BROKER_KILLS", "0")), max(0, KILLS - 1))
+LATENCY_MS = int(os.environ.get("FAULT_LATENCY_MS", "100"))
 # In every wave a fifth of the people enter twice, and a seventh of those before a third time.
 PEOPLE = int(CHANGES / (1.2 + KILLS / (KILLS + 1) / 7))
 ROOT = Path(__file__).parents[3]
@@ -157,7 +159,7 @@ async def test_killed_at_random(
     dice, begin = random.Random(SEED), datetime.now(UTC) - timedelta(minutes=2)
     times = {"session_timeout_seconds": 6.0, "delivery_timeout_seconds": 5.0}
     kafka = kafka_settings(own_broker.bootstrap_servers, namespace).model_copy(update=times)
-    async with Simulator(SimulatorSettings(latency_ms=100)) as simulator:
+    async with Simulator(SimulatorSettings(latency_ms=LATENCY_MS)) as simulator:
         client_id = simulator.controls.add_client("Acme", "(GMT) Coordinated Universal Time")
         list_id = simulator.controls.add_list(client_id, "Newsletter")
         for kind, change in (("status", {"status": 500}), ("reset", {"after": True}), ("truncate", {})):
