@@ -8,11 +8,16 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import web
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from connectors.bounded_server import BoundedServer
 
+READY = Gauge(
+    "cm_streams_ready",
+    "What /ready answers: 1 when the process can do its work now, else 0; the answer's body has the reason. 0 for "
+    "minutes outside a start: look there.",
+)
 MAX_HEALTH_CONNECTIONS = 64
 """Probes and a scraper need a few; whoever holds more of them open takes no file from the process's work."""
 NotReady = str
@@ -85,11 +90,13 @@ class HealthServer:
 
     def _is_ready(self) -> web.Response:
         reason = self._ready()
+        READY.set(reason is None)
         if reason is None:
             return web.json_response({"ready": True})
         return web.json_response({"ready": False, "reason": reason}, status=503)
 
     def _metrics(self) -> web.Response:
+        READY.set(self._ready() is None)
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 from prometheus_client import REGISTRY
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,6 +27,7 @@ from connectors.kafka.admin import (
 from connectors.kafka.broker_check import check_brokers
 from connectors.kafka.client_config import NoBrokerError
 from connectors.kafka.settings import KafkaSettings
+from connectors.metrics import ScrapedGauge, ScrapedValues, name_process
 from connectors.process import CannotListenError, HealthServer
 from streams.batches import CannotListen, Metrics, Sample
 
@@ -65,6 +67,7 @@ def start_process(process: str, *, log_level: str | None = None) -> StreamsSetti
     """
     settings = StreamsSettings()
     logs.configure(settings.log_format, log_level or settings.log_level, process=process)
+    name_process(process)
     return settings
 
 
@@ -138,6 +141,7 @@ async def _until_brokers_answer(kafka: KafkaSettings, settings: StreamsSettings,
 def serve_health(batch_app: "BatchApp", settings: StreamsSettings) -> None:
     """Serve /live, /ready and /metrics while the application runs. Call it once a process, before the start."""
     REGISTRY.register(BatchCollector(batch_app.metrics))
+    show_disk(settings.data_dir)
 
     async def health() -> None:
         with fatal_where_taken():
@@ -152,6 +156,30 @@ def serve_health(batch_app: "BatchApp", settings: StreamsSettings) -> None:
     batch_app.service(health)
 
 
+DISK_FREE = ScrapedGauge(
+    "cm_streams_data_disk_free_bytes",
+    "Free space where the local stores are (STREAMS_DATA_DIR). Below a tenth of the size: make room before the worker "
+    "ends with code 74.",
+    unite="max",
+)
+DISK = ScrapedGauge("cm_streams_data_disk_bytes", "Size of the disk that the local stores are on.", unite="max")
+
+
+def show_disk(directory: Path) -> None:
+    """Show the disk of a directory from now on."""
+    DISK_FREE.add(lambda: _usage(directory, "free"))
+    DISK.add(lambda: _usage(directory, "total"))
+
+
+def _usage(directory: Path, name: str) -> ScrapedValues:
+    return [((), float(getattr(shutil.disk_usage(existing(directory)), name)))]
+
+
+def existing(directory: Path) -> Path:
+    """Return the directory, or the nearest above it that has been made."""
+    return next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+
+
 class BatchCollector(Collector):
     """Hands the numbers of a `Metrics` registry to prometheus_client at each scrape."""
 
@@ -162,19 +190,30 @@ class BatchCollector(Collector):
         """Return one family for each name."""
         series: dict[str, list[Sample]] = defaultdict(list)
         for sample in self._metrics.snapshot():
-            series[sample.name].append(sample)
+            series[sample.declared.name].append(sample)
         return [family(samples) for samples in series.values()]
 
 
 def family(samples: list[Sample]) -> Metric:
-    """Return the samples of one name as a metric; every series gets every label, empty where it has none."""
-    first = samples[0]
-    labels = sorted({label for sample in samples for label in sample.labels})
-    metric: CounterMetricFamily | GaugeMetricFamily
-    if first.kind == "counter":
-        metric = CounterMetricFamily(first.name.removesuffix("_total"), first.help, labels=labels)
+    """Return the samples of one name as a metric."""
+    declared = samples[0].declared
+    metric: CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+    if declared.kind == "histogram":
+        metric = HistogramMetricFamily(declared.name, declared.help, labels=declared.labels)
+    elif declared.kind == "counter":
+        metric = CounterMetricFamily(declared.name.removesuffix("_total"), declared.help, labels=declared.labels)
     else:
-        metric = GaugeMetricFamily(first.name, first.help, labels=labels)
+        metric = GaugeMetricFamily(declared.name, declared.help, labels=declared.labels)
     for sample in samples:
-        metric.add_metric([sample.labels.get(label, "") for label in labels], sample.value)
+        labels = [sample.labels[label] for label in declared.labels]
+        if isinstance(metric, HistogramMetricFamily):
+            bounds = [*map(float, declared.buckets), float("inf")]
+            sums = [sum(sample.counts[: number + 1]) for number in range(len(bounds))]
+            buckets = [
+                ("+Inf" if bound == float("inf") else repr(bound), count)
+                for bound, count in zip(bounds, sums, strict=True)
+            ]
+            metric.add_metric(labels, buckets, sample.value)
+        else:
+            metric.add_metric(labels, sample.value)
     return metric

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from prometheus_client import Counter, Gauge, Histogram
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
@@ -13,14 +15,17 @@ from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
 from connectors.importer.settings import ImporterSettings
 from connectors.kafka.settings import KafkaSettings
+from connectors.metrics import ScrapedGauge
 from connectors.webhook.settings import WebhookSettings
 from schemas.export import BY_OTHERS, GENERATED
 from schemas.topics import TOPICS, Topic
+from streams.batches import BATCH_METRICS
 from streams.cli.exit_codes import CODES, UNUSUAL, USUAL
 from streams.console.settings import ConsoleSettings
 from streams.export.settings import ExportSettings
 from streams.mapping.functions import FAMILIES
 from streams.process import StreamsSettings
+from streams.profile.agent import PROFILE_METRICS
 from streams.profile.settings import ProfileSettings
 
 SETTINGS: tuple[type[BaseSettings], ...] = (
@@ -67,6 +72,23 @@ def _default(value: Any) -> str:
 
 README = Path(__file__).parent.parent / "README.md"
 MAPPING = README.parent / "docs" / "mapping.md"
+METRICS = README.parent / "docs" / "metrics.md"
+WITH_METRICS = (
+    "connectors.campaign_monitor.metrics",
+    "connectors.control.metrics",
+    "connectors.importer.chains",
+    "connectors.importer.fetch",
+    "connectors.importer.metrics",
+    "connectors.importer.slots",
+    "connectors.metrics",
+    "connectors.process",
+    "connectors.webhook.registration.manager",
+    "connectors.webhook.server",
+    "streams.export.metrics",
+    "streams.process",
+    "streams.profile.worker",
+)
+"""Modules that make metrics; a test looks that there are no others."""
 OPENAPI = GENERATED / BY_OTHERS
 
 
@@ -102,6 +124,36 @@ def exit_codes_table() -> str:
     return "\n".join(lines)
 
 
+class ShownMetric(NamedTuple):
+    """A metric as documents and alerts name it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    help: str
+
+
+def all_metrics() -> list[ShownMetric]:
+    """Return every metric of every process, by name."""
+    found = [ShownMetric(*metric[:2], metric.labels, metric.help) for metric in (*BATCH_METRICS, *PROFILE_METRICS)]
+    for module in WITH_METRICS:
+        for value in vars(import_module(module)).values():
+            if isinstance(value, ScrapedGauge | Counter | Gauge | Histogram):
+                kind = value._type
+                name = value._name + ("_total" if kind == "counter" else "")
+                found.append(ShownMetric(name, kind, tuple(value._labelnames), value._documentation))
+    return sorted(set(found))
+
+
+def metrics_table() -> str:
+    """Return the table of metrics, with a heading for each area."""
+    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for metric in all_metrics():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.help} |")
+    return "\n".join(lines)
+
+
 def _listed(commands: list[str]) -> str:
     return ", ".join(f"`{command}`" for command in commands)
 
@@ -109,6 +161,7 @@ def _listed(commands: list[str]) -> str:
 TABLES: dict[Path, dict[str, Callable[[], str]]] = {
     README: {"topics": topics_table, "settings": settings_table, "exit codes": exit_codes_table},
     MAPPING: {"functions": functions_tables},
+    METRICS: {"metrics": metrics_table},
 }
 
 

@@ -1,11 +1,11 @@
 """One account: the way of every call, from a request to the body of a good answer or an exception."""
 
-from collections.abc import Callable
+import time
 from dataclasses import replace
-from typing import Literal
 
 from pydantic import SecretStr
 
+from connectors.campaign_monitor import metrics
 from connectors.campaign_monitor.client.requests import Budget, Request
 from connectors.campaign_monitor.client.transport import Answer, Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
@@ -13,9 +13,6 @@ from connectors.campaign_monitor.errors.exceptions import ApiError, CampaignMoni
 from connectors.campaign_monitor.errors.verdicts import Unauthorised
 from connectors.campaign_monitor.limits.allowance import read_signal
 from connectors.campaign_monitor.limits.limiter import Limiter, Priority
-
-OnCall = Callable[[str, int | Literal["none"]], None]
-"""Called with every attempt: the operation, and the status or `none`; for metrics."""
 
 
 class Account:
@@ -29,20 +26,16 @@ class Account:
         limiter: Limiter,
         *,
         priority: Priority = "live",
-        on_call: OnCall | None = None,
     ) -> None:
         self._transport = transport
         self._credential = credential
         self._settings = settings
         self.limiter = limiter
         self._priority = priority
-        self._on_call = on_call
 
     def with_priority(self, priority: Priority) -> "Account":
         """Return the same account, waiting with another priority at the same limiter."""
-        return Account(
-            self._transport, self._credential, self._settings, self.limiter, priority=priority, on_call=self._on_call
-        )
+        return Account(self._transport, self._credential, self._settings, self.limiter, priority=priority)
 
     async def call(self, request: Request) -> bytes:
         """Make one attempt, and one replay when the token had to be renewed. Waits for its turn at the limiter.
@@ -50,15 +43,13 @@ class Account:
         Returns the body of a 2xx answer. Raises `errors.CampaignMonitorError`.
         """
         try:
-            header, answer = await self._turn(request)
-            error = self._error(request, answer)
+            header, answer, error = await self._turn(request)
             if (
                 error is not None
                 and isinstance(error.verdict, Unauthorised)
                 and await self._credential.renewed(header, error.verdict)
             ):
-                _, answer = await self._turn(request)
-                error = self._error(request, answer)
+                _, answer, error = await self._turn(request)
             if error is not None:
                 raise error
         except CampaignMonitorError as refused:
@@ -72,11 +63,12 @@ class Account:
         """Return the seconds until a call may start; 0 = now, infinity = once one in flight was answered."""
         return self.limiter.wait()
 
-    async def _turn(self, request: Request) -> tuple[SecretStr, Answer]:
+    async def _turn(self, request: Request) -> tuple[SecretStr, Answer, ApiError | None]:
+        asked = time.monotonic()
         async with self.limiter.slot(request.list_id, self._priority) as slot:
+            metrics.LIMITER_WAIT.observe(time.monotonic() - asked)
             header = await self._credential.header()
-            status: int | Literal["none"] = "none"
-            try:
+            with metrics.measured(request.operation) as call:
                 answer = await self._transport.send(
                     request.method,
                     request.url(self._settings.base_url),
@@ -85,12 +77,9 @@ class Account:
                     authorization=header,
                     body=request.body,
                 )
-                status = answer.status
                 slot.answered(read_signal(answer.status, answer.headers, answer.body))
-            finally:
-                if self._on_call is not None:
-                    self._on_call(request.operation, status)
-        return header, answer
+                call.error = self._error(request, answer)
+        return header, answer, call.error
 
     def _seconds(self, budget: Budget) -> float:
         match budget:

@@ -65,6 +65,7 @@ class Authorizations(ControlTable[Authorization]):
         )
         self._kafka = settings
         self._sealer = sealer
+        self._expiries: dict[str, tuple[str, float | None]] = {}
         self._clock = clock
 
     @asynccontextmanager
@@ -88,6 +89,21 @@ class Authorizations(ControlTable[Authorization]):
             return secret_from(plain)
         except ValueError as fault:
             raise SealError(f"The secret of authorization {authorization_id} is {fault}: enter it again") from None
+
+    def expires_at(self, authorization_id: str) -> float | None:
+        """Return the Unix time at which an access token ends; None: a key, or it cannot be decrypted here."""
+        found = self.get(authorization_id)
+        if found is None or found.kind != "oauth":
+            return None
+        known = self._expiries.get(authorization_id)
+        if known is None or known[0] != found.sealed:
+            try:
+                secret = self.secret(authorization_id)
+            except SealError:
+                secret = None
+            expires_at = secret.expires_at if isinstance(secret, Tokens) else None
+            known = self._expiries[authorization_id] = found.sealed, expires_at
+        return known[1]
 
     async def put(
         self, authorization_id: str, secret: AuthorizationSecret, *, description: str | None = None

@@ -12,7 +12,7 @@ from connectors.importer.tasks.page import TaskResult
 from schemas.control import ImportJob
 from schemas.import_task import ChainProgress, ImportTask
 
-PAGES = Counter("import_pages_total", "Tasks done, by kind.", ["kind"])
+PAGES = Counter("cm_streams_import_tasks_total", "Steps of chains that were done, by kind; most are pages.", ["kind"])
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 

@@ -15,7 +15,11 @@ from connectors.importer.readers import reader_for
 from connectors.importer.readers.reader import PageQuery, instant_of
 from schemas.import_task import ImportTask, Source
 
-PREFETCHED = Counter("import_pages_asked_ahead_total", "Pages that were requested before they were due.", ["outcome"])
+PREFETCHED = Counter(
+    "cm_streams_import_pages_asked_ahead_total",
+    "Pages that were requested before they were due: used, or wrong and asked for in vain. Many wrong ones cost calls.",
+    ["outcome"],
+)
 
 PREFETCHED_PER_SLOT = 2
 """Pages held or on their way for each that may be in flight; a page is about a megabyte. One would leave a slot idle

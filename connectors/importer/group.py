@@ -1,5 +1,6 @@
 """What has come from all chains of a partition since the last transaction: rows, progress, tasks that are done with."""
 
+import time
 from dataclasses import dataclass, field
 
 from connectors.control.jobs import chain_partition, task_key
@@ -17,6 +18,8 @@ class CommitGroup:
     records: list[ImportedRecord] = field(default_factory=list)
     progress: dict[bytes, ProgressRecord | None] = field(default_factory=dict)
     requests: list[ImportTask] = field(default_factory=list)
+    began: float | None = None
+    """When the first page of it was read, by the monotonic clock."""
 
     def add(self, result: TaskResult) -> None:
         """Add what a step has led to.
@@ -24,6 +27,8 @@ class CommitGroup:
         Progress is written as bytes only when the group is published: most steps are followed by another one before.
         """
         self.records += result.records
+        if self.began is None and result.records:
+            self.began = time.monotonic()
         for record in result.progress:
             self._put(key_of(record), record)
         for key in result.deleted:

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Histogram
 from pydantic import ValidationError
 
 from connectors.control.jobs import chain_partition, home_partition
 from connectors.importer.chains import RunningChains
 from connectors.importer.group import CommitGroup
+from connectors.importer.metrics import PUBLISH, RECORDS, RUNS, TO_TOPIC
 from connectors.importer.progress import ProgressView
 from connectors.importer.tasks import gaps, plan
 from connectors.importer.tasks.execute import TaskExecutor
@@ -35,9 +35,6 @@ from schemas.topics import TopicNames
 
 log = structlog.get_logger(__name__)
 
-RECORDS = Counter("import_records_total", "Records published, by topic.", ["topic"])
-PUBLISH = Histogram("import_publish_seconds", "Time of a transaction.")
-RUNS = Counter("import_runs_total", "Runs that were begun.")
 
 ATTEMPTS = 20
 """At a transaction that was aborted; with a second between them the brokers have restarted meanwhile."""
@@ -288,6 +285,8 @@ class TaskPartition:
                     raise
                 await asyncio.sleep(1.0)
         PUBLISH.observe(time.perf_counter() - began)
+        if group.began is not None:
+            TO_TOPIC.observe(time.monotonic() - group.began)
         for topic, count in Counts(record.topic for record in group.records).items():
             RECORDS.labels(topic).inc(count)
 

@@ -14,6 +14,8 @@ from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import OpenApi, authorized_apis
 from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs, chain_partition, partition_count
+from connectors.control.metrics import ControlMetrics
+from connectors.importer.metrics import Freshness
 from connectors.importer.progress import ProgressView
 from connectors.importer.publish import SetAttention, TaskPartition
 from connectors.importer.settings import ImporterSettings
@@ -66,6 +68,7 @@ class ImportConnector:
         self._group = kafka.names().prefix + settings.group
         self._partitions: dict[int, TaskPartition] = {}
         self._count = 0
+        self._freshness = Freshness(jobs)
         self._chain_ended = asyncio.Event()
         self.problem: str | None = "it has not joined its group yet"
         """Why it cannot work now, in a sentence; None while it can."""
@@ -77,6 +80,10 @@ class ImportConnector:
 
     async def run(self) -> None:
         """Work until cancelled. After a failure of the brokers, or when fenced, it joins the group again."""
+        with self._freshness.shown():
+            await self._run()
+
+    async def _run(self) -> None:
         while True:
             try:
                 async with ProgressView(self._kafka, self._merge) as view:
@@ -124,6 +131,7 @@ class ImportConnector:
             partition = self._partitions.get(chain_partition(record.job_id, record.chain, self._count))
             if partition is not None:
                 partition.merge(record)
+        self._freshness.merge(record)
         if self._on_progress is not None:
             self._on_progress(record)
 
@@ -199,6 +207,7 @@ async def run(
             authorized_apis(kafka, producer, control, settings.client_settings(campaign_monitor))
         )
         jobs = await stack.enter_async_context(Jobs(kafka, producer))
+        stack.callback(ControlMetrics(jobs, apis.authorizations).end)
         connector = ImportConnector(
             kafka,
             settings,

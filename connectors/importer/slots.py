@@ -18,7 +18,10 @@ from prometheus_client import Gauge
 from connectors.campaign_monitor.client.caller import Caller
 from connectors.campaign_monitor.client.requests import Request
 
-IN_FLIGHT = Gauge("import_pages_in_flight", "Calls to Campaign Monitor that are not answered yet.")
+IN_FLIGHT = Gauge(
+    "cm_streams_import_pages_in_flight",
+    "Slots that are in use by calls of the import. At its bound without progress: Campaign Monitor is slow.",
+)
 
 
 class Turn(NamedTuple):

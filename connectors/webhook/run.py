@@ -12,6 +12,7 @@ from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import authorized_apis
 from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs, request_missed_changes, request_run
+from connectors.control.metrics import ControlMetrics
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.broker_watch import BrokerWatch
 from connectors.kafka.producer import AsyncProducer
@@ -63,6 +64,7 @@ async def run(
             authorized_apis(kafka, producer, control, campaign_monitor, on_access=changed.set)
         )
         jobs = await stack.enter_async_context(Jobs(kafka, producer, on_change=lambda *_change: changed.set()))
+        stack.callback(ControlMetrics(jobs, apis.authorizations).end)
         registrations = await stack.enter_async_context(
             Registrations(kafka, producer, dict(campaign_monitor.zone_overrides))
         )

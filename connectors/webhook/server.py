@@ -27,17 +27,34 @@ from schemas.topics import TopicNames
 
 log = structlog.get_logger(__name__)
 
-POSTS = Counter("webhook_posts_total", "Posts by the status they were answered with.", ["status"])
+POSTS = Counter(
+    "cm_streams_webhook_posts_total",
+    "Posts by the status they were answered with. 503: Kafka did not acknowledge in time, Campaign Monitor sends them "
+    "again; 404: the path of no list's webhook, somebody guesses or a webhook is left over.",
+    ["status"],
+)
 posts_with = lru_cache(maxsize=64)(POSTS.labels)
 """The counter of one status: finding it costs more than counting."""
-REJECTED = Counter("webhook_rejected_total", "Posts that were not taken, by reason.", ["reason"])
-EVENTS = Counter("webhook_events_total", "Events that the broker acknowledged, by kind.", ["event"])
+REJECTED = Counter(
+    "cm_streams_webhook_rejected_total",
+    "Posts that were not taken, by reason. `broker` and `memory` are ours to repair; the others are the sender's.",
+    ["reason"],
+)
+EVENTS = Counter(
+    "cm_streams_webhook_events_total",
+    "What lists reported and Kafka acknowledged, by kind. None for hours while people subscribe: is it active?",
+    ["event"],
+)
 events_of_kind = lru_cache(maxsize=8)(EVENTS.labels)
-ECHOES = Counter("webhook_echoes_total", "Events that were recognised as our own writes coming back.")
-QUARANTINED = Counter("webhook_quarantined_total", "Genuine posts, or events of one, that were kept as dead letters.")
+ECHOES = Counter("cm_streams_webhook_echoes_total", "Events that are our own writes coming back; they change no count.")
+QUARANTINED = Counter(
+    "cm_streams_webhook_dead_letters_total",
+    "Genuine posts, or events of one, that could not be read and were kept as dead letters of cm_activity. Any: "
+    "Campaign Monitor sends something new, or a proxy changes bodies.",
+)
 SECONDS = Histogram(
-    "webhook_acknowledge_seconds",
-    "From the first byte of a post to its answer, broker included.",
+    "cm_streams_webhook_acknowledge_seconds",
+    "From the first byte of a post to its answer, broker included. Campaign Monitor waits for a few seconds only.",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 KINDS = frozenset({"subscribe", "update", "deactivate"})

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         WrongPosition,
         WrongTopic,
     )
-    from .core.metrics import Metrics, Sample
+    from .core.metrics import BATCH_METRICS, Declared, Metrics, Sample
     from .core.producer import Producer
     from .core.settings import BatchSettings
     from .process.app import BatchApp, Health
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .table.table import BatchTable
 
 __all__ = [
+    "BATCH_METRICS",
     "MOVED_FROM",
     "STATE_HEADER",
     "Batch",
@@ -59,6 +60,7 @@ __all__ = [
     "Codec",
     "DamagedRow",
     "DeadLetter",
+    "Declared",
     "EncodedRow",
     "ExitCode",
     "FatalError",
@@ -101,7 +103,7 @@ _MODULES = {
         "BatchError CannotListen DamagedRow ExitCode FatalError NotDelivered OutputTooLarge PoisonRecord Revoked"
         " RowTooLarge TransientError WrongPosition WrongTopic"
     ),
-    "core.metrics": "Metrics Sample",
+    "core.metrics": "BATCH_METRICS Declared Metrics Sample",
     "core.producer": "Producer",
     "core.settings": "BatchSettings",
     "process.app": "BatchApp Health",

@@ -16,6 +16,7 @@ from connectors.control.accounts import authorized_apis
 from connectors.control.audit import AuditLog, AuditTrail
 from connectors.control.crypto import ControlSettings
 from connectors.control.jobs import Jobs
+from connectors.control.metrics import ControlMetrics
 from connectors.control.users import Users
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.broker_watch import BrokerWatch
@@ -91,6 +92,7 @@ async def run(
             setup_token=settings.setup_token.get_secret_value() if settings.setup_token else secrets.token_urlsafe(32),
         )
         await stack.enter_async_context(HealthServer(lambda: brokers.problem, host=health_host, port=health_port))
+        stack.callback(ControlMetrics(console.jobs, console.authorizations).end)
         runner = web.AppRunner(application(console), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

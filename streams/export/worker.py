@@ -13,6 +13,7 @@ from connectors.control.accounts import Credentials
 from connectors.control.authorizations import Authorizations
 from connectors.control.crypto import ControlSettings, Sealer, SealError
 from connectors.control.jobs import ExportOrImportJob, Jobs, UnknownJobError
+from connectors.control.metrics import ControlMetrics
 from connectors.kafka.client_config import aiokafka_config
 from connectors.kafka.compacted import CompactedTopic
 from connectors.kafka.producer import AsyncProducer
@@ -20,6 +21,7 @@ from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import Authorization, ExportJob
 from streams.batches import BatchApp, BatchSettings
+from streams.export import metrics
 from streams.export.intake.agent import AudienceAgent, IntakeContext
 from streams.export.intake.commands import RowChanges
 from streams.export.lists.accounts import CredentialOf, ExportAccounts, NoCredentialError
@@ -83,6 +85,7 @@ class ExportWorker:
             RefusedRecords(source, self.source, self.app.publish_dead_letters),
         )
         self.runner = ExportRunner(export, self.shared, context, self.accounts)
+        self._shown = metrics.Shown(self.state)
         worker_id = export.instance_id or uuid.uuid4().hex[:12]
         self.limits = SharedLimits(names["cm_export-state"], worker_id, self.app.producer, self.accounts.limiters)
         self.waiting = WaitingReports(names["cm_export-state"], worker_id, self.app.producer, self.state.open)
@@ -118,6 +121,7 @@ class ExportWorker:
 
     async def close(self) -> None:
         """Close the connections that the app does not know."""
+        self._shown.end()
         await self.accounts.close()
         await self.receipts.close()
         await self.source.close()
@@ -172,6 +176,7 @@ class ExportProcess:
         await self._authorizations.start()
         await self._jobs.start()
         self._started = True
+        self._shown = ControlMetrics(self._jobs, self._authorizations)
         self.worker.set_jobs(self._jobs.exports().values())
         await self.worker.app.start()
 
@@ -179,6 +184,7 @@ class ExportProcess:
         """Leave the group, then close the rest."""
         await self.worker.app.stop()
         await self.worker.close()
+        self._shown.end()
         await self._jobs.close()
         await self._credentials.close()
         await self._authorizations.close()

@@ -22,6 +22,7 @@ from schemas.identity import key_of
 from streams.batches import (
     Batch,
     BatchTable,
+    Declared,
     EncodedRow,
     Metrics,
     Record,
@@ -45,6 +46,42 @@ WRITTEN_AT_ONCE = 500
 every partition that is worked on. Fewer, and the wait for the broker shows."""
 
 
+PROFILE_METRICS = (
+    Declared(
+        "cm_streams_profiles_repeated_events_total",
+        "counter",
+        "Events that were counted before and came again, from a webhook and an import say; they change nothing.",
+        ("topic",),
+    ),
+    Declared(
+        "cm_streams_profiles_ids_forgotten_early_total",
+        "counter",
+        "Ids of recent events that a profile had no room to remember: a repeat of one would be counted twice. Rising: "
+        "raise PROFILE_EVENT_IDS.",
+        ("topic",),
+    ),
+    Declared(
+        "cm_streams_profiles_forwarded_events_total",
+        "counter",
+        "Events of a former address that were forwarded to the profile that it became.",
+        ("topic",),
+    ),
+    Declared(
+        "cm_streams_profiles_dropped_erased_total",
+        "counter",
+        "Events of people who were erased, from before the erasure; they are dropped as they must be.",
+        ("topic",),
+    ),
+    Declared(
+        "cm_streams_profiles_conversion_errors_total",
+        "counter",
+        "Values that could not be converted to the type of their profile field and were left out, by field. Rising: "
+        "the mapping or the source has changed.",
+        ("field",),
+    ),
+)
+
+
 class ProfileAgent:
     """Folds batches of records into profiles."""
 
@@ -53,6 +90,7 @@ class ProfileAgent:
         self._fold = fold
         self._transfers = Transfers(fold)
         self._metrics = metrics
+        metrics.declare(PROFILE_METRICS)
         self._max_row_bytes = max_row_bytes
 
     async def events(self, batch: Batch, stream: StreamFold) -> None:
@@ -195,15 +233,15 @@ class ProfileAgent:
     def _count(self, effects: BatchEffects, batch: Batch) -> None:
         count = self._metrics.count
         for name, amount in (
-            ("profiles_repeated_events_total", effects.repeated),
-            ("profiles_ids_forgotten_early_total", effects.forgotten_early),
-            ("profiles_forwarded_events_total", effects.forwarded),
-            ("profiles_dropped_erased_total", effects.dropped_erased),
+            ("cm_streams_profiles_repeated_events_total", effects.repeated),
+            ("cm_streams_profiles_ids_forgotten_early_total", effects.forgotten_early),
+            ("cm_streams_profiles_forwarded_events_total", effects.forwarded),
+            ("cm_streams_profiles_dropped_erased_total", effects.dropped_erased),
         ):
             if amount:
                 count(name, amount, topic=batch.topic)
         for name in effects.unconvertible:
-            count("profiles_conversion_errors_total", field=name)
+            count("cm_streams_profiles_conversion_errors_total", field=name)
 
 
 def _readable(stream: StreamFold, key: bytes, record: Record) -> ProfileEvent | None:

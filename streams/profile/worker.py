@@ -8,6 +8,7 @@ import structlog
 from yarl import URL
 
 from connectors.kafka.settings import KafkaSettings
+from connectors.metrics import ScrapedGauge
 from schemas.cm_profile import MAPPING_HEADER, SCHEMA_HEADER, SCHEMA_VERSION
 from streams.batches import Batch, BatchApp, BatchSettings, DamagedRow, DeadLetter, Output
 from streams.mapping.catalog import Catalog
@@ -21,6 +22,13 @@ from streams.profile.settings import ProfileSettings, catalog_of, source_topics
 
 log = structlog.get_logger(__name__)
 
+MAPPING = ScrapedGauge(
+    "cm_streams_mapping_info",
+    "1, with the version of the mapping that profiles are folded by, and whether its fields are folded in C. Two "
+    "versions at a time for longer than a roll-out: workers disagree.",
+    ("version", "compiled"),
+    unite="max",
+)
 TABLE = "profiles"
 HOUR_MS = 3_600_000
 
@@ -91,6 +99,7 @@ class ProfileWorker:
             partitions=settings.partitions,
             version=self.catalog.version,
         )
+        MAPPING.add(lambda: [((self.catalog.version, str(COMPILED).lower()), 1.0)])
         log.info("mapping", version=self.catalog.version, streams=list(self.sources.values()), compiled=COMPILED)
 
     async def start(self) -> None:

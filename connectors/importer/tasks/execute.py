@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
-from prometheus_client import Counter
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import ListRef, Page
@@ -20,6 +19,7 @@ from connectors.campaign_monitor.errors.verdicts import Forbidden, Misconfigured
 from connectors.control.accounts import OpenApi
 from connectors.importer.client_zones import ClientZones
 from connectors.importer.fetch import ChainPages, PageBound, request_page
+from connectors.importer.metrics import FAILED, ODD_DATES, PARKED, REPEATS, RESTARTS
 from connectors.importer.progress import ProgressView
 from connectors.importer.readers.reader import UNKNOWN_PAGES, PageQuery
 from connectors.importer.settings import ImporterSettings
@@ -40,12 +40,6 @@ T = TypeVar("T")
 
 UNAUTHORISED_SECONDS = 60.0
 """Until a task is tried again whose credential was refused: a person has to act, and the status shows it meanwhile."""
-
-ODD_DATES = Counter("import_odd_dates_total", "Rows whose date could not be read.")
-REPEATS = Counter("import_repeats_total", "Rows that were known and not published again.")
-RESTARTS = Counter("import_restarts_total", "Pages read again because rows had moved while they were read.")
-PARKED = Counter("import_parked_total", "Tasks put aside to be tried later.")
-FAILED = Counter("import_failed_chains_total", "Chains abandoned in a run, because a retry cannot help.")
 
 
 @dataclass(slots=True)

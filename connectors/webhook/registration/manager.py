@@ -43,8 +43,17 @@ from schemas.envelope import rfc3339
 
 log = structlog.get_logger(__name__)
 
-HOOKS = Gauge("webhook_hooks", "Lists by the state of their webhook.", ["state"])
-GAPS = Counter("webhook_gaps_total", "Gaps of a webhook that were found and are polled.")
+HOOKS = Gauge(
+    "cm_streams_webhook_hooks",
+    "Lists by the state of their webhook, as the receiver that leads sees them. missing or failed for long: events "
+    "come late, by polling.",
+    ["state"],
+)
+GAPS = Counter(
+    "cm_streams_webhook_gaps_total",
+    "Times that a list's webhook had not worked for a while and what was missed was read by polling. Again and again: "
+    "the receiver's public address is not reachable.",
+)
 
 LISTS_AT_A_TIME = 16
 """Lists of a client that are checked at the same time; how many calls an account takes is up to its limiter."""

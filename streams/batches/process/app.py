@@ -18,6 +18,7 @@ from streams.batches.core.producer import Producer
 from streams.batches.core.settings import BatchSettings
 from streams.batches.process.dead_letters import DeadLetterTopics
 from streams.batches.process.faust_app import make_faust_app
+from streams.batches.process.measure import begin_dead_letters, measure_stores
 from streams.batches.process.memory import use_one_heap
 from streams.batches.process.run import run_process
 from streams.batches.process.runtime import BatchRuntime, OwnerHook
@@ -74,6 +75,7 @@ class BatchApp:
         self._tasks: list[asyncio.Task[None]] = []
         self._started = self._stopped = False
         self._directory = DirectoryLock(settings.data_dir / settings.app_id)
+        self.metrics.at_scrape(self._measure)
 
     def table(
         self,
@@ -170,6 +172,8 @@ class BatchApp:
         Raises NotDelivered: then nothing of their batch may settle.
         """
         await self._dead_letters.publish(letters)
+        for letter in letters:
+            self.metrics.count("cm_streams_batches_dead_letters_total", topic=letter.topic, reason=letter.stage)
 
     def lease_seconds(self) -> float:
         """Return how long this process is at least the owner of its partitions, by the group's last heartbeat answer.
@@ -210,6 +214,15 @@ class BatchApp:
         finally:
             await self.stop()
 
+    def _measure(self, metrics: Metrics) -> None:
+        runtime = self.runtime
+        metrics.gauge("cm_streams_batches_partitions", len(runtime.workers), group=self.settings.app_id)
+        metrics.gauge("cm_streams_batches_restoring", runtime.recovering_since is not None)
+        measure_stores(metrics, [table.name for table in runtime.takeover.tables], runtime.takeover.stores)
+        if self._started:
+            begin_dead_letters(metrics, runtime.batched)
+            self.watchdog.lag.measure(metrics)
+
     async def start(self) -> None:
         """Check the topics and join the group; partitions are assigned later. Raises WrongTopic, StoreLocked."""
         self._directory.acquire()
@@ -224,7 +237,7 @@ class BatchApp:
             group_reader(self.settings),
             self.runtime.owned_sources,
             self.settings.stall_seconds,
-            self.metrics,
+            self.settings.app_id,
         )
         self.watchdog.start()
         self._tasks.append(asyncio.create_task(self._watch(self.runtime.takeover.follow_topics), name="topics"))

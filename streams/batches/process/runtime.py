@@ -23,6 +23,7 @@ from streams.batches.core.halt import halt
 from streams.batches.core.metrics import Metrics
 from streams.batches.core.producer import Producer
 from streams.batches.core.settings import BatchSettings
+from streams.batches.process.measure import measure_batch
 from streams.batches.process.takeover import Takeover
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ class BatchRuntime:
     def offsets_committed(self, offsets: Mapping[TopicPartition, int], generation: int) -> None:
         """See OffsetLedger."""
         self.ledger.committed(offsets, generation)
-        self.metrics.count("batches_commits_total")
+        self.metrics.count("cm_streams_batches_commits_total")
 
     def heartbeat_answered(self) -> None:
         """Record that the group's coordinator answered. From any thread."""
@@ -194,7 +195,7 @@ class BatchRuntime:
 
         def retried(error: BaseException, attempt: int) -> None:
             self.ledger.discount(partition)
-            self.metrics.count("batches_retries_total", topic=batch.topic)
+            self.metrics.count("cm_streams_batches_retries_total", topic=batch.topic)
             log.warning("batch retried", batch=repr(batch), attempt=attempt, error=repr(error))
 
         def stuck(why: str | None) -> None:
@@ -224,20 +225,16 @@ class BatchRuntime:
             return
         self.ledger.settled((batch.topic, partition), batch.first, batch.generation)
         killpoints.reached("after-settle")
-        self.metrics.count("batches_records_total", len(batch), topic=batch.topic)
-        self.metrics.count("batches_batches_total", topic=batch.topic)
-        self.metrics.count("batches_seconds_total", time.monotonic() - began, topic=batch.topic)
+        measure_batch(self.metrics, batch, time.monotonic() - began)
 
     async def publish_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
-        """Publish refused records and count them."""
+        """Publish refused records."""
         await self._dead_letters(letters)
-        for letter in letters:
-            self.metrics.count("batches_dead_letters_total", topic=letter.topic, stage=letter.stage)
 
     async def publish_moved(self, records: Sequence[Output]) -> None:
         """Publish records again that were in another key's partition, and count them. Raises OutputTooLarge."""
         await self._publish_moved(records)
-        self.metrics.count("batches_misplaced_total", len(records), topic=records[0].topic)
+        self.metrics.count("cm_streams_batches_misplaced_total", len(records), topic=records[0].topic)
         log.warning("records moved to their key's partition", topic=records[0].topic, count=len(records))
 
     async def run_as_owner(self, partition: int, generation: int, job: Callable[[], Awaitable[Any]]) -> Any:

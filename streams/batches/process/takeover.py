@@ -52,6 +52,8 @@ class Takeover:
         self.facts: dict[str, TopicFacts] = {}
         self.keeps_dead_letters = True
         """Whether the app publishes refused records itself, to a topic beside each source."""
+        self.stores: dict[tuple[str, int], PartitionStore] = {}
+        """The open stores by table and partition."""
         self._settings = settings
         self._metrics = metrics
         self._sources = sources
@@ -120,7 +122,9 @@ class Takeover:
     def _start(self, tp: TopicPartition, committed: tuple[int, str] | None, bounds: tuple[int, int]) -> int:
         start = start_position(*tp, committed, *bounds, self.facts[tp.topic].topic_id)
         if start.lost:
-            self._metrics.count("batches_lost_records_total", start.lost, topic=tp.topic, partition=tp.partition)
+            self._metrics.count(
+                "cm_streams_batches_lost_records_total", start.lost, topic=tp.topic, partition=tp.partition
+            )
             message = (
                 f"{tp.topic}[{tp.partition}]: retention removed {start.lost} records that were never read "
                 f"(committed {start.offset - start.lost}, the topic begins at {start.offset})"
@@ -149,7 +153,7 @@ class Takeover:
         return rows
 
     def _progress(self, rows: int) -> None:
-        self._metrics.gauge("batches_recovery_rows", rows)
+        self._metrics.gauge("cm_streams_batches_restored_rows", rows)
 
     def _open(self, table: BatchTable[Any], partition: int, generation: int) -> PartitionTable[Any]:
         path = self._settings.data_dir / self._settings.app_id / "tables" / table.name / str(partition)
@@ -159,6 +163,7 @@ class Takeover:
             log.warning("store rebuilt", path=str(path), reason=str(error))
             remove_store(path)
             store = PartitionStore(path, self._options)
+        self.stores[table.name, partition] = store
         cache: RowCache[Any] = RowCache(self._settings.cache_rows, self._settings.cache_bytes)
         topic_id = self.facts[table.changelog].topic_id
         return PartitionTable(
@@ -170,3 +175,4 @@ class Takeover:
         for table in self.tables:
             for partition_table in table.remove(partitions):
                 partition_table.close()
+                self.stores.pop((table.name, partition_table.partition), None)

@@ -20,12 +20,11 @@ from confluent_kafka import Consumer, TopicPartition
 from connectors.kafka.client_config import consumer_config
 from streams.batches.core.errors import ExitCode
 from streams.batches.core.halt import halt
-from streams.batches.core.metrics import Metrics
 from streams.batches.core.settings import BatchSettings
+from streams.batches.process.lag import GroupLag, Tp
 
 log = structlog.get_logger(__name__)
 
-Tp = tuple[str, int]
 REQUEST_SECONDS = 10.0
 
 
@@ -89,7 +88,9 @@ class StallRule:
 def group_reader(settings: BatchSettings) -> Consumer:
     """A consumer that asks for offsets of the application's group, and does not join it."""
     config = consumer_config(settings.kafka, f"{settings.app_id}-watchdog", settings.app_id)
-    return Consumer({**config, "logger": logging.getLogger("librdkafka")})
+    # Reads single records here and there: nothing is fetched ahead.
+    small = {"fetch.message.max.bytes": 4_096, "queued.min.messages": 1}
+    return Consumer({**config, **small, "logger": logging.getLogger("librdkafka")})
 
 
 class Watchdog:
@@ -105,7 +106,7 @@ class Watchdog:
         consumer: Any,
         owned: Callable[[], Collection[Tp]],
         stall_seconds: float,
-        metrics: Metrics,
+        group: str,
         *,
         end_process: Callable[..., None] = halt,
         clock: Callable[[], float] = time.monotonic,
@@ -114,7 +115,7 @@ class Watchdog:
         self._owned = owned
         self._rule = StallRule(stall_seconds)
         self._interval = min(5.0, stall_seconds / 4)
-        self._metrics = metrics
+        self.lag = GroupLag(consumer, group)
         self._end_process = end_process
         self._clock = clock
         self._stopping = threading.Event()
@@ -132,17 +133,17 @@ class Watchdog:
         """Compare once, and end the process when a partition is stalled."""
         owned = sorted(self._owned())
         if not owned:
+            self.lag.look({}, {})
             self._rule.reset()
             return
         try:
-            readable, committed = self._readable(owned), self._committed(owned)
+            bounds, committed = self._bounds(owned), self._committed(owned)
         except confluent_kafka.KafkaException as error:
             log.warning("watchdog: the broker does not answer", error=str(error))
             self._rule.reset()
             return
-        for tp in owned:
-            lag = max(0, readable.get(tp, 0) - max(0, committed.get(tp, 0)))
-            self._metrics.gauge("batches_lag_records", lag, topic=tp[0], partition=tp[1])
+        readable = {tp: end for tp, (_first, end) in bounds.items()}
+        self.lag.look({tp: max(first, committed.get(tp, -1)) for tp, (first, _end) in bounds.items()}, readable)
         stalled = self._rule.observe(self._clock(), committed, readable)
         if stalled and not self._stopping.is_set() and set(stalled) & set(self._owned()):
             text = ", ".join(
@@ -151,8 +152,8 @@ class Watchdog:
             )
             self._end_process(ExitCode.STALLED, f"readable records wait and nothing is committed: {text}", stacks=True)
 
-    def _readable(self, owned: Collection[Tp]) -> dict[Tp, int]:
-        return {tp: self._consumer.get_watermark_offsets(TopicPartition(*tp), REQUEST_SECONDS)[1] for tp in owned}
+    def _bounds(self, owned: Collection[Tp]) -> dict[Tp, tuple[int, int]]:
+        return {tp: self._consumer.get_watermark_offsets(TopicPartition(*tp), REQUEST_SECONDS) for tp in owned}
 
     def _committed(self, owned: Collection[Tp]) -> dict[Tp, int]:
         found = self._consumer.committed([TopicPartition(*tp) for tp in owned], REQUEST_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -86,13 +87,18 @@ class RowWriter(Generic[T]):
         killpoints.reached("before-changelog")
         # Once for both: it copies the row.
         blobs = None if self._public else [encode_blob(value, hidden) for _, value, hidden in encoded]
+        began = time.monotonic()
         last = await self._publish(partition_table, encoded, blobs)
+        published = time.monotonic()
         killpoints.reached("after-changelog")
         partition_table.check()
         await partition_table.save(encoded, last, blobs)
         killpoints.reached("after-store")
         partition_table.keep(row.row for row in encoded)
-        self._metrics.count("batches_rows_written_total", len(encoded), table=self._table)
+        count, table = self._metrics.count, self._table
+        count("cm_streams_batches_rows_written_total", len(encoded), table=table)
+        count("cm_streams_batches_changelog_seconds_total", published - began, table=table)
+        count("cm_streams_batches_store_seconds_total", time.monotonic() - published, table=table)
 
     async def _publish(
         self, partition_table: PartitionTable[T], encoded: Sequence[EncodedRow[T]], blobs: Sequence[bytes] | None

@@ -27,6 +27,8 @@ _CHECKPOINT_KEY = b"checkpoint"
 DAMAGED = "DAMAGED"
 """A file beside RocksDB's own: do not open, rebuild."""
 _INDEX_TAIL = struct.Struct(">H")
+DISK = ("rocksdb.total-sst-files-size",)
+MEMORY = ("rocksdb.cur-size-all-mem-tables", "rocksdb.estimate-table-readers-mem")
 LAYOUT = 1
 """Raised when rows or index are written differently; a store of another layout is rebuilt."""
 
@@ -59,6 +61,7 @@ class PartitionStore:
         self._options = options
         self._lock = threading.RLock()
         self._closed = False
+        self._sizes = 0, 0
         self._no_log = WriteOptions()
         self._no_log.disable_wal = True
 
@@ -158,6 +161,20 @@ class PartitionStore:
         """Stop and start compactions, before and after a bulk load: nothing is sorted twice meanwhile."""
         with self._writing():
             self._db.set_options({"disable_auto_compactions": "true" if begin else "false"})
+
+    def sizes(self) -> tuple[int, int]:
+        """Return bytes on disk and in memory as they were when the store was not busy last: nobody waits for this."""
+        if not self._closed and self._lock.acquire(blocking=False):
+            try:
+                families = (self._db, self._index, self._meta)
+                disk, memory = (
+                    sum(family.property_int_value(name) or 0 for family in families for name in names)
+                    for names in (DISK, MEMORY)
+                )
+                self._sizes = disk, memory
+            finally:
+                self._lock.release()
+        return self._sizes
 
     def flush(self) -> None:
         """Write everything to disk, so that a restart resumes here."""

@@ -102,7 +102,7 @@ class BatchTable(Generic[T]):
         killpoints.reached("after-read")
         batch.refused += folded.refused
         if folded.already_folded:
-            host.metrics.count("batches_already_folded_total", folded.already_folded, table=self.name)
+            host.metrics.count("cm_streams_batches_already_folded_total", folded.already_folded, table=self.name)
         await self._write(owned, folded.encoded, folded.outputs, batch)
         owned.keep(folded.unchanged)
         return keys

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
-from connectors.campaign_monitor.account import Account, OnCall
+from connectors.campaign_monitor.account import Account
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.transport import Transport
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Credential
@@ -97,12 +97,9 @@ class CurrentCredential:
 class ExportAccounts:
     """All accounts of a worker, opened when they are first used."""
 
-    def __init__(
-        self, settings: CampaignMonitorSettings, credential_of: CredentialOf, *, on_call: OnCall | None = None
-    ) -> None:
+    def __init__(self, settings: CampaignMonitorSettings, credential_of: CredentialOf) -> None:
         self._settings = settings
         self._credential_of = credential_of
-        self._on_call = on_call
         self._transport = Transport(settings)
         self._open: dict[str, AccountAccess] = {}
         self.max_requests = settings.requests_in_flight_per_list
@@ -115,7 +112,7 @@ class ExportAccounts:
             await self._credential_of(job.authorization_id)
             credential = CurrentCredential(job.authorization_id, self._credential_of)
             limiter = Limiter.of(self._settings)
-            live = Account(self._transport, credential, self._settings, limiter, on_call=self._on_call)
+            live = Account(self._transport, credential, self._settings, limiter)
             apis: dict[Priority, CampaignMonitor] = {
                 "live": CampaignMonitor(live),
                 "background": CampaignMonitor(live.with_priority("background")),

@@ -16,6 +16,7 @@ from schemas.envelope import EpochMillis
 from schemas.membership_command import Renamed, command_bytes
 from streams.batches import NotDelivered, Output
 from streams.batches import Row as TableRow
+from streams.export.metrics import count_receipts
 from streams.export.recovery.receipts import PendingReceipt, ids_of, keys_of, output, unfolded
 from streams.export.recovery.takeover import apply
 from streams.export.rules.claims import allowed, has_claims, is_open
@@ -152,18 +153,17 @@ class PartitionRows:
         the receipts' ids. Before rows are read that are to be written."""
         if not owned.receipts.behind and not always:
             return
-        partition = owned.number
         if owned.receipts.outcome_unknown:
-            await self._stored_receipts.end(partition)  # the broker answers again
+            await self._stored_receipts.end(owned.number)  # the broker answers again
             await asyncio.sleep(LATE_APPEND_SECONDS)
-        end = await self._stored_receipts.end(partition)
-        tail = await self._stored_receipts.read(partition, owned.checkpoint.receipts, end)
+        end = await self._stored_receipts.end(owned.number)
+        tail = await self._stored_receipts.read(owned.number, owned.checkpoint.receipts, end)
         if tail:
-            rows = await self._rows.read(partition, keys_of(tail))
+            rows = await self._rows.read(owned.number, keys_of(tail))
             changed = apply({key: row.data for key, row in rows.items()}, tail)
             behind = [row for key, row in rows.items() if key in changed]
-            await self._rows.write_rows(partition, owned.generation, behind)
-            log.info("receipts read", partition=partition, receipts=len(tail), rows=len(changed))
+            await self._rows.write_rows(owned.number, owned.generation, behind)
+            log.info("receipts read", partition=owned.number, receipts=len(tail), rows=len(changed))
         owned.receipts.published |= ids_of(tail)
         owned.receipts.unfolded = unfolded(tail)
         owned.receipts.outcome_unknown = False
@@ -204,17 +204,17 @@ class PartitionRows:
 
     async def publish_encoded(self, owned: OwnedPartition, receipts: Iterable[tuple[str, Output]]) -> None:
         """The same, with their ids and records."""
-        log_of_receipts = owned.receipts
-        published, unwritten = log_of_receipts.published, log_of_receipts.unwritten
+        published, unwritten = owned.receipts.published, owned.receipts.unwritten
         new = {key: record for key, record in receipts if key not in published and key not in unwritten}
         if not new:
             return
         try:
             await self._publisher.publish_all(list(new.values()))
         except (NotDelivered, asyncio.CancelledError):
-            log_of_receipts.outcome_unknown = True
+            owned.receipts.outcome_unknown = True
             raise
-        log_of_receipts.unwritten.update(new)
+        unwritten.update(new)
+        count_receipts([record.value for record in new.values()])
 
     def planned(
         self, owned: OwnedPartition, listed: ListView, person: QueuedPerson, row: MembershipRow

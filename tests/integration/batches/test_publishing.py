@@ -57,7 +57,7 @@ async def test_rows_of_somebody_else_in_the_changelog_cost_one_more_try(counting
         await app.settled()
         await eventually(lambda: len(table.owned()) == 4)
         assert [(await table.get(b"k%d" % n)).data for n in range(100)] == [{"n": 2}] * 100
-        assert app.metrics.total("batches_retries_total") > 0
+        assert app.metrics.total("cm_streams_batches_retries_total") > 0
 
 
 @pytest.mark.parametrize("which", ["outputs", "dead letters"])
@@ -83,7 +83,7 @@ async def test_nothing_settles_while_a_topic_takes_no_writes(
             kafka_admin.delete_topics([letters])[letters].result()
             await eventually(lambda: letters not in kafka_admin.list_topics(timeout=10).topics)
         await counting.produce([(b"k%d" % (n % 10), b"poison" if n < 10 else b"%d" % n) for n in range(110)])
-        await eventually(lambda: app.metrics.total("batches_retries_total") >= 4)
+        await eventually(lambda: app.metrics.total("cm_streams_batches_retries_total") >= 4)
         await app.runtime.consumer.commit()
         assert all(offset <= 0 for offset in await counting.committed())
         assert await all_rows(table) == {}, "rows come after what was to be sent"

@@ -50,7 +50,7 @@ async def test_trap_c3_a_row_that_grows_too_large_is_refused_before_writing(coun
         assert (await table.get(b"other")).data == {"text": "z"}
     (letter,) = await counting.dead_letters(1)
     assert dict(letter.headers)["dlq.stage"] == b"fold"
-    assert app.metrics.value("batches_dead_letters_total", topic=counting.source, stage="row-size") == 1
+    assert app.metrics.value("cm_streams_batches_dead_letters_total", topic=counting.source, reason="row-size") == 1
     assert b"exceeds the limit of 1000 bytes" in dict(letter.headers)["dlq.reason"]
 
 
@@ -211,7 +211,8 @@ async def test_trap_g5_a_transactional_topic_at_rest_has_no_lag(counting) -> Non
 
 def _lag(app: Any, watchdog: Any) -> float:
     watchdog.check()
-    return app.metrics.total("batches_lag_records")
+    watchdog.lag.measure(app.metrics)
+    return app.metrics.total("cm_streams_consumer_lag_records")
 
 
 def kafka_end(counting: Any, partition: int) -> int:
@@ -273,7 +274,7 @@ async def test_trap_g8_records_removed_unread_are_an_alarm_with_a_count(counting
     app, table = counting.app(on_lost_records="continue")
     async with app.running():
         await app.settled()
-        assert app.metrics.total("batches_lost_records_total") == 5
+        assert app.metrics.total("cm_streams_batches_lost_records_total") == 5
         assert (await table.get(b"k")).data == {"n": 15}
     assert ended == []
 
@@ -285,7 +286,7 @@ async def test_trap_g11_a_record_in_another_keys_partition_is_published_again_in
     app, table = counting.app()
     async with app.running():
         await app.settled()
-        await eventually(lambda: app.metrics.total("batches_misplaced_total") == 1)
+        await eventually(lambda: app.metrics.total("cm_streams_batches_misplaced_total") == 1)
         await app.settled()
         assert (await table.get(b"k")).data == {"n": 2}
         assert list(await all_rows(table)) == [b"k"]

@@ -25,7 +25,7 @@ async def test_a_record_in_the_wrong_partition_is_moved_once_and_again_after_a_r
             await until(lambda: len(world.read("audience-membership")) == 2 + copies)  # noqa: B023 - awaited in the loop
             await at_rest(worker)
             group = worker.app.settings.app_id
-            assert worker.app.metrics.total("batches_misplaced_total") == 1
+            assert worker.app.metrics.total("cm_streams_batches_misplaced_total") == 1
         found = world.simulator.controls.subscriber(world.list_id, ANN)
         options = {value["Value"] for value in found["CustomFields"] if value["Key"] == "Lytics Audiences"}
         assert options == {"VIP", "EU"}

@@ -23,7 +23,7 @@ async def test_a_record_in_the_wrong_partition_is_moved_and_counted_once_also_af
     await asyncio.to_thread(kafka_io.produce, world.bootstrap_servers, topic, records, partition=wrong)
     for copies in (1, 2):
         async with world.running(f"w{copies}") as worker:
-            await eventually(lambda worker=worker: worker.app.metrics.total("batches_misplaced_total") == 2)
+            await eventually(lambda worker=worker: worker.app.metrics.total("cm_streams_batches_misplaced_total") == 2)
             await worker.app.settled()
             group = worker.app.settings.app_id
         assert len(await world.records("cm_activity")) == 2 + 2 * copies

@@ -1,10 +1,16 @@
 """When a stall or a pause ends the process, and when it must not."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import confluent_kafka
 from confluent_kafka import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.batches import ExitCode, Metrics
 from streams.batches.core.halt import PauseGuard
+from streams.batches.process.lag import GroupLag
 from streams.batches.process.watchdog import StallRule, Watchdog
 
 A, B = ("t", 0), ("t", 1)
@@ -75,23 +81,117 @@ class _Group:
     def committed(self, parts: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         return [TopicPartition("t", part.partition, (40, -1001)[part.partition]) for part in parts]
 
+    def assign(self, parts: list[TopicPartition]) -> None:
+        self.assigned = parts
+
+    def unassign(self) -> None:
+        self.assigned = []
+
+    def consume(self, _count: int, _seconds: float) -> list[Any]:
+        return [_message(part.partition) for part in self.assigned]
+
+
+def _message(partition: int) -> Any:
+    return SimpleNamespace(
+        error=lambda: None, topic=lambda: "t", partition=lambda: partition, timestamp=lambda: (1, 1_000 * partition)
+    )
+
+
+def lags_of(dog: Watchdog, name: str = "records") -> dict[str, float]:
+    metrics = Metrics()
+    dog.lag.measure(metrics)
+    name = f"cm_streams_consumer_lag_{name}"
+    return {sample.labels["partition"]: sample.value for sample in metrics.snapshot() if sample.declared.name == name}
+
 
 def test_offsets_are_asked_for_by_a_consumer() -> None:
-    metrics = Metrics()
-    dog = Watchdog(_Group(), lambda: [A, B], 30, metrics)
+    dog = Watchdog(_Group(), lambda: [A, B], 30, "g")
     dog.check()
-    lags = [metrics.value("batches_lag_records", topic="t", partition=number) for number in (0, 1)]
-    assert lags == [60, 101]
+    assert lags_of(dog) == {"0": 60, "1": 101}
+
+
+class _Log:
+    """A consumer of a log whose records were written at the second that is their offset; some offsets are markers."""
+
+    def __init__(self, markers: set[int]) -> None:
+        self.markers = markers
+        self.assigned: list[TopicPartition] = []
+        self.reads = 0
+
+    def assign(self, parts: list[TopicPartition]) -> None:
+        self.assigned = parts
+        self.reads += 1
+
+    def unassign(self) -> None:
+        self.assigned = []
+
+    def consume(self, _count: int, _seconds: float) -> list[Any]:
+        found = []
+        for part in self.assigned:
+            at = next(n for n in range(part.offset, 10_000) if n not in self.markers)
+            found.append(
+                SimpleNamespace(
+                    error=lambda: None,
+                    topic=lambda part=part: part.topic,
+                    partition=lambda part=part: part.partition,
+                    timestamp=lambda at=at: (1, 1_000 * at),
+                )
+            )
+        return found
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 3)), max_size=12),
+    st.sets(st.integers(0, 40)),
+)
+def test_the_lag_in_seconds_is_the_age_of_the_oldest_record_that_is_not_committed(steps, markers) -> None:  # type: ignore[no-untyped-def]
+    now = [50.0]
+    lag = GroupLag(log := _Log(markers), "g", clock=lambda: now[0])
+    end = committed = 0
+    for produced, read, seconds in steps:
+        end, now[0] = end + produced, now[0] + seconds
+        committed = min(end, committed + read)
+        before = log.reads
+        lag.look({A: committed}, {A: end})
+        assert log.reads - before <= (end > committed)
+        oldest = next(n for n in range(committed, 10_000) if n not in markers)
+        assert lag.seconds() == (now[0] - oldest if end > committed else 0)
+
+
+def test_the_lag_of_a_partition_that_has_moved_away_is_shown_no_more() -> None:
+    owned = [A, B]
+    dog = Watchdog(_Group(), lambda: owned, 30, "g")
+    metrics = Metrics()
+    for expected in ({("0", 60), ("1", 101)}, {("0", 60)}, set()):
+        dog.check()
+        dog.lag.measure(metrics)
+        shown = {
+            (sample.labels["partition"], sample.value)
+            for sample in metrics.snapshot()
+            if sample.declared.name == "cm_streams_consumer_lag_records"
+        }
+        assert shown == expected
+        owned = owned[:-1]
+
+
+def test_what_could_not_be_read_waits_since_it_was_seen_first() -> None:
+    now = [50.0]
+    log = _Log(set())
+    log.consume = lambda _count, _seconds: []  # type: ignore[method-assign]
+    lag = GroupLag(log, "g", clock=lambda: now[0])
+    for now[0] in (50.0, 53.0):
+        lag.look({A: 1}, {A: 4})
+    assert lag.seconds() == 3
 
 
 class _Dog(Watchdog):
     committed: dict[tuple[str, int], int]
     down = False
 
-    def _readable(self, owned):  # type: ignore[no-untyped-def]
+    def _bounds(self, owned):  # type: ignore[no-untyped-def]
         if self.down:
             raise confluent_kafka.KafkaException("down")
-        return {A: 100}
+        return {A: (0, 100)}
 
     def _committed(self, owned):  # type: ignore[no-untyped-def]
         return self.committed
@@ -100,13 +200,12 @@ class _Dog(Watchdog):
 def test_the_process_ends_with_the_partition_and_its_offsets_in_the_message() -> None:
     ended: list[tuple[ExitCode, str]] = []
     now = [0.0]
-    metrics = Metrics()
     dog = _Dog(
-        None, lambda: [A], 30, metrics, end_process=lambda c, m, stacks: ended.append((c, m)), clock=lambda: now[0]
+        _Group(), lambda: [A], 30, "g", end_process=lambda c, m, stacks: ended.append((c, m)), clock=lambda: now[0]
     )
     dog.committed = {A: 40}
     dog.check()
-    assert metrics.value("batches_lag_records", topic="t", partition=0) == 60
+    assert lags_of(dog) == {"0": 60}
     now[0] = 20
     dog.down = True
     dog.check()
