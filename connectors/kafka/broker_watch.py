@@ -15,10 +15,10 @@ from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
-ASK_SECONDS = 3.0
+ASK_SECONDS = 1.0
 """Between two requests, each for one topic's metadata: what a balancer that asks for /ready may not know yet."""
-ANSWER_SECONDS = 5.0
-"""A broker that is busy answers in less than one."""
+ANSWER_SECONDS = 3.5
+"""A broker that is busy answers in less than one. Whoever waits for a page knows within 5 that none answers."""
 
 
 class BrokerWatch:

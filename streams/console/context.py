@@ -1,12 +1,16 @@
 """What all pages use: settings, the control topics, accounts, sessions; and a page's route with the role it needs."""
 
+import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import aiohttp_jinja2
 from aiohttp import web
+from confluent_kafka import KafkaException
 from multidict import MultiDictProxy
 from yarl import URL
 
@@ -33,6 +37,9 @@ AUDIENCES_SECONDS = 60.0
 """How old counts of audiences may be: counting reads the changelog of all people."""
 AUDIENCES_TIMES = 20.0
 """Counting takes a twentieth of the time at most; where it is quick, an audience is offered as soon as it is named."""
+
+HISTORY_SECONDS = 1.0
+"""After a change its page waits so long for the line about it."""
 
 
 @dataclass(slots=True)
@@ -80,6 +87,11 @@ class Console:
         """The cookie's name; with the prefix browsers refuse one that another host, or a page without TLS, has set."""
         return "__Host-console" if self.is_secure else "console"
 
+    @property
+    def is_old(self) -> bool:
+        """Whether what was read of lags is from before: no broker answers, or none did at the last reading."""
+        return self.collector.problem or self.reads.problem is not None
+
     async def audiences(self) -> Sequence[SeenAudience]:
         """Return the audiences that upstream has named, as they were a moment ago.
 
@@ -90,6 +102,12 @@ class Console:
             return await self.reads.of(lambda: seen_audiences(self.kafka))
 
         return await self.recent.get(("audiences",), read, AUDIENCES_SECONDS, AUDIENCES_TIMES)
+
+    async def caught_up(self) -> None:
+        """Wait until the history of changes holds those that were just made; not long: they are made by now."""
+        with contextlib.suppress(TimeoutError, KafkaException):
+            async with asyncio.timeout(HISTORY_SECONDS):
+                await self.trail.catch_up()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +133,10 @@ class Visit:
         response: web.Response = aiohttp_jinja2.render_template(template, self.request, {"visit": self, **values})
         response.set_status(status)
         return response
+
+    def sentence(self, status: int, heading: str, sentence: str, *, again: bool = False) -> web.Response:
+        """Return a page of one sentence. `again`: where scripts run, the page is opened as soon as it can be read."""
+        return self.page("sentence.html", status, heading=heading, sentence=sentence, again=again)
 
     def text(self, name: str) -> str:
         """Return a field of the form without the white space around it; empty when there is none."""
@@ -142,6 +164,12 @@ class Route(NamedTuple):
     handle: Handle
     changes: bool = True
     """Whether a POST changes something, which is logged."""
+
+
+def utc_text(at: datetime | str) -> str:
+    """Return a time of UTC for people, in seconds; a text is one of ISO 8601 that ends with Z."""
+    found = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return f"{found.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def go_to(path: str) -> web.Response:

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 READ_SECONDS = 15.0
 """Somebody waits for the page; a topic that takes longer is read with the command."""
+LOOK_SECONDS = 0.25
+"""So often somebody who waits looks whether the brokers still answer."""
 THREADS = 4
 """A reading that nobody waits for any more goes on until its own limit; more than so many wait for their turn."""
 
@@ -36,13 +38,20 @@ class Reads:
         """Return what `read` returns.
 
         Raises:
-            ReadError: no broker answers now; nothing was begun.
+            ReadError: no broker answers now, and nothing was begun; or none answers any more.
             TimeoutError: it took longer than the limit.
         """
         if self.problem is not None:
             raise ReadError("no broker answers")
-        async with asyncio.timeout(self.seconds):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+        reading = asyncio.get_running_loop().run_in_executor(self._threads, read)
+        try:
+            async with asyncio.timeout(self.seconds):
+                while not (await asyncio.wait([reading], timeout=LOOK_SECONDS))[0]:
+                    if self.problem is not None:
+                        raise ReadError("no broker answers any more")
+            return reading.result()
+        finally:
+            reading.cancel()  # where it has not begun
 
     def close(self) -> None:
         """Begin nothing any more; what is being read is not waited for."""

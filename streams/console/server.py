@@ -20,7 +20,7 @@ from streams.console.access.rules import form_token, is_form_token, is_ours, may
 from streams.console.access.sessions import new_cookie
 from streams.console.api.entry import add_routes
 from streams.console.api.openapi import OPERATIONS, openapi_json
-from streams.console.context import Console, Route, Visit, go_to, set_cookie
+from streams.console.context import Console, Route, Visit, go_to, set_cookie, utc_text
 from streams.console.pages import (
     authorization_pages,
     dead_letter_pages,
@@ -68,6 +68,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
+NO_ANSWER = "Kafka does not answer"
 NOT_NOW = (PublishError, ReadError, ReplayError, SnapshotError, TransactionError, TimeoutError, KafkaException)
 
 
@@ -84,6 +85,7 @@ def application(console: Console) -> web.Application:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["utc"] = utc_text
     environment.globals["form_token"] = lambda visit: form_token(console.key, visit.cookie)
     environment.globals["may"] = lambda visit, role: visit.user is not None and may(visit.user.role, role)
     for route in ROUTES:
@@ -127,37 +129,34 @@ async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
     """Return the page, or why there is none: nobody is logged in, the role, the form's token, no answer."""
     console = visit.console
     if route.method == "POST" and not is_form_token(console.key, visit.cookie, visit.text("form_token")):
-        return _sentence(visit, 403, "This form is too old", "Nothing was changed: open the page again and repeat it.")
+        return visit.sentence(403, "This form is too old", "Nothing was changed: open the page again and repeat it.")
     if route.needs is not None:
         if visit.user is None:
             return go_to("/login")
         if not may(visit.user.role, route.needs):
             wanted = f"This needs the role {route.needs}, and {visit.user.name} is {visit.user.role}."
-            return _sentence(visit, 403, "Not allowed", wanted)
+            return visit.sentence(403, "Not allowed", wanted)
         if route.method == "POST" and console.reads.problem is not None:
-            return _sentence(visit, 503, "Kafka does not answer", "Nothing was changed: look again soon.")
+            return visit.sentence(503, NO_ANSWER, "Nothing was changed: look again soon.")
     try:
         with acting(Actor(visit.user.name if visit.user else "nobody who is logged in", "console")):
             response = await route.handle(visit)
     except LookupError as fault:
-        return _sentence(visit, 404, "Not found", str(fault.args[0]) if fault.args else "It is not there.")
+        return visit.sentence(404, "Not found", str(fault.args[0]) if fault.args else "It is not there.")
     except CampaignMonitorError as fault:
-        return _sentence(visit, 502, "Campaign Monitor cannot be read", f"{fault}.")
+        return visit.sentence(502, "Campaign Monitor cannot be read", f"{fault}.")
     except SealError as fault:
-        return _sentence(visit, 500, "Secrets cannot be used", str(fault))
+        return visit.sentence(500, "Secrets cannot be used", str(fault))
     except NOT_NOW as failure:
         is_change = route.method == "POST"
         log.warning("change not made" if is_change else "page not read", path=route.path, reason=type(failure).__name__)
         outcome = "Nothing was changed, or it is not known" if is_change else "This page needs it"
-        return _sentence(visit, 503, "Kafka does not answer", f"{outcome}: look again soon.")
+        return visit.sentence(503, NO_ANSWER, f"{outcome}: look again soon.", again=not is_change)
     if route.method == "POST" and route.changes and response.status < 400:
+        await console.caught_up()
         what = visit.request.match_info.get("id")
         log.info("changed in the console", user=visit.user.name if visit.user else None, path=route.path, id=what)
     return response
-
-
-def _sentence(visit: Visit, status: int, heading: str, sentence: str) -> web.Response:
-    return visit.page("sentence.html", status, heading=heading, sentence=sentence)
 
 
 def _file(name: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -172,4 +171,4 @@ async def _end_live_pages(console: Console) -> None:
 
 
 async def _nothing_here(visit: Visit) -> web.StreamResponse:
-    return _sentence(visit, 404, "Not found", "There is no such page.")
+    return visit.sentence(404, "Not found", "There is no such page.")

@@ -65,7 +65,7 @@ def choice(
     for place in places:
         partition, colon, offset = place.partition(":")
         if not (colon and partition.isdecimal() and offset.isdecimal()):
-            raise PlaceError(f"{place} is not PARTITION:OFFSET, as `dead-letters list` shows it")
+            raise PlaceError(f'"{place}" is not PARTITION:OFFSET, as `dead-letters list` shows it')
     wanted = frozenset(places)
     sought = (text or "").encode()
     return lambda letter: (

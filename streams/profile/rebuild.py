@@ -203,8 +203,8 @@ class Rebuild:
     def _newest(self, topic: str) -> Generator[dict[bytes, ConsumedRecord], None, None]:
         try:
             yield from newest_by_partition(self.kafka, "rebuild", topic, silence_seconds=SILENCE_SECONDS)
-        except MissingTopicError as failure:
-            raise RebuildError(f"{failure}; run `cm-streams mapping rebuild`") from None
+        except MissingTopicError:
+            raise RebuildError(f"there is no topic {topic}: run `cm-streams mapping rebuild`") from None
         except ReadError as failure:
             raise RebuildError(str(failure)) from None
 

@@ -17,6 +17,7 @@ from aiohttp import ClientSession
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from pydantic import SecretStr
 
+from connectors.campaign_monitor.errors.verdicts import NotFound
 from connectors.control.authorizations import Authorizations
 from connectors.control.crypto import Sealer
 from connectors.control.jobs import Jobs
@@ -28,6 +29,7 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
 from streams.console.live import collector
+from streams.export.rules.outcome import classify
 from streams.export.settings import ExportSettings
 from streams.export.worker import ExportProcess
 from streams.process import StreamsSettings
@@ -141,26 +143,29 @@ class Filled(NamedTuple):
     authorization: str
     export: str
     imports: str
+    running: str
+    """An import that is kept updated."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def filled(world: BrowserWorld) -> Filled:
-    """An authorization, an export that needs a person, an import, and dead letters."""
+    """An authorization, an export that needs a person, two imports, one of which runs, and dead letters."""
     now = datetime(2026, 1, 2, tzinfo=UTC)
     common = {"authorization_id": "stored", "client_id": world.client_id, "created_at": now, "updated_at": now}
     export = ExportJob(
         id="export-filled", list_id=world.list_id, audiences=["vip"], state="stopped", started_at=now, **common
     )
     imports = ImportJob(id="import-filled", name="Everybody", state="stopped", **common)
+    running = ImportJob(id="import-running", name="Kept updated", keep_updated=True, lists=[world.list_id], **common)
     async with (
         AsyncProducer(world.kafka, "test") as producer,
         Authorizations(world.kafka, producer, Sealer.from_settings(world.control)) as authorizations,
         Jobs(world.kafka, producer) as jobs,
     ):
         await authorizations.put("stored", SecretStr(world.simulator.settings.api_key), description="Stored key")
-        for job in (export, imports):
+        for job in (export, imports, running):
             await jobs.put(job)
-        await jobs.set_attention("export", export.id, "The list is gone: choose another one.")
+        await jobs.set_attention("export", export.id, classify(NotFound(101, "list"), 1, 0.0).why)
     await keep(world, b'{"email": "ann@example.org"}', b"\xff\x00")
     for number in range(60):
         outcome, reason = OUTCOMES[number % len(OUTCOMES)]
@@ -170,7 +175,7 @@ async def filled(world: BrowserWorld) -> Filled:
     profile = {"email": ANN, "city": "Berlin", "cm_openct": 1}
     world.producer.produce(world.kafka.names()["cm_profile"], orjson.dumps(profile), ANN.encode())
     world.enter(ANN, "gold", city="Berlin")
-    return Filled("stored", export.id, imports.id)
+    return Filled("stored", export.id, imports.id, running.id)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

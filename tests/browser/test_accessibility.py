@@ -9,9 +9,10 @@ import pytest
 from playwright.async_api import Page, expect
 
 from streams.console.server import ROUTES
-from streams.profile.settings import ProfileSettings
+from streams.export.settings import ExportSettings
 from tests.browser.accessibility import violations
 from tests.browser.conftest import PHONE, BrowserWorld, Filled, Open, screenshot
+from tests.deadline import eventually
 from tests.integration.console.test_people_and_mapping import ANN, OPEN
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
@@ -30,7 +31,7 @@ def addresses(world: BrowserWorld, filled: Filled) -> Iterator[str]:
     Addresses of live parts are no pages: pages ask for them.
     """
     ids = {
-        "/jobs": [filled.export, filled.imports],
+        "/jobs": [filled.export, filled.imports, filled.running],
         "/authorizations": [filled.authorization],
         "/setup": ["wrong"],
     }
@@ -39,7 +40,6 @@ def addresses(world: BrowserWorld, filled: Filled) -> Iterator[str]:
             start, brace, _rest = route.path.partition("/{")
             for found in ids[start] if brace else [""]:
                 yield route.path.replace("{id}", found).replace("{token}", found)
-    group = quote(world.kafka.topic_prefix + ProfileSettings(_env_file=None).app_id)
     topic, place = quote(world.kafka.names()["audience-membership"]), quote("0:0")
     yield f"/export?account={filled.authorization}&list={world.client_id}/{world.list_id}"
     yield f"/import?account={filled.authorization}&client={world.client_id}"
@@ -47,10 +47,22 @@ def addresses(world: BrowserWorld, filled: Filled) -> Iterator[str]:
     yield f"/people?email={ANN}&field=city"
     yield "/people?email=nobody@example.org"
     yield f"/jobs/{filled.export}?outcome=refused"
-    yield f"/lag?group={group}&topic={topic}"
+    yield lag_of_a_topic(world)
     yield f"/dead-letters?topic={topic}"
     yield f"/dead-letters/letter?topic={topic}&place={place}"
     yield "/nothing"
+
+
+def lag_of_a_topic(world: BrowserWorld) -> str:
+    """The address of the lag by partition."""
+    group = quote(world.kafka.topic_prefix + ExportSettings(_env_file=None).app_id)
+    return f"/lag?group={group}&topic={quote(world.kafka.names()['audience-membership'])}"
+
+
+async def shows_region(page: Page, name: str) -> bool:
+    """Whether the page has a region of this name after it was loaded again."""
+    await page.reload()
+    return await page.get_by_role("region", name=name, exact=True).count() > 0
 
 
 def shown_path(address: str, world: BrowserWorld) -> str:
@@ -65,6 +77,10 @@ async def test_axe_finds_nothing_on_any_page(world: BrowserWorld, filled: Filled
     await stranger.goto("/login")
     wrong = await violations(stranger)
     left = [*dict.fromkeys(addresses(world, filled))]
+    ready = await open_page()
+    for address, text in ((f"/jobs/{filled.running}", "Runs"), (lag_of_a_topic(world), "Lag by partition")):
+        await ready.goto(address)
+        await eventually(lambda text=text: shows_region(ready, text), every=0.3)
 
     async def look() -> None:
         page = await open_page()
@@ -72,7 +88,11 @@ async def test_axe_finds_nothing_on_any_page(world: BrowserWorld, filled: Filled
             address = left.pop()
             await page.goto(address)
             wrong.extend(await violations(page))
-            await screenshot(page, f"page {shown_path(address, world)}")
+            name = f"page {shown_path(address, world)}"
+            await screenshot(page, name)
+            await page.set_viewport_size(PHONE)
+            await page.emulate_media(color_scheme="dark")
+            await screenshot(page, f"{name} on a phone in the dark")
 
     await asyncio.gather(look(), look())
     assert not wrong, "\n".join(wrong)

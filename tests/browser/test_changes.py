@@ -75,6 +75,7 @@ async def test_a_stale_edit_is_refused_with_what_changed(filled: Filled, open_pa
     await expect(alert).to_contain_text("nothing was written")
     await expect(alert).to_contain_text("Very important people")
     await expect(alert).to_contain_text("Existing users")
+    await expect(alert).to_contain_text(re.compile(r"Very important people. \(ann, \d{4}-"))
     await expect(second.get_by_label("Name", exact=True)).to_have_value("VIPs")
     await expect(second.get_by_label("Audiences", exact=True)).to_have_value("vip\ngold")
     assert await violations(second) == []
@@ -84,3 +85,8 @@ async def test_a_stale_edit_is_refused_with_what_changed(filled: Filled, open_pa
 
     await second.get_by_role("button", name="Save").click()
     await expect(second.get_by_role("heading", name="VIPs", exact=True)).to_be_visible()
+    newest = second.get_by_role("region", name="History of changes").get_by_role("row").nth(1)
+    await expect(newest).to_contain_text('name: "Very important people" → "VIPs"', timeout=1)  # at once
+    await newest.scroll_into_view_if_needed()
+    await expect(newest).to_be_in_viewport()
+    await screenshot(second, "the history after a stale edit")

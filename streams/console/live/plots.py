@@ -34,12 +34,16 @@ def line(values: Sequence[tuple[float, float]], seconds: float, now: float) -> L
 
 
 def rate_text(rate: float | None) -> str:
-    """Return records a second in words."""
+    """Return records a second in words; a rate that is slow a minute, or an hour: no rate but none is a 0."""
     if rate is None:
         return "not known yet"
-    if 0 < rate < 10:
-        return f"{rate:.1f} a second"
-    return f"{rate:,.0f} a second"
+    if rate <= 0:
+        return "0 a second"
+    for seconds, unit in ((1, "a second"), (60, "a minute"), (3_600, "an hour")):
+        amount = rate * seconds
+        if round(amount, 1) >= 1:
+            return f"{amount:,.0f} {unit}" if amount >= 9.95 else f"{amount:.1f} {unit}".replace(".0 ", " ")
+    return "less than 1 an hour"
 
 
 def age_text(seconds: float | None) -> str:

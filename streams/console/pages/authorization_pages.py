@@ -53,7 +53,7 @@ async def begin(visit: Visit) -> web.StreamResponse:
     try:
         login = begin_login(console.campaign_monitor, authorization_id, None, console.clock())
     except LoginError as fault:
-        return visit.page("sentence.html", 409, heading="No log-in", sentence=f"{fault}.")
+        return visit.sentence(409, "No log-in", f"{fault}.")
     visit.me.login, visit.me.allowed = login, None
     return visit.page("new_authorization.html", login=login, scopes=SCOPES)
 
@@ -67,10 +67,10 @@ async def come_back(visit: Visit) -> web.StreamResponse:
             raise ForeignAnswerError("No log-in waits here. Begin again, and use the newest page only.")
         return await _allowed(visit, login, query)
     except ForeignAnswerError as refusal:
-        return visit.page("sentence.html", 400, heading="Not this log-in", sentence=str(refusal))
+        return visit.sentence(400, "Not this log-in", str(refusal))
     except LoginError as refusal:
         visit.me.login = None
-        return visit.page("sentence.html", 400, heading="No access", sentence=f"{refusal}.")
+        return visit.sentence(400, "No access", f"{refusal}.")
 
 
 async def _allowed(visit: Visit, login: PendingLogin, query: Mapping[str, str]) -> web.StreamResponse:
@@ -103,7 +103,7 @@ async def authorize(visit: Visit) -> web.StreamResponse:
     if console.clock() >= until:
         visit.me.allowed = None
         sentence = "It took too long to describe it: nothing was stored. Begin again."
-        return visit.page("sentence.html", 409, heading="No access", sentence=sentence)
+        return visit.sentence(409, "No access", sentence)
     stored = await console.authorizations.put(made_up_id(description), tokens, description=description[:200])
     visit.me.allowed = None
     return go_to(f"/authorizations/{stored.id}")

@@ -46,7 +46,7 @@ async def confirm(visit: Visit) -> web.StreamResponse:
     try:
         found = await confirm_removals(console.kafka, console.jobs, job_id, datetime.now(UTC))
     except NothingToConfirmError as refusal:
-        return visit.page("sentence.html", 409, heading="Nothing to confirm", sentence=f"{refusal}.")
+        return visit.sentence(409, "Nothing to confirm", f"{refusal}.")
     people = "" if found.people is None else f" of {found.people:,} {'person' if found.people == 1 else 'people'}"
     return visit.page("done.html", job_id=job_id, heading="Confirmed", sentence=f"The removals{people} go on now.")
 
@@ -55,7 +55,7 @@ async def run_now(visit: Visit) -> web.StreamResponse:
     """Ask for a run of an import at once."""
     job = visit.console.jobs.known(visit.request.match_info["id"])
     if not isinstance(job, ImportJob) or job.state == "stopped":
-        return visit.page("sentence.html", 409, heading="No run", sentence="Only an import that is started runs.")
+        return visit.sentence(409, "No run", "Only an import that is started runs.")
     await visit.console.audit.note("job", job.id, "run")
     await request_run(visit.console.kafka, visit.console.producer, job.id)
     return go_to(f"/jobs/{job.id}")
@@ -68,7 +68,7 @@ async def plan(visit: Visit) -> web.StreamResponse:
     try:
         found = await export_plan(console.kafka, console.campaign_monitor, view)
     except SnapshotError as failure:
-        return visit.page("sentence.html", 503, heading="No plan", sentence=f"{failure}.")
+        return visit.sentence(503, "No plan", f"{failure}.")
     return visit.page("plan.html", job=job, rows=plan_rows(found), nothing_to_do=found.nothing_to_do)
 
 
@@ -90,7 +90,7 @@ async def _drift(visit: Visit, *, repair: bool) -> web.StreamResponse:
             await console.audit.note("job", job.id, "repair")
         report = await export_drift(console.kafka, view, console.producer if repair else None)
     except SnapshotError as failure:
-        return visit.page("sentence.html", 503, heading="Not compared", sentence=f"{failure}.")
+        return visit.sentence(503, "Not compared", f"{failure}.")
     kinds = [(kind, getattr(report, kind)) for kind in ("missing", "different", "strangers")]
     return visit.page("drift.html", job=job, report=report, kinds=kinds, shown=SHOWN, repaired=repair)
 

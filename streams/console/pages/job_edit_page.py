@@ -1,6 +1,6 @@
 """An edit of a job: every option, and a refusal that shows what has changed since the form was shown."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.jobs import ExportOrImportJob
-from streams.console.context import Route, Visit, go_to
+from schemas.control import AuditRecord
+from streams.console.context import Route, Visit, go_to, utc_text
 from streams.console.pages.job_forms import label_of, shown_faults
 from streams.console.pages.option_forms import inputs, read_options, texts_of
 from streams.control.job_checks import JobFault
@@ -45,7 +46,9 @@ async def save(visit: Visit) -> web.StreamResponse:
     try:
         await write_edit(console.jobs, seen, after)
     except StaleEditError as refusal:
-        return _form(visit, 409, _job(visit), sent, list(_meanwhile(refusal.changes)))
+        await console.caught_up()
+        history = console.trail.of("job", job.id)
+        return _form(visit, 409, _job(visit), sent, list(meanwhile(refusal.changes, history)))
     return go_to(f"/jobs/{job.id}")
 
 
@@ -75,10 +78,13 @@ def _seen(text: str) -> dict[str, Any] | None:
     return seen if isinstance(seen, dict) else None
 
 
-def _meanwhile(changes: Iterable[OptionChange]) -> Iterable[str]:
+def meanwhile(changes: Iterable[OptionChange], history: Sequence[AuditRecord]) -> Iterable[str]:
+    """Yield what has changed, with who changed it last and when, as far as it is recorded (pure)."""
     yield "The job was changed since this form was shown, and nothing was written. Save replaces what is shown here:"
     for change in changes:
-        yield f"{label_of(change.field)}: {change.before} → {change.after}"
+        made = next((made for made in history if any(field.field == change.field for field in made.changes)), None)
+        by = f" ({made.who}, {utc_text(made.at)} UTC)" if made else ""
+        yield f"{label_of(change.field)}: {change.before} → {change.after}{by}"
 
 
 ROUTES = (

@@ -22,8 +22,8 @@ RECEIPT_SECONDS = 3.0
 MAX_SHOWN = 100
 SLOTS = 60
 PLOTTED = timedelta(hours=1)
-NOT_SHOWN = frozenset({"id", "kind", "name", "state", "attention"})
-"""Fields that have a place of their own on the page."""
+NOT_SHOWN = frozenset({"id", "kind", "name", "state", "attention", "full_read"})
+"""Fields that have a place of their own on the page, or are no option."""
 
 
 async def show_all(visit: Visit) -> web.StreamResponse:
@@ -99,7 +99,7 @@ def plotted(window: ReceiptWindow, now: datetime) -> tuple[datetime, datetime]:
 def state_of(job: ExportOrImportJob) -> str:
     """Return a job's state in words."""
     if job.state == "stopped":
-        return "stopped"
+        return "stopped" if job.attention is None else "stopped, needs attention"
     return "running" if job.attention is None else "needs attention"
 
 

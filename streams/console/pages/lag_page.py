@@ -48,9 +48,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         raise LookupError(f"{group} has read nothing of {topic} yet.")
     rows = [_partition_row(console, lag) for lag in lags[:MAX_ROWS]]
     left_out = len(lags) - len(rows)
-    return visit.page(
-        "lag_of.html", group=group, topic=topic, rows=rows, left_out=left_out, is_old=console.collector.problem
-    )
+    return visit.page("lag_of.html", group=group, topic=topic, rows=rows, left_out=left_out, is_old=console.is_old)
 
 
 def live_values(console: Console) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def live_values(console: Console) -> dict[str, Any]:
     return {
         "rows": rows,
         "undelivered": undelivered,
-        "is_old": console.collector.problem,
+        "is_old": console.is_old,
         "is_known": reading is not None,
     }
 

@@ -40,9 +40,9 @@ async def show_rebuild(visit: Visit) -> web.StreamResponse:
         found = await visit.console.reads.of(lambda: rebuild_changes(kafka, MAX_PROFILES))
     except RebuildError as reason:
         sentence = f"Nothing is built to compare with: {reason}."
-        return visit.page("sentence.html", 404, heading="What a rebuild would change", sentence=sentence)
+        return visit.sentence(404, "What a rebuild would change", sentence)
     except (MappingError, FileNotFoundError) as fault:
-        return visit.page("sentence.html", 422, heading="The mappings cannot be used", sentence=str(fault))
+        return visit.sentence(422, "The mappings cannot be used", str(fault))
     return visit.page("rebuild.html", found=found, value_text=value_text)
 
 

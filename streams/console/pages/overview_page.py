@@ -102,7 +102,7 @@ def live_values(console: Console) -> dict[str, Any]:
             topic("cm_profile"),
         ],
     ]
-    return {"flows": flows, "letters": letters, "is_old": collector.problem, "is_known": now is not None}
+    return {"flows": flows, "letters": letters, "is_old": console.is_old, "is_known": now is not None}
 
 
 def account_needs(found: Iterable[Authorization], jobs: Iterable[ExportOrImportJob]) -> Iterator[Need]:

@@ -31,11 +31,11 @@ async def erase(visit: Visit) -> web.StreamResponse:
     )
     lists = f" Deleted from {len(done.deleted)} list{'s' if len(done.deleted) > 1 else ''}." if done.deleted else ""
     if done.receipt is None:
-        return visit.page("sentence.html", 202, heading="Erasure is stored", sentence=f"{done.late}.{lists}")
+        return visit.sentence(202, "Erasure is stored", f"{done.late}.{lists}")
     receipt = done.receipt
     outcome = "The profile is erased." if receipt.outcome == "erased" else "There was no profile under this address."
     sentence = f"{outcome}{lists} Receipt {receipt.request_id}, {receipt.erased_at}."
-    return visit.page("sentence.html", heading="Erased", sentence=sentence)
+    return visit.sentence(200, "Erased", sentence)
 
 
 async def _shown(visit: Visit, given: str, field: str, status: int = 200, fault: str = "") -> web.StreamResponse:
