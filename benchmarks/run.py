@@ -16,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.contest import Bench
 from benchmarks.results import RESULTS, Result, save
+from benchmarks.suites import console as console_suite
 from benchmarks.suites import export, importing, mapping, memory, poison, profile, rebuild, webhook
 from benchmarks.systems import BUILD
 from benchmarks.table import show
@@ -41,6 +42,7 @@ SUITES: Mapping[str, Suite] = {
     "webhook": Suite(webhook.run, 12, 5),
     "poison": Suite(poison.run, 25, 8),
     "memory": Suite(memory.run, 200, 60),
+    "console": Suite(console_suite.run, 85, 30),
 }
 """Each `run` takes the Bench and `extra`, and returns its rows. A new suite is a module and a line here."""
 
