@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from connectors.kafka.client_config import admin_config
+from connectors.kafka.refusals import ClientReports
 from connectors.kafka.settings import DEAD_LETTER_ROOM, KafkaSettings
 from schemas import dead_letter
 from schemas.topics import TOPICS, Topic, TopicNames
@@ -156,7 +157,8 @@ def ensure_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topi
 
 def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[TopicReport]:
     """Do as `ensure_topics`, without raising for wrong topics: the caller acts on the reports."""
-    client = AdminClient({**admin_config(settings, "admin"), "log_level": 0})
+    reported = ClientReports()
+    client = AdminClient({**admin_config(settings, "admin"), "log_level": 0, "error_cb": reported})
     try:
         brokers = len(client.list_topics(timeout=REQUEST_SECONDS).brokers)
         wanted = plan(settings.names(), shape_of(settings), brokers)
@@ -168,7 +170,9 @@ def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topic
         else:
             found_now = found
     except KafkaException as failure:
-        raise unreachable(settings, failure.args[0].str()) from None
+        client.poll(0)
+        refusal = reported.sentence(settings)
+        raise (BrokersUnreachableError(refusal) if refusal else unreachable(settings, failure.args[0].str())) from None
     reports = []
     for topic in wanted:
         refusal = refusals.get(topic.name)

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.client_config import admin_config
+from connectors.kafka.refusals import ClientReports
 from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,9 @@ class BrokerWatch:
     def __init__(self, settings: KafkaSettings, ask: Callable[[], None] | None = None) -> None:
         self._servers = settings.bootstrap_servers
         self._topic = settings.names()["cm_jobs"]
-        self._client = AdminClient({**admin_config(settings, "watch"), "log_level": 0})
+        self._settings = settings
+        self._reported = ClientReports()
+        self._client = AdminClient({**admin_config(settings, "watch"), "log_level": 0, "error_cb": self._reported})
         self._ask = ask or self._ask_for_a_topic
         self._watching: asyncio.Task[None] | None = None
         self.problem: str | None = None
@@ -50,7 +53,9 @@ class BrokerWatch:
         try:
             await asyncio.to_thread(self._ask)
         except KafkaException as failure:
-            reason = failure.args[0].str()
+            self._client.poll(0)
+            reason = self._reported.sentence(self._settings) or failure.args[0].str()
+        self._reported.errors.clear()
         if reason and not self.problem:
             log.warning("no broker answers", servers=self._servers, reason=reason)
         elif self.problem and not reason:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.tokens import KeptTokens, TokenSource
 
 
 class NoBrokerError(ValueError):
@@ -32,8 +33,11 @@ def admin_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
     }
     if settings.uses_sasl:
         config["sasl.mechanism"] = settings.sasl_mechanism
-        config["sasl.username"] = settings.sasl_username
-        config["sasl.password"] = settings.sasl_password.get_secret_value()
+        if source := token_source(settings):
+            config["oauth_cb"] = source
+        else:
+            config["sasl.username"] = settings.sasl_username
+            config["sasl.password"] = settings.sasl_password.get_secret_value()
     if settings.uses_tls:
         files: Mapping[str, Path | None] = {
             "ssl.ca.location": settings.ssl_ca_location,
@@ -112,9 +116,24 @@ def aiokafka_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
     }
     if settings.uses_sasl:
         config["sasl_mechanism"] = settings.sasl_mechanism
-        config["sasl_plain_username"] = settings.sasl_username
-        config["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+        if source := token_source(settings):
+            from aiokafka.abc import AbstractTokenProvider
+
+            AbstractTokenProvider.register(KeptTokens)
+            config["sasl_oauth_token_provider"] = KeptTokens(source)
+        else:
+            config["sasl_plain_username"] = settings.sasl_username
+            config["sasl_plain_password"] = settings.sasl_password.get_secret_value()
     return config
+
+
+def token_source(settings: KafkaSettings) -> TokenSource | None:
+    """Return where tokens come from, None when the login is by name and password."""
+    if not settings.uses_sasl or settings.sasl_mechanism != "OAUTHBEARER":
+        return None
+    return TokenSource(
+        settings.sasl_oauth_token_url, settings.sasl_username, settings.sasl_password, settings.sasl_oauth_scope
+    )
 
 
 def client_id(settings: KafkaSettings, role: str) -> str:

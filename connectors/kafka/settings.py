@@ -3,6 +3,7 @@
 import ssl
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,8 +13,10 @@ from schemas.topics import TopicNames
 DEAD_LETTER_ROOM = 65_536
 """A dead letter is its record plus our headers: without room for them the largest records could not be put aside."""
 
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
 
@@ -28,14 +31,26 @@ class KafkaSettings(BaseSettings):
     )
     security_protocol: SecurityProtocol = Field(default="PLAINTEXT", description="How to talk to the brokers.")
     sasl_mechanism: Mechanism = Field(default="PLAIN", description="How to log in, with a SASL protocol.")
-    sasl_username: str = Field(default="", description="User name, with a SASL protocol.")
-    sasl_password: SecretStr = Field(default=SecretStr(""), description="Password, with a SASL protocol.")
+    sasl_username: str = Field(default="", description="User name, with a SASL protocol; the client id of OAUTHBEARER.")
+    sasl_password: SecretStr = Field(
+        default=SecretStr(""), description="Password, with a SASL protocol; the client secret of OAUTHBEARER."
+    )
+    sasl_password_file: Path | None = Field(
+        default=None, description="File that holds the password, in place of KAFKA_SASL_PASSWORD."
+    )
+    sasl_oauth_token_url: str = Field(
+        default="", description="Token endpoint of the authorization server, with OAUTHBEARER; https."
+    )
+    sasl_oauth_scope: str = Field(default="", description="Scope to ask a token for, with OAUTHBEARER.")
     ssl_ca_location: Path | None = Field(
         default=None, description="PEM file of the authorities to trust; the system's without it."
     )
     ssl_certificate_location: Path | None = Field(default=None, description="PEM file of the client's certificate.")
     ssl_key_location: Path | None = Field(default=None, description="PEM file of the client's private key.")
     ssl_key_password: SecretStr | None = Field(default=None, description="Password of the private key.")
+    ssl_key_password_file: Path | None = Field(
+        default=None, description="File that holds the private key's password, in place of KAFKA_SSL_KEY_PASSWORD."
+    )
     ssl_check_hostname: bool = Field(default=True, description="The broker's certificate must name its host.")
     client_id: str = Field(default="cm-streams", min_length=1, description="Name in the brokers' logs and quotas.")
     topic_prefix: str = Field(default="", description="Goes before the name of every topic.")
@@ -85,6 +100,37 @@ class KafkaSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        self._read_passwords()
+        self._check_security()
+        if self.reconnect_backoff_seconds > self.reconnect_backoff_max_seconds:
+            raise ValueError(
+                "KAFKA_RECONNECT_BACKOFF_SECONDS must be at most KAFKA_RECONNECT_BACKOFF_MAX_SECONDS: "
+                f"{self.reconnect_backoff_seconds:g} is more than {self.reconnect_backoff_max_seconds:g}"
+            )
+        # A paused producer's leftovers must be dead before another worker owns the partition.
+        if self.delivery_timeout_seconds >= 0.9 * self.session_timeout_seconds:
+            raise ValueError("KAFKA_DELIVERY_TIMEOUT_SECONDS must be less than 0.9 of KAFKA_SESSION_TIMEOUT_SECONDS")
+        self.names()
+        return self
+
+    def _read_passwords(self) -> None:
+        """Replace passwords by the texts of their files, without the line end. Raises ValueError."""
+        for name in ("sasl_password", "ssl_key_password"):
+            file: Path | None = getattr(self, f"{name}_file")
+            if file is None:
+                continue
+            given = getattr(self, name)
+            setting = f"KAFKA_{name.upper()}"
+            if given is not None and given.get_secret_value():
+                raise ValueError(f"{setting} and {setting}_FILE are both set; one is enough")
+            try:
+                setattr(self, name, SecretStr(file.read_text().rstrip("\r\n")))
+            except (OSError, UnicodeDecodeError) as failure:
+                reason = failure.strerror if isinstance(failure, OSError) else "it is not text"
+                raise ValueError(f"{setting}_FILE names {file}, which cannot be read: {reason}") from None
+
+    def _check_security(self) -> None:
+        """Refuse what no client could connect with. Raises ValueError."""
         if self.uses_sasl and not (self.sasl_username and self.sasl_password.get_secret_value()):
             raise ValueError(
                 f"KAFKA_SECURITY_PROTOCOL={self.security_protocol} needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
@@ -97,16 +143,25 @@ class KafkaSettings(BaseSettings):
             file = getattr(self, name)
             if file is not None and not file.is_file():
                 raise ValueError(f"KAFKA_{name.upper()} names {file}, and there is no such file")
-        if self.reconnect_backoff_seconds > self.reconnect_backoff_max_seconds:
+        if self.uses_tls:
+            self._check_certificates()
+        if self.uses_sasl and self.sasl_mechanism == "OAUTHBEARER":
+            where = urlsplit(self.sasl_oauth_token_url)
+            if not where.hostname or where.scheme not in ("https", "http"):
+                raise ValueError("KAFKA_SASL_MECHANISM=OAUTHBEARER needs KAFKA_SASL_OAUTH_TOKEN_URL, https://...")
+            if where.scheme == "http" and where.hostname not in LOOPBACK:
+                raise ValueError("KAFKA_SASL_OAUTH_TOKEN_URL must begin with https://: a secret is sent there")
+
+    def _check_certificates(self) -> None:
+        """Read the PEM files once, so that what is wrong with them is a sentence and no client's failure."""
+        try:
+            self.ssl_context()
+        except (ssl.SSLError, OSError) as failure:
+            reason = getattr(failure, "reason", None) or getattr(failure, "strerror", None) or type(failure).__name__
             raise ValueError(
-                "KAFKA_RECONNECT_BACKOFF_SECONDS must be at most KAFKA_RECONNECT_BACKOFF_MAX_SECONDS: "
-                f"{self.reconnect_backoff_seconds:g} is more than {self.reconnect_backoff_max_seconds:g}"
-            )
-        # A paused producer's leftovers must be dead before another worker owns the partition.
-        if self.delivery_timeout_seconds >= 0.9 * self.session_timeout_seconds:
-            raise ValueError("KAFKA_DELIVERY_TIMEOUT_SECONDS must be less than 0.9 of KAFKA_SESSION_TIMEOUT_SECONDS")
-        self.names()
-        return self
+                f"the PEM files cannot be used ({reason}): look at KAFKA_SSL_CA_LOCATION, "
+                "KAFKA_SSL_CERTIFICATE_LOCATION, KAFKA_SSL_KEY_LOCATION and KAFKA_SSL_KEY_PASSWORD"
+            ) from None
 
     @property
     def uses_sasl(self) -> bool:
@@ -134,6 +189,7 @@ class KafkaSettings(BaseSettings):
         context = ssl.create_default_context(cafile=str(self.ssl_ca_location) if self.ssl_ca_location else None)
         context.check_hostname = self.ssl_check_hostname
         if self.ssl_certificate_location and self.ssl_key_location:
-            password = self.ssl_key_password.get_secret_value() if self.ssl_key_password else None
+            # Never None: a key that has a password would be asked for on the terminal.
+            password = self.ssl_key_password.get_secret_value() if self.ssl_key_password else ""
             context.load_cert_chain(self.ssl_certificate_location, self.ssl_key_location, password)
         return context

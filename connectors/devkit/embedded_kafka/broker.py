@@ -58,6 +58,8 @@ class EmbeddedKafka:
         data_dir: where the logs live and stay; without it a temporary directory, removed by `close`.
         port: the clients' port; without it a free one.
         properties: broker properties that go before ours.
+        listeners: names of listeners beside the plain one, each on a free port (`address_of`). `properties` have their
+            protocols (`listener.security.protocol.map`) and what else they need.
         quick_jit: compile less. Starts 0.4 s faster and costs the broker about a third more CPU under load: for tests.
         progress: called with what takes long: fetching and preparing, each once per user.
         held: file descriptors that stay open until the broker has ended, as that of a lock on its directory.
@@ -69,6 +71,7 @@ class EmbeddedKafka:
         port: int | None = None,
         *,
         properties: Mapping[str, str] | None = None,
+        listeners: Sequence[str] = (),
         quick_jit: bool = False,
         progress: PrintProgress = to_stderr,
         held: Sequence[int] = (),
@@ -78,6 +81,7 @@ class EmbeddedKafka:
         self._port = port
         self._port_given = port is not None
         self._properties = dict(properties or {})
+        self._listeners = dict.fromkeys(listeners, 0)
         self._quick_jit = quick_jit
         self._progress = progress
         self._held = tuple(held)
@@ -90,6 +94,10 @@ class EmbeddedKafka:
         if self._port is None:
             raise RuntimeError("the embedded broker was not started yet")
         return f"127.0.0.1:{self._port}"
+
+    def address_of(self, listener: str) -> str:
+        """Return the address of one of the listeners beside the plain one, host:port; known after `start`."""
+        return f"127.0.0.1:{self._listeners[listener]}"
 
     @property
     def directory(self) -> Path:
@@ -190,8 +198,10 @@ class EmbeddedKafka:
     def _launch(self, found: Distribution, deadline_seconds: float) -> None:
         """Format where needed, start, and wait for an answer; with other ports when someone else was faster."""
         for attempt in range(3):
-            broker_port, controller_port = free_ports(2)
+            broker_port, controller_port, *others = free_ports(2 + len(self._listeners))
             port = self._port or broker_port
+            if not all(self._listeners.values()):
+                self._listeners = dict(zip(self._listeners, others, strict=True))
             if port == controller_port:
                 continue
             options = [*HEAP, *([QUICK_JIT] if self._quick_jit else []), f"-XX:SharedArchiveFile={found.class_archive}"]
@@ -204,6 +214,7 @@ class EmbeddedKafka:
                 if self._port_given or attempt == 2 or "BindException" not in self._last_error():
                     raise
                 self._port = None
+                self._listeners = dict.fromkeys(self._listeners, 0)
                 continue
             self._port = port
             self._port_given = True
@@ -218,7 +229,11 @@ class EmbeddedKafka:
         data.mkdir(parents=True, exist_ok=True)
         controller = f"127.0.0.1:{controller_port}"
         properties = broker_properties(
-            listeners={"PLAINTEXT": f"127.0.0.1:{port}", "CONTROLLER": controller},
+            listeners={
+                "PLAINTEXT": f"127.0.0.1:{port}",
+                "CONTROLLER": controller,
+                **{name: self.address_of(name) for name in self._listeners},
+            },
             advertised=f"127.0.0.1:{port}",
             controller=controller,
             data=str(data),

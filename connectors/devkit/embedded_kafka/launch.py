@@ -106,11 +106,15 @@ def broker_properties(
     """Return all properties of one broker.
 
     `listeners` maps a listener's name to host:port, `advertised` and `controller` are host:port as clients and the
-    controller's voters see them. `extra` overrides all others.
+    controller's voters see them. Listeners beside PLAINTEXT and CONTROLLER are advertised as they are; `extra`, which
+    overrides all others, has their protocols.
     """
+    others = {name: address for name, address in listeners.items() if name not in ("PLAINTEXT", "CONTROLLER")}
     addresses = {
         "listeners": ",".join(f"{name}://{address}" for name, address in listeners.items()),
-        "advertised.listeners": f"PLAINTEXT://{advertised}",
+        "advertised.listeners": ",".join(
+            f"{name}://{address}" for name, address in {"PLAINTEXT": advertised, **others}.items()
+        ),
         "controller.quorum.voters": f"{NODE_ID}@{controller}",
     }
     return {**PROPERTIES, **addresses, **({"log.dirs": data} if data else {}), **(extra or {})}

@@ -114,6 +114,8 @@ def make_faust_app(settings: BatchSettings, runtime: BatchRuntime) -> FaustApp:
 def _credentials(client: dict[str, Any]) -> Any:
     """What Faust's own producer logs in with, None for plain text; our consumer takes the configuration itself."""
     context = client["ssl_context"]
+    if "sasl_oauth_token_provider" in client:
+        return faust.OAuthCredentials(oauth_cb=client["sasl_oauth_token_provider"], ssl_context=context)
     if "sasl_mechanism" in client:
         return faust.SASLCredentials(
             username=client["sasl_plain_username"],

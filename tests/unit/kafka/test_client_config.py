@@ -4,7 +4,7 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,7 @@ from streams.export.settings import ExportSettings
 from streams.process import StreamsSettings
 from streams.profile import worker as profile_worker
 from streams.profile.settings import ProfileSettings
+from tests.secure_kafka import Authority
 
 ROOT = Path(__file__).parent.parent.parent.parent
 SECRET = "canary-pa55word"
@@ -34,6 +35,8 @@ CHANGED: dict[str, Any] = {
     "bootstrap_servers": "other:9093",
     "security_protocol": "SASL_PLAINTEXT",
     "sasl_mechanism": "SCRAM-SHA-512",
+    "sasl_oauth_token_url": "https://other.example.org/token",
+    "sasl_oauth_scope": "other",
     "sasl_username": "somebody",
     "sasl_password": "other",
     "ssl_ca_location": "other-ca.pem",
@@ -51,6 +54,8 @@ CHANGED: dict[str, Any] = {
     "max_message_bytes": 6 << 20,
 }
 NO_CLIENT = {
+    "sasl_password_file": "read into sasl_password",
+    "ssl_key_password_file": "read into ssl_key_password",
     "topic_prefix": "names topics",
     "topics": "names topics",
     "partitions": "shapes topics that are created",
@@ -61,6 +66,8 @@ PRODUCERS = {"producer", "transaction", "export producer", "profile producer"}
 CONSUMERS = {"group consumer", "compacted", "lag", "recovery", "export consumer", "profile consumer"}
 ADMINS = {"admin", "batches admin", "lag admin"}
 OTHERS = {"receipts reader"}
+BY_TOKEN = {"sasl_oauth_token_url", "sasl_oauth_scope"}
+"""With the mechanism OAUTHBEARER."""
 NOT_FOR: dict[str, tuple[set[str], str]] = {
     "compression": (CONSUMERS | ADMINS | OTHERS, "whoever writes compresses"),
     "reconnect_backoff_max_seconds": (
@@ -176,7 +183,7 @@ def config_of(client: str, kafka: KafkaSettings) -> dict[str, Any]:
     return {name: value for name, value in built.value.config.items() if name not in VARIES}
 
 
-def base(directory: Path) -> dict[str, Any]:
+def base(directory: Path, by_token: Collection[str] = ()) -> dict[str, Any]:
     files = {f"ssl_{kind}_location": directory / f"{kind}.pem" for kind in ("ca", "certificate", "key")}
     for file in [*files.values(), *(directory / str(CHANGED[name]) for name in files)]:
         file.touch()
@@ -187,7 +194,17 @@ def base(directory: Path) -> dict[str, Any]:
         "sasl_password": SECRET,
         "ssl_key_password": SECRET,
         **files,
+        **({"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_url": "https://example.org/token"} if by_token else {}),
     }
+
+
+@pytest.mark.parametrize("client", sorted(CLIENTS))
+@pytest.mark.usefixtures("probes")
+def test_every_client_logs_in_by_tokens_where_asked(client: str, tmp_path: Path) -> None:
+    config = config_of(client, KafkaSettings(**base(tmp_path, BY_TOKEN)))
+    source = config["oauth_cb"] if "oauth_cb" in config else config["sasl_oauth_token_provider"].source
+    assert source.url == "https://example.org/token"
+    assert not any(name.endswith(("username", "password")) and "sasl" in name for name in config)
 
 
 def test_each_setting_is_looked_for_or_is_no_clients() -> None:
@@ -200,7 +217,7 @@ def test_each_setting_is_looked_for_or_is_no_clients() -> None:
 @pytest.mark.parametrize("field", sorted(CHANGED))
 @pytest.mark.usefixtures("probes")
 def test_a_setting_arrives_in_every_client(field: str, client: str, tmp_path: Path) -> None:
-    values = base(tmp_path)
+    values = base(tmp_path, BY_TOKEN if field in BY_TOKEN else ())
     changed = tmp_path / CHANGED[field] if field.endswith("_location") else CHANGED[field]
     before = config_of(client, KafkaSettings(**values))
     after = config_of(client, KafkaSettings(**{**values, field: changed}))
@@ -286,9 +303,9 @@ def test_sasl_reaches_both_kinds_of_clients_and_no_text() -> None:
 
 
 def test_certificate_files_are_passed_on(tmp_path: Path) -> None:
-    files = {name: tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem")}
-    for file in files.values():
-        file.touch()
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("us")
+    files = {"ca.pem": authority.file, "cert.pem": certificate, "key.pem": key}
     settings = KafkaSettings(
         bootstrap_servers="b:9093",
         security_protocol="SSL",
