@@ -52,6 +52,8 @@ class WantedTopic:
     partitions: int
     replication_factor: int
     config: Mapping[str, str]
+    shared_partitions: bool = True
+    """It is a data topic: all of them have KAFKA_PARTITIONS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,14 @@ def _wanted(topic: Topic, names: TopicNames, shape: TopicShape, brokers: int) ->
     }
     if topic.cleanup == "delete":
         config["retention.ms"] = str(topic.retention_ms)
-    return WantedTopic(names[topic.role], topic.partitions or shape.partitions, replicas, config)
+    return WantedTopic(
+        names[topic.role], topic.partitions or shape.partitions, replicas, config, topic.partitions is None
+    )
+
+
+def missing(topic: str) -> str:
+    """Return the sentence for a topic that is not there."""
+    return f"Topic {topic} is missing; create it with `cm-streams check-topics --create`."
 
 
 def faults(wanted: WantedTopic, found: FoundTopic | None) -> Iterator[str]:
@@ -100,13 +109,10 @@ def faults(wanted: WantedTopic, found: FoundTopic | None) -> Iterator[str]:
     """
     name = wanted.name
     if found is None:
-        yield f"Topic {name} is missing; create it with `cm-streams check-topics --create`."
+        yield missing(name)
         return
     if found.partitions != wanted.partitions:
-        yield (
-            f"Topic {name} has {found.partitions} partitions and {wanted.partitions} are wanted: all data topics need "
-            f"the same number; create it again, or set KAFKA_PARTITIONS to what all of them have."
-        )
+        yield _wrong_partitions(wanted, found)
     if found.replication_factor < wanted.replication_factor:
         yield (
             f"Topic {name} has replication factor {found.replication_factor} and {wanted.replication_factor} is wanted:"
@@ -127,6 +133,16 @@ def faults(wanted: WantedTopic, found: FoundTopic | None) -> Iterator[str]:
                 f"Topic {name} has {key}={found.config.get(key, 'unset')} and {wanted.config[key]} is wanted: "
                 f"raise it, or set {setting}."
             )
+
+
+def _wrong_partitions(wanted: WantedTopic, found: FoundTopic) -> str:
+    sentence = f"Topic {wanted.name} has {found.partitions} partitions and {wanted.partitions} are wanted: "
+    if wanted.shared_partitions:
+        return sentence + (
+            "set KAFKA_PARTITIONS to what all data topics have. A topic in use keeps its number: for another one, "
+            "rows are copied to new topics (`cm-streams stores copy --help`)."
+        )
+    return sentence + "name another one in KAFKA_TOPICS, or delete it where nothing in it is needed, and create it."
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ SENTENCES = {
 WRONG_SETTINGS = {
     "connectors.kafka.admin": ("TopicsRefusedError", "BrokersUnreachableError"),
     "connectors.kafka.client_config": ("NoBrokerError",),
+    "connectors.kafka.command_producer": ("NoTopicError",),
     "connectors.control.crypto": ("SealError",),
 }
 """The same, where a restart alone does not help."""
@@ -99,10 +100,10 @@ async def control(sealer: "Sealer | None" = None) -> AsyncIterator[tuple["Jobs",
     """Hold jobs and authorizations; without a sealer secrets stay closed."""
     from connectors.control.authorizations import Authorizations
     from connectors.control.jobs import Jobs
-    from connectors.kafka.producer import AsyncProducer
+    from connectors.kafka.command_producer import CommandProducer
 
     settings = kafka_settings()
-    async with AsyncProducer(settings, "cli") as producer:
+    async with CommandProducer(settings, "cli") as producer:
         audit = audit_log(settings, producer)
         async with (
             Jobs(settings, producer, audit=audit) as jobs,
@@ -149,9 +150,9 @@ async def with_account() -> AsyncIterator[tuple["Jobs", "Authorizations", "OpenA
 @asynccontextmanager
 async def with_audit(settings: "KafkaSettings") -> AsyncIterator["AuditLog"]:
     """Hold what records a command's changes, for work that publishes nothing else."""
-    from connectors.kafka.producer import AsyncProducer
+    from connectors.kafka.command_producer import CommandProducer
 
-    async with AsyncProducer(settings, "cli") as producer:
+    async with CommandProducer(settings, "cli") as producer:
         yield audit_log(settings, producer)
 
 

@@ -14,7 +14,7 @@ import typer
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.crypto import SealError
-from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.command_producer import CommandProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob
 from schemas.identity import normalise_email
@@ -144,7 +144,7 @@ async def _plan(job_id: str) -> Preview:
 
 
 async def _reconcile(job_id: str, repair: bool) -> DriftReport:
-    async with _export_view(job_id) as (kafka, view), AsyncProducer(kafka, "cli-repair") as producer:
+    async with _export_view(job_id) as (kafka, view), CommandProducer(kafka, "cli-repair") as producer:
         if repair:
             await audit_log(kafka, producer).note("job", job_id, "repair")
         return await export_drift(kafka, view, producer if repair else None, progress_of)

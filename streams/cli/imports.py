@@ -24,7 +24,7 @@ from connectors.importer.progress import ProgressTable, ProgressView
 from connectors.importer.run import run as run_connector
 from connectors.importer.settings import ImporterSettings
 from connectors.importer.tasks.page import ProgressRecord
-from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.command_producer import CommandProducer
 from connectors.kafka.settings import KafkaSettings
 from connectors.process import stopped_by_signal
 from schemas.control import ImportJob
@@ -148,7 +148,7 @@ async def _run(job_id: str, *, work: bool) -> bool:
     if before is not None:
         print_line(earlier_run(before))
     if work:
-        async with AsyncProducer(kafka, "cli") as producer:
+        async with CommandProducer(kafka, "cli") as producer:
             await audit_log(kafka, producer).note("job", job_id, "run")
             await request_run(kafka, producer, job_id)
     stop = stopped_by_signal()

@@ -9,7 +9,7 @@ import orjson
 import typer
 from pydantic import ValidationError
 
-from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.command_producer import CommandProducer
 from connectors.kafka.records import Position
 from connectors.kafka.settings import KafkaSettings
 from schemas.audience_delivery import DeliveryReceipt
@@ -102,7 +102,7 @@ def _line(receipt: DeliveryReceipt) -> str:
 
 
 async def _published(kafka: KafkaSettings, event: AudienceMembership) -> Position:
-    async with AsyncProducer(kafka, "cli") as producer:
+    async with CommandProducer(kafka, "cli") as producer:
         return await publish_event(kafka, producer, audit_log(kafka, producer), event)
 
 

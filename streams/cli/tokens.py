@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from connectors.control.users import UnknownTokenError, Users
-from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.command_producer import CommandProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ConsoleToken, Role
 from streams.cli.control import audit_log, kafka_settings, refusals, refuse
@@ -86,7 +86,7 @@ def revoke(token_id: Annotated[str, typer.Argument(metavar="ID", help="`token li
 async def _users(settings: KafkaSettings) -> AsyncIterator[Users]:
     """Hold users and tokens; what changes is recorded."""
     async with (
-        AsyncProducer(settings, "cli") as producer,
+        CommandProducer(settings, "cli") as producer,
         Users(settings, producer, audit_log(settings, producer)) as users,
     ):
         yield users

@@ -8,8 +8,8 @@ from uuid import uuid4
 import structlog
 from pydantic import ValidationError
 
+from connectors.kafka.command_producer import CommandProducer
 from connectors.kafka.compacted import CompactedTopic
-from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
 from schemas.cm_profile import ErasureReceipt
@@ -80,7 +80,7 @@ async def erase(kafka: KafkaSettings, email: str, timeout_seconds: float) -> Era
 
     async with (
         CompactedTopic(kafka, names["cm_erasures"], receive),
-        AsyncProducer(kafka, "erase") as producer,
+        CommandProducer(kafka, "erase") as producer,
     ):
         await producer.publish(request.topic, request.key, request.value)
         try:

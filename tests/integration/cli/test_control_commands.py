@@ -6,12 +6,14 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 from click.testing import Result
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from connectors import logs
@@ -26,6 +28,7 @@ from schemas.control import ExportJob, FieldMapping, ImportJob
 from schemas.topics import TOPICS
 from streams.cli.__main__ import cli
 from streams.export.lists.attention import REMOVALS
+from tests.deadline import within
 from tests.kafka_io import create_topic, produce, read_all
 
 CANARY = "canary-key-of-campaign-monitor"
@@ -88,6 +91,26 @@ def test_a_wrong_topic_is_exit_code_78_with_a_sentence(run: Run, settings: Kafka
     name = create_topic(settings.bootstrap_servers, settings.names()["cm_profile"], 2, {"max.message.bytes": "2000000"})
     refused = run("check-topics", "--create", code=78)
     assert refused.stderr.startswith(f"Topic {name} has cleanup.policy=delete and compact is wanted")
+
+
+@pytest.mark.usefixtures("topics")
+def test_a_topic_that_a_command_writes_to_and_that_is_missing_is_named_at_once(
+    run: Run, settings: KafkaSettings, kafka_admin: AdminClient
+) -> None:
+    """As in a deployment that is older than the topic: a command waited twenty seconds, and named no way out."""
+    send = ["send-event", "--email", "ann@example.com", "--enter", "vip"]
+    erase, add = ["erase", "ann@example.com"], ["auth", "add", "--id", "acme"]
+    recorded = (send, erase, add, ["token", "create", "ci"], ["stores", "discard", "profiles"])
+    for role, commands in (("audience-membership", [send]), ("cm_profile_moves", [erase]), ("cm_audit", recorded)):
+        name = settings.names()[role]
+        kafka_admin.delete_topics([name])[name].result(10)
+        within(10, lambda name=name: name not in kafka_admin.list_topics(timeout=10).topics)
+        for command in commands:
+            began = time.monotonic()
+            refused = run(*command, code=78, CAMPAIGN_MONITOR_API_KEY=CANARY)
+            assert refused.stderr == f"Topic {name} is missing; create it with `cm-streams check-topics --create`.\n"
+            assert time.monotonic() - began < 10
+        assert name not in kafka_admin.list_topics(timeout=10).topics, "no command creates it with a broker's defaults"
 
 
 def test_without_a_broker_the_setting_is_named(run: Run) -> None:

@@ -47,6 +47,18 @@ def test_more_protection_than_wanted_is_no_fault() -> None:
     assert list(faults(WANTED, better)) == []
 
 
+@pytest.mark.parametrize("partitions", [6, 24])
+def test_topics_with_other_partitions_are_not_to_be_created_again(partitions: int) -> None:
+    """Their records would be lost."""
+    (sentence,) = faults(WANTED, replace(GOOD, partitions=partitions))
+    assert "create it again" not in sentence
+    assert "KAFKA_PARTITIONS" in sentence
+    assert "`cm-streams stores copy --help`" in sentence
+    (other,) = faults(replace(WANTED, shared_partitions=False), replace(GOOD, partitions=partitions))
+    assert "KAFKA_PARTITIONS" not in other, "it has nothing to do with topics whose number is always the same"
+    assert "KAFKA_TOPICS" in other
+
+
 @pytest.mark.parametrize(
     ("found", "beginning"),
     [
