@@ -52,7 +52,7 @@ def _plot(name: str, since: datetime, until: datetime, rows: Sequence[Series], s
     bars = "".join(bar for row in rows for bar in _bars(row, highest or 1.0))
     return Markup(  # noqa: S704  (numbers, and texts that are escaped)
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" preserveAspectRatio="none" '
-        f'aria-label="{escape(name)}: {words}">{bars}</svg><p class="note">{" ".join([*keys, words])}</p>'
+        f'aria-label="{escape(name)}: {words}">{bars}</svg><p class="note">{". ".join([words, *keys])}</p>'
     )
 
 

@@ -8,6 +8,7 @@ import jinja2
 import structlog
 from aiohttp import web
 from confluent_kafka import KafkaException
+from markupsafe import Markup
 from multidict import MultiDict, MultiDictProxy
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
@@ -85,7 +86,7 @@ def application(console: Console) -> web.Application:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["utc"] = utc_text
+    environment.filters["utc"] = lambda at: Markup("<time>{}</time>").format(utc_text(at))
     environment.globals["form_token"] = lambda visit: form_token(console.key, visit.cookie)
     environment.globals["may"] = lambda visit, role: visit.user is not None and may(visit.user.role, role)
     for route in ROUTES:

@@ -91,6 +91,7 @@ def test_a_plot_of_latency_shows_every_value_and_what_its_bars_are() -> None:
     assert (plot.count('<rect class="bar"'), plot.count('<rect class="high"')) == (2, 2)
     assert "20 ms at most, from 12:00:00 to 12:03:00 UTC" in plot
     assert plot.index("the median") > plot.index('class="key bar"') > plot.index("95 of 100 are below")
+    assert plot.rindex("20 ms at most") < plot.index('class="key high"'), "words first, then what the bars are"
     assert "<text" not in plot, "text in a drawing that is stretched is not readable on a phone"
 
 
