@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from benchmarks.contest import Bench
 from benchmarks.job import PARTITIONS
 from benchmarks.results import Result
-from benchmarks.services import Meter, Service, free_port, product
+from benchmarks.services import Meter, Service, product
 from benchmarks.suites.waiting import until
 from benchmarks.systems import OURS, python_versions
 from benchmarks.topics import Message
+from connectors.devkit.ports import free_ports
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter
@@ -49,7 +50,7 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
         _env_file=None, bootstrap_servers=bench.topics.bootstrap, topic_prefix=prefix, partitions=PARTITIONS
     )
     ensure_topics(kafka, create=True)
-    port = free_port()
+    (port,) = free_ports(1)
     environment = PROXY | {
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": prefix,
