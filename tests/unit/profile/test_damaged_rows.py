@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +20,6 @@ from streams.batches.table.changelog import blob_of
 from streams.batches.table.partition_table import PartitionTable
 from streams.batches.table.row_cache import RowCache
 from streams.batches.table.rows import encode_blob, encode_hidden, topic_hash
-from streams.mapping.catalog import load_catalog
 from streams.profile.folding import row as under_test
 from streams.profile.folding.fold import BatchEffects, ProfileFold
 from streams.profile.folding.row import AddressHistory, OutgoingTransfer, Profile, ProfileCodec, WrongMappingError
@@ -50,29 +49,20 @@ def written() -> tuple[bytes, bytes]:
 VALUE, STATE = written()
 
 
-@contextmanager
-def codecs() -> Iterator[list[tuple[Any, Any]]]:
-    """(use, codec) of each twin; `use` makes the codec's fields that twin's."""
-    layout = load_catalog().layout
-    with pytest.MonkeyPatch.context() as patch:
-
-        def use(kind: Any) -> None:
-            patch.setattr(under_test, "Fields", kind.Fields)
-            patch.setattr(under_test, "Shape", kind.Shape)
-
-        found = []
-        for kind in MODULES:
-            use(kind)
-            found.append((lambda kind=kind: use(kind), ProfileCodec(CATALOG.version, layout)))
-        yield found
+@cache
+def codec_of(kind: Any) -> ProfileCodec:
+    """The codec of one twin, whose fields are in use."""
+    return ProfileCodec(CATALOG.version, CATALOG.layout)
 
 
 def verdict(value: bytes | None, state: bytes) -> Any:
     """What both codecs make of a row: the bytes that they write again, or the kind and text of their error."""
     verdicts = []
-    with codecs() as found:
-        for use, codec in found:
-            use()
+    for kind in MODULES:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(under_test, "Fields", kind.Fields)
+            patch.setattr(under_test, "Shape", kind.Shape)
+            codec = codec_of(kind)
             try:
                 verdicts.append(codec.encode(codec.decode(b"k", value, state)))
             except (ValueError, WrongMappingError) as error:
