@@ -69,17 +69,20 @@ class Process:
 
     def _effect(self, durable: Callable[[], Any] = lambda: None) -> None:
         """Do one durable step; a kill is either just before or just after one."""
-        self.effects += 1
-        if self.kill_at is not None and self.effects >= self.kill_at:
-            self.alive = False
-        if not self.alive:
-            raise Revoked("the process was killed")
+        self._step()
         if self.fail_at is not None and self.effects >= self.fail_at:
             self.fail_at = None
             if self.fails_late:
                 durable()
             raise NotDelivered("the broker is away")
         durable()
+
+    def _step(self) -> None:
+        self.effects += 1
+        if self.kill_at is not None and self.effects >= self.kill_at:
+            self.alive = False
+        if not self.alive:
+            raise Revoked("the process was killed")
 
     # -- owner
 
@@ -264,7 +267,7 @@ class Process:
 
                 job = partial(self._attempts, agent, topic, partition, part)
                 await self.run_as_owner(partition, self.generations[partition], job)
-                self._effect()
+                self._step()  # the commit, which delivers nothing
                 start += len(part)
                 done += len(part)
                 self.log.committed[topic, partition] = start
