@@ -13,7 +13,7 @@ from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from schemas.topics import TopicNames
 from tests.broker import Broker, BrokerKeeper, ask
 
-hypothesis.settings.register_profile("same-every-time", derandomize=True)
+hypothesis.settings.register_profile("same-every-time", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same-every-time")
 
 KEEPER = pytest.StashKey[BrokerKeeper]()

@@ -37,18 +37,32 @@ SOURCE = "audience-membership"
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
 
+SPEED = 300.0
+STEP_SECONDS = 0.03
+"""The clock moves by so much at least, so that what is due at nearly the same time is done together."""
+REAL_SECONDS = 0.001
+"""Shorter waits are not made, but added up: what was sent over loopback arrives meanwhile."""
+
+
 class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # which selector it is depends on the system
-    speed = 1.0
-    waited = 0.0
-    """Real seconds without anything to do."""
+    ahead = 0.0
+    """Seconds by which the loop's clock is ahead of the real one."""
+    _waits = 0.0
+    """Real seconds that are still to be waited."""
 
     def select(self, timeout: float | None = None) -> Any:
-        """Wait for the shorter time that the loop's clock means."""
-        began = time.monotonic()
-        try:
-            return super().select(timeout if timeout is None or timeout <= 0 else timeout / self.speed)
-        finally:
-            self.waited += time.monotonic() - began
+        """Wait for a shorter time than the loop's clock means; where nothing happens, all of it has passed then."""
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        began, passes = time.monotonic(), max(timeout, STEP_SECONDS)
+        self._waits += passes / SPEED
+        real = self._waits if self._waits >= REAL_SECONDS else 0
+        events = super().select(real)
+        if real:
+            self._waits = 0.0
+        if not events:
+            self.ahead += max(0.0, passes - (time.monotonic() - began))
+        return events
 
 
 # Whoever waits for longer waits until calls without an answer are over: that time is skipped, in pieces.
@@ -57,22 +71,20 @@ SKIPPED_SECONDS = 60.0
 
 
 class FastLoop(asyncio.SelectorEventLoop):
-    """`loop.time()` passes `speed` times as fast while nobody has anything to do: work on a busy machine takes no
+    """`loop.time()` passes `SPEED` times as fast while nobody has anything to do: work on a busy machine takes no
     longer by this clock than on a quiet one, so that no call times out for it."""
 
-    def __init__(self, speed: float = 30.0) -> None:
+    def __init__(self) -> None:
         self._waits = _Selector()
-        self._waits.speed = speed
-        self._skipped = 0.0
         super().__init__(self._waits)
 
     def time(self) -> float:
         """The loop's clock, in seconds of its own."""
-        return time.monotonic() + self._waits.waited * (self._waits.speed - 1) + self._skipped
+        return time.monotonic() + self._waits.ahead
 
     def skip(self, seconds: float) -> None:
         """Let time pass at once, for everybody: only while no call is under way, which would time out."""
-        self._skipped += seconds
+        self._waits.ahead += seconds
 
 
 class Worker:
@@ -244,6 +256,10 @@ class World:
         self.worker = Worker(self)
         await self.worker.start()
         return self.worker
+
+    def slow_down(self, seconds: float) -> None:
+        """Let calls take so long by the loop's clock; Campaign Monitor's goes by the real one."""
+        self.controls.change_settings(latency_ms=seconds * 1_000 / SPEED)
 
     def pass_time(self, seconds: float) -> None:
         """Put the wall clock forward."""

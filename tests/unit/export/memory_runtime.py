@@ -66,6 +66,7 @@ class Process:
         self._wall = wall
         self._locks = [asyncio.Lock() for _ in range(log.partitions)]
         self._codec = RowCodec()
+        self._indexes: dict[tuple[bytes, bytes | None], frozenset[bytes]] = {}
 
     def _effect(self, durable: Callable[[], Any] = lambda: None) -> None:
         """Do one durable step; a kill is either just before or just after one."""
@@ -157,6 +158,13 @@ class Process:
         row.index = frozenset(index(row))
         return row
 
+    def _index_of(self, partition: int, key: bytes) -> frozenset[bytes]:
+        """The index keys of a row; those of one that was not written since are known."""
+        value, _ = self.log.rows[partition][key]
+        if (key, value) not in self._indexes:
+            self._indexes[key, value] = self._row(partition, key).index
+        return self._indexes[key, value]
+
     def give_back(self, partition: int, rows: Iterable[TableRow[MembershipRow]]) -> None:
         """As BatchTable: whoever reads them again gets these, so a change that was made to them shows."""
         for row in rows:
@@ -237,7 +245,7 @@ class Process:
         found = [
             (entry, key)
             for key in sorted(self.log.rows.get(partition, {}))
-            for entry in self._row(partition, key).index
+            for entry in self._index_of(partition, key)
             if entry.startswith(prefix) and (upto is None or entry < upto)
         ]
         await asyncio.sleep(0)

@@ -312,7 +312,7 @@ async def _begun(world: World, monkeypatch: pytest.MonkeyPatch, count: int) -> t
     for person in people:
         world.change(person, "enter", "vip", 1)
     await worker.rest()
-    world.controls.change_settings(latency_ms=50)
+    world.slow_down(1.5)
     sizes = _flat_calls(monkeypatch)
     _widen(world)
     await _until(lambda: bool(sizes))

@@ -106,7 +106,7 @@ async def test_who_is_refused_in_a_call_has_the_refusal_and_no_second_call(world
 async def _slow(world: World) -> Worker:
     world.timeout_seconds = 60.0
     worker = await _begin(world)
-    world.controls.change_settings(latency_ms=1000)
+    world.slow_down(30)
     for person in PEOPLE:
         world.change(person, "enter", "vip", 1)
     await worker.consume()
@@ -125,7 +125,7 @@ async def test_a_list_that_answers_slowly_holds_the_batch_for_seconds_only(world
 @pytest.mark.usefixtures("_patient")
 async def test_a_job_that_is_edited_meanwhile_is_looked_at_again(world: World) -> None:
     worker = await _begin(world)
-    world.controls.change_settings(latency_ms=100)
+    world.slow_down(3)
     for person in PEOPLE:
         world.change(person, "enter", "vip", 1)
     consuming = asyncio.create_task(worker.consume())
@@ -273,7 +273,7 @@ async def test_people_who_need_a_call_each_do_not_keep_a_batch_waiting(
     for person in leaving:
         world.change(person, "enter", "vip", 1)
     await worker.rest()
-    world.controls.change_settings(latency_ms=60)
+    world.slow_down(1.8)
     for person in leaving:
         world.change(person, "exit", "vip", 2)
     await worker.consume()

@@ -150,7 +150,7 @@ async def test_sabotage_verifying(world: World, monkeypatch: pytest.MonkeyPatch)
 async def _changed_in_flight(world: World) -> None:
     world.job()
     worker = await world.start()
-    world.controls.change_settings(latency_ms=60)
+    world.slow_down(1.8)
     world.change("ann@example.com", "enter", "vip", 1)
     await worker.consume()
     for _ in range(400):
