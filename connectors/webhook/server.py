@@ -42,7 +42,7 @@ REJECTED = Counter(
 )
 EVENTS = Counter(
     "cm_streams_webhook_events_total",
-    "What lists reported and Kafka acknowledged, by kind. None for hours while people subscribe: is it active?",
+    "What lists reported and Kafka acknowledged, by kind. None for hours while people subscribe: see the hooks.",
     ["event"],
 )
 events_of_kind = lru_cache(maxsize=8)(EVENTS.labels)
