@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from connectors.campaign_monitor.client.api import CampaignMonitor
 
 FEW = 100
-"""So many who are missing are read alone for a report, too: in the seconds that a list takes no more change state."""
+"""So many who are missing are read alone for a report or a plan, too: in the seconds that a list takes no more change
+state."""
 
 Shows = Callable[[str], AbstractContextManager[Progress]]
 """What is counted -> a context whose value is called with the count so far, in any thread."""
@@ -91,11 +92,17 @@ async def export_plan(
     fields = {field_name(field.name): field for field in custom_fields}
     with shows("people of the changelog") as progress:
 
-        def counted() -> Preview:
-            rows, names = snapshot_rows(kafka, progress), view.state.names
-            return preview(rows, view.listed, names, there, dates, confirmed_opt_in=confirms, fields=fields)
+        def counted() -> tuple[Preview, set[str]]:
+            rows, names, absent = snapshot_rows(kafka, progress), view.state.names, set[str]()
+            seen = preview(
+                rows, view.listed, names, there, dates, confirmed_opt_in=confirms, fields=fields, absent=absent
+            )
+            return seen, absent
 
-        found = await asyncio.to_thread(counted)
+        found, absent = await asyncio.to_thread(counted)
+        if 0 < len(absent) <= FEW and (alone := await read_alone(api, job.list_id, sorted(absent))):
+            there |= alone
+            found, _absent = await asyncio.to_thread(counted)
     titles = {segment.title for segment in segments}
     plans = planned(view.listed, view.state.names)
     found.segments_missing = sorted({plan.title for plan in plans.values()} - titles)

@@ -71,10 +71,12 @@ def preview(
     *,
     confirmed_opt_in: bool = False,
     fields: Collection[str] = (),
+    absent: set[str] | None = None,
 ) -> Preview:
     """Return what would happen if the list's jobs ran now.
 
-    `dates`: of the client; `fields`: of the list, by plain name.
+    `dates`: of the client; `fields`: of the list, by plain name; `absent`: gets the addresses of those who would be
+    written and are not `on_list`.
     """
     found = Preview(confirmed_opt_in=confirmed_opt_in)
     written: dict[str, None] = {}
@@ -93,6 +95,8 @@ def preview(
             _count_settled(found, desired, held)
             continue
         write = _write_of(desired, held, on_list, dates)
+        if absent is not None and write.there is None and write.address and write.kind not in _NO_CALLS:
+            absent.add(write.address)
         if permitted is None and desired.address is not None:
             asking.append((address_key(desired.address), write))
         else:
@@ -117,11 +121,17 @@ def _count_settled(found: Preview, desired: DesiredSubscriber, held: Held | None
         found.unchanged += 1
 
 
+_NO_CALLS = frozenset({RequestKind.NO_CALL, RequestKind.REFUSE})
+"""Nobody is asked about them."""
+
+
 class _Write(NamedTuple):
     """What is about to happen to one person."""
 
     kind: RequestKind
     desired: DesiredSubscriber
+    address: str
+    """Under which the list was searched; empty where there is none."""
     there: OnList | None
     returns: bool
     """They left, and are made active again."""
@@ -132,10 +142,11 @@ class _Write(NamedTuple):
 def _write_of(
     desired: DesiredSubscriber, held: Held | None, on_list: Mapping[str, OnList], dates: ClientDates
 ) -> _Write:
-    there = on_list.get(address_key((held.address if held is not None else None) or desired.address or ""))
+    address = (held.address if held is not None else None) or desired.address or ""
+    there = on_list.get(address_key(address))
     returns = there is not None and _returns(desired, held, there, dates)
     gone = there is None and is_gone(held, desired)
-    return _Write(route_of(held, desired, AttemptState()).kind, desired, there, returns, gone)
+    return _Write(route_of(held, desired, AttemptState()).kind, desired, address, there, returns, gone)
 
 
 def _returns(desired: DesiredSubscriber, held: Held | None, there: OnList, dates: ClientDates) -> bool:
@@ -158,7 +169,7 @@ _CALLS = {
 
 def _count(found: Preview, write: _Write, written: dict[str, None]) -> None:
     """Count one person; `written`: the names of the fields that the calls write, in order."""
-    kind, desired, there, returns, gone = write
+    kind, desired, _address, there, returns, gone = write
     if kind is RequestKind.NO_CALL:
         found.unchanged += 1
         return

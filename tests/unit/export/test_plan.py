@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.campaign_monitor.dates import ClientDates
 from connectors.kafka.settings import KafkaSettings
 from schemas.membership_command import command_bytes
@@ -231,4 +232,37 @@ async def test_who_changes_state_while_the_list_is_read_is_not_missing(
     report = await export_plans.export_drift(kafka, view, producer)
     assert sorted(report.missing) == (PEOPLE[:1] if repair else PEOPLE[:3]), (
         "more than a few are read for a repair only"
+    )
+
+
+async def test_a_plan_reads_who_is_in_no_state_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two people change state while the list is read, and were counted as added; a third is new."""
+    for person in PEOPLE[:2]:
+        world.at(60)
+        world.controls.add_subscriber(world.list_id, person)
+    world.at(120)
+    world.controls.unsubscribe(world.list_id, PEOPLE[1])
+    world.at(3600)
+    world.job()
+    world.controls.inject(kind="status", status=500, count=None, path="/subscribers/*/import")
+    worker = await world.start()
+    for person in PEOPLE[:3]:
+        world.change(person, "enter", "vip", 90)
+    await worker.consume()
+    api = worker.accounts._open["auth-1"].apis["live"]
+    listed, whole = worker.state.exports.lists[world.list_id], api.lists.subscribers
+
+    async def moving(*asked: Any) -> Any:
+        return replace(await whole(*asked), rows=[])
+
+    monkeypatch.setattr(api.lists, "subscribers", moving)
+    monkeypatch.setattr(export_plans, "snapshot_rows", lambda *_: iter(_rows(world)))
+    view = export_plans.ExportView(listed.jobs[0].job, api, worker.state, listed, frozenset())
+    asked: Any = (KafkaSettings(_env_file=None), CampaignMonitorSettings(_env_file=None), view)
+    found = await export_plans.export_plan(*asked)
+    assert (found.adds, found.updates, found.blocked) == (1, 1, 1)
+    monkeypatch.setattr(export_plans, "FEW", 2)
+    found = await export_plans.export_plan(*asked)
+    assert (found.adds, found.updates, found.blocked) == (3, 0, 0), (
+        "more than a few are counted as the list showed them"
     )
