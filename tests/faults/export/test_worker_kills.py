@@ -184,7 +184,7 @@ async def test_killed_at_random(
                 await eventually(lambda: _folded(kafka), seconds=90, every=0.5)
                 await _job(kafka, client_id, list_id, datetime.now(UTC))
             else:
-                upstream.unsubscribe(simulator, list_id, range(first - size, first, 23))
+                upstream.unsubscribe(simulator, list_id, range(wave % 23, first, 23 * wave))
             answered = await asyncio.to_thread(_end, kafka)
             await eventually(lambda seen=answered: _more(kafka, seen), seconds=90, every=0.1)
             await asyncio.sleep(dice.random() * 0.6)
