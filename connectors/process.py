@@ -38,21 +38,26 @@ async def listen(runner: web.BaseRunner, host: str, port: int, settings: str) ->
         raise CannotListenError(f"cannot listen on {host}:{port}: {cause}; set another {settings}") from None
 
 
+def starting() -> NotReady | None:
+    """Return what /ready answers before a process knows more."""
+    return "it is starting: it reads its topics"
+
+
 class HealthServer:
-    """Serves the three endpoints; `ready` returns None, or the reason why not.
+    """Serves the three endpoints; `ready` returns None, or the reason why not. It may be replaced while this serves.
 
     Bound to loopback by default: metrics name topics and jobs, and are nobody's business outside.
     """
 
     def __init__(
         self,
-        ready: Callable[[], NotReady | None],
+        ready: Callable[[], NotReady | None] = starting,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
         registry: CollectorRegistry = REGISTRY,
     ) -> None:
-        self._ready = ready
+        self.ready = ready
         self._host = host
         self._port = port
         self._registry = registry
@@ -89,14 +94,14 @@ class HealthServer:
         return web.json_response({"live": True})
 
     def _is_ready(self) -> web.Response:
-        reason = self._ready()
+        reason = self.ready()
         READY.set(reason is None)
         if reason is None:
             return web.json_response({"ready": True})
         return web.json_response({"ready": False, "reason": reason}, status=503)
 
     def _metrics(self) -> web.Response:
-        READY.set(self._ready() is None)
+        READY.set(self.ready() is None)
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -5,9 +5,9 @@ import contextlib
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import structlog
 from prometheus_client import REGISTRY
@@ -54,6 +54,17 @@ class StreamsSettings(BaseSettings):
     health_host: str = Field(default="127.0.0.1", description="Address that /live, /ready and /metrics listen on.")
     health_port: int = Field(
         default=0, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0 = a free one."
+    )
+    ready_lag_seconds: float = Field(
+        default=0,
+        ge=0,
+        description="A worker is not ready while the oldest record that it could read is older; 0 = never mind.",
+    )
+    ready_disk_share: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="A worker is not ready while less than this share of the disk of STREAMS_DATA_DIR is free.",
     )
 
 
@@ -107,15 +118,12 @@ def wait_for_topics(kafka: KafkaSettings, settings: StreamsSettings) -> None:
         NoBrokerError: no broker is configured.
         CannotListenError: the health port is taken.
     """
+    # A loop of its own: the process makes the one that it works in later.
+    loop = asyncio.new_event_loop()
     try:
-        _check_topics(kafka)
-    except BrokersUnreachableError as failure:
-        # A loop of its own: the process makes the one that it works in later.
-        loop = asyncio.new_event_loop()
-        try:
-            loop.run_until_complete(_until_brokers_answer(kafka, settings, str(failure)))
-        finally:
-            loop.close()
+        loop.run_until_complete(_until_brokers_answer(kafka, settings))
+    finally:
+        loop.close()
 
 
 def _check_topics(kafka: KafkaSettings) -> None:
@@ -124,36 +132,64 @@ def _check_topics(kafka: KafkaSettings) -> None:
     ensure_topics(kafka)
 
 
-async def _until_brokers_answer(kafka: KafkaSettings, settings: StreamsSettings, reason: str) -> None:
-    async with HealthServer(lambda: reason, host=settings.health_host, port=settings.health_port) as health:
-        log.info("health", url=f"http://{settings.health_host}:{health.port}")
+async def _until_brokers_answer(kafka: KafkaSettings, settings: StreamsSettings) -> None:
+    async with HealthServer(host=settings.health_host, port=settings.health_port) as health:
         while True:
-            log.warning("waiting for the brokers", reason=reason)
-            await asyncio.sleep(BROKER_RETRY_SECONDS)
             try:
                 await asyncio.to_thread(_check_topics, kafka)
+                return
             except BrokersUnreachableError as failure:
                 reason = str(failure)
-            else:
-                return
+            health.ready = lambda reason=reason: reason  # type: ignore[misc]
+            log.warning("waiting for the brokers", reason=reason, health=health.port)
+            await asyncio.sleep(BROKER_RETRY_SECONDS)
 
 
-def serve_health(batch_app: "BatchApp", settings: StreamsSettings) -> None:
-    """Serve /live, /ready and /metrics while the application runs. Call it once a process, before the start."""
+FindProblem = Callable[[], str | None]
+"""What else keeps a process from its work, in a sentence; None: nothing."""
+
+
+def run_with_health(
+    batch_app: "BatchApp",
+    settings: StreamsSettings,
+    start: Callable[[], Awaitable[None]],
+    stop: Callable[[], Awaitable[None]],
+    problem: FindProblem = lambda: None,
+) -> NoReturn:
+    """Run a worker as `BatchApp.run` does; /live, /ready and /metrics answer from before it reads a topic on."""
     REGISTRY.register(BatchCollector(batch_app.metrics))
     show_disk(settings.data_dir)
+    health = HealthServer(
+        lambda: "; ".join(worker_reasons(batch_app, settings, problem())) or None,
+        host=settings.health_host,
+        port=settings.health_port,
+    )
 
-    async def health() -> None:
+    async def start_all() -> None:
         with fatal_where_taken():
-            async with HealthServer(
-                lambda: "; ".join(batch_app.health().reasons) or None,
-                host=settings.health_host,
-                port=settings.health_port,
-            ) as server:
-                log.info("health", url=f"http://{settings.health_host}:{server.port}")
-                await asyncio.Event().wait()
+            await health.__aenter__()
+        log.info("health", url=f"http://{settings.health_host}:{health.port}")
+        await start()
 
-    batch_app.service(health)
+    async def stop_all() -> None:
+        await stop()
+        await health.__aexit__(None, None, None)
+
+    batch_app.run(start=start_all, stop=stop_all)
+
+
+def worker_reasons(batch_app: "BatchApp", settings: StreamsSettings, problem: str | None) -> list[str]:
+    """Return why a worker is not ready: by its own view, by lag and disk, and by `problem`."""
+    reasons = list(batch_app.health().reasons)
+    lag = 0.0 if batch_app.watchdog is None else batch_app.watchdog.lag.seconds()
+    budget = settings.ready_lag_seconds
+    if budget and lag > budget:
+        reasons.append(f"the oldest unread record is {lag:.0f} s old (STREAMS_READY_LAG_SECONDS is {budget:g})")
+    disk = shutil.disk_usage(existing(settings.data_dir))
+    if disk.free < settings.ready_disk_share * disk.total:
+        left = f"{disk.free / disk.total:.1%} of the disk of {settings.data_dir} is free"
+        reasons.append(f"{left} (STREAMS_READY_DISK_SHARE is {settings.ready_disk_share:g})")
+    return reasons if problem is None else [*reasons, problem]
 
 
 DISK_FREE = ScrapedGauge(

@@ -6,7 +6,7 @@ done once, whichever process owns the partition.
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -20,7 +20,17 @@ from connectors.kafka.client_config import admin_config
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
-from schemas.control import AnyJob, AskedBy, ExportJob, ImportJob, JobAttention, WebhookRegistration, attention_key
+from schemas.control import (
+    AnyJob,
+    AskedBy,
+    Authorization,
+    ExportJob,
+    ImportJob,
+    Job,
+    JobAttention,
+    WebhookRegistration,
+    attention_key,
+)
 from schemas.envelope import rfc3339
 from schemas.import_task import ImportTask
 
@@ -33,6 +43,14 @@ NO_EDIT = frozenset({"removals_confirmed_at"})
 
 class UnknownJobError(UnknownModelError):
     """There is no job with this id; the text names those that there are."""
+
+
+def refused_access(jobs: Mapping[str, Job], authorizations: Mapping[str, Authorization]) -> str | None:
+    """Return what running jobs wait for at their authorizations, in sentences; None: nothing."""
+    used = {job.authorization_id for job in jobs.values() if job.state == "running"}
+    refused = [authorizations[name] for name in sorted(used & authorizations.keys())]
+    found = [f"authorization {access.id}: {access.problem}" for access in refused if access.problem is not None]
+    return "; ".join(found) or None
 
 
 class Jobs(ControlTable[ExportOrImportJob]):

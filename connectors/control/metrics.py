@@ -15,7 +15,7 @@ JOBS = ScrapedGauge(
 )
 ATTENTION = ScrapedGauge(
     "cm_streams_job_needs_attention",
-    "1 for each running job for which a person has to do something; its page and cm-streams jobs name what.",
+    "1 for each running job for which a person has to do something; its page and cm-streams job list name what.",
     ("job", "kind"),
     unite="max",
 )

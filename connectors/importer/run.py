@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.accounts import OpenApi, authorized_apis
 from connectors.control.crypto import ControlSettings
-from connectors.control.jobs import Jobs, chain_partition, partition_count
+from connectors.control.jobs import Jobs, chain_partition, partition_count, refused_access
 from connectors.control.metrics import ControlMetrics
 from connectors.importer.metrics import Freshness
 from connectors.importer.progress import ProgressView
@@ -199,15 +199,17 @@ async def run(
         ReadError, BrokersUnreachableError: no broker answers.
     """
     ended = stop or stopped_by_signal()
-    await asyncio.to_thread(ensure_topics, kafka)
     gc.set_threshold(*GC_THRESHOLDS)
     async with contextlib.AsyncExitStack() as stack:
+        health = await stack.enter_async_context(HealthServer(host=health_host, port=health_port))
+        await asyncio.to_thread(ensure_topics, kafka)
         producer = await stack.enter_async_context(AsyncProducer(kafka, "importer-control"))
         apis = await stack.enter_async_context(
             authorized_apis(kafka, producer, control, settings.client_settings(campaign_monitor))
         )
         jobs = await stack.enter_async_context(Jobs(kafka, producer))
-        stack.callback(ControlMetrics(jobs, apis.authorizations).end)
+        access = apis.authorizations
+        stack.callback(ControlMetrics(jobs, access).end)
         connector = ImportConnector(
             kafka,
             settings,
@@ -219,9 +221,7 @@ async def run(
             on_progress=on_progress,
         )
         brokers = await stack.enter_async_context(BrokerWatch(kafka))
-        health = await stack.enter_async_context(
-            HealthServer(lambda: brokers.problem or connector.problem, host=health_host, port=health_port)
-        )
+        health.ready = lambda: brokers.problem or connector.problem or refused_access(jobs.imports(), access.all())
         if on_health_port is not None:
             on_health_port(health.port)
         working = asyncio.create_task(connector.run(), name="connector")

@@ -53,9 +53,10 @@ async def run(
         CannotListenError: an address is taken.
     """
     ended = stop or stopped_by_signal()
-    await asyncio.to_thread(ensure_topics, kafka)
     names = kafka.names()
     async with contextlib.AsyncExitStack() as stack:
+        health = await stack.enter_async_context(HealthServer(host=health_host, port=health_port))
+        await asyncio.to_thread(ensure_topics, kafka)
         producer = await stack.enter_async_context(
             AsyncProducer(kafka, "webhooks", {"message.timeout.ms": int(settings.publish_timeout_seconds * 1000)})
         )
@@ -82,9 +83,7 @@ async def run(
         await receiver.start()
         stack.push_async_callback(receiver.stop)
         brokers = await stack.enter_async_context(BrokerWatch(kafka))
-        health = await stack.enter_async_context(
-            HealthServer(lambda: brokers.problem, host=health_host, port=health_port)
-        )
+        health.ready = lambda: brokers.problem  # not a refused credential: posts are accepted without one
         if on_ports is not None:
             on_ports(receiver.port, health.port)
         manager = HookManager(

@@ -13,7 +13,7 @@ import typer
 from connectors.campaign_monitor.credentials import CampaignMonitorSettings
 from connectors.control.crypto import ControlSettings
 from connectors.kafka.settings import KafkaSettings
-from streams.process import refused_with_a_sentence, serve_health, start_process, wait_for_topics
+from streams.process import refused_with_a_sentence, run_with_health, start_process, wait_for_topics
 
 if TYPE_CHECKING:
     from connectors.devkit.simulator.settings import SimulatorSettings
@@ -32,8 +32,7 @@ def profiles() -> None:
     with refused_with_a_sentence():
         wait_for_topics(kafka, settings)
         worker = ProfileWorker(settings, kafka, ProfileSettings())
-    serve_health(worker.app, settings)
-    worker.app.run(start=worker.start, stop=worker.stop)
+    run_with_health(worker.app, settings, worker.start, worker.stop)
 
 
 @worker.command()
@@ -47,8 +46,7 @@ def export() -> None:
     with refused_with_a_sentence():
         wait_for_topics(kafka, settings)
         process = ExportProcess(settings, kafka, ExportSettings(), CampaignMonitorSettings(), ControlSettings())
-    serve_health(process.worker.app, settings)
-    process.worker.app.run(start=process.start, stop=process.stop)
+    run_with_health(process.worker.app, settings, process.start, process.stop, process.refused_access)
 
 
 def connector() -> None:

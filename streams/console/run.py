@@ -61,8 +61,9 @@ async def run(
         CannotListenError: an address is taken.
     """
     ended = stop or stopped_by_signal()
-    await asyncio.to_thread(ensure_topics, kafka)
     async with contextlib.AsyncExitStack() as stack:
+        health = await stack.enter_async_context(HealthServer(host=health_host, port=health_port))
+        await asyncio.to_thread(ensure_topics, kafka)
         brokers = await stack.enter_async_context(BrokerWatch(kafka))
         reads = Reads(lambda: brokers.problem)
         stack.callback(reads.close)
@@ -91,7 +92,6 @@ async def run(
             address=settings.address(settings.port),
             setup_token=settings.setup_token.get_secret_value() if settings.setup_token else secrets.token_urlsafe(32),
         )
-        await stack.enter_async_context(HealthServer(lambda: brokers.problem, host=health_host, port=health_port))
         stack.callback(ControlMetrics(console.jobs, console.authorizations).end)
         runner = web.AppRunner(application(console), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
@@ -103,6 +103,7 @@ async def run(
         )
         for line in shown_lines(console.address, console.setup_token, settings, is_new=not users.all()):
             show(line)
+        health.ready = lambda: brokers.problem
         log.info("console serves", url=str(console.address))
         await ended.wait()
         log.info("console stops")

@@ -12,7 +12,7 @@ from connectors.campaign_monitor.credentials import CampaignMonitorSettings, Cre
 from connectors.control.accounts import Credentials
 from connectors.control.authorizations import Authorizations
 from connectors.control.crypto import ControlSettings, Sealer, SealError
-from connectors.control.jobs import ExportOrImportJob, Jobs, UnknownJobError
+from connectors.control.jobs import ExportOrImportJob, Jobs, UnknownJobError, refused_access
 from connectors.control.metrics import ControlMetrics
 from connectors.kafka.client_config import aiokafka_config
 from connectors.kafka.compacted import CompactedTopic
@@ -190,6 +190,10 @@ class ExportProcess:
         await self._authorizations.close()
         await self._transport.close()
         await self._producer.close()
+
+    def refused_access(self) -> str | None:
+        """Return which authorizations of running jobs are refused, in sentences; None: none."""
+        return refused_access(self._jobs.exports(), self._authorizations.all()) if self._started else None
 
     async def _credential(self, authorization_id: str) -> Credential:
         try:

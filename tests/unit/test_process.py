@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
+from connectors.control.jobs import refused_access
 from connectors.logs import HIDDEN, hide_secrets
 from connectors.process import CannotListenError, HealthServer, stopped_by_signal
-from streams.batches import CannotListen
-from streams.process import StreamsSettings, refused_with_a_sentence, serve_health
+from streams.batches import CannotListen, Metrics
+from streams.process import StreamsSettings, refused_with_a_sentence, run_with_health, worker_reasons
 from streams.profile.server import ProfileServer
 
 
@@ -117,10 +118,12 @@ async def test_an_address_of_no_host_is_a_sentence() -> None:
 async def test_a_taken_port_ends_a_worker_with_78_and_no_traceback() -> None:
     """Each server of a worker: its probes, and the profiles that it serves."""
     registered: list[Callable[[], Awaitable[None]]] = []
-    app = SimpleNamespace(metrics=SimpleNamespace(snapshot=list), service=registered.append, health=lambda: None)
+    app = SimpleNamespace(
+        metrics=SimpleNamespace(snapshot=list), run=lambda *, start, stop: registered.append(start), health=lambda: None
+    )
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        serve_health(app, StreamsSettings(health_port=port))  # type: ignore[arg-type]
+        run_with_health(app, StreamsSettings(health_port=port), _nothing, _nothing)  # type: ignore[arg-type, func-returns-value]
         server = ProfileServer(
             *(None, lambda _partition: None),  # type: ignore[arg-type]
             token=None,
@@ -136,6 +139,72 @@ async def test_a_taken_port_ends_a_worker_with_78_and_no_traceback() -> None:
         with pytest.raises(CannotListenError, match=f"127.0.0.1:{port}: Address already in use.*PROFILE_HTTP_PORT"):
             await server.start()
         await server.stop()
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def test_a_worker_answers_from_before_it_reads_a_topic_on() -> None:
+    """And until it has stopped: what is scraped last shows why it ended."""
+    seen: list[tuple[str, int, str]] = []
+    reasons = ["no partitions"]
+
+    def run(*, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]) -> None:
+        running.extend([start, stop])
+
+    running: list[Callable[[], Awaitable[None]]] = []
+    app = SimpleNamespace(metrics=Metrics(), run=run, health=lambda: SimpleNamespace(reasons=reasons), watchdog=None)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    async def ask(moment: str) -> None:
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/ready") as answer:
+            seen.append((moment, answer.status, (await answer.json()).get("reason", "")))
+
+    settings = StreamsSettings(_env_file=None, health_port=port)  # type: ignore[call-arg]
+    run_with_health(app, settings, lambda: ask("start"), lambda: ask("stop"))  # type: ignore[arg-type, func-returns-value]
+    await running[0]()
+    reasons.clear()
+    await running[1]()
+    assert seen == [("start", 503, "no partitions"), ("stop", 200, "")]
+
+
+@pytest.mark.parametrize(
+    ("lag", "disk_share", "problem", "reason"),
+    [
+        (9.0, 0.0, None, None),
+        (11.0, 0.0, None, "the oldest unread record is 11 s old"),
+        (0.0, 0.999999, None, "of the disk of"),
+        (0.0, 0.0, "authorization a: log in again", "authorization a: log in again"),
+    ],
+)
+def test_a_worker_names_each_reason_why_it_is_not_ready(tmp_path, lag, disk_share, problem, reason):  # type: ignore[no-untyped-def]
+    settings = StreamsSettings(
+        _env_file=None,  # type: ignore[call-arg]
+        data_dir=tmp_path / "is" / "made" / "later",
+        ready_lag_seconds=10,
+        ready_disk_share=disk_share,
+    )
+    app = SimpleNamespace(
+        health=lambda: SimpleNamespace(reasons=["restoring tables"]),
+        watchdog=SimpleNamespace(lag=SimpleNamespace(seconds=lambda: lag)),
+    )
+    first, *others = worker_reasons(app, settings, problem)
+    assert first == "restoring tables"
+    assert len(others) == (reason is not None)
+    assert all(str(reason) in other for other in others)
+
+
+def test_a_refused_credential_of_a_running_job_is_a_reason() -> None:
+    def job(state: str, access: str) -> SimpleNamespace:
+        return SimpleNamespace(state=state, authorization_id=access)
+
+    access = {name: SimpleNamespace(id=name, problem=problem) for name, problem in {"a": None, "b": "log in"}.items()}
+    jobs = {"1": job("running", "a"), "2": job("stopped", "b"), "3": job("running", "CM_API_KEY's")}
+    assert refused_access(jobs, access) is None  # type: ignore[arg-type]
+    jobs["2"] = job("running", "b")
+    assert refused_access(jobs, access) == "authorization b: log in"  # type: ignore[arg-type]
 
 
 def test_another_fault_of_the_system_keeps_its_traceback() -> None:

@@ -18,7 +18,7 @@ from streams.batches.core.producer import Producer
 from streams.batches.core.settings import BatchSettings
 from streams.batches.process.dead_letters import DeadLetterTopics
 from streams.batches.process.faust_app import make_faust_app
-from streams.batches.process.measure import begin_dead_letters, measure_stores
+from streams.batches.process.measure import measure_state
 from streams.batches.process.memory import use_one_heap
 from streams.batches.process.run import run_process
 from streams.batches.process.runtime import BatchRuntime, OwnerHook
@@ -74,6 +74,7 @@ class BatchApp:
         self._services: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._started = self._stopped = False
+        self.watchdog: Watchdog | None = None
         self._directory = DirectoryLock(settings.data_dir / settings.app_id)
         self.metrics.at_scrape(self._measure)
 
@@ -187,6 +188,8 @@ class BatchApp:
         reasons = [f"partition {p}: {why}" for p, why in sorted(self.runtime.stuck.items())]
         if self.runtime.recovering_since is not None:
             reasons.append("restoring tables")
+        if self.watchdog is not None and self.watchdog.problem is not None:
+            reasons.append(self.watchdog.problem)
         if not self.runtime.workers:
             reasons.append("no partitions")
         elif self.runtime.lease_seconds() <= 0:
@@ -215,13 +218,8 @@ class BatchApp:
             await self.stop()
 
     def _measure(self, metrics: Metrics) -> None:
-        runtime = self.runtime
-        metrics.gauge("cm_streams_batches_partitions", len(runtime.workers), group=self.settings.app_id)
-        metrics.gauge("cm_streams_batches_restoring", runtime.recovering_since is not None)
-        measure_stores(metrics, [table.name for table in runtime.takeover.tables], runtime.takeover.stores)
-        if self._started:
-            begin_dead_letters(metrics, runtime.batched)
-            self.watchdog.lag.measure(metrics)
+        of, lag = self.runtime, None if self.watchdog is None else self.watchdog.lag
+        measure_state(metrics, self.settings.app_id, of.takeover, of.batched, len(of.workers), of.recovering_since, lag)
 
     async def start(self) -> None:
         """Check the topics and join the group; partitions are assigned later. Raises WrongTopic, StoreLocked."""
@@ -249,7 +247,8 @@ class BatchApp:
     async def stop(self) -> None:
         """Finish the batches in work, commit, leave the group, close the stores."""
         self._stopped = True
-        self.watchdog.stop()
+        if self.watchdog is not None:
+            self.watchdog.stop()
         await self.faust.stop()
         await self.runtime.close()
         for task in self._tasks:

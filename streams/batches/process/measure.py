@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from streams.batches.core.batch import Batch
 from streams.batches.core.metrics import Metrics
+from streams.batches.process.lag import GroupLag
+from streams.batches.process.takeover import Takeover
 from streams.batches.table.store import PartitionStore
 
 DEAD_LETTER_REASONS = (
@@ -32,6 +34,24 @@ def measure_batch(metrics: Metrics, batch: Batch, seconds: float) -> None:
     metrics.observe("cm_streams_batches_batch_records", len(batch), topic=topic)
     age = max(0.0, time.time() - batch.records[0].timestamp / 1000)
     metrics.observe("cm_streams_batches_record_age_seconds", age, topic=topic)
+
+
+def measure_state(
+    metrics: Metrics,
+    group: str,
+    takeover: Takeover,
+    topics: Iterable[str],
+    partitions: int,
+    recovering_since: float | None,
+    lag: GroupLag | None,
+) -> None:
+    """Write what an application holds now. `lag`: None before it has joined its group."""
+    metrics.gauge("cm_streams_batches_partitions", partitions, group=group)
+    metrics.gauge("cm_streams_batches_restoring", recovering_since is not None)
+    measure_stores(metrics, [table.name for table in takeover.tables], takeover.stores)
+    begin_dead_letters(metrics, topics)
+    if lag is not None:
+        lag.measure(metrics)
 
 
 def begin_dead_letters(metrics: Metrics, topics: Iterable[str]) -> None:

@@ -116,6 +116,8 @@ class Watchdog:
         self._rule = StallRule(stall_seconds)
         self._interval = min(5.0, stall_seconds / 4)
         self.lag = GroupLag(consumer, group)
+        self.problem: str | None = None
+        """Why the offsets are not known, in a sentence; None: the brokers answered last time."""
         self._end_process = end_process
         self._clock = clock
         self._stopping = threading.Event()
@@ -140,8 +142,10 @@ class Watchdog:
             bounds, committed = self._bounds(owned), self._committed(owned)
         except confluent_kafka.KafkaException as error:
             log.warning("watchdog: the broker does not answer", error=str(error))
+            self.problem = f"no broker answers: {error}"
             self._rule.reset()
             return
+        self.problem = None
         readable = {tp: end for tp, (_first, end) in bounds.items()}
         self.lag.look({tp: max(first, committed.get(tp, -1)) for tp, (first, _end) in bounds.items()}, readable)
         stalled = self._rule.observe(self._clock(), committed, readable)

@@ -207,8 +207,10 @@ def test_the_process_ends_with_the_partition_and_its_offsets_in_the_message() ->
     dog.check()
     assert lags_of(dog) == {"0": 60}
     now[0] = 20
+    assert dog.problem is None
     dog.down = True
     dog.check()
+    assert dog.problem == "no broker answers: down"
     dog.down = False
     now[0] = 45
     dog.check()
