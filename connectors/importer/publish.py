@@ -19,7 +19,7 @@ from connectors.importer.progress import ProgressView
 from connectors.importer.tasks import gaps, plan
 from connectors.importer.tasks.execute import TaskExecutor
 from connectors.importer.tasks.page import TaskResult
-from connectors.kafka.producer import PublishError
+from connectors.kafka.publishing import PublishError
 from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.transaction import (

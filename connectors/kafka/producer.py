@@ -2,11 +2,7 @@
 
 The client's delivery reports are served by the event loop itself, on a timer while records are in flight. A polling
 thread, the usual way, takes and gives back the interpreter's lock once for each report, which costs most with headers
-and beside a busy loop; the figures are in benchmarks/README.md.
-
-    PublishError              the brokers did not take a record in time, or refused it
-    +-- RecordTooLargeError   it exceeds what this producer may send; sending it again would not help
-    +-- FatalProducerError    the client cannot go on: make another producer, or end the process
+and beside a busy loop; the figures are in benchmarks/README.md. Errors: see `publishing.py`.
 """
 
 import asyncio
@@ -18,46 +14,18 @@ from typing import Any, Self
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from connectors.kafka.blocks import BUSY_POLL_SECONDS, RECORDS_AT_A_STRETCH, Block
 from connectors.kafka.client_config import producer_config
-from connectors.kafka.records import Headers, Position, PublishCall, RecordFields
+from connectors.kafka.publishing import PublishCall, PublishError
+from connectors.kafka.records import Headers, Position, RecordFields
 from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
-BUSY_POLL_SECONDS = 0.001
-"""Between two looks for delivery reports while records are in flight: half of it is what we add to the latency. Event
-loops count in milliseconds: uvloop takes less than half of one for "at once", and would look without a pause."""
 IDLE_POLL_SECONDS = 1.0
 """At rest, for the client's log lines and errors, which would gather otherwise."""
 PURGE_SECONDS = 1.0
 """For the reports of records that were dropped at close: without them their callers would wait for ever."""
-RECORDS_AT_A_STRETCH = 2_000
-"""Handed over before the event loop may do something else: some 4 ms. Smaller is slower, larger delays others."""
-
-
-class PublishError(RuntimeError):
-    """The brokers did not take a record; nothing may be settled that depends on it.
-
-    `failed` records of a call were refused; the first reason is in the text and in `reason` (Kafka's error name).
-    """
-
-    def __init__(self, topic: str, reason: str, detail: str, failed: int = 1) -> None:
-        super().__init__(f"{failed} record{'s' if failed > 1 else ''} for {topic} not published: {reason} ({detail})")
-        self.topic = topic
-        self.reason = reason
-        self.detail = detail
-        self.failed = failed
-
-
-class RecordTooLargeError(PublishError):
-    """A record exceeds the producer's own limit (KAFKA_MAX_MESSAGE_BYTES and room for a dead letter).
-
-    What a topic's smaller limit refuses is a plain PublishError: that limit can be raised meanwhile.
-    """
-
-
-class FatalProducerError(PublishError):
-    """The client cannot go on, whatever is published next."""
 
 
 class AsyncProducer:
@@ -70,7 +38,7 @@ class AsyncProducer:
         role: tells clients of one process apart in the brokers' logs.
         config: goes before the settings, for instance a shorter `message.timeout.ms`.
         before_send: called before records are handed to the client; it may end the process.
-        rows_handed_over: called by `publish_rows` when all rows are with the client, before it waits for the brokers.
+        rows_handed_over: called when all rows are with the client, before it waits for the brokers.
         on_fatal: called when the client reports that it cannot go on; all calls end with FatalProducerError then.
     """
 
@@ -114,7 +82,7 @@ class AsyncProducer:
             await self._hand_over(call, [(topic, key, value, headers, partition)], call.keep_position)
         finally:
             call.all_handed_over()
-        return await _position_of(call)
+        return await call.last_position()
 
     async def publish_many(self, records: Iterable[RecordFields]) -> int:
         """Publish records in order (each partition keeps it) and return their number once the brokers have all.
@@ -127,7 +95,7 @@ class AsyncProducer:
             count = await self._hand_over(call, records, call.count_report)
         finally:
             call.all_handed_over()
-        await _all_taken(call)
+        await call.all_taken()
         return count
 
     async def publish_rows(
@@ -171,10 +139,46 @@ class AsyncProducer:
         finally:
             call.all_handed_over()
         self._rows_handed_over()
-        last = (await _position_of(call)).offset
+        last = (await call.last_position()).offset
         if next_offset is not None and last != next_offset + len(rows) - 1:
             detail = f"partition {partition}: the last row is at {last}, not {next_offset + len(rows) - 1}"
             raise PublishError(topic, "UNEXPECTED_OFFSET", detail, len(rows))
+        return last
+
+    async def publish_block(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes, bytes | None]],
+        *,
+        next_offset: int | None = None,
+        are_rows: bool = False,
+    ) -> int:
+        """Publish (key, value) to one partition that nobody else writes to, in order; returns the last one's offset.
+
+        Only the last one's report is asked for, and the first one's where `next_offset`, the offset that it must get,
+        is not known: their offsets show whether all are there. They are handed to the client by the thousand, which
+        costs a third. `are_rows`: `rows_handed_over` is called.
+
+        Raises:
+            PublishError: not all were taken, or (reason `UNEXPECTED_OFFSET`) they are not where they should be: one
+                was refused, or another producer wrote. Publish them again, with `next_offset` None.
+        """
+        call = self._begin()
+        try:
+            block = Block(call, topic, partition, records, with_first=next_offset is None)
+            await block.hand_over(self._producer, self._before_send)
+        except KafkaException as error:
+            call.record_failure(error.args[0], topic, by_client=True)
+        finally:
+            call.all_handed_over()
+        if are_rows:
+            self._rows_handed_over()
+        last = (await call.last_position()).offset
+        first = next_offset if call.first is None else call.first.offset
+        if first is not None and last != first + len(records) - 1:
+            detail = f"partition {partition}: {len(records)} records from {first} on, the last one at {last}"
+            raise PublishError(topic, "UNEXPECTED_OFFSET", detail, len(records))
         return last
 
     def pending(self) -> int:
@@ -275,24 +279,3 @@ class AsyncProducer:
             self._on_fatal(error.str())
         else:
             log.warning("producer error", error=error.name(), detail=error.str())
-
-
-async def _all_taken(call: PublishCall) -> None:
-    """Wait until every record of the call is answered. Raises PublishError when some were not taken."""
-    await call.future
-    error = call.error
-    if error is None:
-        return
-    kind = PublishError
-    if error.fatal():
-        kind = FatalProducerError
-    elif call.by_client and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        kind = RecordTooLargeError
-    raise kind(call.topic, error.name(), error.str(), call.failed)
-
-
-async def _position_of(call: PublishCall) -> Position:
-    await _all_taken(call)
-    if call.position is None:
-        raise RuntimeError("a delivery report without a position")
-    return call.position

@@ -13,7 +13,8 @@ from aiohttp import web
 from prometheus_client import Counter, Histogram
 
 from connectors.bounded_server import BoundedServer, HeldBytes, Memory, MemoryFullError
-from connectors.kafka.producer import AsyncProducer, PublishError
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.publishing import PublishError
 from connectors.kafka.records import OutgoingRecord
 from connectors.process import listen
 from connectors.webhook.body import BodyTooLargeError, BrokenBodyError, GenuinePost, RejectedPost, admit, read_body

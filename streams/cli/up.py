@@ -24,7 +24,7 @@ from connectors.devkit.simulator.controls.admin import SimulatorAdmin
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.admin import CONFIGURATION_ERROR, ensure_topics
 from connectors.kafka.broker_check import check_brokers
-from connectors.kafka.producer import PublishError
+from connectors.kafka.publishing import PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.settings import KafkaSettings
 from streams.cli.control import FAILED, refusals, refuse

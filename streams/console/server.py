@@ -14,7 +14,7 @@ from multidict import MultiDict, MultiDictProxy
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.audit import Actor, acting
 from connectors.control.crypto import SealError
-from connectors.kafka.producer import PublishError
+from connectors.kafka.publishing import PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.transaction import TransactionError
 from streams.console.access.rules import form_token, is_form_token, is_ours, may

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from connectors.kafka.producer import AsyncProducer, FatalProducerError, PublishError, RecordTooLargeError
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.publishing import FatalProducerError, PublishError, RecordTooLargeError
 from connectors.kafka.records import Headers, Position, RecordFields
 from streams.batches.core import killpoints
 from streams.batches.core.errors import ExitCode, FatalError, NotDelivered

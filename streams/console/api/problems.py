@@ -12,7 +12,7 @@ from connectors.control.authorizations import AuthorizationInUseError, NoDescrip
 from connectors.control.crypto import SealError
 from connectors.control.table import UnknownModelError
 from connectors.control.users import UserChangeError
-from connectors.kafka.producer import PublishError
+from connectors.kafka.publishing import PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.transaction import TransactionError
 from streams.console.access.user_changes import UserFaultError

@@ -13,7 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 
 from connectors.campaign_monitor.dates import ClientDates
-from connectors.kafka.producer import PublishError
+from connectors.kafka.publishing import PublishError
 from connectors.webhook import server
 from connectors.webhook.body import path_of
 from connectors.webhook.server import QUARANTINED, Receiver

@@ -9,7 +9,8 @@ import pytest
 from aiokafka.producer.producer import DefaultPartitioner
 
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
-from connectors.kafka.producer import AsyncProducer, PublishError, RecordTooLargeError
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.publishing import PublishError, RecordTooLargeError
 from connectors.kafka.records import OutgoingRecord, Position
 from connectors.kafka.settings import KafkaSettings
 from tests.deadline import eventually
@@ -178,6 +179,66 @@ async def test_rows_are_at_the_offsets_where_they_should_be(
     assert {r.partition for r in records} == {1}
 
 
+async def test_a_block_is_where_it_should_be(producer: AsyncProducer, bootstrap_servers: str, namespace: str) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x", 2)
+    records = [(b"k%d" % n, b"%d" % n if n % 7 else None) for n in range(4_500)]
+    assert await producer.publish_block(topic, 1, records, next_offset=0) == 4_499
+    assert await producer.publish_block(topic, 1, records[:3]) == 4_502
+    assert await producer.publish_block(topic, 1, records[:1]) == 4_503
+    assert await producer.publish_block(topic, 1, records[:1], next_offset=4_504) == 4_504
+    with pytest.raises(PublishError, match="2 records from 4504 on, the last one at 4506") as caught:
+        await producer.publish_block(topic, 1, records[:2], next_offset=4_504)
+    assert (caught.value.reason, caught.value.failed) == ("UNEXPECTED_OFFSET", 2)
+    found = await asyncio.to_thread(read_all, bootstrap_servers, topic)
+    assert [(record.key, record.value) for record in found[:4_500]] == records
+    assert {record.partition for record in found} == {1}
+
+
+@pytest.mark.parametrize("next_offset", [0, None])
+async def test_a_block_waits_for_room_and_keeps_its_order(
+    settings: KafkaSettings, bootstrap_servers: str, namespace: str, next_offset: int | None
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x")
+    records = [(b"k", b"%d" % n) for n in range(3_000)]
+    async with AsyncProducer(settings, "test", {"queue.buffering.max.messages": 70}) as producer:
+        assert await producer.publish_block(topic, 0, records, next_offset=next_offset) == 2_999
+    found = await asyncio.to_thread(read_all, bootstrap_servers, topic)
+    assert [(record.key, record.value) for record in found] == records
+
+
+async def test_somebody_else_in_a_block_is_found(
+    producer: AsyncProducer, settings: KafkaSettings, bootstrap_servers: str, namespace: str
+) -> None:
+    """Without a known offset, too: the last one's is higher than the first one's and their number give."""
+    topic = create_topic(bootstrap_servers, namespace + "x")
+    async with AsyncProducer(settings, "other") as other:
+
+        async def publish() -> None:
+            for _ in range(50):
+                await other.publish(topic, b"other", b"v")
+
+        writing = asyncio.create_task(publish())
+        caught = []
+        while not writing.done():
+            try:
+                await producer.publish_block(topic, 0, [(b"k", b"v" * 10_000)] * 500)
+            except PublishError as error:
+                caught.append(error.reason)
+        await writing
+    assert set(caught) == {"UNEXPECTED_OFFSET"}
+
+
+async def test_a_block_with_a_record_that_is_too_large_is_refused(
+    settings: KafkaSettings, bootstrap_servers: str, namespace: str
+) -> None:
+    topic = create_topic(bootstrap_servers, namespace + "x")
+    async with AsyncProducer(settings, "test", {"message.max.bytes": 100_000}) as producer:
+        for at in (0, 5, 9):
+            records = [(b"k", b"v" * (200_000 if n == at else 10)) for n in range(10)]
+            with pytest.raises(RecordTooLargeError):
+                await producer.publish_block(topic, 0, records)
+
+
 async def test_the_hooks_are_called_before_a_record_is_sent_and_after_all_rows_are_handed_over(
     settings: KafkaSettings, bootstrap_servers: str, namespace: str
 ) -> None:
@@ -190,6 +251,10 @@ async def test_the_hooks_are_called_before_a_record_is_sent_and_after_all_rows_a
         await producer.publish_rows(topic, 0, [(b"k", b"v", None)] * 2)
         assert seen[-1] == "handed over"
         assert set(seen[1:-1]) == {"send"}
+        await producer.publish_block(topic, 0, [(b"k", b"v")] * 2)
+        assert seen[-1] == "send"
+        await producer.publish_block(topic, 0, [(b"k", b"v")] * 2, are_rows=True)
+        assert seen[-2:] == ["send", "handed over"]
 
 
 async def test_a_hook_that_refuses_keeps_the_records_back(
