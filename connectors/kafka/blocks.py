@@ -23,7 +23,7 @@ class Block:
         call: PublishCall,
         topic: str,
         partition: int,
-        records: Sequence[tuple[bytes, bytes | None]],
+        records: Sequence[tuple[bytes | None, bytes | None]],
         *,
         with_first: bool,
     ) -> None:
@@ -50,7 +50,9 @@ class Block:
             at += taken
             if at < stop:
                 producer.poll(0)
-            await asyncio.sleep(0 if at == stop else BUSY_POLL_SECONDS)
+                await asyncio.sleep(BUSY_POLL_SECONDS)
+            elif taken == RECORDS_AT_A_STRETCH:
+                await asyncio.sleep(0)
 
     def _one(self, producer: Producer, at: int) -> int:
         key, value = self._records[at]
@@ -63,7 +65,7 @@ class Block:
         self._call.unreported += 1
         return 1
 
-    def _many(self, producer: Producer, records: Sequence[tuple[bytes, bytes | None]]) -> int:
+    def _many(self, producer: Producer, records: Sequence[tuple[bytes | None, bytes | None]]) -> int:
         messages: list[dict[str, Any]] = [{"key": key, "value": value} for key, value in records]
         try:
             if producer.produce_batch(self._topic, messages, self._partition) == len(messages):

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Iterable
 
 from connectors.kafka.admin import REQUEST_SECONDS, missing
-from connectors.kafka.producer import AsyncProducer, PublishError
+from connectors.kafka.producer import AsyncProducer
+from connectors.kafka.publishing import PublishError
 from connectors.kafka.records import Headers, Position, RecordFields
 
 

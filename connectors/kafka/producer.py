@@ -149,7 +149,7 @@ class AsyncProducer:
         self,
         topic: str,
         partition: int,
-        records: Sequence[tuple[bytes, bytes | None]],
+        records: Sequence[tuple[bytes | None, bytes | None]],
         *,
         next_offset: int | None = None,
         are_rows: bool = False,

@@ -44,7 +44,17 @@ if TYPE_CHECKING:
     from .process.topics import Reset, reset
     from .table.changelog import STATE_HEADER
     from .table.folding import EncodedRow, encode_row
-    from .table.rows import Codec, JsonCodec, RecentIds, Row, decode_blob, decode_hidden, encode_hidden, topic_hash
+    from .table.rows import (
+        Codec,
+        JsonCodec,
+        RecentIds,
+        Row,
+        decode_blob,
+        decode_hidden,
+        encode_blob,
+        encode_hidden,
+        topic_hash,
+    )
     from .table.table import BatchTable
 
 __all__ = [
@@ -89,6 +99,7 @@ __all__ = [
     "decode_blob",
     "decode_hidden",
     "discard_stores",
+    "encode_blob",
     "encode_hidden",
     "encode_row",
     "partition_of",
@@ -111,7 +122,7 @@ _MODULES = {
     "process.topics": "Reset reset",
     "table.changelog": "STATE_HEADER",
     "table.folding": "EncodedRow encode_row",
-    "table.rows": "Codec JsonCodec RecentIds Row decode_blob decode_hidden encode_hidden topic_hash",
+    "table.rows": "Codec JsonCodec RecentIds Row decode_blob decode_hidden encode_blob encode_hidden topic_hash",
     "table.table": "BatchTable",
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}

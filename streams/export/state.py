@@ -37,6 +37,8 @@ class OwnedPartition:
     scans: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     """By list: the backfill scan that is under way."""
     transfers: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
+    publishing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while receipts are published: those of one call are at offsets that follow each other."""
 
     @property
     def busy(self) -> bool:

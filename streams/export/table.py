@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.envelope import EpochMillis
 from schemas.topics import TopicNames
-from streams.batches import Batch, EncodedRow, Output
+from streams.batches import Batch, Output
 from streams.batches import Row as TableRow
 from streams.export.rules.row import MembershipRow, decode, encode
 
@@ -62,7 +62,7 @@ class RowStore(Protocol):
         self,
         partition: int,
         generation: int,
-        rows: Iterable[TableRow[MembershipRow] | EncodedRow[MembershipRow]],
+        rows: Iterable[TableRow[MembershipRow]],
         outputs: Sequence[Output] = (),
     ) -> None:
         """Write outputs, acknowledged, then the rows to the changelog, then to the store; as the partition's owner."""
@@ -72,14 +72,16 @@ class RowStore(Protocol):
         """Yield the keys of all rows of a partition, in order."""
         ...
 
-    def read_encoded(
-        self, partition: int, keys: Sequence[bytes], empty: MembershipRow
-    ) -> list[EncodedRow[MembershipRow]]:
-        """Return rows as they are stored, in the order of the keys; `empty` is their data. As the owner."""
+    def read_blobs(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return rows as the store keeps them, in the order of the keys; None for absent ones. As the owner."""
         ...
 
-    def decoded(self, partition: int, encoded: EncodedRow[MembershipRow]) -> TableRow[MembershipRow]:
-        """Return such a row with its data."""
+    def decoded(self, partition: int, key: bytes, blob: bytes | None) -> TableRow[MembershipRow]:
+        """Return the row of such a blob."""
+        ...
+
+    async def write_blobs(self, partition: int, generation: int, blobs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write rows as the store keeps them, which have no index entries before and after. As the owner."""
         ...
 
     def due(
@@ -102,8 +104,10 @@ class WritesBatch(Protocol):
         """Write what the batch refused or moved, then rows up to the batch's last record; as the partition's owner."""
         ...
 
-    async def write_encoded(self, batch: Batch, encoded: Sequence[EncodedRow[MembershipRow]]) -> None:
-        """The same, rows that are encoded already."""
+    async def write_blobs(
+        self, partition: int, generation: int, blobs: Sequence[tuple[bytes, bytes]], batch: Batch | None = None
+    ) -> None:
+        """The same, rows as the store keeps them, which have no index entries before and after."""
         ...
 
 
@@ -124,6 +128,19 @@ class RecordPublisher(Protocol):
 
     async def publish_all(self, outputs: Sequence[Output]) -> None:
         """Write many, wait for all. Raises NotDelivered."""
+        ...
+
+
+class ReceiptPublisher(RecordPublisher, Protocol):
+    """The same, and many at once to one partition."""
+
+    async def publish_block(
+        self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None]]
+    ) -> int:
+        """Write many without headers to one partition that nobody else writes to meanwhile; the last one's offset.
+
+        Raises NotDelivered.
+        """
         ...
 
 
@@ -162,7 +179,7 @@ class ExportRuntime:
 
     rows: RowStore
     owner: PartitionOwner
-    publisher: RecordPublisher
+    publisher: ReceiptPublisher
     receipts: ReceiptsTopic
     names: TopicNames
     clocks: Clocks = field(default_factory=Clocks)

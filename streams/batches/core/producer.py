@@ -77,6 +77,23 @@ class Producer(AsyncProducer):
         with _errors_of_the_runtime():
             return await super().publish_rows(topic, partition, rows, next_offset=next_offset)
 
+    async def publish_block(
+        self,
+        topic: str,
+        partition: int,
+        records: Sequence[tuple[bytes | None, bytes | None]],
+        *,
+        next_offset: int | None = None,
+        are_rows: bool = False,
+    ) -> int:
+        """Write many without headers to one partition that nobody else writes to; the last one's offset.
+
+        Raises NotDelivered, or FatalError. NotDelivered also when they are not at `next_offset`, or not one behind the
+        other; write again, with `next_offset` None.
+        """
+        with _errors_of_the_runtime():
+            return await super().publish_block(topic, partition, records, next_offset=next_offset, are_rows=are_rows)
+
 
 @contextmanager
 def _errors_of_the_runtime() -> Iterator[None]:

@@ -13,6 +13,7 @@ from streams.batches.core.producer import Producer
 from streams.batches.table.folding import EncodedRow
 from streams.batches.table.partition_table import PartitionTable
 from streams.batches.table.rows import decode_blob, encode_blob
+from streams.batches.table.store import StoredBlob
 
 STATE_HEADER = "row-state"
 """Header of a public changelog's records that carries the hidden state."""
@@ -82,43 +83,64 @@ class RowWriter(Generic[T]):
         value, hidden = decode_blob(blob)
         return key, value, [(STATE_HEADER, hidden), *self._headers, mark]
 
+    async def write_blobs(self, partition_table: PartitionTable[T], blobs: Sequence[StoredBlob]) -> None:
+        """The same, rows as the store keeps them, whose index entries stay as they are; they are not cached.
+
+        Of a private changelog only.
+        """
+        at = 0
+        while at < len(blobs):
+            stop = at + even_piece(len(blobs) - at, MAX_ROWS_IN_FLIGHT)
+            part = blobs[at:stop]
+            began = time.monotonic()
+            last = await self._publish(partition_table, part)
+            published = time.monotonic()
+            await partition_table.save_blobs(part, last)
+            self._stored(len(part), began, published)
+            at = stop
+
     async def _write_piece(self, partition_table: PartitionTable[T], encoded: Sequence[EncodedRow[T]]) -> None:
-        partition_table.check()
-        killpoints.reached("before-changelog")
         # Once for both: it copies the row.
-        blobs = None if self._public else [encode_blob(value, hidden) for _, value, hidden in encoded]
+        blobs = None if self._public else [(row.key, encode_blob(value, hidden)) for row, value, hidden in encoded]
         began = time.monotonic()
-        last = await self._publish(partition_table, encoded, blobs)
+        last = await self._publish(partition_table, blobs, encoded)
         published = time.monotonic()
-        killpoints.reached("after-changelog")
-        partition_table.check()
         await partition_table.save(encoded, last, blobs)
-        killpoints.reached("after-store")
+        self._stored(len(encoded), began, published)
         partition_table.keep(row.row for row in encoded)
+
+    def _stored(self, rows: int, began: float, published: float) -> None:
+        killpoints.reached("after-store")
         count, table = self._metrics.count, self._table
-        count("cm_streams_batches_rows_written_total", len(encoded), table=table)
+        count("cm_streams_batches_rows_written_total", rows, table=table)
         count("cm_streams_batches_changelog_seconds_total", published - began, table=table)
         count("cm_streams_batches_store_seconds_total", time.monotonic() - published, table=table)
 
     async def _publish(
-        self, partition_table: PartitionTable[T], encoded: Sequence[EncodedRow[T]], blobs: Sequence[bytes] | None
+        self,
+        partition_table: PartitionTable[T],
+        blobs: Sequence[StoredBlob] | None,
+        encoded: Sequence[EncodedRow[T]] = (),
     ) -> int:
-        rows: list[tuple[bytes, bytes | None, Sequence[tuple[str, bytes]] | None]]
-        if blobs is None:
-            rows = [(row.key, value, [(STATE_HEADER, hidden), *self._headers]) for row, value, hidden in encoded]
-        else:
-            rows = [(row[0].key, blob, None) for row, blob in zip(encoded, blobs, strict=True)]
+        """Publish rows, as blobs or, where the changelog is public, in parts; the last one's offset."""
+        partition_table.check()
+        killpoints.reached("before-changelog")
+        changelog, partition = self._changelog, partition_table.partition
+        next_offset = None if partition_table.outcome_unknown else partition_table.next_offset
         try:
-            last = await self._producer.publish_rows(
-                self._changelog,
-                partition_table.partition,
-                rows,
-                next_offset=None if partition_table.outcome_unknown else partition_table.next_offset,
-            )
+            if blobs is None:
+                rows = [(row.key, value, [(STATE_HEADER, hidden), *self._headers]) for row, value, hidden in encoded]
+                last = await self._producer.publish_rows(changelog, partition, rows, next_offset=next_offset)
+            else:
+                last = await self._producer.publish_block(
+                    changelog, partition, blobs, next_offset=next_offset, are_rows=True
+                )
         except NotDelivered:
             partition_table.outcome_unknown = True
             raise
         partition_table.outcome_unknown = False
+        killpoints.reached("after-changelog")
+        partition_table.check()
         return last
 
 

@@ -15,9 +15,10 @@ from streams.batches.core.settings import BatchSettings
 from streams.batches.table.folding import EncodedRow
 from streams.batches.table.row_cache import RowCache
 from streams.batches.table.rows import Codec, Positions, Row, decode_blob, decode_hidden, encode_blob, topic_hash
-from streams.batches.table.store import Checkpoint, PartitionStore, StoredRow
+from streams.batches.table.store import Checkpoint, PartitionStore, StoredBlob, StoredRow
 
 T = TypeVar("T")
+R = TypeVar("R")
 # A named tuple without the call of its constructor, for each row of a backlog.
 _new = tuple.__new__
 
@@ -93,41 +94,17 @@ class PartitionTable(Generic[T]):
                 rows[key] = self.decode(key, blob)
         return rows
 
-    def take_encoded(self, keys: Sequence[bytes], empty: T) -> list[EncodedRow[T]]:
-        """Return rows as they are stored, in the order of the keys; `empty` is their data. See `decoded`.
+    def take_blobs(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return rows as the store keeps them, in the order of the keys; None for absent ones. See `decode`.
 
-        They are removed from the cache. Raises DamagedRow.
+        They are removed from the cache.
         """
-        found: list[EncodedRow[T]] = []
         take = self._cache.take
-        for key, blob in zip(keys, self.store.get_many(keys), strict=True):
-            take(key)
-            if blob is None:
-                found.append(_new(EncodedRow, (Row(key, empty, {}, exists=False), None, b"")))
-                continue
-            try:
-                value, hidden = decode_blob(blob)
-                positions, state = decode_hidden(hidden)
-            except ValueError as error:
-                raise self._damaged(key, {}, error) from error
-            row = Row(key, empty, positions, exists=True, size=len(blob))
-            row.data_dropped = True
-            found.append(_new(EncodedRow, (row, value, state)))
-        return found
-
-    def decoded(self, encoded: EncodedRow[T]) -> Row[T]:
-        """Return a row that `take_encoded` returned, with its data."""
-        row, value, state = encoded
-        try:
-            row.data = self._codec.decode(row.key, value if row.exists else None, state)
-        except BatchError:
-            raise
-        except Exception as error:
-            raise self._damaged(row.key, row.positions, error) from error
-        row.data_dropped = False
-        if self._index is not None and row.exists:
-            row.index = frozenset(self._index(row))
-        return row
+        blobs = self.store.get_many(keys)
+        for key, blob in zip(keys, blobs, strict=True):
+            if blob is not None:
+                take(key)
+        return blobs
 
     def stored(self, key: bytes) -> Row[T]:
         """Return one row as it is in the store; a copy."""
@@ -175,35 +152,49 @@ class PartitionTable(Generic[T]):
         return self._cache.will_keep(key)
 
     async def save(
-        self, encoded: Sequence[EncodedRow[T]], last_offset: int, blobs: Sequence[bytes] | None = None
+        self, encoded: Sequence[EncodedRow[T]], last_offset: int, blobs: Sequence[StoredBlob] | None = None
     ) -> None:
         """Write rows whose changelog records are acknowledged up to `last_offset`. Raises Revoked.
 
         `blobs`: the rows as the store keeps them, where they are at hand.
-
-        Not in a thread: RocksDB's binding holds the interpreter's lock while it writes, so nothing else could run.
         """
-        for start in range(0, len(encoded), STEP):
-            if start:
+        if blobs is None:
+            blobs = [(row.key, encode_blob(value, hidden)) for row, value, hidden in encoded]
+        starts = range(0, len(encoded), STEP)
+        steps = (self._stored_rows(encoded[at : at + STEP], blobs[at : at + STEP]) for at in starts)
+        await self._save(self.store.write, steps, len(encoded), last_offset)
+
+    async def save_blobs(self, blobs: Sequence[StoredBlob], last_offset: int) -> None:
+        """The same, rows whose index entries stay as they are."""
+        steps = (blobs[at : at + STEP] for at in range(0, len(blobs), STEP))
+        await self._save(self.store.write_blobs, steps, len(blobs), last_offset)
+
+    async def _save(
+        self,
+        write: Callable[[Iterable[R], Checkpoint | None], None],
+        steps: Iterable[Sequence[R]],
+        count: int,
+        last_offset: int,
+    ) -> None:
+        # Not in a thread: RocksDB's binding holds the interpreter's lock while it writes, so nothing else could run.
+        written = 0
+        for step in steps:
+            if written:
                 await asyncio.sleep(0)
-            part = encoded[start : start + STEP]
-            checkpoint = Checkpoint(self.topic_id, last_offset + 1) if start + STEP >= len(encoded) else None
-            known = None if blobs is None else blobs[start : start + STEP]
-            self.store.write(self._stored_rows(part, known), checkpoint)
+            written += len(step)
+            write(step, Checkpoint(self.topic_id, last_offset + 1) if written == count else None)
         self.next_offset = last_offset + 1
 
-    def _stored_rows(self, encoded: Sequence[EncodedRow[T]], blobs: Sequence[bytes] | None) -> list[StoredRow]:
+    def _stored_rows(self, encoded: Sequence[EncodedRow[T]], blobs: Sequence[StoredBlob]) -> list[StoredRow]:
         index = self._index
-        if blobs is None:
-            blobs = [encode_blob(value, hidden) for _, value, hidden in encoded]
         writes: list[StoredRow] = []
-        for (row, _, _), blob in zip(encoded, blobs, strict=True):
+        for (row, _, _), (key, blob) in zip(encoded, blobs, strict=True):
             if index is None or row.data_dropped:  # in the second case its index entries stay as they are
                 row.exists = True
-                writes.append(_new(StoredRow, (row.key, blob, (), ())))
+                writes.append(_new(StoredRow, (key, blob, (), ())))
                 continue
             now = frozenset(index(row))
-            writes.append(StoredRow(row.key, blob, row.index - now, now - row.index))
+            writes.append(StoredRow(key, blob, row.index - now, now - row.index))
             row.index, row.exists = now, True
         return writes
 

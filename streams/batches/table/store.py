@@ -49,6 +49,10 @@ class StoredRow(NamedTuple):
     added: Collection[bytes] = ()
 
 
+StoredBlob = tuple[bytes, bytes]
+"""Key and blob of one row to write whose index entries stay as they are."""
+
+
 class PartitionStore:
     """Rows, index and checkpoint of one partition. Safe to read from other threads while the owner writes.
 
@@ -120,8 +124,19 @@ class PartitionStore:
                     delete(_index_entry(entry, key), handle)
                 for entry in added:
                     put(_index_entry(entry, key), b"", handle)
+        self._commit(batch, checkpoint)
+
+    def write_blobs(self, rows: Iterable[StoredBlob], checkpoint: Checkpoint | None) -> None:
+        """The same, rows whose index entries stay as they are."""
+        batch = WriteBatch(raw_mode=True)
+        put = batch.put
+        for key, blob in rows:
+            put(key, blob)
+        self._commit(batch, checkpoint)
+
+    def _commit(self, batch: WriteBatch, checkpoint: Checkpoint | None) -> None:
         if checkpoint is not None:
-            put(_CHECKPOINT_KEY, _CHECKPOINT.pack(LAYOUT, *checkpoint), self._meta_handle)
+            batch.put(_CHECKPOINT_KEY, _CHECKPOINT.pack(LAYOUT, *checkpoint), self._meta_handle)
         with self._writing():
             self._db.write(batch, self._no_log)
 

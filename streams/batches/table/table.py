@@ -24,6 +24,7 @@ from streams.batches.table.folding import (
 )
 from streams.batches.table.partition_table import PartitionTable, TableHost
 from streams.batches.table.rows import Codec, Row, topic_hash
+from streams.batches.table.store import StoredBlob
 
 T = TypeVar("T")
 
@@ -122,16 +123,17 @@ class BatchTable(Generic[T]):
         killpoints.reached("after-read")
         return rows
 
-    def read_encoded(self, partition: int, keys: Sequence[bytes], empty: T) -> list[EncodedRow[T]]:
-        """Return rows as they are stored, in the order of the keys: value and the codec's state. `empty` is their data:
-        a row that is written again as bytes must have no index entries, before and after. As the owner. Raises Revoked.
+    def read_blobs(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return rows as the store keeps them (`encode_blob`), in the order of the keys; None for absent ones.
+
+        As the owner. Raises Revoked.
         """
         self._host.assert_owner(partition)
-        return self._table_of(partition, None).take_encoded(keys, empty)
+        return self._table_of(partition, None).take_blobs(keys)
 
-    def decoded(self, partition: int, encoded: EncodedRow[T]) -> Row[T]:
-        """Return such a row with its data."""
-        return self._table_of(partition, None).decoded(encoded)
+    def decoded(self, partition: int, key: bytes, blob: bytes | None) -> Row[T]:
+        """Return the row of such a blob. Raises DamagedRow."""
+        return self._table_of(partition, None).decode(key, blob)
 
     def will_cache(self, partition: int) -> Callable[[bytes], bool]:
         """Return a predicate: will the cache keep this key's row after the write? If not, see `Row.drop_data`."""
@@ -171,6 +173,18 @@ class BatchTable(Generic[T]):
         check_outputs(outputs, self._host.settings.max_output_bytes)
         await self._write(self._table_of(batch.partition, batch.generation), encoded, outputs, batch)
 
+    async def write_blobs(
+        self, partition: int, generation: int, blobs: Sequence[StoredBlob], batch: Batch | None = None
+    ) -> None:
+        """As `write`, rows as the store keeps them, positions included, that have no index entries before and after.
+
+        Of a private changelog. They are not cached.
+        """
+        self._host.assert_owner(partition)
+        owned = self._table_of(partition, generation)
+        await self._write(owned, (), (), batch)
+        await self.writer.write_blobs(owned, blobs)
+
     async def update(self, partition: int, generation: int, keys: Iterable[bytes], change: ChangeRow[T]) -> int:
         """Change rows outside of an event, as the owner, on the newest rows; return the number of rows written.
 
@@ -198,12 +212,12 @@ class BatchTable(Generic[T]):
         return written
 
     async def write_rows(
-        self, partition: int, generation: int, rows: Iterable[Row[T] | EncodedRow[T]], outputs: Sequence[Output] = ()
+        self, partition: int, generation: int, rows: Iterable[Row[T]], outputs: Sequence[Output] = ()
     ) -> None:
-        """As `write`, encoded already or not, without a batch: for jobs of the owner. Positions stay as they are."""
+        """As `write`, without a batch: for jobs of the owner. Positions stay as they are."""
         self._host.assert_owner(partition)
         limit = self._host.settings.max_record_bytes
-        encoded = [row if isinstance(row, EncodedRow) else encode_row(row, self.codec, limit) for row in rows]
+        encoded = [encode_row(row, self.codec, limit) for row in rows]
         await self._write(self._table_of(partition, generation), encoded, outputs, None)
 
     def owned(self) -> Mapping[int, int]:

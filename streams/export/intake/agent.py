@@ -18,7 +18,7 @@ from itertools import islice
 
 from schemas.audience_delivery import Outcome
 from schemas.membership_command import LEAVE, BeginTransfer, MembershipCommand, ReceiveTransfer, command_bytes
-from streams.batches import Batch, BatchTable, EncodedRow, Output
+from streams.batches import Batch, BatchTable, Output
 from streams.batches import Row as TableRow
 from streams.export.intake.reading import ReadEvent, ReadPeople, read_people
 from streams.export.lists.shared_state import SharedState
@@ -34,7 +34,7 @@ from streams.export.rules.settlement import Receipt
 from streams.export.rules.tenures import begin_tenure, fold_tenure
 from streams.export.rules.transfers import await_transfer, begin_transfer, late_event, redirected_to
 from streams.export.sending.direct_calls import MIN_PEOPLE, DirectBatch, DirectCalls
-from streams.export.sending.flat_calls import EMPTY
+from streams.export.sending.flat_calls import StoredMembership
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.queue import IMPORT_LIMIT
 from streams.export.state import ExportState, OwnedPartition
@@ -127,8 +127,8 @@ class AudienceAgent:
         direct: DirectBatch,
     ) -> None:
         """Begin the calls that need nothing else, and fold the events of all others; their rows are kept for later."""
-        stored = self._table.read_encoded(batch.partition, part, EMPTY)
-        others = await direct.send_flat(stored, people)
+        stored = zip(part, self._table.read_blobs(batch.partition, part), strict=True)
+        others = await direct.send_flat(list(stored), people)
         folded, was_due = await self._fold_all(batch, owned, people, others, direct)
         await direct.send(folded, was_due)
         await self._fold_returned(batch, owned, people, direct)
@@ -148,15 +148,15 @@ class AudienceAgent:
         batch: Batch,
         owned: OwnedPartition,
         people: ReadPeople,
-        stored: Sequence[EncodedRow[MembershipRow]],
+        stored: Sequence[StoredMembership],
         direct: DirectBatch,
     ) -> tuple[list[TableRow[MembershipRow]], set[bytes]]:
         """Fold the events of some rows; returns those that changed, and the keys of those that were due before."""
         effects = FoldEffects()
         folded: list[TableRow[MembershipRow]] = []
         was_due: set[bytes] = set()
-        for encoded in stored:
-            key, known = encoded.row.key, self._table.decoded(batch.partition, encoded)
+        for key, blob in stored:
+            known = self._table.decoded(batch.partition, key, blob)
             if known.data.due:
                 was_due.add(key)
             reads = people.reads(key)

@@ -182,10 +182,10 @@ class _Scan:
         note = None if call is None else note_of(call)
         due: list[tuple[bytes, bool]] = []
         first: list[bytes] = []
-        for number, encoded in enumerate(others):
+        for number, (key, blob) in enumerate(others):
             if number % TURN == TURN - 1:
                 await asyncio.sleep(0)
-            row = self._table.decoded(owned.number, encoded)
+            row = self._table.decoded(owned.number, key, blob)
             unknown = self._is_due(row, names)
             if unknown is not None:
                 due.append((row.key, unknown))

@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from schemas.envelope import EpochMillis
 from streams.batches import Record
@@ -17,6 +18,15 @@ class PlainRecord:
 def plain_records(
     records: Sequence[Record], names: AudienceNames, tolerance: EpochMillis, /
 ) -> tuple[dict[bytes, PlainRecord], list[Record]]: ...
+def newcomers(
+    stored: Iterable[tuple[bytes, bytes | None]],
+    plain: Mapping[bytes, PlainRecord],
+    group_of: Callable[[str], Any],
+    after: int,
+    source: int,
+    partition: int,
+    /,
+) -> list[tuple[bytes, bytes | None]]: ...
 
 class FlatPass:
     def __init__(self, plan: FlatPlan) -> None: ...

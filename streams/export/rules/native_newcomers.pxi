@@ -144,3 +144,41 @@ cdef object newcomer_of(FlatPass self, PlainRecord plain, int64_t source):
     entry = self.entry(email, name, known[1])
     answers = [(plain.position, plain.appended, True)]
     return _new(FlatImport, (plain.key, entry, stored, False, False, answers, known[0]))
+
+
+def newcomers(object stored, dict plain, object group_of, int64_t after, int64_t source, int partition):
+    """Add everybody without a row and with one record of the common shape to their group; returns the others' rows.
+
+    `stored`: (key, row or None) of each; `group_of`: the group of an audience or None; `after`, `source`: see `group_flat`.
+    """
+    cdef list others = []
+    cdef tuple item
+    cdef bytes key
+    cdef PyObject* found
+    cdef PlainRecord record
+    cdef FlatPass passing = None
+    cdef object group = None, queue = None, person, add = None
+    cdef str audience = None
+    cdef bint waits = False
+    for item in stored:
+        key = item[0]
+        found = PyDict_GetItem(plain, key) if item[1] is None else NULL
+        if found == NULL:
+            others.append(item)
+            continue
+        record = <PlainRecord>found
+        if record.audience is not audience:
+            audience = record.audience
+            group = group_of(audience)
+            if group is not None:
+                passing, queue, add = group.passing, group.opened.queue, group.people.append
+                waits = len(queue) > 0
+        if group is None or record.position <= after or (waits and (partition, key) in queue):
+            others.append(item)
+            continue
+        person = newcomer_of(passing, record, source)
+        if person is None:
+            others.append(item)
+        else:
+            add(person)
+    return others

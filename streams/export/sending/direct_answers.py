@@ -12,7 +12,7 @@ from streams.export.rules.due import mark_due
 from streams.export.rules.row import MembershipRow
 from streams.export.sending.claims import is_held
 from streams.export.sending.direct_queue import NOT_MADE, DirectAnswer, DirectCall, FlatRequest
-from streams.export.sending.flat_calls import Returned, StoredMembership, receipts_of, written_rows
+from streams.export.sending.flat_calls import Returned, receipts_of, stored_of, written_rows
 from streams.export.sending.outcomes import outcome_of
 from streams.export.sending.partition_rows import PartitionRows
 from streams.export.sending.plan import PlannedWrite
@@ -29,8 +29,8 @@ class OpenCall:
     call: DirectCall
     rows: dict[bytes, TableRow[MembershipRow]]
     until: float
-    stored: dict[bytes, StoredMembership] = field(default_factory=dict)
-    """The rows of a flat call, instead."""
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+    """Of a flat call, instead: the rows of those who have one."""
 
 
 @dataclass(slots=True)
@@ -162,18 +162,21 @@ class DirectAnswers:
         """The same for people of the common kind: nothing of them was folded, all of it is in the bytes."""
         owned, batch, opened = self._owned, self._batch, sent.opened
         made = answer is not NOT_MADE
-        accepted = [person for person in flat.people if person.key not in answer.flat.refused] if made else []
+        refused = answer.flat.refused if made else {person.key for person in flat.people}
+        accepted = [person for person in flat.people if person.key not in refused] if refused else flat.people
         receipts = receipts_of(owned.context, flat.plan, accepted, answer.flat, batch.source.topic_id, answer.at)
         await self._rows.publish_encoded(owned, receipts)  # 3
-        await self._table.write_encoded(batch, written_rows(accepted, sent.stored, batch.source, batch.last))  # 4
+        rows = written_rows(accepted, sent.blobs, batch.source, batch.last)
+        await self._table.write_blobs(batch.partition, batch.generation, rows, batch)  # 4
         owned.receipts.unwritten.difference_update(event_id for event_id, _ in receipts)
         owned.receipts.people[opened.list_id] += sum(not person.had for person in accepted)
         if sent.call.changed:
             for person in accepted:
                 opened.touch(batch.partition, person.key, self._clock())
-        if sent.stored:
+        if refused:
+            others = stored_of((person for person in flat.people if person.key in refused), sent.blobs)
             unknown = answer.flat.outcome_unknown if made else sent.call.begun
-            self.returned.append(Returned(list(sent.stored.values()), unknown, None, opened))
+            self.returned.append(Returned(others, unknown, None, opened))
 
     def hand_over(self, sent: OpenCall) -> None:
         """An answer took too long: everybody in the call is the queue's from here on."""
@@ -181,7 +184,7 @@ class DirectAnswers:
         sent.opened.direct.close(self._clock())
         under_way = sent.call.give_up()
         if sent.call.flat is not None:
-            rows, call = list(sent.stored.values()), sent.call if under_way else None
+            rows, call = stored_of(sent.call.flat.people, sent.blobs), sent.call if under_way else None
             self.returned.append(Returned(rows, outcome_unknown=False, under_way=call, opened=sent.opened))
             return
         if under_way:

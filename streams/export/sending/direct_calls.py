@@ -114,14 +114,14 @@ class DirectBatch:
         groups, others = group_flat(stored, read, self._calls.plans, batch.source, batch.partition, self._after, now)
         for group in groups:
             if len(group.people) < self._calls.min_people or not await self._has_room(group.opened):
-                others += group.rows.values()
+                others += group.stored()
                 continue
             await self._noted_or_released(group.opened)
             job = group.plan.view.job
             route = RequestRoute(RequestKind.IMPORT, queue=job.queue_autoresponders)
             flat = FlatRequest(group.plan, group.people)
             call = DirectCall(group.plan.listed, job.authorization_id, route, flat=flat)
-            self._put(group.opened, call, {}, group.rows)
+            self._put(group.opened, call, {}, group.blobs)
         return others
 
     def note_repeated(self, row: TableRow[MembershipRow], first: int) -> None:
@@ -248,9 +248,9 @@ class DirectBatch:
         opened: OpenList,
         call: DirectCall,
         rows: dict[bytes, TableRow[MembershipRow]],
-        stored: dict[bytes, StoredMembership] | None = None,
+        blobs: dict[bytes, bytes] | None = None,
     ) -> None:
-        self._answers.open.append(OpenCall(opened, call, rows, self._clock() + ANSWER_SECONDS, stored or {}))
+        self._answers.open.append(OpenCall(opened, call, rows, self._clock() + ANSWER_SECONDS, blobs or {}))
         opened.direct.put(call)
         opened.wake.set()  # 2
 

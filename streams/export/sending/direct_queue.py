@@ -113,7 +113,7 @@ class ScanCall:
     source: int
     people: Sequence[FlatImport]
     stored: Sequence[bytes]
-    """Their rows, as the call was planned from."""
+    """Their rows as the store keeps them, which the call was planned from."""
     queued: Sequence[QueuedPerson]
 
     @property

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
 
 from schemas.envelope import EpochMillis
-from streams.batches import EncodedRow, Output, TopicIncarnation, encode_hidden, topic_hash
+from streams.batches import Output, TopicIncarnation, decode_blob, decode_hidden, encode_blob, encode_hidden, topic_hash
 from streams.export.recovery.receipts import LONGEST_ID, ReceiptContext, rfc3339_of
 from streams.export.rules.flat_import import FlatImport, FlatPlan, compile_plan, outcome_of_change
 from streams.export.rules.jobs import Exports
 from streams.export.rules.membership import MembershipEvent
-from streams.export.rules.row import MembershipRow
 from streams.export.sending.direct_queue import DirectCall, FlatAnswer, KnownList
 from streams.export.state import ExportState, OpenList
 
@@ -25,10 +25,8 @@ except ImportError:  # there was no C compiler
 if TYPE_CHECKING:
     from streams.export.rules.native_flat import PlainRecord
 
-EMPTY = MembershipRow()
-"""The data of rows that stay bytes: it has no index entries, as theirs."""
-
-StoredMembership = EncodedRow[MembershipRow]
+StoredMembership = tuple[bytes, bytes | None]
+"""A person's key, and their row as the store keeps it; None: there is none."""
 
 
 class PersonPass(Protocol):
@@ -62,7 +60,12 @@ class FlatGroup:
     plan: FlatPlan
     passing: PersonPass
     people: list[FlatImport] = field(default_factory=list)
-    rows: dict[bytes, StoredMembership] = field(default_factory=dict)
+    blobs: dict[bytes, bytes] = field(default_factory=dict)
+    """Of those who have a row."""
+
+    def stored(self) -> list[StoredMembership]:
+        """Return everybody's row."""
+        return stored_of(self.people, self.blobs)
 
 
 class Returned(NamedTuple):
@@ -120,8 +123,13 @@ def pass_of(plan: FlatPlan) -> PersonPass:
     return plan if native_flat is None else native_flat.FlatPass(plan)
 
 
+def stored_of(people: Iterable[FlatImport], blobs: Mapping[bytes, bytes]) -> list[StoredMembership]:
+    """Return the rows of some people. `blobs`: of those who have one."""
+    return [(person.key, blobs.get(person.key)) for person in people]
+
+
 def group_flat(
-    stored: Sequence[StoredMembership],
+    stored: Iterable[StoredMembership],
     read: ReadsEvents,
     plans: FlatPlans,
     source: TopicIncarnation,
@@ -134,41 +142,37 @@ def group_flat(
     `after`: records up to there come a second time, and need care.
     """
     groups: dict[str, FlatGroup] = {}
-    found: dict[str, FlatGroup | None] = {}
+
+    def group_of(audience: str) -> FlatGroup | None:
+        planned = plans.of(audience, now) if audience else None
+        return None if planned is None else groups.setdefault(planned[0].list_id, FlatGroup(*planned))
+
+    group_once = cache(group_of)
+    if native_flat is not None:
+        stored = native_flat.newcomers(stored, read.plain, group_once, after, source.topic_id, partition)
     others: list[StoredMembership] = []
-    plain = read.plain
-    for row in stored:
-        key = row.row.key
-        record = plain.get(key) if row.value is None else None
-        if record is not None:
-            audience, position = record.audience, record.position
-        else:
-            first = read.events(key)[0]
-            audience, position = first.changes[0].audience if first.changes else "", first.position
-        if audience not in found:
-            planned = plans.of(audience, now) if audience else None
-            found[audience] = None if planned is None else groups.setdefault(planned[0].list_id, FlatGroup(*planned))
-        group = found[audience]
+    for key, blob in stored:
+        events = read.events(key)
+        first = events[0]
+        group = group_once(first.changes[0].audience if first.changes else "")
+        value, position = (None, -1) if blob is None else value_of(blob, source)
         person = None
-        known = max(after, row.row.position(source))
-        if group is not None and position > known and (partition, key) not in group.opened.queue:
-            person = _person(group.passing, record, read, row, source.topic_id)
+        if group is not None and first.position > max(after, position) and (partition, key) not in group.opened.queue:
+            person = group.passing.person(key, events, value, source.topic_id)
         if group is None or person is None:
-            others.append(row)
+            others.append((key, blob))
             continue
         group.people.append(person)
-        group.rows[key] = row
+        if blob is not None:
+            group.blobs[key] = blob
     return list(groups.values()), others
 
 
-def _person(
-    passing: PersonPass, record: "PlainRecord | None", read: ReadsEvents, row: StoredMembership, source: int
-) -> FlatImport | None:
-    person = None
-    if record is not None and native_flat is not None and isinstance(passing, native_flat.FlatPass):
-        person = passing.newcomer(record, source)
-    key = row.row.key
-    return passing.person(key, read.events(key), row.value, source) if person is None else person
+def value_of(blob: bytes, source: TopicIncarnation) -> tuple[bytes | None, int]:
+    """Return a stored row's value, and the last record of the source in it; -1: none."""
+    value, hidden = decode_blob(blob)
+    topic_id, position = decode_hidden(hidden)[0].get(topic_hash(source.topic), (0, -1))
+    return value, position if topic_id == source.topic_id else -1
 
 
 def held_after(person: FlatImport, list_id: str) -> bytes:
@@ -222,16 +226,18 @@ def receipts_of(
 
 
 def written_rows(
-    people: Iterable[FlatImport], rows: dict[bytes, StoredMembership], source: TopicIncarnation, upto: int
-) -> list[StoredMembership]:
-    """Return the rows after the call, up to a record of the source. They are taken out of `rows`."""
-    written: list[StoredMembership] = []
+    people: Iterable[FlatImport], blobs: Mapping[bytes, bytes], source: TopicIncarnation, upto: int
+) -> list[tuple[bytes, bytes]]:
+    """Return the rows after the call, up to a record of the source, as the store keeps them. `blobs`: those before."""
     topic, position = topic_hash(source.topic), (source.topic_id, upto)
-    usual = encode_hidden({topic: position}, b"")
+    usual = encode_blob(b"", encode_hidden({topic: position}, b""))
+    if not blobs:
+        return [(person[0], usual + person[2]) for person in people]
+    written: list[tuple[bytes, bytes]] = []
     for person in people:
-        row = rows.pop(person.key).row
-        row.positions[topic] = position
-        row.data_dropped = True
-        hidden = usual if len(row.positions) == 1 else encode_hidden(row.positions, b"")
-        written.append(tuple.__new__(EncodedRow, (row, person.value, hidden)))  # without the call of its constructor
+        blob = blobs.get(person.key)
+        positions = {} if blob is None else decode_hidden(decode_blob(blob)[1])[0]
+        positions[topic] = position
+        hidden = encode_hidden(positions, b"")
+        written.append((person.key, usual + person.value if len(positions) == 1 else encode_blob(person.value, hidden)))
     return written

@@ -208,8 +208,14 @@ class PartitionRows:
         new = {key: record for key, record in receipts if key not in published and key not in unwritten}
         if not new:
             return
+        context, records = owned.context, list(new.values())
         try:
-            await self._publisher.publish_all(list(new.values()))
+            async with owned.publishing:
+                if any(record.headers for record in records):
+                    await self._publisher.publish_all(records)
+                else:
+                    block = [(key, value) for _, key, value, _, _ in records]
+                    await self._publisher.publish_block(context.topic, context.partition, block)
         except (NotDelivered, asyncio.CancelledError):
             owned.receipts.outcome_unknown = True
             raise

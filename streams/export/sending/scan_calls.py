@@ -14,13 +14,14 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from streams.batches import Row as TableRow
+from streams.batches import decode_blob
 from streams.export.recovery.takeover import CallNote
 from streams.export.rules.due import mark_due
 from streams.export.rules.flat_import import FlatImport
 from streams.export.rules.orders import note_call
 from streams.export.rules.row import MembershipRow
 from streams.export.sending.direct_queue import ScanCall
-from streams.export.sending.flat_calls import EMPTY, FlatPlans, StoredMembership, source_of
+from streams.export.sending.flat_calls import FlatPlans, StoredMembership, source_of
 from streams.export.sending.queue import QueuedPerson
 from streams.export.state import ExportState, OpenList, OwnedPartition
 from streams.export.table import RowStore
@@ -51,30 +52,31 @@ class ScanCalls:
         self, owned: OwnedPartition, opened: OpenList, keys: Sequence[bytes], careful: Collection[bytes], now: float
     ) -> PlannedStep:
         """Plan a step. `careful`: keys of people with a call whose outcome is not known."""
-        stored = [row for row in self._rows.read_encoded(owned.number, keys, EMPTY) if row.row.exists]
+        blobs = self._rows.read_blobs(owned.number, keys)
+        stored = [(key, blob) for key, blob in zip(keys, blobs, strict=True) if blob is not None]
         found = self._plans.of_list(opened, now)
         listed = self._state.listed(opened.list_id)
         if found is None or listed is None or len(stored) < self._min_people:
             return PlannedStep(None, stored)
         plan, passing = found
-        source = next((source_of(row.value) for row in stored if row.value), 0)
+        values = [(key, blob, decode_blob(blob)[0]) for key, blob in stored]
+        source = next((source_of(value) for _, _, value in values if value), 0)
         people: list[FlatImport] = []
-        values: list[bytes] = []
+        planned: list[bytes] = []
         others: list[StoredMembership] = []
-        for row in stored:
-            key, value = row.row.key, row.value
+        for key, blob, value in values:
             usual = value is not None and key not in careful and (owned.number, key) not in opened.queue
             person = passing.person(key, [], value, source) if usual else None
-            if person is None or value is None:
-                others.append(row)
+            if person is None:
+                others.append((key, blob))
                 continue
             people.append(person)
-            values.append(value)
+            planned.append(blob)
         noted = sum(len(key) for note in owned.checkpoint.calls for key in note.keys)
         if len(people) < self._min_people or noted + sum(len(person.key) for person in people) > MAX_NOTED_BYTES:
             return PlannedStep(None, stored)
         queued = [QueuedPerson((owned.number, person.key), live=False, since=now) for person in people]
-        return PlannedStep(ScanCall(owned.number, listed, plan, source, people, values, queued), others)
+        return PlannedStep(ScanCall(owned.number, listed, plan, source, people, planned, queued), others)
 
 
 async def note_calls(

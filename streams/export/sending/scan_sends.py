@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 import structlog
 
 from schemas.envelope import EpochMillis
-from streams.batches import BatchError, EncodedRow, encode_hidden
+from streams.batches import BatchError, decode_blob, encode_blob
 from streams.export.recovery.receipts import HELD
 from streams.export.rules.flat_import import FlatImport, import_request
 from streams.export.rules.outcome import Delivered
@@ -13,7 +13,7 @@ from streams.export.rules.row import decode
 from streams.export.sending.connections import SenderContext
 from streams.export.sending.direct_queue import FlatAnswer, ScanCall
 from streams.export.sending.direct_sends import DEFECT_WAIT_SECONDS, RecordsAnswers, needs_of_plan
-from streams.export.sending.flat_calls import EMPTY, StoredMembership, held_after, receipts_of
+from streams.export.sending.flat_calls import held_after, receipts_of
 from streams.export.sending.imports import ImportAnswer, flat_answer, results_of
 from streams.export.sending.plan import PlannedWrite, WriteResult, effects_of, was_added
 from streams.export.sending.requests import ListRequests, RequestNeeds
@@ -107,11 +107,12 @@ class ScanSends:
         """Write receipts and rows; returns the keys of people who changed since the call was planned."""
         await self._rows.resync(owned)
         planned = dict(zip((person.key for person in call.people), call.stored, strict=True))
-        rows: dict[bytes, StoredMembership] = {}
-        for row in self._table.read_encoded(owned.number, [person.key for person in people], EMPTY):
-            key = row.row.key
-            if row.value == planned[key] and not self._queue.changed_in_request((owned.number, key)):
-                rows[key] = row
+        keys = [person.key for person in people]
+        rows = {
+            key: blob
+            for key, blob in zip(keys, self._table.read_blobs(owned.number, keys), strict=True)
+            if blob is not None and blob == planned[key] and not self._queue.changed_in_request((owned.number, key))
+        }
         receipts = receipts_of(owned.context, call.plan, people, answer, call.source, at)
         held = {person.key: held_after(person, call.listed.list_id) for person in people if person.key in rows}
         await self._rows.publish_encoded(
@@ -123,12 +124,11 @@ class ScanSends:
             ],
         )
         written = [
-            EncodedRow(row, person.value, encode_hidden(row.positions, b""))
+            (person.key, encode_blob(person.value, decode_blob(rows[person.key])[1]))
             for person in people
             if person.key in rows
-            for row in (rows[person.key].row,)
         ]
-        await self._table.write_rows(owned.number, owned.generation, written)
+        await self._table.write_blobs(owned.number, owned.generation, written)
         owned.receipts.unwritten.clear()
         owned.receipts.people[call.listed.list_id] += sum(not person.had for person in people if person.key in rows)
         return {person.key for person in people if person.key not in rows}
@@ -136,10 +136,10 @@ class ScanSends:
     def _planned(self, owned: OwnedPartition, call: ScanCall, keys: Collection[bytes]) -> list[PlannedWrite]:
         """Return what was written of people, as the rules for everybody give it."""
         writes: list[PlannedWrite] = []
-        for person, value in zip(call.queued, call.stored, strict=True) if keys else ():
+        for person, blob in zip(call.queued, call.stored, strict=True) if keys else ():
             if person.key[1] not in keys:
                 continue
-            write = self._rows.planned(owned, call.listed, person, decode(value))
+            write = self._rows.planned(owned, call.listed, person, decode(decode_blob(blob)[0] or b""))
             if write.state is None or write.route is None:
                 self._making.retry([person], 0.0, outcome_unknown=True)
             else:

@@ -11,10 +11,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from streams.batches import DeadLetter, NotDelivered, Output, Revoked, TopicIncarnation, partition_of
+from streams.batches import (
+    DeadLetter,
+    NotDelivered,
+    Output,
+    Revoked,
+    TopicIncarnation,
+    decode_blob,
+    decode_hidden,
+    encode_blob,
+    encode_hidden,
+    partition_of,
+)
 from streams.batches import Row as TableRow
 from streams.batches.core.batch import Batch, StoredRecord
-from streams.batches.table.folding import EncodedRow
 from streams.export.rules.row import MembershipRow
 from streams.export.table import RowCodec, StoredReceipt, index
 
@@ -119,6 +129,13 @@ class Process:
         await self.publish_all([Output(topic, key, value, options.get("headers", ()), options.get("partition"))])
         return 0, 0
 
+    async def publish_block(
+        self, topic: str, partition: int, records: Sequence[tuple[bytes | None, bytes | None]]
+    ) -> int:
+        """As Producer; each record may be the last one."""
+        await self.publish_all([Output(topic, key, value, (), partition) for key, value in records])
+        return len(self.log.topics[topic, partition]) - 1
+
     # -- table
 
     async def read(self, partition: int, keys: Iterable[bytes]) -> dict[bytes, TableRow[MembershipRow]]:
@@ -126,30 +143,30 @@ class Process:
         await asyncio.sleep(0)
         return {key: self._row(partition, key) for key in keys}
 
-    def read_encoded(
-        self, partition: int, keys: Sequence[bytes], empty: MembershipRow
-    ) -> list[EncodedRow[MembershipRow]]:
+    def read_blobs(self, partition: int, keys: Sequence[bytes]) -> list[bytes | None]:
         """As BatchTable."""
-        found: list[EncodedRow[MembershipRow]] = []
-        for key in keys:
-            row = self._row(partition, key)
-            value = self.log.rows.get(partition, {}).get(key, (None, {}))[0]
-            row.data, row.data_dropped, row.index = empty, True, frozenset()
-            found.append(EncodedRow(row, value, b""))
-        return found
+        kept = self.log.rows.get(partition, {})
+        return [
+            encode_blob(kept[key][0], encode_hidden(dict(kept[key][1]), b"")) if key in kept else None for key in keys
+        ]
 
-    def decoded(self, partition: int, encoded: EncodedRow[MembershipRow]) -> TableRow[MembershipRow]:
+    def decoded(self, partition: int, key: bytes, blob: bytes | None) -> TableRow[MembershipRow]:
         """As BatchTable."""
-        return self._row(partition, encoded.row.key)
+        assert blob == self.read_blobs(partition, [key])[0], "a row that is not the newest"
+        return self._row(partition, key)
 
-    async def write_encoded(self, batch: Batch, encoded: Sequence[EncodedRow[MembershipRow]]) -> None:
+    async def write_blobs(
+        self, partition: int, generation: int, blobs: Sequence[tuple[bytes, bytes]], batch: Batch | None = None
+    ) -> None:
         """As BatchTable; each row may be the last one."""
-        await self.write(batch, ())
+        if batch is not None:
+            await self.write(batch, ())
         await asyncio.sleep(0)
-        rows = self.log.rows.setdefault(batch.partition, {})
-        for row, value, _ in encoded:
-            row.advance(batch.source, batch.last)
-            self._effect(partial(rows.__setitem__, row.key, (value, dict(row.positions))))
+        kept = self.log.rows.setdefault(partition, {})
+        for key, blob in blobs:
+            value, hidden = decode_blob(blob)
+            self._effect(partial(kept.__setitem__, key, (value, decode_hidden(hidden)[0])))
+            assert not self._row(partition, key).index, "a row with index entries"
 
     def _row(self, partition: int, key: bytes) -> TableRow[MembershipRow]:
         value, positions = self.log.rows.get(partition, {}).get(key, (None, {}))
@@ -176,16 +193,15 @@ class Process:
         self,
         partition: int,
         generation: int,
-        rows: Iterable[TableRow[MembershipRow] | EncodedRow[MembershipRow]],
+        rows: Iterable[TableRow[MembershipRow]],
         outputs: Sequence[Output] = (),
     ) -> None:
         """As BatchTable; each row may be the last one."""
         await self.publish_all(outputs)
         await asyncio.sleep(0)
         kept = self.log.rows.setdefault(partition, {})
-        for item in rows:
-            row = item.row if isinstance(item, EncodedRow) else item
-            value = item.value if isinstance(item, EncodedRow) else self._codec.encode(row.data)[0]
+        for row in rows:
+            value = self._codec.encode(row.data)[0]
             self._effect(partial(kept.__setitem__, row.key, (value, dict(row.positions))))
 
     async def write(

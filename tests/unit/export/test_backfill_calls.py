@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from streams.batches import EncodedRow, Revoked
+from streams.batches import Revoked
 from streams.export.recovery import partitions, scan
 from streams.export.recovery.partitions import Partitions
-from streams.export.rules.row import MembershipRow
 from streams.export.sending import scan_sends
 from streams.export.sending.scan_calls import ScanCalls
 from tests.unit.export.export_world import Worker, World
@@ -76,14 +75,13 @@ async def test_a_step_is_one_call_and_each_person_one_row(world: World, monkeypa
     assert not _outcomes(world)
     sizes = _flat_calls(monkeypatch)
     written: Counter[bytes] = Counter()
-    original = worker.process.write_rows
+    original = worker.process.write_blobs
 
     async def write(partition: int, generation: int, rows: Any, *more: Any) -> None:
-        rows = list(rows)
-        written.update(row.row.key for row in rows if isinstance(row, EncodedRow))
+        written.update(key for key, _ in rows)
         await original(partition, generation, rows, *more)
 
-    monkeypatch.setattr(worker.process, "write_rows", write)
+    monkeypatch.setattr(worker.process, "write_blobs", write)
     _widen(world)
     await worker.rest()
     _check(world)
@@ -208,8 +206,7 @@ async def test_sabotage_of_looking_at_the_row_again(world: World, monkeypatch: p
     original = scan_sends.ScanSends._write
 
     async def write(self: Any, owned: Any, call: Any, people: Any, *more: Any) -> Any:
-        found = self._table.read_encoded(owned.number, [person.key for person in call.people], MembershipRow())
-        call.stored = [row.value for row in found]
+        call.stored = self._table.read_blobs(owned.number, [person.key for person in call.people])
         with monkeypatch.context() as patch:
             patch.setattr(type(self._queue), "changed_in_request", lambda *_: False)
             return await original(self, owned, call, people, *more)
@@ -225,15 +222,13 @@ async def _crashed_twice(world: World, monkeypatch: pytest.MonkeyPatch) -> list[
         world.change(person, "enter", "vip", 1)
     await worker.rest()
 
-    original = worker.process.write_rows
+    original = worker.process.write_blobs
 
     async def killed(partition: int, generation: int, rows: Any, *more: Any) -> None:
-        rows = list(rows)
-        if any(isinstance(row, EncodedRow) for row in rows):
-            worker.process.alive = False
+        worker.process.alive = False
         await original(partition, generation, rows, *more)
 
-    monkeypatch.setattr(worker.process, "write_rows", killed)
+    monkeypatch.setattr(worker.process, "write_blobs", killed)
     _widen(world)
     await _until(lambda: not worker.process.alive)
     await worker.crash()

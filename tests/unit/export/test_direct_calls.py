@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.batches import Batch, EncodedRow, NotDelivered, Revoked
+from streams.batches import Batch, NotDelivered, Revoked
 from streams.batches import Row as TableRow
 from streams.export.rules.routing import RequestKind, RequestRoute
 from streams.export.rules.row import MembershipRow
@@ -54,14 +54,16 @@ def _count_writes(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Counter[by
         written.update(row.key for row in rows)
         await original(partition, generation, rows, *more)
 
-    encoded = worker.process.write_encoded
+    blobs = worker.process.write_blobs
 
-    async def write_encoded(batch: Batch, rows: Sequence[EncodedRow[MembershipRow]]) -> None:
-        written.update(row.row.key for row in rows)
-        await encoded(batch, rows)
+    async def write_blobs(
+        partition: int, generation: int, rows: Sequence[tuple[bytes, bytes]], batch: Batch | None = None
+    ) -> None:
+        written.update(key for key, _ in rows)
+        await blobs(partition, generation, rows, batch)
 
     monkeypatch.setattr(worker.process, "write_rows", write_rows)
-    monkeypatch.setattr(worker.process, "write_encoded", write_encoded)
+    monkeypatch.setattr(worker.process, "write_blobs", write_blobs)
     return written
 
 
