@@ -55,13 +55,17 @@ def commit_unfinished(app: BatchApp, table: BatchTable[Any]) -> None:
 
 def changelog_not_awaited(app: BatchApp, table: BatchTable[Any]) -> None:
     """The changelog's acknowledgement is not waited for."""
-    publish, tasks = app.producer.publish_rows, set()
+    tasks = set()
 
-    async def unacknowledged(topic: str, partition: int, rows: Any, **_: Any) -> int:
-        tasks.add(asyncio.create_task(publish(topic, partition, rows)))
-        return table._partitions[partition].next_offset + len(rows) - 1
+    def unacknowledged(publish: Any) -> Any:
+        async def published(topic: str, partition: int, rows: Any, **_: Any) -> int:
+            tasks.add(asyncio.create_task(publish(topic, partition, rows)))
+            return table._partitions[partition].next_offset + len(rows) - 1
 
-    app.producer.publish_rows = unacknowledged  # type: ignore[method-assign]
+        return published
+
+    app.producer.publish_rows = unacknowledged(app.producer.publish_rows)  # type: ignore[method-assign]
+    app.producer.publish_block = unacknowledged(app.producer.publish_block)  # type: ignore[method-assign]
 
 
 def dead_letters_not_kept(app: BatchApp, table: BatchTable[Any]) -> None:

@@ -20,7 +20,7 @@ def words(count: int) -> list[tuple[bytes, bytes]]:
 
 async def test_trap_c1_c2_a_changelog_write_that_fails_settles_nothing_and_is_done_again(counting) -> None:
     app, table = counting.app()
-    publish, fails, tried = app.producer.publish_rows, True, 0
+    publish, fails, tried = app.producer.publish_block, True, 0
 
     async def failing(*arguments: Any, **more: Any) -> int:
         nonlocal tried
@@ -29,7 +29,7 @@ async def test_trap_c1_c2_a_changelog_write_that_fails_settles_nothing_and_is_do
             raise NotDelivered("request timed out")
         return int(await publish(*arguments, **more))
 
-    app.producer.publish_rows = failing
+    app.producer.publish_block = failing
     await counting.produce(words(100))
     async with app.running():
         await eventually(lambda: tried >= 12)
