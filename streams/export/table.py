@@ -144,6 +144,15 @@ class ReceiptPublisher(RecordPublisher, Protocol):
         ...
 
 
+async def publish_receipts(publisher: ReceiptPublisher, partition: int, receipts: Sequence[Output]) -> None:
+    """Publish receipts of one partition: in a block where none has headers. Raises NotDelivered."""
+    if any(receipt.headers for receipt in receipts):
+        await publisher.publish_all(receipts)
+    else:
+        block = [(key, value) for _, key, value, _, _ in receipts]
+        await publisher.publish_block(receipts[0].topic, partition, block)
+
+
 class StoredReceipt(NamedTuple):
     """A receipt as it is stored in `audience-delivery`."""
 

@@ -28,8 +28,6 @@ from streams.batches.table.store import StoredBlob
 
 T = TypeVar("T")
 
-ChangeRow = Callable[[Row[T]], Iterable[Output] | bool | None]
-"""Changes a row outside of an event. False: do not write the row. Outputs are published before it is written."""
 Index = Callable[[Row[T]], Iterable[bytes]]
 """Returns the keys under which `due` finds the row. Pure, at most 65,535 bytes each."""
 
@@ -184,32 +182,6 @@ class BatchTable(Generic[T]):
         owned = self._table_of(partition, generation)
         await self._write(owned, (), (), batch)
         await self.writer.write_blobs(owned, blobs)
-
-    async def update(self, partition: int, generation: int, keys: Iterable[bytes], change: ChangeRow[T]) -> int:
-        """Change rows outside of an event, as the owner, on the newest rows; return the number of rows written.
-
-        Runs behind the batch in work; same order and checks as `write`. Raises Revoked when the partition is not owned
-        under this generation: nothing was written. Raises NotDelivered when the broker did not acknowledge: the rows
-        may reach the changelog, the store is as before, retry. Inside the owner's task use `read` and `write_rows`.
-        """
-        key_list = list(keys)
-
-        async def job() -> int:
-            rows = await self.read(partition, key_list)
-            outputs: list[Output] = []
-            changed: list[Row[T]] = []
-            for row in rows.values():
-                result = change(row)
-                if result is False:
-                    continue
-                changed.append(row)
-                if result is not None and result is not True:
-                    outputs += result
-            await self.write_rows(partition, generation, changed, outputs)
-            return len(changed)
-
-        written: int = await self._host.run_as_owner(partition, generation, job)
-        return written
 
     async def write_rows(
         self, partition: int, generation: int, rows: Iterable[Row[T]], outputs: Sequence[Output] = ()

@@ -47,12 +47,11 @@ from streams.export.sending.claims import ClaimExchange, is_held
 from streams.export.sending.plan import FinalOutcome, PlannedWrite, note_waiting, without_call
 from streams.export.sending.queue import QueuedPerson, RowKey
 from streams.export.state import ExportState, OwnedPartition
-from streams.export.table import ExportRuntime
+from streams.export.table import ExportRuntime, publish_receipts
 
 log = structlog.get_logger(__name__)
 
-# A request that timed out may be in the socket of a broker that was paused, and is appended when that goes on.
-LATE_APPEND_SECONDS = 1.0
+LATE_APPEND_SECONDS = 1.0  # what timed out may be in the socket of a broker that was paused, and be appended then
 
 
 class PartitionRows:
@@ -208,14 +207,9 @@ class PartitionRows:
         new = {key: record for key, record in receipts if key not in published and key not in unwritten}
         if not new:
             return
-        context, records = owned.context, list(new.values())
         try:
             async with owned.publishing:
-                if any(record.headers for record in records):
-                    await self._publisher.publish_all(records)
-                else:
-                    block = [(key, value) for _, key, value, _, _ in records]
-                    await self._publisher.publish_block(context.topic, context.partition, block)
+                await publish_receipts(self._publisher, owned.number, list(new.values()))
         except (NotDelivered, asyncio.CancelledError):
             owned.receipts.outcome_unknown = True
             raise

@@ -88,6 +88,21 @@ def count(row: Row[Any], records: Sequence[Record]) -> None:
     row.data["n"] = row.data.get("n", 0) + len(records)
 
 
+async def update(
+    app: BatchApp, table: BatchTable[Any], partition: int, generation: int, keys: list[bytes], change: Any
+) -> int:
+    """Change rows outside of an event, as the owner; returns how many were written."""
+
+    async def job() -> int:
+        rows = await table.read(partition, keys)
+        for row in rows.values():
+            change(row)
+        await table.write_rows(partition, generation, rows.values())
+        return len(rows)
+
+    return int(await app.run_as_owner(partition, generation, job))
+
+
 async def everything(table: BatchTable[Any]) -> dict[bytes, tuple[str, Any]]:
     """All rows of the partitions that are owned here, with their positions."""
     rows: dict[bytes, tuple[str, Any]] = {}

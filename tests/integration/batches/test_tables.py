@@ -11,6 +11,7 @@ import pytest
 from streams.batches import PoisonRecord, Revoked, TransientError
 from streams.batches.core.batch import partition_of
 from tests.deadline import eventually
+from tests.integration.batches.conftest import update
 
 
 def words(count: int, keys: int = 50, value: bytes = b"1") -> list[tuple[bytes, bytes]]:
@@ -107,14 +108,14 @@ async def test_rows_change_outside_of_an_event_only_for_the_owner_of_today(count
         def mark(row: Any) -> None:
             row.data["sent"] = True
 
-        assert await table.update(partition, generation, [key], mark) == 1
+        assert await update(app, table, partition, generation, [key], mark) == 1
         assert (await table.get(key)).data == {"n": 2, "sent": True}
         with pytest.raises(Revoked):
-            await table.update(partition, generation - 1, [key], mark)
+            await update(app, table, partition, generation - 1, [key], mark)
         with pytest.raises(RuntimeError, match="owner"):
             await table.read(partition, [key])
     with pytest.raises(Revoked):
-        await table.update(partition, generation, [key], mark)
+        await update(app, table, partition, generation, [key], mark)
     counting.wipe()
     app, table = counting.app()
     async with app.running():
@@ -183,7 +184,7 @@ async def test_hooks_see_each_assignment_and_its_end(counting) -> None:
 
     @app.on_revoked
     async def revoked(partition: int, generation: int) -> None:
-        await table.update(partition, generation, [], lambda row: None)  # still allowed
+        await update(app, table, partition, generation, [], lambda row: None)  # still allowed
         seen.append(("revoked", partition, generation))
 
     async with app.running():

@@ -9,6 +9,7 @@ import pytest
 
 from streams.batches import ExitCode, NotDelivered
 from tests.deadline import eventually
+from tests.integration.batches.conftest import update
 
 
 def words(count: int) -> list[tuple[bytes, bytes]]:
@@ -158,7 +159,7 @@ async def test_trap_g10_updates_and_batches_of_one_row_take_turns(counting) -> N
         while written < 50:
             for partition, generation in table.owned().items():
                 if partition == _partition_of_k():
-                    written += await table.update(partition, generation, [b"k"], mark)
+                    written += await update(app, table, partition, generation, [b"k"], mark)
         await app.settled()
         assert (await table.get(b"k")).data == {"n": 300, "marks": 50}
 
