@@ -2,6 +2,7 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from streams.console.access.rules import FREE_FAILURES, may
@@ -37,10 +38,7 @@ async def test_set_up_once_then_log_in_and_out(world: ConsoleWorld) -> None:
     kept = cookie.value
     await stranger.press("Log out")
     assert stranger.page.heading == "Log in"
-    async with stranger.session.get(
-        world.address + "jobs", headers={"Cookie": f"console={kept}"}, allow_redirects=False
-    ) as answer:
-        assert answer.status == 303, "the session has ended, not only the browser's cookie"
+    assert await _status_with(world, cookie.key, kept) == 303, "the session has ended, not only the browser's cookie"
 
     topic = world.kafka.names()["cm_console_users"]
     records = f"{await asyncio.to_thread(read_all, world.kafka.bootstrap_servers, topic)}"
@@ -48,6 +46,32 @@ async def test_set_up_once_then_log_in_and_out(world: ConsoleWorld) -> None:
     assert PASSWORD not in records
     assert admin.headers["Cache-Control"] == "no-store"
     assert "default-src 'none'" in admin.headers["Content-Security-Policy"]
+
+
+async def test_who_logs_in_once_more_ends_the_session_before(world: ConsoleWorld) -> None:
+    await world.admin()
+    browser = await world.browser()
+    await browser.log_in("ann", PASSWORD)
+    (first,) = browser.session.cookie_jar
+    assert await _status_with(world, first.key, first.value) == 200
+    token = dict(browser.page.form("Log out").values)["form_token"]
+    async with browser.session.post(
+        world.address + "login", data={"form_token": token, "name": "ann", "password": PASSWORD}, allow_redirects=False
+    ) as answer:
+        assert answer.status == 303
+    (second,) = browser.session.cookie_jar
+    assert second.value != first.value
+    assert await _status_with(world, second.key, second.value) == 200
+    assert await _status_with(world, first.key, first.value) == 303
+
+
+async def _status_with(world: ConsoleWorld, name: str, cookie: str) -> int:
+    """Ask for a page with nothing but a cookie."""
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
+        client.get(world.address + "jobs", cookies={name: cookie}, allow_redirects=False) as answer,
+    ):
+        return answer.status
 
 
 async def test_wrong_passwords_are_slowed_down(world: ConsoleWorld) -> None:
