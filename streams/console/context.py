@@ -26,7 +26,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.control import ConsoleUser, Role
 from streams.console.access.passwords import Passwords
 from streams.console.access.proxy import TrustedProxy
-from streams.console.access.sessions import Session, Sessions
+from streams.console.access.sessions import Session, Sessions, cookie_text
 from streams.console.live.collector import FlowCollector
 from streams.console.reads import Reads
 from streams.console.recent import Recent
@@ -86,6 +86,10 @@ class Console:
     def cookie_name(self) -> str:
         """The cookie's name; with the prefix browsers refuse one that another host, or a page without TLS, has set."""
         return "__Host-console" if self.is_secure else "console"
+
+    def cookie_of(self, request: web.Request) -> str:
+        """Return a request's cookie; empty for none, and for what none of ours can be."""
+        return cookie_text(request.cookies.get(self.cookie_name, ""))
 
     @property
     def is_old(self) -> bool:

@@ -1,7 +1,9 @@
 """The console over HTTP: one way in for every request, which knows who asks before a page is called."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import aiohttp_jinja2
 import jinja2
@@ -19,7 +21,7 @@ from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.transaction import TransactionError
 from streams.console.access.rules import form_token, is_form_token, is_ours, may
 from streams.console.access.sessions import new_cookie
-from streams.console.api.entry import add_routes
+from streams.console.api.entry import add_routes, place_of
 from streams.console.api.openapi import OPERATIONS, openapi_json
 from streams.console.context import Console, Route, Visit, go_to, set_cookie, utc_text
 from streams.console.pages import (
@@ -44,6 +46,9 @@ log = structlog.get_logger(__name__)
 
 HERE = Path(__file__).parent
 MAX_FORM_BYTES = 256 * 1024
+MAX_FIELDS = 5_000
+"""A form with a check box for each dead letter of a page has hundreds."""
+FORM = "application/x-www-form-urlencoded"
 ROUTES: tuple[Route, ...] = (
     *login_pages.ROUTES,
     *authorization_pages.ROUTES,
@@ -94,7 +99,7 @@ def application(console: Console) -> web.Application:
     add_routes(app, console, OPERATIONS, openapi_json().encode())
     for name in ("style.css", "live.js"):
         app.router.add_get(f"/{name}", _file(name))
-    app.router.add_get("/{path:.*}", _entry(console, Route("GET", "", None, _nothing_here)))
+    app.router.add_get(r"/{path:[\s\S]*}", _entry(console, Route("GET", "", None, _nothing_here)))
     return app
 
 
@@ -106,7 +111,7 @@ def _entry(console: Console, route: Route) -> Callable[[web.Request], Awaitable[
     async def handle(request: web.Request) -> web.StreamResponse:
         if not is_ours(request.host, console.address):
             return web.Response(status=421, text="This is another host's name.")
-        cookie = request.cookies.get(console.cookie_name, "")
+        cookie = console.cookie_of(request)
         given = console.identified(request)
         found = console.sessions.find(cookie, console.clock(), given)
         # Another site's form comes without the cookie: an answer that set one would end the session that there is.
@@ -116,14 +121,34 @@ def _entry(console: Console, route: Route) -> Callable[[web.Request], Awaitable[
             found = console.sessions.find(cookie, console.clock(), given)
         session, user = found or (None, None)
         cookie = cookie or new_cookie()
-        form = await request.post() if request.method == "POST" else MultiDictProxy(MultiDict())
-        visit = Visit(request, console, session, user, cookie, form)
+        visit = Visit(request, console, session, user, cookie, MultiDictProxy(MultiDict()))
+        try:
+            if request.method == "POST":
+                visit = replace(visit, form=await _form(request))
+        except web.HTTPRequestEntityTooLarge:
+            return visit.sentence(413, "This form is too large", "Nothing was changed.")
+        except (ValueError, web.RequestPayloadError):
+            return visit.sentence(400, "This form cannot be read", "Nothing was changed: it is none of the console's.")
         response = await _answered(route, visit)
         if is_new and not response.prepared and console.cookie_name not in response.cookies:
             set_cookie(response, console, cookie)
         return response
 
     return handle
+
+
+async def _form(request: web.Request) -> MultiDictProxy[str]:
+    """Return the fields of a form, as our pages send them: no other kind is read, so that nothing odd is taken apart.
+
+    Raises ValueError, RequestPayloadError, HTTPRequestEntityTooLarge.
+    """
+    sent = await request.read()
+    if sent and (
+        request.content_type != FORM or request.charset not in (None, "utf-8") or "Content-Encoding" in request.headers
+    ):
+        raise ValueError("this is no form")
+    fields = parse_qsl(sent.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    return MultiDictProxy(MultiDict(fields))
 
 
 async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
@@ -153,6 +178,11 @@ async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
         log.warning("change not made" if is_change else "page not read", path=route.path, reason=type(failure).__name__)
         outcome = "Nothing was changed, or it is not known" if is_change else "This page needs it"
         return visit.sentence(503, NO_ANSWER, f"{outcome}: look again soon.", again=not is_change)
+    except web.HTTPException:
+        raise
+    except Exception as error:
+        log.error("page failed", path=route.path, error=type(error).__name__, at=place_of(error))
+        return visit.sentence(500, "This should not happen", "The console's log names the place.")
     if route.method == "POST" and route.changes and response.status < 400:
         await console.caught_up()
         what = visit.request.match_info.get("id")

@@ -33,7 +33,7 @@ def form_token(key: bytes, cookie: str) -> str:
 
 def is_form_token(key: bytes, cookie: str, given: str) -> bool:
     """Return whether a form was shown to the browser that sends it; compared in constant time."""
-    return bool(cookie) and hmac.compare_digest(form_token(key, cookie).encode(), given.encode())
+    return bool(cookie) and hmac.compare_digest(form_token(key, cookie).encode(), given.encode(errors="replace"))
 
 
 def is_over(began_at: float, seen_at: float, now: float, *, session_seconds: float, idle_seconds: float) -> bool:
@@ -54,9 +54,9 @@ def is_ours(host: str, address: URL) -> bool:
     names = {address.host} | ({"localhost", "127.0.0.1", "::1"} if _is_loopback(address) else set())
     try:
         asked = URL(f"{address.scheme}://{host}")
-    except ValueError:
+        return asked.host in names and asked.port == address.port
+    except ValueError:  # also of a name that no IDNA decodes
         return False
-    return asked.host in names and asked.port == address.port
 
 
 def is_user_name(name: str) -> bool:

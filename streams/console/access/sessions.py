@@ -1,6 +1,7 @@
 """Who is logged in: sessions in memory, found by the hash of their cookie, ended with the user or the password."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from schemas.control import ConsoleUser
 from streams.console.access.rules import is_over
 
 COOKIE_BYTES = 32
+_COOKIE = re.compile(r"[A-Za-z0-9_-]{43}")
 MAX_SESSIONS = 10_000
 """Each needs a password to begin; beyond it the one that was seen longest ago ends."""
 
@@ -104,6 +106,11 @@ class Sessions:
 def new_cookie() -> str:
     """Return a value that nobody can guess."""
     return secrets.token_urlsafe(COOKIE_BYTES)
+
+
+def cookie_text(sent: str) -> str:
+    """Return a cookie as it was sent; empty for what `new_cookie` never returns, which may be no text at all."""
+    return sent if _COOKIE.fullmatch(sent) else ""
 
 
 def _digest(cookie: str) -> bytes:

@@ -37,7 +37,9 @@ def add_routes(app: web.Application, console: Console, operations: Sequence[Oper
         methods = {operation.method for operation in by_path[path]}
         allowed = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
         app.router.add_route("*", PREFIX + path, _refused(405, f"Here are: {allowed}.", {"Allow": allowed}))
-    app.router.add_route("*", "/api/{path:.*}", _refused(404, f"There is nothing here: see {PREFIX}/openapi.json."))
+    app.router.add_route(
+        "*", r"/api/{path:[\s\S]*}", _refused(404, f"There is nothing here: see {PREFIX}/openapi.json.")
+    )
 
 
 def _described(document: bytes) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -83,7 +85,7 @@ def caller_of(console: Console, request: web.Request) -> ApiCaller:
         if token is None:
             raise _nobody("The token is wrong, was revoked, or has ended.")
         return ApiCaller(f"token:{token.id}", token.role)
-    cookie = request.cookies.get(console.cookie_name, "")
+    cookie = console.cookie_of(request)
     by_proxy = console.identified(request)
     found = console.sessions.find(cookie, console.clock(), by_proxy)
     if found is None and by_proxy is not None:
@@ -114,7 +116,12 @@ def _allowed(console: Console, operation: Operation, request: web.Request) -> Ap
 
 
 async def _body(operation: Operation, request: web.Request) -> BaseModel | None:
-    sent = await request.read()
+    if "Content-Encoding" in request.headers:
+        raise ApiRefusal(415, "A body is sent as it is, without Content-Encoding.")
+    try:
+        sent = await request.read()
+    except web.RequestPayloadError:
+        raise ApiRefusal(400, "The body did not come as its headers say.") from None
     if operation.body is None:
         if sent:
             raise ApiRefusal(400, "This takes no body.")
@@ -144,10 +151,14 @@ def _query(operation: Operation, request: web.Request) -> BaseModel | None:
 
 def _unexpected(operation: Operation, error: Exception) -> ApiRefusal:
     """Log where an error that nobody expected is from; its text may hold a secret or an address."""
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{at.filename.rpartition('/')[2]}:{at.lineno}"
-    log.error("request failed", operation=operation.name, error=type(error).__name__, at=place)
+    log.error("request failed", operation=operation.name, error=type(error).__name__, at=place_of(error))
     return ApiRefusal(500, "This should not happen; the console's log names the place.")
+
+
+def place_of(error: Exception) -> str:
+    """Return where an error is from, as `file:line`."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{at.filename.rpartition('/')[2]}:{at.lineno}"
 
 
 def _response(operation: Operation, found: Found) -> web.Response:
