@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
@@ -82,8 +83,9 @@ def start_process(process: str, *, log_level: str | None = None) -> StreamsSetti
     return settings
 
 
-BROKER_RETRY_SECONDS = 2.0
-"""Between two attempts to reach the brokers at the start: short beside their own start, long for a log line each."""
+BROKER_RETRY_SECONDS = (0.2, 2.0)
+"""Between two attempts to reach the brokers at the start: while they start as well, and later."""
+BROKERS_START_SECONDS = 20.0
 
 
 @contextlib.contextmanager
@@ -133,6 +135,8 @@ def _check_topics(kafka: KafkaSettings) -> None:
 
 
 async def _until_brokers_answer(kafka: KafkaSettings, settings: StreamsSettings) -> None:
+    soon, later = BROKER_RETRY_SECONDS
+    began = time.monotonic()
     async with HealthServer(host=settings.health_host, port=settings.health_port) as health:
         while True:
             try:
@@ -142,7 +146,7 @@ async def _until_brokers_answer(kafka: KafkaSettings, settings: StreamsSettings)
                 reason = str(failure)
             health.ready = lambda reason=reason: reason  # type: ignore[misc]
             log.warning("waiting for the brokers", reason=reason, health=health.port)
-            await asyncio.sleep(BROKER_RETRY_SECONDS)
+            await asyncio.sleep(soon if time.monotonic() - began < BROKERS_START_SECONDS else later)
 
 
 FindProblem = Callable[[], str | None]

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,10 @@ from rich.text import Text
 
 from connectors.control.users import Users
 from connectors.devkit.embedded_kafka.artifacts import BrokerUnavailableError
-from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from connectors.devkit.ports import free_ports
 from connectors.devkit.simulator.controls.admin import SimulatorAdmin
 from connectors.devkit.simulator.settings import SimulatorSettings
-from connectors.kafka.admin import CONFIGURATION_ERROR, ensure_topics
+from connectors.kafka.admin import CONFIGURATION_ERROR
 from connectors.kafka.broker_check import check_brokers
 from connectors.kafka.publishing import PublishError
 from connectors.kafka.read_to_end import ReadError
@@ -31,14 +29,10 @@ from streams.cli.control import FAILED, refusals, refuse
 from streams.cli.output import print_table
 from streams.demo.demonstration import Demonstration
 from streams.demo.findings import as_table, verdict
-from streams.demo.machine import PORTS_NEEDED, PROCESSES, Machine, PortError, kept_port, machine
+from streams.demo.machine import PORTS_NEEDED, Machine, PortError, machine
 from streams.demo.run_directory import InUseError, RunDirectory
-from streams.demo.supervisor import (
-    ServiceFailedError,
-    Supervisor,
-    restarted,
-    shown_path,
-)
+from streams.demo.startup import StartUp
+from streams.demo.supervisor import ServiceFailedError, Supervisor, shown_path
 from streams.process import StreamsSettings
 
 DIRECTORIES = ("up", "account", "their-broker", "once")
@@ -133,75 +127,26 @@ async def _run(directory: RunDirectory, *, once: bool, demo: bool) -> int:
     if not kept:
         directory.clear()  # a start that got nowhere: nothing in it is complete
     supervisor = Supervisor(directory.path / "logs", directory.held, _show_line)
+    here = machine(
+        os.environ,
+        bootstrap_servers=kafka.bootstrap_servers,
+        data_dir=directory.path,
+        free_ports=free_ports(PORTS_NEEDED),
+        kept=kept,
+    )
+    begun = StartUp(here, kafka, supervisor, kept, _show_line)
     async with contextlib.AsyncExitStack() as stack:
-        if not kafka.bootstrap_servers:
-            kafka = kafka.model_copy(
-                update={"bootstrap_servers": await stack.enter_async_context(_broker(directory, kept, supervisor))}
-            )
-        here = machine(
-            os.environ,
-            bootstrap_servers=kafka.bootstrap_servers,
-            data_dir=directory.path,
-            free_ports=free_ports(PORTS_NEEDED),
-            kept=kept,
-        )
+        broker = None if kafka.bootstrap_servers else await stack.enter_async_context(begun.broker(directory))
         stack.push_async_callback(supervisor.stop)
-        demonstration = Demonstration(here, kafka, _show_line) if here.simulated else None
         admin = await stack.enter_async_context(SimulatorAdmin(here.simulator_admin_url))
-        await _start_others(kafka, supervisor, here)
-        if demonstration and kept:
-            await demonstration.authorize()  # this start's key may be another one
-        elif demonstration:
-            await demonstration.prepare(admin)
-        with _shown(f"ready: {', '.join(PROCESSES)}"):
-            await supervisor.start(*(here.service(name) for name in PROCESSES))
-        env_file = directory.write_settings(here.shell_settings(os.environ))
-        async with Users(kafka) as users:
+        await begun.start(broker, admin)
+        env_file = directory.write_settings(begun.here.shell_settings(os.environ))
+        async with Users(begun.kafka) as users:
             is_new = not users.all()
-        _where_to_look(here, supervisor, env_file, time.monotonic() - began, is_new=is_new)
+        _where_to_look(begun.here, supervisor, env_file, time.monotonic() - began, is_new=is_new)
         if kept:
             _show_line("going on with the data of the earlier start; FRESH=1 make run begins again, with its story")
-        return await _play_and_wait(supervisor, None if kept else demonstration, admin, once=once)
-
-
-async def _start_others(kafka: KafkaSettings, supervisor: Supervisor, here: Machine) -> None:
-    """Make the topics and start the local Campaign Monitor side by side: what our processes need at their start."""
-
-    async def topics() -> None:
-        with _shown("the topics are there"):
-            await asyncio.to_thread(ensure_topics, kafka, create=True)
-
-    async def simulator() -> None:
-        with _shown("the local Campaign Monitor is ready"):
-            await supervisor.start(here.simulator())
-
-    await asyncio.gather(topics(), *([simulator()] if here.simulated else []))
-
-
-@contextlib.asynccontextmanager
-async def _broker(directory: RunDirectory, kept: Mapping[str, str], supervisor: Supervisor) -> AsyncIterator[str]:
-    """Run a broker on the directory's data, on the port of the earlier start where it is free; yield its address."""
-    broker = EmbeddedKafka(
-        directory.path / "kafka",
-        kept_port(kept.get("KAFKA_BOOTSTRAP_SERVERS", "")),
-        progress=_show_line,
-        held=directory.held,
-    )
-    try:
-        with _shown("the broker answers"):
-            await restarted(broker)
-        supervisor.keep(broker)
-        yield broker.bootstrap_servers
-    finally:
-        await asyncio.to_thread(broker.stop, supervisor.seconds_left)
-
-
-@contextlib.contextmanager
-def _shown(what: str) -> Iterator[None]:
-    """Show that something is done, and how long it took."""
-    began = time.monotonic()
-    yield
-    _show_line(f"{what} ({time.monotonic() - began:.1f} s)")
+        return await _play_and_wait(supervisor, None if kept else begun.demonstration, admin, once=once)
 
 
 async def _play_and_wait(

@@ -60,7 +60,7 @@ class EmbeddedKafka:
         properties: broker properties that go before ours.
         listeners: names of listeners beside the plain one, each on a free port (`address_of`). `properties` have their
             protocols (`listener.security.protocol.map`) and what else they need.
-        quick_jit: compile less. Starts 0.4 s faster and costs the broker about a third more CPU under load: for tests.
+        quick_jit: compile less. A start takes half the CPU, and load about a third more: for tests and `make run`.
         progress: called with what takes long: fetching and preparing, each once per user.
         held: file descriptors that stay open until the broker has ended, as that of a lock on its directory.
     """

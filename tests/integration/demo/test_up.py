@@ -173,11 +173,19 @@ def kill(data_dir, words, number=signal.SIGKILL):
                 process.send_signal(number)
 
 
+SHORT_SESSIONS = {
+    "KAFKA_SESSION_TIMEOUT_SECONDS": "10",
+    "KAFKA_DELIVERY_TIMEOUT_SECONDS": "8",
+    "KAFKA_TRANSACTION_TIMEOUT_SECONDS": "6",
+}
+"""A killed worker keeps its partitions for a session: 30 s by default, after each of the two kills."""
+
+
 @pytest.mark.slow
 def test_what_was_killed_is_started_again_with_its_data(tmp_path):
     """A worker, the local Campaign Monitor and the broker, then all at once; the next start is in the same shell."""
     data_dir = tmp_path / "data"
-    with Up(data_dir) as up:
+    with Up(data_dir, **SHORT_SESSIONS) as up:
         up.until(lambda: "running after" in up.output)
         kill(data_dir, "worker export")
         kill(data_dir, " simulator")
@@ -190,7 +198,7 @@ def test_what_was_killed_is_started_again_with_its_data(tmp_path):
         sourced = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
         up.process.kill()
         up.process.wait()
-    with Up(data_dir, **sourced) as up:
+    with Up(data_dir, **SHORT_SESSIONS, **sourced) as up:
         up.until(lambda: "going on with the data" in up.output)
         assert f"Kafka              {sourced['KAFKA_BOOTSTRAP_SERVERS']}" in up.output
         jobs = subprocess.run(
