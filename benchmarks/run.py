@@ -16,8 +16,8 @@ from rich.console import Console
 
 from benchmarks.contest import Bench
 from benchmarks.results import RESULTS, Result, save
+from benchmarks.suites import command_line, export, importing, mapping, memory, poison, profile, rebuild, webhook
 from benchmarks.suites import console as console_suite
-from benchmarks.suites import export, importing, mapping, memory, poison, profile, rebuild, webhook
 from benchmarks.systems import BUILD
 from benchmarks.table import show
 from benchmarks.topics import PREFIX, Topics
@@ -43,6 +43,7 @@ SUITES: Mapping[str, Suite] = {
     "poison": Suite(poison.run, 25, 8),
     "memory": Suite(memory.run, 200, 60),
     "console": Suite(console_suite.run, 140, 95),
+    "command-line": Suite(command_line.run, 80, 50),
 }
 """Each `run` takes the Bench and `extra`, and returns its rows. A new suite is a module and a line here."""
 
