@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Self
 
 ENDING_SECONDS = 12.0
-"""What the processes of a killed start may take to end: ten seconds from SIGTERM to SIGKILL (devkit/supervise.py)."""
+"""What the processes of a killed start may take to end: eight seconds from SIGTERM to SIGKILL (devkit/supervise.py)."""
 
 
 class InUseError(RuntimeError):
