@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         WrongPosition,
         WrongTopic,
     )
+    from .core.killpoints import kill_point
     from .core.metrics import BATCH_METRICS, Declared, Metrics, Sample
     from .core.producer import Producer
     from .core.settings import BatchSettings
@@ -102,6 +103,7 @@ __all__ = [
     "encode_blob",
     "encode_hidden",
     "encode_row",
+    "kill_point",
     "partition_of",
     "reset",
     "restore_changelogs",
@@ -114,6 +116,7 @@ _MODULES = {
         "BatchError CannotListen DamagedRow ExitCode FatalError NotDelivered OutputTooLarge PoisonRecord Revoked"
         " RowTooLarge TransientError WrongPosition WrongTopic"
     ),
+    "core.killpoints": "kill_point",
     "core.metrics": "BATCH_METRICS Declared Metrics Sample",
     "core.producer": "Producer",
     "core.settings": "BatchSettings",

@@ -7,11 +7,12 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from schemas.envelope import EpochMillis
 from schemas.topics import TopicNames
-from streams.batches import Batch, Output
+from streams.batches import Batch, Output, kill_point
 from streams.batches import Row as TableRow
 from streams.export.rules.row import MembershipRow, decode, encode
 
 R = TypeVar("R")
+after_receipts = kill_point("after-receipts")
 
 DUE = b"d"
 """Index key of the rows that a new owner has to look at."""
@@ -151,6 +152,7 @@ async def publish_receipts(publisher: ReceiptPublisher, partition: int, receipts
     else:
         block = [(key, value) for _, key, value, _, _ in receipts]
         await publisher.publish_block(receipts[0].topic, partition, block)
+    after_receipts()
 
 
 class StoredReceipt(NamedTuple):

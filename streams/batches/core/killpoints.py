@@ -1,7 +1,8 @@
 """Named instants between two effects, at which a test can end the process as SIGKILL would.
 
 `BATCHES_KILL_AT=after-changelog:3` kills the process the third time it passes the point. Unset, a point costs one
-comparison. `hook` is the same for tests inside of the process.
+comparison. `hook` is the same for tests inside of the process. `POINTS` are those of this package; what is built on it
+adds its own with `kill_point`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ POINTS = (
 )
 
 hook: Callable[[str], None] | None = None
+_others: set[str] = set()
 
 
 def reached(point: str) -> None:
@@ -34,14 +36,25 @@ def reached(point: str) -> None:
         hook(point)
 
 
+def kill_point(name: str) -> Callable[[], None]:
+    """Declare a point, at import; returns what marks that the process has reached it."""
+    _others.add(name)
+
+    def passed() -> None:
+        if hook is not None:
+            hook(name)
+
+    return passed
+
+
 def from_environment(environment: dict[str, str] | os._Environ[str]) -> None:
     """Arm the point that the environment names; ValueError for a name that does not exist."""
     wanted = environment.get("BATCHES_KILL_AT")
     if not wanted:
         return
     name, _, times = wanted.partition(":")
-    if name not in POINTS:
-        raise ValueError(f"BATCHES_KILL_AT: no point {name!r}; there are {', '.join(POINTS)}")
+    if name not in {*POINTS, *_others}:
+        raise ValueError(f"BATCHES_KILL_AT: no point {name!r}; there are {', '.join([*POINTS, *sorted(_others)])}")
     left = int(times or "1")
 
     def kill(point: str) -> None:

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
-from streams.batches import BatchError, Revoked
+from streams.batches import BatchError, Revoked, kill_point
 from streams.batches import Row as TableRow
 from streams.export.recovery.partitions import Partitions
 from streams.export.recovery.takeover import CallNote, ScanMark
@@ -36,6 +36,7 @@ from streams.export.state import ExportState, OpenList, OwnedPartition
 from streams.export.table import CHECKPOINT_KEY, ExportRuntime
 
 log = structlog.get_logger(__name__)
+after_mark = kill_point("after-mark")
 
 R = TypeVar("R")
 
@@ -196,6 +197,7 @@ class _Scan:
         try:
             if due or note is not None:  # known before anything is sent
                 await self._scans.partitions.write_mark(owned, self._listed.list_id, mark)
+                after_mark()
             if first:
                 await self._scans.rows.mark_attempted(owned, self._listed, first)
         except BaseException:

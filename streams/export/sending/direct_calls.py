@@ -20,7 +20,7 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.batches import Batch
+from streams.batches import Batch, kill_point
 from streams.batches import Row as TableRow
 from streams.export.recovery.takeover import SentRange, write_checkpoint
 from streams.export.rules.orders import note_exports
@@ -40,6 +40,7 @@ from streams.export.sending.queue import QueuedPerson
 from streams.export.state import ExportState, OpenList, OwnedPartition
 from streams.export.table import CHECKPOINT_KEY, ExportRuntime, WritesBatch
 
+after_note = kill_point("after-note")
 # Fewer are sent with those of other partitions, by the queue.
 MIN_PEOPLE = 100
 ANSWER_SECONDS = 2.0
@@ -265,6 +266,7 @@ class DirectBatch:
         write_checkpoint(row.data, owned.checkpoint)
         await table.write_rows(owned.number, owned.generation, [row])
         self._noted.add(list_id)
+        after_note()
 
     async def _wait(self, more: "Collection[asyncio.Future[Any]]", until: float = float("inf")) -> None:
         """Wait a while for an answer, for what is being written, or for something more."""

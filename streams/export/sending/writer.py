@@ -13,7 +13,7 @@ from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import Subscriber
 from connectors.campaign_monitor.client.requests import NO_AUTORESPONDERS, Autoresponders
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from streams.batches import BatchError
+from streams.batches import BatchError, kill_point
 from streams.export.recovery.late_calls import look_again
 from streams.export.rules.codes import ACTIVE, DELETED, INACTIVE, NOT_ON_LIST, UNCONFIRMED, UNSUBSCRIBED
 from streams.export.rules.jobs import ExitPolicy
@@ -41,6 +41,7 @@ from streams.export.sending.plan import (
 from streams.export.sending.renames import move_wait, rename
 
 log = structlog.get_logger(__name__)
+before_call, after_call = kill_point("before-call"), kill_point("after-call")
 
 # Between two looks whether somebody may be made active whose earlier call may be applied still.
 RETURN_SECONDS = 15.0
@@ -69,10 +70,14 @@ class ListWriter:
         An error that nobody expected is some person's, and splits the request until that one is alone. Raises only
         BatchError, when a removal cannot be published.
         """
+        before_call()
         try:
             if route.kind is RequestKind.IMPORT:
-                return await self._import(route, writes, keys)
-            return [await self._one(route, write, keys) for write in writes]
+                results = await self._import(route, writes, keys)
+            else:
+                results = [await self._one(route, write, keys) for write in writes]
+            after_call()
+            return results
         except BatchError:
             raise
         except Exception:
@@ -103,10 +108,13 @@ class ListWriter:
 
     async def write_import(self, body: bytes) -> ImportAnswer:
         """Make an import whose body is encoded already."""
+        before_call()
         try:
-            return await self._api.subscribers.import_encoded(self._list_id, body)
+            answer: ImportAnswer = await self._api.subscribers.import_encoded(self._list_id, body)
         except CampaignMonitorError as error:
-            return error.verdict
+            answer = error.verdict
+        after_call()
+        return answer
 
     async def _one(self, route: RequestRoute, write: PlannedWrite, keys: Mapping[str, str]) -> WriteResult:
         try:
