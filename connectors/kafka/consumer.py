@@ -6,6 +6,7 @@ moved by whoever handles the record: inside its transaction (`group_metadata`), 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -203,6 +204,28 @@ class GroupConsumer:
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+MessagesByPartition = dict[tuple[str, int], list[Message]]
+
+
+def grouped_in_python(messages: list[Message]) -> tuple[MessagesByPartition, list[Message]]:
+    """Return (messages by topic and partition, in order; those that report an error)."""
+    found: MessagesByPartition = {}
+    errors: list[Message] = []
+    for message in messages:
+        if message.error() is not None:
+            errors.append(message)
+        else:
+            found.setdefault((message.topic(), message.partition()), []).append(message)
+    return found, errors
+
+
+by_partition = grouped_in_python
+with contextlib.suppress(ImportError):  # there was no C compiler
+    from connectors.kafka.native_pages import by_partition as compiled
+
+    by_partition = compiled
 
 
 def drained(consumer: Consumer, max_messages: int, seconds: float) -> list[Message]:

@@ -15,7 +15,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.kafka.client_config import consumer_config
-from connectors.kafka.consumer import consumed, drained
+from connectors.kafka.consumer import by_partition, consumed, drained
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
 
@@ -168,24 +168,13 @@ class EndReader:
         except KafkaException as failure:
             raise ReadError(f"Topics cannot be read: {failure.args[0].str()}") from None
         now = time.monotonic()
-        found: dict[TopicAndPartition, list[Message]] = {}
-        for message in messages:
-            error = message.error()
+        grouped, errors = by_partition(messages)
+        # Others are of an earlier assignment.
+        found = {TopicAndPartition(*part): some for part, some in grouped.items() if part in self._ends}
+        for message in errors:
             part = TopicAndPartition(message.topic(), message.partition())
-            if part not in self._ends:
-                continue  # of an earlier assignment
-            if error is None:
-                if part in found:
-                    found[part].append(message)
-                else:
-                    found[part] = [message]
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self.next_offsets[part] = max(self.next_offsets.get(part, 0), message.offset())
-                self.open.discard(part)
-            elif _passes(error):
-                self._fault = error.str()
-            else:
-                raise ReadError(f"Topic {part.topic} cannot be read: {error.str()}")
+            if part in self._ends:
+                self._note(part, message)
         for part, some in found.items():
             self.next_offsets[part] = max(self.next_offsets.get(part, 0), some[-1].offset() + 1)
             if part in self.open and self.next_offsets[part] >= self._ends[part]:
@@ -195,6 +184,17 @@ class EndReader:
         if self.open:
             self._check_time(now)
         return found
+
+    def _note(self, part: TopicAndPartition, message: Message) -> None:
+        """A message that is an error: the end of a partition, a fault that passes, or ReadError."""
+        error = message.error()
+        if error.code() == KafkaError._PARTITION_EOF:
+            self.next_offsets[part] = max(self.next_offsets.get(part, 0), message.offset())
+            self.open.discard(part)
+        elif _passes(error):
+            self._fault = error.str()
+        else:
+            raise ReadError(f"Topic {part.topic} cannot be read: {error.str()}")
 
     def before_end(self, part: TopicAndPartition, messages: list[Message]) -> list[Message]:
         """Return those that were there at the start; what came meanwhile is left for another time."""

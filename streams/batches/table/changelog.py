@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from streams.batches.core import killpoints
@@ -35,6 +36,32 @@ def blob_of(value: bytes | None, headers: Iterable[tuple[str, Any]] | None, *, p
         return None
     return encode_blob(value, hidden)
 
+
+def put_in_python(
+    put: Callable[[bytes, bytes], None],
+    delete: Callable[[bytes], None],
+    records: list[Any],
+    start: int,
+    stop: int,
+    state_header: str | None,
+) -> None:
+    """Put or delete the rows of consumed `records[start:stop]`, in order; `state_header` None: of a private changelog.
+
+    `put_records` where nothing could be compiled.
+    """
+    for record in records[start:stop]:
+        blob = blob_of(record.value(), record.headers(), public=True) if state_header else record.value()
+        if blob is None:
+            delete(record.key())
+        else:
+            put(record.key(), blob)
+
+
+put_records = put_in_python
+with contextlib.suppress(ImportError):  # there was no C compiler
+    from streams.batches.table.native_restore import put_records as compiled
+
+    put_records = compiled
 
 T = TypeVar("T")
 

@@ -6,6 +6,7 @@ import enum
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import confluent_kafka
@@ -15,14 +16,17 @@ from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition
 from streams.batches.core import killpoints
 from streams.batches.core.errors import RecoveryFailed, Revoked, WrongTopic
 from streams.batches.core.settings import BatchSettings
-from streams.batches.table.changelog import blob_of
+from streams.batches.table.changelog import STATE_HEADER, blob_of, put_records
 from streams.batches.table.partition_table import PartitionTable
-from streams.batches.table.store import Checkpoint, StoredRow
+from streams.batches.table.store import Checkpoint
 
 log = structlog.get_logger(__name__)
 
 MAX_MESSAGES = 10_000
 """Taken from librdkafka at once."""
+ROWS_PER_WRITE = 500
+"""A write to the store is one buffer, which grows by doubling: with megabytes the system maps and clears its pages
+again each time, and that took as long as all else together."""
 
 
 class Plan(enum.Enum):
@@ -131,8 +135,22 @@ def _restore(
             starts[part], unfinished[part] = start, task
         else:
             _finish(task)
-    if not starts:
-        return 0
+    total = _read(reader, starts, unfinished, stop, progress) if starts else 0
+    # Of all stores at once: compactions of those that are done would take the cores from those that are not.
+    for task in tasks:
+        if task.rebuilt:
+            task.table.store.load(begin=False)
+    return total
+
+
+def _read(
+    reader: EndReader,
+    starts: Mapping[TopicAndPartition, int],
+    unfinished: dict[TopicAndPartition, Restoration],
+    stop: threading.Event,
+    progress: ReportProgress,
+) -> int:
+    """Read every partition from its start to its end into its store; return the number of records."""
     reader.assign(starts, starts, {part: task.end for part, task in unfinished.items()})
     began = reported = time.monotonic()
     total = 0
@@ -171,29 +189,42 @@ def _prepare(reader: EndReader, part: TopicAndPartition, task: Restoration) -> i
     if plan.plan is not Plan.RESUME:
         if table.store.checkpoint is not None:
             log.warning("store rebuilt", topic=task.topic, partition=table.partition, reason=plan.reason)
-        table.store.empty()
+        if not table.store.is_empty():  # opening it again takes some twenty writes that are waited for
+            table.store.empty()
         table.store.load(begin=True)
         task.rebuilt = True
     table.next_offset = plan.start
     return plan.start
 
 
-def _write(task: Restoration, messages: Sequence[Any]) -> None:
+def _write(task: Restoration, messages: list[Any]) -> None:
+    if task.indexed and not task.rebuilt:
+        _write_indexed(task, messages)
+    else:
+        # An index is built when all rows are there; until then a restart must rebuild again: no checkpoint is written.
+        _write_bytes(task, messages, with_checkpoint=not task.indexed)
+    task.table.next_offset = messages[-1].offset() + 1
+    task.rows += len(messages)
+
+
+def _write_indexed(task: Restoration, messages: Sequence[Any]) -> None:
+    """Write rows with what they change in the index, which needs them decoded."""
     table = task.table
     if task.public:
         blobs = {m.key(): blob_of(m.value(), m.headers(), public=True) for m in messages}
     else:
         blobs = {m.key(): m.value() for m in messages}
-    if task.indexed and not task.rebuilt:
-        rows = table.index_changes(blobs)
-    else:
-        rows = [StoredRow(key, blob) for key, blob in blobs.items()]
-    next_offset = messages[-1].offset() + 1
-    # An index is built when all rows are there; until then a restart must rebuild again, so no checkpoint is written.
-    unfinished = task.indexed and task.rebuilt
-    table.store.write(rows, None if unfinished else Checkpoint(table.topic_id, next_offset))
-    table.next_offset = next_offset
-    task.rows += len(messages)
+    table.store.write(table.index_changes(blobs), Checkpoint(table.topic_id, messages[-1].offset() + 1))
+
+
+def _write_bytes(task: Restoration, messages: list[Any], *, with_checkpoint: bool) -> None:
+    """Write rows as the changelog has them, in order; nothing of them is decoded."""
+    table, state_header = task.table, STATE_HEADER if task.public else None
+    for start in range(0, len(messages), ROWS_PER_WRITE):
+        stop = min(start + ROWS_PER_WRITE, len(messages))
+        checkpoint = Checkpoint(table.topic_id, messages[stop - 1].offset() + 1) if with_checkpoint else None
+        fill = partial(put_records, records=messages, start=start, stop=stop, state_header=state_header)
+        table.store.write_with(fill, checkpoint)
 
 
 def _finish(task: Restoration) -> None:
@@ -204,8 +235,6 @@ def _finish(task: Restoration) -> None:
     table.store.write([], Checkpoint(table.topic_id, table.next_offset))
     if task.rows:
         table.store.flush()
-    if task.rebuilt:
-        table.store.load(begin=False)
 
 
 def _text_of(unfinished: Mapping[TopicAndPartition, Restoration]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -134,6 +134,16 @@ class PartitionStore:
             put(key, blob)
         self._commit(batch, checkpoint)
 
+    def write_with(
+        self,
+        fill: Callable[[Callable[[bytes, bytes], None], Callable[[bytes], None]], None],
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        """The same, rows that `fill(put, delete)` puts and deletes, in its order: the last one of a key stays."""
+        batch = WriteBatch(raw_mode=True)
+        fill(batch.put, batch.delete)
+        self._commit(batch, checkpoint)
+
     def _commit(self, batch: WriteBatch, checkpoint: Checkpoint | None) -> None:
         if checkpoint is not None:
             batch.put(_CHECKPOINT_KEY, _CHECKPOINT.pack(LAYOUT, *checkpoint), self._meta_handle)
@@ -164,6 +174,17 @@ class PartitionStore:
                 for entry, _ in entries:
                     batch.delete(entry, self._index_handle)
                 self._db.write(batch, self._no_log)
+
+    def is_empty(self) -> bool:
+        """Whether there is no checkpoint, no row and no index entry, as in a store that was just created.
+
+        One that cannot be read is not.
+        """
+        with self._open():
+            try:
+                return not any(read_range(family, None, None, 1) for family in (self._db, self._index, self._meta))
+            except Exception:
+                return False
 
     def empty(self) -> None:
         """Remove everything: before a rebuild."""

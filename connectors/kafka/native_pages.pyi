@@ -1,0 +1,3 @@
+from confluent_kafka import Message
+
+def by_partition(messages: list[Message]) -> tuple[dict[tuple[str, int], list[Message]], list[Message]]: ...
