@@ -6,7 +6,8 @@ done once, whichever process owns the partition.
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -37,12 +38,17 @@ from schemas.import_task import ImportTask
 log = structlog.get_logger(__name__)
 
 ExportOrImportJob = ExportJob | ImportJob
+Seen = Callable[[ExportOrImportJob], None]
 
 NO_EDIT = frozenset({"removals_confirmed_at"})
 
 
 class UnknownJobError(UnknownModelError):
     """There is no job with this id; the text names those that there are."""
+
+
+class JobExistsError(ValueError):
+    """There is a job with this id already; nothing was written."""
 
 
 def refused_access(jobs: Mapping[str, Job], authorizations: Mapping[str, Authorization]) -> str | None:
@@ -77,6 +83,7 @@ class Jobs(ControlTable[ExportOrImportJob]):
             audit=audit,
         )
         self._clock = clock
+        self._changing = asyncio.Lock()
         self._attention: dict[str, dict[str, str]] = {}
         """By job: what a person has to do, by who asks for it."""
 
@@ -92,9 +99,23 @@ class Jobs(ControlTable[ExportOrImportJob]):
         """Write a job without its attention, which has records of its own. Raises as `ControlTable.write`."""
         return await super().write(model_id, model.model_copy(update={"attention": None}), audited=audited)
 
-    async def remove(self, model_id: str) -> None:
-        """Remove a job, and what a person had to do for it. Raises as `ControlTable.remove`."""
-        await super().remove(model_id)
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Hold jobs as they are now, and let nothing else in this process change one, until what is written came back.
+
+        Another process may still write between the reading and the write, in milliseconds: its write, or ours, stays.
+        Raises TimeoutError, KafkaException.
+        """
+        async with self._changing:
+            await self.catch_up()
+            yield
+
+    async def remove(self, model_id: str, *, seen: Seen | None = None) -> None:
+        """Remove a job, and what a person had to do for it. `seen` as for `change`. Raises as `ControlTable.remove`."""
+        async with self.alone():
+            if seen is not None:
+                seen(self.known(model_id))
+            await super().remove(model_id)
         for by in list(self._attention.get(model_id, {})):
             await self._ask(f"{ATTENTION}{by}:{model_id}", None)
 
@@ -104,25 +125,38 @@ class Jobs(ControlTable[ExportOrImportJob]):
         log.info("job written", job=job.id, kind=job.kind, state=job.state)
         return written
 
-    async def change(self, job_id: str, **fields: Any) -> ExportOrImportJob:
+    async def add(self, job: ExportOrImportJob) -> ExportOrImportJob:
+        """Write a job that is new. Raises JobExistsError, and as `put`."""
+        async with self.alone():
+            if self.get(job.id) is not None:
+                raise JobExistsError(f"There is a job {job.id} already")
+            return await self.put(job)
+
+    async def change(self, job_id: str, *, seen: Seen | None = None, **fields: Any) -> ExportOrImportJob:
         """Write a job with some fields changed; nothing is written when they have these values already.
 
-        What is shown on a job, and what is answered to that, is no edit: `updated_at` stays.
+        What is shown on a job, and what is answered to that, is no edit: `updated_at` stays. `seen` is called with the
+        job as it is now, and raises when it is not what whoever asks has seen.
         Raises UnknownJobError, pydantic's ValidationError, PublishError.
         """
-        found = self.known(job_id)
-        if all(getattr(found, name) == value for name, value in fields.items()):
-            return found
-        values = {name: getattr(found, name) for name in type(found).model_fields}
-        if not fields.keys() <= NO_EDIT:
-            values["updated_at"] = self._clock()
-        changed = await self.write(job_id, type(found)(**{**values, **fields}))
+        async with self.alone():
+            found = self.known(job_id)
+            if seen is not None:
+                seen(found)
+            if all(getattr(found, name) == value for name, value in fields.items()):
+                return found
+            values = {name: getattr(found, name) for name in type(found).model_fields}
+            if not fields.keys() <= NO_EDIT:
+                values["updated_at"] = self._clock()
+            changed = await self.write(job_id, type(found)(**{**values, **fields}))
         log.info("job changed", job=job_id, fields=sorted(fields))
         return changed
 
-    async def set_state(self, job_id: str, state: Literal["running", "stopped"]) -> ExportOrImportJob:
+    async def set_state(
+        self, job_id: str, state: Literal["running", "stopped"], *, seen: Seen | None = None
+    ) -> ExportOrImportJob:
         """Start or stop a job. Raises as `change`."""
-        return await self.change(job_id, state=state)
+        return await self.change(job_id, seen=seen, state=state)
 
     async def set_attention(self, by: AskedBy, job_id: str, text: str | None) -> None:
         """Record what one of those that work for a job asks a person to do; None: nothing. Others' text stays.

@@ -53,6 +53,8 @@ class ControlTable(Generic[Model]):
     noun: ClassVar[str] = "record"
     """The name of a kind of record in log events and errors."""
     unknown: ClassVar[type[UnknownModelError]] = UnknownModelError
+    key_field: ClassVar[str] = "id"
+    """The field that is also the record's key."""
 
     def __init__(
         self,
@@ -149,6 +151,10 @@ class ControlTable(Generic[Model]):
                 log.error(
                     "control record unreadable", topic=self.topic, id=model_id, offset=record.offset, faults=faults
                 )
+                return
+            if getattr(model, self.key_field) != model_id:
+                # Whoever changed or removed it would write another key, and this one would stay.
+                log.error("control record under another's key", topic=self.topic, id=model_id, offset=record.offset)
                 return
         self._hold(model_id, model)
 

@@ -4,6 +4,7 @@ Passwords and tokens reach it as hashes only.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -38,6 +39,7 @@ class Users(ControlTable[ConsoleUser]):
 
     noun = "user"
     unknown = UnknownUserError
+    key_field = "name"
 
     def __init__(
         self, settings: KafkaSettings, producer: AsyncProducer | None = None, audit: Auditor | None = None
@@ -56,16 +58,21 @@ class Users(ControlTable[ConsoleUser]):
                 raise UserChangeError("There are users already: log in as one of them")
             await self.write(user.name, user)
 
-    async def put(self, user: ConsoleUser, *, new: bool) -> None:
-        """Write a new user, or another role or password. Raises UserChangeError, UnknownUserError, and as `write`."""
+    async def add(self, user: ConsoleUser) -> None:
+        """Write a new user. Raises UserChangeError, and as `write`."""
         async with exclusive(self._kafka, self._group, self.topic):
             await self.catch_up()
-            if new and self.get(user.name) is not None:
+            if self.get(user.name) is not None:
                 raise UserChangeError(f"There is a user {user.name} already")
-            if not new:
-                self.known(user.name)
-                _keep_an_admin({**self.all(), user.name: user})
             await self.write(user.name, user)
+
+    async def change(self, name: str, **fields: Any) -> ConsoleUser:
+        """Give a user another role or password. Raises UserChangeError, UnknownUserError, PublishError."""
+        async with exclusive(self._kafka, self._group, self.topic):
+            await self.catch_up()
+            changed = self.known(name).model_copy(update=fields)
+            _keep_an_admin({**self.all(), name: changed})
+            return await self.write(name, changed)
 
     async def take_away(self, name: str) -> None:
         """Remove a user. Raises UserChangeError for the last admin, UnknownUserError, and as `write`."""
@@ -114,6 +121,9 @@ class Users(ControlTable[ConsoleUser]):
             token = None if record.value is None else ConsoleToken.from_bytes(record.value)
         except ValidationError:
             log.error("token unreadable", token=token_id, offset=record.offset)
+            return
+        if token is not None and token.id != token_id:
+            log.error("token under another's key", token=token_id, offset=record.offset)
             return
         self._tokens.pop(token_id, None)
         if token is not None:

@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
-from connectors.control.jobs import Jobs
+from connectors.control.jobs import JobExistsError, Jobs
 from schemas.control import ExportJob, ImportJob
 from streams.cli.control import FAILED, refusals, refuse, with_account, with_jobs
 from streams.cli.output import print_line
@@ -92,7 +92,7 @@ async def _apply(declared: "list[Declaration]", *, prune: bool, yes: bool, dry_r
         _confirm([planned.job_id for planned in changing if planned.action == "remove"], yes=yes)
         try:
             await apply_plan(jobs, changing)
-        except StaleEditError as refusal:
+        except (JobExistsError, StaleEditError) as refusal:
             refuse(f"{refusal}. Apply the file again")
         for planned in changing:
             if planned.before is not None and planned.after is not None:

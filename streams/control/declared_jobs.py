@@ -171,12 +171,15 @@ def _planned(
 
 
 async def apply_plan(jobs: Jobs, plan: Iterable[PlannedJob]) -> None:
-    """Write what was planned, a job at a time. Raises StaleEditError, UnknownJobError, PublishError, TimeoutError."""
+    """Write what was planned, a job at a time.
+
+    Raises StaleEditError, JobExistsError, UnknownJobError, PublishError, TimeoutError.
+    """
     for planned in plan:
         if planned.action == "remove":
             await jobs.remove(planned.job_id)
         elif planned.action == "create" and planned.after is not None:
-            await jobs.put(planned.after)
+            await jobs.add(planned.after)
         elif planned.action == "edit" and planned.after is not None and planned.before is not None:
             await write_edit(jobs, option_values(planned.before), planned.after, keep_state=False)
 

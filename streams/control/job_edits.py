@@ -104,13 +104,13 @@ async def write_edit(
     `keep_state`: whether it runs stays as it is now; it is no part of what was edited.
     Raises StaleEditError, UnknownJobError, PublishError, TimeoutError.
     """
-    await jobs.catch_up()
-    now = jobs.known(after.id)
-    changes = changed_options(seen, option_values(now))
-    meanwhile = [change for change in changes if not (keep_state and change.field == "state")]
-    if meanwhile:
-        raise StaleEditError(meanwhile)
-    return await jobs.put(after.model_copy(update={"state": now.state}) if keep_state else after)
+    async with jobs.alone():
+        now = jobs.known(after.id)
+        changes = changed_options(seen, option_values(now))
+        meanwhile = [change for change in changes if not (keep_state and change.field == "state")]
+        if meanwhile:
+            raise StaleEditError(meanwhile)
+        return await jobs.put(after.model_copy(update={"state": now.state}) if keep_state else after)
 
 
 async def edit_faults(before: ExportOrImportJob, after: ExportOrImportJob, open_api: "OpenApi") -> list[JobFault]:

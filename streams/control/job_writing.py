@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import ValidationError
 
-from connectors.control.jobs import ExportOrImportJob, Jobs
+from connectors.control.jobs import ExportOrImportJob, Jobs, Seen
 from schemas.control import DataType, ExportJob, FieldMapping, ImportJob
 from streams.control.job_checks import JobFault, compared
 
@@ -72,18 +72,18 @@ def never_ran(job: ExportOrImportJob) -> bool:
     return isinstance(job, ExportJob) and job.state == "stopped" and job.created_at == job.updated_at
 
 
-async def start_job(jobs: Jobs, job_id: str, now: datetime) -> bool:
+async def start_job(jobs: Jobs, job_id: str, now: datetime, seen: Seen | None = None) -> bool:
     """Start a job; an export that never ran counts changes from now on. Return whether it was stopped.
 
     Raises as `Jobs.change`.
     """
     job = jobs.known(job_id)
-    await jobs.change(job_id, state="running", **({"started_at": now} if never_ran(job) else {}))
+    await jobs.change(job_id, seen=seen, state="running", **({"started_at": now} if never_ran(job) else {}))
     return job.state == "stopped"
 
 
-async def stop_job(jobs: Jobs, job_id: str) -> bool:
+async def stop_job(jobs: Jobs, job_id: str, seen: Seen | None = None) -> bool:
     """Stop a job, which keeps its place. Return whether it ran. Raises as `Jobs.change`."""
     was = jobs.known(job_id).state
-    await jobs.set_state(job_id, "stopped")
+    await jobs.set_state(job_id, "stopped", seen=seen)
     return was == "running"

@@ -22,6 +22,7 @@ class Registrations(ControlTable[WebhookRegistration]):
     """The registered webhooks by list id: every receiver holds all, one of them writes them."""
 
     noun = "webhook registration"
+    key_field = "list_id"
 
     def __init__(self, settings: KafkaSettings, producer: AsyncProducer, zone_overrides: dict[str, str]) -> None:
         super().__init__(

@@ -9,6 +9,9 @@ from streams.console.access.rules import MAX_PASSWORD, wait_seconds
 
 HASHES_AT_A_TIME = 2
 """Each takes 64 MiB and tens of milliseconds of a core: strangers cannot take more of either."""
+MAX_WAITING = 50
+"""Passwords that are compared or wait for it, a second's work: more at once, and whoever floods the form keeps others
+waiting for minutes, and has failures of so many names counted that those of the one that they guess are forgotten."""
 MAX_NAMES = 10_000
 """Names with failures that are remembered; beyond it the oldest failure is forgotten."""
 
@@ -30,6 +33,7 @@ class Passwords:
         self._slots = asyncio.Semaphore(HASHES_AT_A_TIME)
         self._failures: dict[str, tuple[int, float]] = {}
         self._nobody: str | None = None
+        self._waiting = 0
 
     async def hashed(self, password: str) -> str:
         """Return the hash to store."""
@@ -43,6 +47,8 @@ class Passwords:
         An attempt counts as a failure until it has succeeded, so that many at once are not looked at for free.
         Raises TooManyFailuresError.
         """
+        if self._waiting >= MAX_WAITING:
+            raise TooManyFailuresError(1.0)
         count, failed_at = self._failures.pop(name, (0, 0.0))
         wait = wait_seconds(count, failed_at, now)
         self._failures[name] = (count, failed_at) if wait else (count + 1, now)
@@ -50,10 +56,14 @@ class Passwords:
             del self._failures[next(iter(self._failures))]
         if wait:
             raise TooManyFailuresError(wait)
-        if self._nobody is None:
-            self._nobody = await self.hashed("a password that nobody has")
-        async with self._slots:
-            matches = await asyncio.to_thread(_matches, stored or self._nobody, password[: MAX_PASSWORD + 1])
+        self._waiting += 1
+        try:
+            if self._nobody is None:
+                self._nobody = await self.hashed("a password that nobody has")
+            async with self._slots:
+                matches = await asyncio.to_thread(_matches, stored or self._nobody, password[: MAX_PASSWORD + 1])
+        finally:
+            self._waiting -= 1
         if not matches or stored is None:
             return False
         self._failures.pop(name, None)

@@ -18,7 +18,7 @@ async def add_user(users: Users, passwords: Passwords, name: str, role: Role, pa
         raise UserFaultError(fault)
     hashed = await passwords.hashed(password)
     user = ConsoleUser(name=name, role=role, password_hash=hashed, updated_at=now_in_millis())
-    await users.put(user, new=True)
+    await users.add(user)
     return user
 
 
@@ -29,7 +29,7 @@ async def change_user(
 
     Raises UserFaultError, UserChangeError, UnknownUserError, PublishError, TimeoutError.
     """
-    user = users.known(name)
+    users.known(name)  # before its password is hashed
     fault = password_fault(name, password) if password is not None else None
     if fault:
         raise UserFaultError(fault)
@@ -38,6 +38,4 @@ async def change_user(
         update["role"] = role
     if password is not None:
         update["password_hash"] = await passwords.hashed(password)
-    changed = user.model_copy(update=update)
-    await users.put(changed, new=False)
-    return changed
+    return await users.change(name, **update)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.control.jobs import ExportOrImportJob
+from connectors.control.jobs import ExportOrImportJob, Seen
 from schemas.control import AnyJob, ExportJob, ImportJob
 from streams.console.api.job_models import (
     CheckAnswer,
@@ -77,7 +77,7 @@ async def create_job(call: Call) -> Found:
     )
     if isinstance(fitting, list):
         raise ApiRefusal(409, "The job does not fit.", job_faults(fitting))
-    made = await console.jobs.put(fitting)
+    made = await console.jobs.add(fitting)
     return Found(AnyJob(made), etag=version_of(made), location=f"/jobs/{made.id}")
 
 
@@ -101,28 +101,26 @@ async def check_job(call: Call) -> ChecksAnswer:
 
 async def start(call: Call) -> Found:
     """Start a job, or go on with one that was stopped. An export that never ran counts changes from now on."""
-    job_id = _seen(call)
-    await start_job(call.console.jobs, job_id, datetime.now(UTC))
+    job_id = call.part("job")
+    await start_job(call.console.jobs, job_id, datetime.now(UTC), _seen(call))
     return _shown(call.console.jobs.known(job_id))
 
 
 async def stop(call: Call) -> Found:
     """Stop a job. It keeps its place, and goes on there when it is started again."""
-    job_id = _seen(call)
-    await stop_job(call.console.jobs, job_id)
+    job_id = call.part("job")
+    await stop_job(call.console.jobs, job_id, _seen(call))
     return _shown(call.console.jobs.known(job_id))
 
 
 async def remove_job(call: Call) -> None:
     """End a job: it is removed. What it did at Campaign Monitor, and what it has published, stays."""
-    await call.console.jobs.remove(_seen(call))
+    await call.console.jobs.remove(call.part("job"), seen=_seen(call))
 
 
-def _seen(call: Call) -> str:
-    """Return the job's id, if the job is as it was when it was read. Raises UnknownJobError, ApiRefusal."""
-    job = call.console.jobs.known(call.part("job"))
-    call.matches(version_of(job))
-    return job.id
+def _seen(call: Call) -> Seen:
+    """Return what raises ApiRefusal for a job that is not as it was when it was read."""
+    return lambda job: call.matches(version_of(job))
 
 
 def _shown(job: ExportOrImportJob) -> Found:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from connectors.campaign_monitor.errors.exceptions import CampaignMonitorError
 from connectors.control.authorizations import AuthorizationInUseError, NoDescriptionError
 from connectors.control.crypto import SealError
+from connectors.control.jobs import JobExistsError
 from connectors.control.table import UnknownModelError
 from connectors.control.users import UserChangeError
 from connectors.kafka.publishing import PublishError
@@ -57,7 +58,7 @@ class ApiRefusal(Exception):  # noqa: N818  (an answer, and no failure)
 
 EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], int], ...] = (
     ((UnknownModelError, NoDeadLettersError), 404),
-    ((AuthorizationInUseError, UserChangeError), 409),
+    ((AuthorizationInUseError, JobExistsError, UserChangeError), 409),
     ((NoDescriptionError, UserFaultError), 422),
     ((CampaignMonitorError,), 502),
 )

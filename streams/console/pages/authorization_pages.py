@@ -104,8 +104,12 @@ async def authorize(visit: Visit) -> web.StreamResponse:
         visit.me.allowed = None
         sentence = "It took too long to describe it: nothing was stored. Begin again."
         return visit.sentence(409, "No access", sentence)
-    stored = await console.authorizations.put(made_up_id(description), tokens, description=description[:200])
-    visit.me.allowed = None
+    visit.me.allowed = None  # a form that is sent twice at once makes one authorization
+    try:
+        stored = await console.authorizations.put(made_up_id(description), tokens, description=description[:200])
+    except BaseException:
+        visit.me.allowed = tokens, until
+        raise
     return go_to(f"/authorizations/{stored.id}")
 
 

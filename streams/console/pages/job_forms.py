@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from connectors.campaign_monitor.client.api import CampaignMonitor
 from connectors.campaign_monitor.client.entities import ClientRef, CustomField
-from connectors.control.jobs import ExportOrImportJob
+from connectors.control.jobs import ExportOrImportJob, JobExistsError
 from streams.console.context import Console, Visit
 from streams.control.accounts import AccountList, account_clients, account_lists
 from streams.control.job_checks import JobFault
@@ -136,4 +136,9 @@ async def job_of_form(visit: Visit, model: JobModel, options: Mapping[str, Any])
     if (before := visit.console.jobs.get(visit.text("job_id"))) is not None:
         return before
     job = await fitting_job_of_form(visit, model, options)
-    return job if isinstance(job, list) else await visit.console.jobs.put(job)
+    if isinstance(job, list):
+        return job
+    try:
+        return await visit.console.jobs.add(job)
+    except JobExistsError:  # it came twice at once
+        return visit.console.jobs.known(job.id)

@@ -129,3 +129,14 @@ async def test_answers_are_kept_no_longer_than_so_many_times_what_reading_took(m
     assert await get_at(77, 100) == 3
     assert await get_at(78, None) == 4
     assert await get_at(137, None) == 4
+
+
+async def test_beyond_so_many_log_ins_at_once_nobody_waits_and_nothing_is_counted(monkeypatch):
+    monkeypatch.setattr("streams.console.access.passwords.MAX_WAITING", 3)
+    passwords = Passwords()
+    asked = [passwords.is_right(f"name{number}", None, "wrong", 1_000.0) for number in range(10)]
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert [isinstance(answer, TooManyFailuresError) for answer in found] == [False] * 3 + [True] * 7
+    assert await passwords.is_right("name9", None, "wrong", 1_000.0) is False, (
+        "it was not counted, and there is room again"
+    )

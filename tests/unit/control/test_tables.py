@@ -56,6 +56,9 @@ class FakeTopic:
     async def wait_for(self, _position) -> None:
         """Seen already."""
 
+    async def catch_up(self) -> None:
+        """Seen already."""
+
 
 @pytest.fixture
 def topic(monkeypatch) -> FakeTopic:
