@@ -56,6 +56,11 @@ class StreamsSettings(BaseSettings):
     health_port: int = Field(
         default=0, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0 = a free one."
     )
+    on_lost_records: Literal["halt", "continue"] = Field(
+        default="halt",
+        description="What a worker does when retention removed records that it had not read: end with code 78, or go "
+        "on without them, counted.",
+    )
     ready_lag_seconds: float = Field(
         default=0,
         ge=0,

@@ -41,7 +41,8 @@ PEOPLE = ScrapedGauge(
 )
 BLOCKED = ScrapedGauge(
     "cm_streams_export_list_blocked",
-    "1 while nothing is sent to a list: its circuit breaker is open after failures, or an authorization is blocked.",
+    "1 while nothing gets through to a list: its last call failed, the probes of its circuit breaker included, or an "
+    "authorization is blocked.",
     ("list_id",),
     unite="max",
 )
@@ -104,6 +105,6 @@ class Shown:
     def _blocked(self) -> ScrapedValues:
         now = self._clock()
         return [
-            ((list_id,), bool(opened.breaker.is_open(now) or opened.blocked))
+            ((list_id,), bool(opened.breaker.holds_up(now, len(opened.queue)) or opened.blocked))
             for list_id, opened in self._state.open.items()
         ]

@@ -230,6 +230,7 @@ def batch_settings(
         "kafka": kafka,
         "data_dir": streams.data_dir / "export",
         "instance_id": export.instance_id,
+        "on_lost_records": streams.on_lost_records,
         "max_record_bytes": min(1_000_000, kafka.max_message_bytes - 10_000),
         "create_topics": True,
         "cache_rows": CACHED_ROWS,

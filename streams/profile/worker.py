@@ -148,6 +148,7 @@ def batch_settings(
         "kafka": kafka,
         "data_dir": streams.data_dir / "profiles",
         "instance_id": profile.instance_id,
+        "on_lost_records": streams.on_lost_records,
         "max_record_bytes": min(900_000, kafka.max_message_bytes - 10_000),
         "max_batch_records": profile.max_batch_records,
         "cache_rows": profile.cache_rows,

@@ -10,7 +10,7 @@ from connectors.kafka.consumer import GroupConsumer
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
-from connectors.webhook.registration.manager import HookManager
+from connectors.webhook.registration.manager import HOOKS, HookManager
 from connectors.webhook.settings import WebhookSettings
 from connectors.webhook.translate import HookedList
 from schemas.control import WebhookRegistration
@@ -78,6 +78,7 @@ async def lead(kafka: KafkaSettings, settings: WebhookSettings, manager: HookMan
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         running.clear()
+        HOOKS.clear()  # what this receiver saw last would be shown for ever beside what the next one sees
 
     async def commit_unread(record: ConsumedRecord) -> None:
         """Commit, so that the group shows no lag. `Registrations` reads the topic; here only ownership counts."""

@@ -130,7 +130,7 @@ class Takeover:
                 f"(committed {start.offset - start.lost}, the topic begins at {start.offset})"
             )
             if self._settings.on_lost_records == "halt":
-                raise WrongPosition(message + "; set on_lost_records to continue without them")
+                raise WrongPosition(message + "; STREAMS_ON_LOST_RECORDS=continue goes on without them")
             log.error("records lost", reason=message, lost=start.lost)
         return start.offset
 

@@ -23,6 +23,10 @@ class CircuitBreaker:
         """Whether nothing may be sent yet."""
         return now < self.retry_at
 
+    def holds_up(self, now: float, waiting: int) -> bool:
+        """Whether those who wait get nothing through; also while a probe is under way, which may take half a minute."""
+        return self.is_open(now) or (self.probing and waiting > 0)
+
     def record_failure(self, retry: RetryLater, now: float) -> None:
         """A request failed for a reason that concerns more than its subscribers."""
         self.failures += 1

@@ -16,6 +16,7 @@ from connectors.devkit.simulator.server import Simulator
 from connectors.devkit.simulator.settings import SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
+from connectors.webhook.registration.manager import HOOKS
 from connectors.webhook.run import run
 from connectors.webhook.settings import WebhookSettings
 from schemas.audience_delivery import DeliveryReceipt, Outcome, SourcePosition
@@ -108,6 +109,8 @@ async def test_events_arrive_and_the_webhook_ends_with_its_job(bootstrap_servers
             await eventually(lambda: not hooks and registered(kafka, news).state == "removed", every=0.1)
             await jobs.remove("imp")
             await eventually(lambda: registered(kafka, news) is None, every=0.1)
+            assert HOOKS.collect()[0].samples
+        assert not HOOKS.collect()[0].samples, "what a receiver saw that does not lead any more is not shown"
 
 
 async def test_a_webhook_that_was_switched_off_is_switched_on_and_its_gap_is_filled(bootstrap_servers, namespace):
