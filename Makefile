@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 BUILT := $(VENV)/.built
-TESTED := $(filter-out tests/faults/ tests/__pycache__/,$(sort $(wildcard tests/*/))) tests/faults/edges
+TESTED := $(filter-out tests/faults/ tests/__pycache__/,$(sort $(wildcard tests/*/))) tests/faults/edges tests/faults/operations
 COMPILED := $(shell find streams connectors schemas -name "*.pyx" -o -name "*.pxd" -o -name "*.pxi")
 
 .DEFAULT_GOAL := help
