@@ -14,11 +14,16 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter
 
 from connectors.control.jobs import refused_access
+from connectors.kafka.settings import KafkaSettings
 from connectors.logs import HIDDEN, hide_secrets
 from connectors.process import CannotListenError, HealthServer, stopped_by_signal
 from streams.batches import CannotListen, Metrics
+from streams.export import worker as export_worker
+from streams.export.settings import ExportSettings
 from streams.process import StreamsSettings, refused_with_a_sentence, run_with_health, worker_reasons
+from streams.profile import worker as profile_worker
 from streams.profile.server import ProfileServer
+from streams.profile.settings import ProfileSettings
 
 
 @pytest.mark.parametrize(
@@ -210,3 +215,11 @@ def test_a_refused_credential_of_a_running_job_is_a_reason() -> None:
 def test_another_fault_of_the_system_keeps_its_traceback() -> None:
     with pytest.raises(OSError, match="No space"), refused_with_a_sentence():
         raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("policy", ["halt", "continue"])
+def test_both_workers_do_as_told_with_lost_records(monkeypatch: pytest.MonkeyPatch, policy: str) -> None:
+    monkeypatch.setenv("STREAMS_ON_LOST_RECORDS", policy)
+    streams, kafka = StreamsSettings(), KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    assert export_worker.batch_settings(streams, kafka, ExportSettings()).on_lost_records == policy
+    assert profile_worker.batch_settings(streams, kafka, ProfileSettings()).on_lost_records == policy

@@ -32,7 +32,7 @@ BESIDE = "second-profile-worker"
 PARTITIONS = 2
 API_KEY = "a-key-of-the-tests"
 SECRET = "a-secret-of-the-tests-which-is-long-enough"
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 """Of all processes at once, on two cores that others use as well."""
 FIRE_SECONDS = 90.0
 """Until an alert fires or clears: a few times what the scaled rule needs."""
@@ -183,7 +183,9 @@ class RunningSystem:
         alerts = json.loads(answer)["data"]["alerts"] if answer else []
         return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
-    def await_firing(self, *names: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+    def await_firing(
+        self, *names: str, meanwhile: Callable[[], object] = lambda: None, seconds: float = FIRE_SECONDS
+    ) -> None:
         """Return when each of the alerts has been seen to fire, not necessarily all at once."""
         seen: set[str] = set()
 
@@ -193,11 +195,13 @@ class RunningSystem:
             return seen.issuperset(names)
 
         try:
-            within(FIRE_SECONDS, look, every=LOOK_SECONDS)
+            within(seconds, look, every=LOOK_SECONDS)
         except AssertionError as error:
             raise AssertionError(f"{set(names) - seen} did not fire; {seen} did") from error
 
-    def await_clear(self, *names: str, meanwhile: Callable[[], object] = lambda: None) -> None:
+    def await_clear(
+        self, *names: str, meanwhile: Callable[[], object] = lambda: None, seconds: float = FIRE_SECONDS
+    ) -> None:
         """Return when none of the alerts fires."""
 
         def look() -> bool:
@@ -205,7 +209,7 @@ class RunningSystem:
             return self.firing().isdisjoint(names)
 
         try:
-            within(FIRE_SECONDS, look, every=LOOK_SECONDS)
+            within(seconds, look, every=LOOK_SECONDS)
         except AssertionError as error:
             raise AssertionError(f"{self.firing() & set(names)} did not clear") from error
 
