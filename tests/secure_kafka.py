@@ -34,6 +34,7 @@ KEY_PASSWORD = "canary-k3y"
 US = "us"
 """A user who may do everything, by any mechanism but PLAIN, which has its own."""
 PLAIN_USER = "plain-user"
+RECORD_DENIALS = "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info"
 DAY = datetime.timedelta(days=1)
 
 
@@ -89,7 +90,8 @@ def _pem(certificate: x509.Certificate) -> bytes:
 class SecureKafka:
     """The broker, who issues its certificates, and settings for its users."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, record_denials: bool = False) -> None:
+        """`record_denials`: the broker writes a line into its log for each request that no rule allows."""
         self.authority = Authority(directory / "tls")
         certificate, key = self.authority.issue("broker", "127.0.0.1")
         keystore = directory / "tls" / "broker-store.pem"
@@ -99,6 +101,7 @@ class SecureKafka:
             properties=broker_side(keystore, self.authority.file),
             listeners=["SASL", "MTLS"],
             quick_jit=True,
+            java_options=[RECORD_DENIALS] if record_denials else [],
         )
         self._users: set[str] = set()
 

@@ -39,6 +39,7 @@ from connectors.devkit.embedded_kafka.launch import (
     broker_properties,
     format_storage,
     java_main,
+    last_error,
 )
 from connectors.devkit.ports import free_ports
 
@@ -61,6 +62,7 @@ class EmbeddedKafka:
         listeners: names of listeners beside the plain one, each on a free port (`address_of`). `properties` have their
             protocols (`listener.security.protocol.map`) and what else they need.
         quick_jit: compile less. A start takes half the CPU, and load about a third more: for tests and `make run`.
+        java_options: further options of Java, as for what is logged.
         progress: called with what takes long: fetching and preparing, each once per user.
         held: file descriptors that stay open until the broker has ended, as that of a lock on its directory.
     """
@@ -73,6 +75,7 @@ class EmbeddedKafka:
         properties: Mapping[str, str] | None = None,
         listeners: Sequence[str] = (),
         quick_jit: bool = False,
+        java_options: Sequence[str] = (),
         progress: PrintProgress = to_stderr,
         held: Sequence[int] = (),
     ) -> None:
@@ -83,6 +86,7 @@ class EmbeddedKafka:
         self._properties = dict(properties or {})
         self._listeners = dict.fromkeys(listeners, 0)
         self._quick_jit = quick_jit
+        self._java_options = tuple(java_options)
         self._progress = progress
         self._held = tuple(held)
         self._supervisor: subprocess.Popen[str] | None = None
@@ -204,14 +208,15 @@ class EmbeddedKafka:
                 self._listeners = dict(zip(self._listeners, others, strict=True))
             if port == controller_port:
                 continue
-            options = [*HEAP, *([QUICK_JIT] if self._quick_jit else []), f"-XX:SharedArchiveFile={found.class_archive}"]
+            options = [*HEAP, *([QUICK_JIT] if self._quick_jit else []), *self._java_options]
+            options.append(f"-XX:SharedArchiveFile={found.class_archive}")
             self._configure(port, controller_port)
             format_storage(found, self._directory / "data", self._configuration)
             self._spawn([str(found.java), *options, *java_main(found, "kafka.Kafka"), str(self._configuration)])
             try:
                 self._await_answer(port, time.monotonic() + deadline_seconds)
             except BrokerUnavailableError:
-                if self._port_given or attempt == 2 or "BindException" not in self._last_error():
+                if self._port_given or attempt == 2 or "BindException" not in last_error(self._directory):
                     raise
                 self._port = None
                 self._listeners = dict.fromkeys(self._listeners, 0)
@@ -265,14 +270,10 @@ class EmbeddedKafka:
             time.sleep(0.02)
         ran = self.running
         self.kill()
-        fault = "did not answer in time" if ran else "ended"
+        fault, reason = "did not answer in time" if ran else "ended", last_error(self._directory)
         raise BrokerUnavailableError(
-            f"The embedded broker {fault}; the last error in its log in {self._directory}: {self._last_error()}"
+            f"The embedded broker {fault}; the last error in its log in {self._directory}: {reason}"
         )
-
-    def _last_error(self) -> str:
-        lines = (self._directory / "kafka.log").read_text(errors="replace").strip().splitlines()
-        return next((line for line in reversed(lines) if "Exception" in line or "ERROR" in line), "nothing")
 
     def _prepare_archive(self, found: Distribution) -> None:
         """Make the class archive when there is none for this Java: a broker is started, asked, and stopped."""

@@ -38,6 +38,12 @@ def java_main(found: Distribution, name: str) -> list[str]:
     return ["-Xlog:disable", "-Xlog:all=error:stderr", *logging, "-cp", found.class_path, name]
 
 
+def last_error(directory: Path) -> str:
+    """Return the last line of the log in a broker's directory that states an error."""
+    lines = (directory / "kafka.log").read_text(errors="replace").strip().splitlines()
+    return next((line for line in reversed(lines) if "Exception" in line or "ERROR" in line), "nothing")
+
+
 def format_storage(found: Distribution, data: Path, configuration: Path) -> None:
     """Give an empty data directory a cluster id; one that has an id stays as it is.
 
