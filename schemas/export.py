@@ -12,7 +12,8 @@ import yaml
 
 from schemas.envelope import described
 from schemas.jobs_file import JobsFile
-from schemas.topics import FOREVER, TOPICS, Topic
+from schemas.topic import Topic
+from schemas.topics import FOREVER, TOPICS
 
 GENERATED = Path(__file__).parent / "generated"
 BY_OTHERS = "openapi.json"
@@ -48,7 +49,7 @@ def asyncapi() -> dict[str, Any]:
         "channels": {_identifier(topic.role): _channel(topic) for topic in public},
         "operations": {
             f"write_{_identifier(topic.role)}": {
-                "action": "receive" if topic.writer == "upstream systems" else "send",
+                "action": "receive" if "upstream systems" in topic.writers else "send",
                 "channel": {"$ref": f"#/channels/{_identifier(topic.role)}"},
                 "summary": f"Written by: {topic.writer}.",
             }

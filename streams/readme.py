@@ -18,7 +18,8 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.metrics import ScrapedGauge
 from connectors.webhook.settings import WebhookSettings
 from schemas.export import BY_OTHERS, GENERATED
-from schemas.topics import TOPICS, Topic
+from schemas.topic import Topic
+from schemas.topics import TOPICS
 from streams.batches import BATCH_METRICS
 from streams.cli.exit_codes import CODES, UNUSUAL, USUAL
 from streams.console.settings import ConsoleSettings

@@ -36,6 +36,11 @@ class AuthorizationInUseError(RuntimeError):
     """Jobs use the authorization, so it is not removed; the text names them."""
 
 
+def lock_group(kafka: KafkaSettings, authorization_id: str) -> str:
+    """Return the group whose one active member may write this authorization."""
+    return f"{kafka.topic_prefix}authorization-{authorization_id}"
+
+
 class Authorizations(ControlTable[Authorization]):
     """All authorizations, live: a token that another process refreshed arrives through `on_change`.
 
@@ -76,7 +81,7 @@ class Authorizations(ControlTable[Authorization]):
         state that was written beside a refresh would bring back tokens that are void. Raises TimeoutError,
         KafkaException.
         """
-        group = f"{self._kafka.names().prefix}authorization-{authorization_id}"
+        group = lock_group(self._kafka, authorization_id)
         async with exclusive(self._kafka, group, self.topic):
             await self.catch_up()
             yield

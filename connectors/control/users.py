@@ -34,6 +34,11 @@ class UserChangeError(ValueError):
     """A change of the users that is not made; the text says why, in a sentence."""
 
 
+def lock_group(settings: KafkaSettings) -> str:
+    """Return the group whose one active member may write users and tokens."""
+    return f"{settings.topic_prefix}console-users"
+
+
 class Users(ControlTable[ConsoleUser]):
     """All users, live. Without a `producer` they can only be read."""
 
@@ -48,7 +53,7 @@ class Users(ControlTable[ConsoleUser]):
         super().__init__(settings, topic, read=ConsoleUser.from_bytes, producer=producer, audit=audit)
         self._kafka = settings
         self._tokens: dict[str, ConsoleToken] = {}
-        self._group = f"{settings.names().prefix}console-users"
+        self._group = lock_group(settings)
 
     async def first(self, user: ConsoleUser) -> None:
         """Write the first user. Raises UserChangeError when there is one, and as `write`."""

@@ -73,7 +73,7 @@ class TaskPartition:
         self._jobs = jobs
         self._group_metadata = group_metadata
         self._set_attention = set_attention
-        fence = transactional_id(self._names.prefix + group, "cm_import_tasks", number)
+        fence = transactional_id(group, "cm_import_tasks", number)
         self._publisher = TransactionalPublisher(kafka, fence)
         self._owner = uuid.uuid4().hex[:12]
         self._claims = 0

@@ -65,7 +65,7 @@ class ImportConnector:
         self._zone_overrides = zone_overrides or {}
         self._on_progress = on_progress
         self._topic = kafka.names()["cm_import_tasks"]
-        self._group = kafka.names().prefix + settings.group
+        self._group = settings.consumer_group(kafka.topic_prefix)
         self._partitions: dict[int, TaskPartition] = {}
         self._count = 0
         self._freshness = Freshness(jobs)
@@ -158,7 +158,7 @@ class ImportConnector:
                 number,
                 count,
                 self._kafka,
-                self._settings.group,
+                self._group,
                 executor,
                 view,
                 self._jobs,

@@ -32,6 +32,10 @@ class ImporterSettings(BaseSettings):
     hot_hours: float = Field(default=72.0, ge=0, description="Younger campaigns are checked in every run.")
     warm_days: float = Field(default=30.0, ge=0, description="Younger campaigns are checked daily, older ones weekly.")
 
+    def consumer_group(self, topic_prefix: str) -> str:
+        """Return the group as brokers know it: installations that share brokers differ by their prefix."""
+        return topic_prefix + self.group
+
     @property
     def max_chains(self) -> int:
         """How many chains share one read: two for each page in flight, since each border costs a call more."""

@@ -17,7 +17,8 @@ from connectors.kafka.client_config import admin_config
 from connectors.kafka.refusals import ClientReports
 from connectors.kafka.settings import DEAD_LETTER_ROOM, KafkaSettings
 from schemas import dead_letter
-from schemas.topics import TOPICS, Topic, TopicNames
+from schemas.topic import Topic
+from schemas.topics import TOPICS, TopicNames
 
 log = structlog.get_logger(__name__)
 

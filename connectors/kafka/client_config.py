@@ -4,12 +4,16 @@ Every client of every process is made with one of these, so a setting that is ad
 `test_client_config.py` checks that every field of the settings is in all of them.
 """
 
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.tokens import KeptTokens, TokenSource
+
+READER_GROUPS = "reader-"
+"""How groups begin that nobody joins: brokers are asked for them all the same, and have to allow it."""
 
 
 class NoBrokerError(ValueError):
@@ -134,6 +138,11 @@ def token_source(settings: KafkaSettings) -> TokenSource | None:
     return TokenSource(
         settings.sasl_oauth_token_url, settings.sasl_username, settings.sasl_password, settings.sasl_oauth_scope
     )
+
+
+def reader_group(settings: KafkaSettings, role: str) -> str:
+    """Return the group of a consumer whose partitions are assigned by hand; it joins none, and commits nothing."""
+    return f"{settings.topic_prefix}{READER_GROUPS}{role}-{uuid.uuid4().hex}"
 
 
 def client_id(settings: KafkaSettings, role: str) -> str:

@@ -7,14 +7,13 @@ transactions, aborted or compacted away, which are never delivered. An empty par
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connectors.kafka.client_config import consumer_config
+from connectors.kafka.client_config import consumer_config, reader_group
 from connectors.kafka.consumer import by_partition, consumed, drained
 from connectors.kafka.records import ConsumedRecord
 from connectors.kafka.settings import KafkaSettings
@@ -224,7 +223,7 @@ def reader_config(settings: KafkaSettings, role: str, group: str | None = None) 
     Partitions are assigned by hand: without a `group` whose offsets are asked for, it leaves no trace at the brokers. A
     request that waits for records at an end delays what is asked next, so it waits for 10 ms only.
     """
-    config = consumer_config(settings, role, group or f"{role}-{uuid.uuid4().hex}")
+    config = consumer_config(settings, role, group or reader_group(settings, role))
     return {**config, "enable.partition.eof": True, "fetch.wait.max.ms": 10, "logger": logging.getLogger("librdkafka")}
 
 

@@ -9,7 +9,6 @@ all the same, marked, and changes no field of a profile.
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from pydantic import ValidationError
 
-from connectors.kafka.client_config import consumer_config
+from connectors.kafka.client_config import consumer_config, reader_group
 from connectors.kafka.consumer import drained
 from connectors.kafka.settings import KafkaSettings
 from schemas.audience_delivery import DeliveryReceipt, Outcome
@@ -119,7 +118,7 @@ async def follow_receipts(settings: KafkaSettings, writes: OwnWrites) -> None:
 
     Every receiver reads all receipts: a post may come to any of them. Raises KafkaException when no broker answers.
     """
-    config = consumer_config(settings, "receipts", f"{settings.topic_prefix}receipts-{uuid.uuid4().hex}")
+    config = consumer_config(settings, "receipts", reader_group(settings, "receipts"))
     consumer = Consumer({**config, "logger": logging.getLogger("librdkafka")})
     try:
         await asyncio.to_thread(_assign, consumer, settings.names()["audience-delivery"])

@@ -47,6 +47,10 @@ class WebhookSettings(BaseSettings):
         description="Consumer group whose one active member checks and repairs webhooks.",
     )
 
+    def consumer_group(self, topic_prefix: str) -> str:
+        """Return the group as brokers know it: installations that share brokers differ by their prefix."""
+        return topic_prefix + self.group
+
     @field_validator("secret", "previous_secret")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:

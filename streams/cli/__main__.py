@@ -48,6 +48,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "stores": ("streams.cli.stores", "app", "A lost changelog: restore or rebuild it. More partitions: copy its rows."),
     "completion": ("streams.cli.completion", "completion", "Print the script for completion by bash, zsh or fish."),
     "check-topics": ("streams.cli.topics", "check_topics", "Check the topics, or create them."),
+    "acls": ("streams.cli.acls", "acls", "Rules of access that brokers must have for each process."),
     "dead-letters": ("streams.cli.dead_letters", "app", "Dead letters: count, list, show, replay, discard."),
 }
 

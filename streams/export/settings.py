@@ -57,3 +57,7 @@ class ExportSettings(BaseSettings):
     max_row_bytes: int = Field(
         default=262_144, ge=4_096, description="A person's row may grow to this; the event that exceeds it is refused."
     )
+
+    def consumer_group(self, topic_prefix: str) -> str:
+        """Return the group as brokers know it: installations that share brokers differ by their prefix."""
+        return topic_prefix + self.app_id

@@ -226,7 +226,7 @@ def batch_settings(
 ) -> BatchSettings:
     """Return the runtime's settings from the process's."""
     values: dict[str, Any] = {
-        "app_id": kafka.topic_prefix + export.app_id,
+        "app_id": export.consumer_group(kafka.topic_prefix),
         "kafka": kafka,
         "data_dir": streams.data_dir / "export",
         "instance_id": export.instance_id,

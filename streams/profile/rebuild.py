@@ -61,6 +61,11 @@ class ProfileDifference(NamedTuple):
     """Field -> (now, rebuilt); None where it is absent."""
 
 
+def rebuild_app_id(profile: ProfileSettings, version: str) -> str:
+    """Return what the group of a rebuild is called, without a prefix."""
+    return f"{profile.app_id}-rebuild-{version}"
+
+
 class Rebuild:
     """One rebuild, named by the version of the mappings it builds for; every step can be run again."""
 
@@ -76,7 +81,7 @@ class Rebuild:
         self._moves = names["cm_profile_moves"] + self.beside
         self._settings = self.profile.model_copy(
             update={
-                "app_id": f"{self.profile.app_id}-rebuild-{self.catalog.version}",
+                "app_id": rebuild_app_id(self.profile, self.catalog.version),
                 "http_port": 0,
                 "instance_id": None,
             }
@@ -113,7 +118,7 @@ class Rebuild:
 
     async def switch(self) -> int:
         """Put the rebuilt profiles in place; return how many records were written. Raises RebuildError."""
-        group = self.kafka.topic_prefix + self.profile.app_id
+        group = self.profile.consumer_group(self.kafka.topic_prefix)
         await asyncio.to_thread(self._refuse_members, group)
         written = 0
         async with AsyncProducer(self.kafka, "rebuild") as producer:
@@ -134,7 +139,7 @@ class Rebuild:
         admin = self._admin
         for future in admin.delete_topics([self.shadow, self._moves, self._moves + ".dlq"]).values():
             _wait_unless(future, KafkaError.UNKNOWN_TOPIC_OR_PART)
-        for future in admin.delete_consumer_groups([self.kafka.topic_prefix + self._settings.app_id]).values():
+        for future in admin.delete_consumer_groups([self._settings.consumer_group(self.kafka.topic_prefix)]).values():
             _wait_unless(future, KafkaError.GROUP_ID_NOT_FOUND)
         shutil.rmtree(self.streams.data_dir / "rebuild", ignore_errors=True)
 
@@ -175,7 +180,7 @@ class Rebuild:
             raise RebuildError(
                 f"{len(described.members)} profile workers run; stop them, switch, and start them with the new mappings"
             )
-        left = self._progress(self.kafka.topic_prefix + self._settings.app_id, [self._moves])
+        left = self._progress(self._settings.consumer_group(self.kafka.topic_prefix), [self._moves])
         if left.done < left.total:
             raise RebuildError("the rebuild is not complete; run `cm-streams mapping rebuild` again")
 
@@ -188,7 +193,7 @@ class Rebuild:
 
     def _commit_positions(self, group: str) -> None:
         """The group continues where the build ended; its own moves topic keeps its place."""
-        with closing(self._consumer_of(self.kafka.topic_prefix + self._settings.app_id)) as consumer:
+        with closing(self._consumer_of(self._settings.consumer_group(self.kafka.topic_prefix))) as consumer:
             reader = EndReader(consumer)
             topics = source_topics(self.kafka, self.catalog).values()
             parts = [part for topic in topics for part in reader.partitions(topic)]

@@ -63,6 +63,10 @@ class ProfileSettings(BaseSettings):
         default=None, description="Token that readers of profiles must show; without it no profile is served."
     )
 
+    def consumer_group(self, topic_prefix: str) -> str:
+        """Return the group as brokers know it: installations that share brokers differ by their prefix."""
+        return topic_prefix + self.app_id
+
     @model_validator(mode="after")
     def _same_url(self) -> Self:
         if self.instance_id and not self.public_url and not self.http_port:

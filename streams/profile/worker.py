@@ -144,7 +144,7 @@ def batch_settings(
 ) -> BatchSettings:
     """Return the runtime's settings from the process's."""
     values: dict[str, Any] = {
-        "app_id": kafka.topic_prefix + profile.app_id,
+        "app_id": profile.consumer_group(kafka.topic_prefix),
         "kafka": kafka,
         "data_dir": streams.data_dir / "profiles",
         "instance_id": profile.instance_id,

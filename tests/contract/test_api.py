@@ -67,6 +67,7 @@ LOCAL = {
     "console": "is the process that serves the API",
     "simulator": "is a process",
     "completion": "is for the shell",
+    "acls": "prints rules from settings and asks nobody",
     "apply": "compares a file of this machine with the jobs; its changes are those of other operations",
     "get jobs": "writes the file that `apply` reads; list_jobs has the same jobs",
     "auth login": "waits for a browser on this machine; the console's pages wait for one elsewhere",

@@ -90,6 +90,7 @@ WITHOUT_KAFKA = {
     "eval",
     "explain",
     "completion",
+    "acls",
 }
 
 
@@ -310,7 +311,7 @@ def test_the_help_of_each_command_has_its_exit_codes(
     codes = shown_codes(monkeypatch, capsys, verb)
     source = inspect.getsource(found(verb).callback)
     assert codes >= {0, 2}
-    assert (CONFIGURATION_ERROR in codes) == (verb in NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | {"simulator"})
+    assert (CONFIGURATION_ERROR in codes) == (verb in NEEDS_KAFKA.keys() | WAITS_FOR_KAFKA | {"simulator", "acls"})
     assert (CANNOT_PREVIEW in codes) == ("CANNOT_PREVIEW" in source)
     assert 1 in codes or not re.search(r"FAILED|NO_PROFILE|_fail\(|Exit\(1|with_jobs|refusals\(", source)
     assert codes >= set(ExitCode) or not verb.startswith("worker ")

@@ -86,7 +86,11 @@ async def lead(kafka: KafkaSettings, settings: WebhookSettings, manager: HookMan
 
     names = kafka.names()
     consumer = GroupConsumer(
-        kafka, names.prefix + settings.group, names["cm_webhooks"], on_assigned=assigned, on_revoked=revoked
+        kafka,
+        settings.consumer_group(kafka.topic_prefix),
+        names["cm_webhooks"],
+        on_assigned=assigned,
+        on_revoked=revoked,
     )
     try:
         await consumer.run(commit_unread)
