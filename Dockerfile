@@ -2,7 +2,7 @@
 FROM python:3.11-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY requirements.lock requirements-run.lock pyproject.toml README.md ./
+COPY requirements.lock requirements-run.lock pyproject.toml README.md LICENSE NOTICE ./
 COPY schemas schemas
 COPY connectors connectors
 COPY streams streams
@@ -22,13 +22,14 @@ ENV PATH=/opt/cm-streams/bin:$PATH \
     STREAMS_DATA_DIR=/data \
     STREAMS_LOG_FORMAT=json \
     STREAMS_HEALTH_HOST=0.0.0.0 \
-    STREAMS_HEALTH_PORT=8080
-USER streams
+    STREAMS_HEALTH_PORT=9100
+# By number: Kubernetes can then see that it is not root (runAsNonRoot).
+USER 10001
 VOLUME /data
-EXPOSE 8080
+EXPOSE 9100
 # A process answers on its health port within 40 s of its start; a worker that restores a large table takes longer and
 # says so in /ready, while /live answers.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=40s \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/live', timeout=2)"]
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9100/live', timeout=2)"]
 ENTRYPOINT ["cm-streams"]
 CMD ["--help"]

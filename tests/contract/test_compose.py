@@ -1,5 +1,6 @@
 """docker-compose.yml: what it starts exists, with settings that exist; the client checks it where there is one."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import tomllib
 from pathlib import Path
 
+import jsonschema
 import yaml
 
 from streams import readme
@@ -22,6 +24,33 @@ def test_every_process_runs_a_verb_of_ours():
     verbs = {service["command"][0] for service in OURS.values() if "command" in service}
     assert verbs <= set(VERBS)
     assert {"worker", "connector", "webhooks", "simulator", "check-topics"} <= verbs
+
+
+def test_it_is_a_compose_file():
+    """By the specification's own schema, as compose-go v2.16.2 has it (Apache-2.0)."""
+    schema = json.loads((ROOT / "tests/contract/schemas/compose-spec.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(COMPOSE)
+
+
+def test_nothing_of_ours_may_write_outside_of_its_volume():
+    for service in OURS.values():
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_prometheus_and_grafana_read_what_is_in_the_tree_and_scrape_what_runs():
+    for name in ("prometheus", "grafana"):
+        assert COMPOSE["services"][name]["profiles"] == ["observability"]
+        mounts = [volume for volume in COMPOSE["services"][name]["volumes"] if volume.startswith("./")]
+        assert mounts
+        assert all((ROOT / mount.split(":")[0]).is_dir() and mount.endswith(":ro") for mount in mounts)
+    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yaml").read_text(encoding="utf-8"))
+    (job,) = scraped["scrape_configs"]
+    hosts = dict(target.split(":") for target in job["static_configs"][0]["targets"])
+    assert hosts.keys() <= OURS.keys()
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert set(hosts.values()) == set(re.findall(r"STREAMS_HEALTH_PORT=(\d+)", image))
 
 
 def test_every_setting_is_one_of_ours():
