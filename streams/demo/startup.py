@@ -40,7 +40,7 @@ class StartUp:
     async def broker(self, directory: RunDirectory) -> AsyncIterator[EmbeddedKafka]:
         """Hold a broker on the directory's data, on the port of the earlier start where it is free; stop it at the end.
 
-        It compiles little: a start costs half the CPU, and one person's load is small.
+        It compiles little: the whole start costs a third less CPU, and one person's load is small.
         """
         broker = EmbeddedKafka(
             directory.path / "kafka",

@@ -61,7 +61,7 @@ class EmbeddedKafka:
         properties: broker properties that go before ours.
         listeners: names of listeners beside the plain one, each on a free port (`address_of`). `properties` have their
             protocols (`listener.security.protocol.map`) and what else they need.
-        quick_jit: compile less. A start takes half the CPU, and load about a third more: for tests and `make run`.
+        quick_jit: compile less. A start takes 38 % less CPU, and load about a third more: for tests and `make run`.
         java_options: further options of Java, as for what is logged.
         progress: called with what takes long: fetching and preparing, each once per user.
         held: file descriptors that stay open until the broker has ended, as that of a lock on its directory.
