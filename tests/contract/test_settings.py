@@ -34,6 +34,9 @@ NOT_OURS = {
     "LIST_ID": "a place in an example",
     "CLIENT_ID": "a place in an example",
     "SIMULATOR_PORT": "kept by `make run`, for its next start",
+    "GF_AUTH_ANONYMOUS_ENABLED": "Grafana's",
+    "GF_AUTH_ANONYMOUS_ORG_ROLE": "Grafana's",
+    "GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION": "Grafana's",
     "SASL_SSL": "Kafka's security protocol",
     "SASL_PLAINTEXT": "Kafka's security protocol",
 }
