@@ -7,18 +7,21 @@ or no compaction, and loses records in silence months later; so a process refuse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from connectors.kafka.access import DEAD_LETTER_ROOM, KafkaAccess
 from connectors.kafka.client_config import admin_config
 from connectors.kafka.refusals import ClientReports
-from connectors.kafka.settings import DEAD_LETTER_ROOM, KafkaSettings
 from schemas import dead_letter
 from schemas.topic import Topic
 from schemas.topics import TOPICS, TopicNames
+
+if TYPE_CHECKING:
+    from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
@@ -156,7 +159,7 @@ class TopicReport:
     created: bool = False
 
 
-def ensure_topics(settings: KafkaSettings, *, create: bool = False) -> list[TopicReport]:
+def ensure_topics(settings: "KafkaSettings", *, create: bool = False) -> list[TopicReport]:
     """Check every topic of the table, making the missing ones first where asked; return them all.
 
     Existing topics are never changed. Blocks for as long as the brokers take.
@@ -172,7 +175,7 @@ def ensure_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topi
     return reports
 
 
-def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[TopicReport]:
+def check_topics(settings: "KafkaSettings", *, create: bool = False) -> list[TopicReport]:
     """Do as `ensure_topics`, without raising for wrong topics: the caller acts on the reports."""
     reported = ClientReports()
     client = AdminClient({**admin_config(settings, "admin"), "log_level": 0, "error_cb": reported})
@@ -199,7 +202,7 @@ def check_topics(settings: KafkaSettings, *, create: bool = False) -> list[Topic
     return reports
 
 
-def unreachable(settings: KafkaSettings, reason: str) -> BrokersUnreachableError:
+def unreachable(settings: KafkaAccess, reason: str) -> BrokersUnreachableError:
     """Return the error that names the addresses, the reason, and what to look at."""
     return BrokersUnreachableError(
         f"No Kafka broker answered at {settings.bootstrap_servers} ({reason}): is "
@@ -207,7 +210,7 @@ def unreachable(settings: KafkaSettings, reason: str) -> BrokersUnreachableError
     )
 
 
-def shape_of(settings: KafkaSettings) -> TopicShape:
+def shape_of(settings: "KafkaSettings") -> TopicShape:
     """Return the settings that apply to all topics."""
     return TopicShape(
         settings.partitions, settings.replication_factor, settings.min_insync_replicas, settings.max_message_bytes

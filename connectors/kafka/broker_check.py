@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from connectors.kafka.access import KafkaAccess
 from connectors.kafka.admin import BrokersUnreachableError, unreachable
 from connectors.kafka.client_config import admin_config, token_source
 from connectors.kafka.refusals import ClientReports, closed_by_broker, handshake_refusal
-from connectors.kafka.settings import KafkaSettings
 from connectors.kafka.tokens import TokenError
 
 ANSWER_SECONDS = 4.0
@@ -26,7 +26,7 @@ LOOK_SECONDS = 0.3
 """Between two looks at what the client has reported: a refusal is known long before the time is over."""
 
 
-def check_brokers(settings: KafkaSettings, within_seconds: float = ANSWER_SECONDS) -> None:
+def check_brokers(settings: KafkaAccess, within_seconds: float = ANSWER_SECONDS) -> None:
     """Return when a broker has answered. Blocks for `within_seconds` at most.
 
     Raises:
@@ -61,7 +61,7 @@ def check_brokers(settings: KafkaSettings, within_seconds: float = ANSWER_SECOND
             return
 
 
-def _connect(settings: KafkaSettings, deadline: float) -> None:
+def _connect(settings: KafkaAccess, deadline: float) -> None:
     """Return when a server takes a connection, and TLS where it is in use. Raises BrokersUnreachableError."""
     reasons = []
     for host, port in addresses(settings.bootstrap_servers):

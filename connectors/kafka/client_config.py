@@ -7,10 +7,13 @@ Every client of every process is made with one of these, so a setting that is ad
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.access import KafkaAccess
 from connectors.kafka.tokens import KeptTokens, TokenSource
+
+if TYPE_CHECKING:
+    from connectors.kafka.settings import KafkaSettings
 
 READER_GROUPS = "reader-"
 """How groups begin that nobody joins: brokers are asked for them all the same, and have to allow it."""
@@ -20,7 +23,7 @@ class NoBrokerError(ValueError):
     """No broker is configured."""
 
 
-def admin_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
+def admin_config(settings: KafkaAccess, role: str) -> dict[str, Any]:
     """Return what every librdkafka client is made with, and all that an admin client needs.
 
     `role` tells clients of one process apart in the brokers' logs and quotas.
@@ -55,7 +58,7 @@ def admin_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
     return config
 
 
-def producer_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
+def producer_config(settings: "KafkaSettings", role: str) -> dict[str, Any]:
     """Return the configuration of an idempotent producer whose partitions are those of Faust and of the Java client."""
     return {
         **admin_config(settings, role),
@@ -74,7 +77,7 @@ def producer_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
     }
 
 
-def transaction_config(settings: KafkaSettings, transactional_id: str) -> dict[str, Any]:
+def transaction_config(settings: "KafkaSettings", transactional_id: str) -> dict[str, Any]:
     """Return the configuration of a transactional producer."""
     timeout_ms = int(settings.transaction_timeout_seconds * 1000)
     return {
@@ -86,7 +89,7 @@ def transaction_config(settings: KafkaSettings, transactional_id: str) -> dict[s
     }
 
 
-def consumer_config(settings: KafkaSettings, role: str, group: str) -> dict[str, Any]:
+def consumer_config(settings: KafkaAccess, role: str, group: str) -> dict[str, Any]:
     """Return the configuration of a consumer that sees committed records only, and commits nothing by itself."""
     return {
         **admin_config(settings, role),
@@ -103,7 +106,7 @@ def consumer_config(settings: KafkaSettings, role: str, group: str) -> dict[str,
     }
 
 
-def aiokafka_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
+def aiokafka_config(settings: "KafkaSettings", role: str) -> dict[str, Any]:
     """Return the arguments with which an aiokafka client of either kind reaches the brokers.
 
     Its wait before a broker is tried again is the same each time, and also that before a refused request is repeated.
@@ -131,7 +134,7 @@ def aiokafka_config(settings: KafkaSettings, role: str) -> dict[str, Any]:
     return config
 
 
-def token_source(settings: KafkaSettings) -> TokenSource | None:
+def token_source(settings: KafkaAccess) -> TokenSource | None:
     """Return where tokens come from, None when the login is by name and password."""
     if not settings.uses_sasl or settings.sasl_mechanism != "OAUTHBEARER":
         return None
@@ -140,17 +143,17 @@ def token_source(settings: KafkaSettings) -> TokenSource | None:
     )
 
 
-def reader_group(settings: KafkaSettings, role: str) -> str:
+def reader_group(settings: KafkaAccess, role: str) -> str:
     """Return the group of a consumer whose partitions are assigned by hand; it joins none, and commits nothing."""
     return f"{settings.topic_prefix}{READER_GROUPS}{role}-{uuid.uuid4().hex}"
 
 
-def client_id(settings: KafkaSettings, role: str) -> str:
+def client_id(settings: KafkaAccess, role: str) -> str:
     """Return the name under which a client appears in the brokers' logs, metrics and quotas."""
     return f"{settings.client_id}-{role}"
 
 
-def _brokers(settings: KafkaSettings) -> str:
+def _brokers(settings: KafkaAccess) -> str:
     if not settings.bootstrap_servers:
         raise NoBrokerError("KAFKA_BOOTSTRAP_SERVERS is not set: name a broker, or start all with `cm-streams up`")
     return settings.bootstrap_servers

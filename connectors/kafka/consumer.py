@@ -11,14 +11,16 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from connectors.kafka.client_config import consumer_config
 from connectors.kafka.records import ConsumedRecord, Position
-from connectors.kafka.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +55,7 @@ class GroupConsumer:
 
     def __init__(
         self,
-        settings: KafkaSettings,
+        settings: "KafkaSettings",
         group: str,
         topic: str,
         *,

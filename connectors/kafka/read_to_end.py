@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_config import consumer_config, reader_group
 from connectors.kafka.consumer import by_partition, consumed, drained
 from connectors.kafka.records import ConsumedRecord
-from connectors.kafka.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
@@ -217,7 +217,7 @@ class EndReader:
         raise ReadError(f"{why}, and not read to the end is {parts}{fault}")
 
 
-def reader_config(settings: KafkaSettings, role: str, group: str | None = None) -> dict[str, Any]:
+def reader_config(settings: KafkaAccess, role: str, group: str | None = None) -> dict[str, Any]:
     """Return the configuration of a consumer for an EndReader.
 
     Partitions are assigned by hand: without a `group` whose offsets are asked for, it leaves no trace at the brokers. A
@@ -228,7 +228,7 @@ def reader_config(settings: KafkaSettings, role: str, group: str | None = None) 
 
 
 def read_to_end(
-    settings: KafkaSettings,
+    settings: KafkaAccess,
     role: str,
     topics: str | Sequence[str],
     *,
@@ -277,7 +277,7 @@ def pages(reader: EndReader, max_records: int = RECORDS_PER_PAGE) -> Iterator[li
 
 
 def newest_by_partition(
-    settings: KafkaSettings, role: str, topic: str, *, silence_seconds: float = SILENCE_SECONDS
+    settings: KafkaAccess, role: str, topic: str, *, silence_seconds: float = SILENCE_SECONDS
 ) -> Iterator[dict[bytes, ConsumedRecord]]:
     """Yield the newest record of each key, tombstones included, a partition at a time: memory holds one. Blocks.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from confluent_kafka import KafkaError
 
-from connectors.kafka.settings import KafkaSettings
+from connectors.kafka.access import KafkaAccess
 
 CLIENT_CERTIFICATE = ("alert bad certificate", "alert certificate", "alert unknown ca", "alert handshake failure")
 """What a broker answers that asks for a client's certificate and got none, or one that it does not trust."""
@@ -25,12 +25,12 @@ class ClientReports:
     def __call__(self, error: KafkaError) -> None:
         self.errors.append(error)
 
-    def sentence(self, settings: KafkaSettings) -> str | None:
+    def sentence(self, settings: KafkaAccess) -> str | None:
         """Return the cause of the newest refusal, None when nothing was reported that has one."""
         return next((text for error in reversed(self.errors) if (text := sentence(error, settings))), None)
 
 
-def sentence(error: KafkaError, settings: KafkaSettings) -> str | None:
+def sentence(error: KafkaError, settings: KafkaAccess) -> str | None:
     """Return the sentence for an error that a client reports; None for those that may pass. Pure."""
     detail = error.str()
     if error.code() == KafkaError._AUTHENTICATION:
@@ -55,7 +55,7 @@ def sentence(error: KafkaError, settings: KafkaSettings) -> str | None:
     return None
 
 
-def _not_logged_in(detail: str, settings: KafkaSettings) -> str:
+def _not_logged_in(detail: str, settings: KafkaAccess) -> str:
     if "nsupported" in detail and "mechanism" in detail:
         _, _, offered = detail.partition("supported mechanisms: ")
         offer = f": it offers {offered.split(' (')[0]}" if offered else ""
@@ -66,20 +66,20 @@ def _not_logged_in(detail: str, settings: KafkaSettings) -> str:
     )
 
 
-def _other_protocol(settings: KafkaSettings) -> str:
+def _other_protocol(settings: KafkaAccess) -> str:
     return (
         f"A Kafka broker at {settings.bootstrap_servers} closes our connections: is KAFKA_SECURITY_PROTOCOL="
         f"{settings.security_protocol} the protocol of that listener?"
     )
 
 
-def closed_by_broker(errors: Sequence[KafkaError], settings: KafkaSettings) -> str | None:
+def closed_by_broker(errors: Sequence[KafkaError], settings: KafkaAccess) -> str | None:
     """Return the sentence for a broker that can be connected to and is down for the client, else None. Pure."""
     down = any(error.code() == KafkaError._ALL_BROKERS_DOWN for error in errors)
     return _other_protocol(settings) if down else None
 
 
-def handshake_refusal(connection: socket.socket, host: str, settings: KafkaSettings) -> str | None:
+def handshake_refusal(connection: socket.socket, host: str, settings: KafkaAccess) -> str | None:
     """Return why TLS with a broker cannot begin, None when it can or is not asked for. Ends the connection.
 
     librdkafka has one text for an unknown authority and for a wrong host; this one names the setting.
@@ -109,7 +109,7 @@ def handshake_refusal(connection: socket.socket, host: str, settings: KafkaSetti
         return _other_protocol(settings)
 
 
-def sentence_of_alert(failure: ssl.SSLError, settings: KafkaSettings) -> str:
+def sentence_of_alert(failure: ssl.SSLError, settings: KafkaAccess) -> str:
     """Return the sentence for a handshake that ended in another way. Pure."""
     asked = sentence(KafkaError(KafkaError._SSL, str(failure).lower().replace("_", " ")), settings)
     return asked or _other_protocol(settings)

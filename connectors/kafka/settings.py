@@ -1,26 +1,19 @@
 """How to reach Kafka, what the topics are called and how they are made. Environment prefix `KAFKA_`."""
 
-import ssl
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from schemas.topics import TopicNames
-
-DEAD_LETTER_ROOM = 65_536
-"""A dead letter is its record plus our headers: without room for them the largest records could not be put aside."""
-
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+from connectors.kafka.access import KafkaAccess
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(KafkaAccess, BaseSettings):
     """The broker, the credentials for it, and the topics' shape. One instance serves every client of a process."""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_", env_file=".env", extra="ignore")
@@ -101,7 +94,7 @@ class KafkaSettings(BaseSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._read_passwords()
-        self._check_security()
+        self.check_security()
         if self.reconnect_backoff_seconds > self.reconnect_backoff_max_seconds:
             raise ValueError(
                 "KAFKA_RECONNECT_BACKOFF_SECONDS must be at most KAFKA_RECONNECT_BACKOFF_MAX_SECONDS: "
@@ -128,68 +121,3 @@ class KafkaSettings(BaseSettings):
             except (OSError, UnicodeDecodeError) as failure:
                 reason = failure.strerror if isinstance(failure, OSError) else "it is not text"
                 raise ValueError(f"{setting}_FILE names {file}, which cannot be read: {reason}") from None
-
-    def _check_security(self) -> None:
-        """Refuse what no client could connect with. Raises ValueError."""
-        if self.uses_sasl and not (self.sasl_username and self.sasl_password.get_secret_value()):
-            raise ValueError(
-                f"KAFKA_SECURITY_PROTOCOL={self.security_protocol} needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
-            )
-        if (self.ssl_certificate_location is None) != (self.ssl_key_location is None):
-            raise ValueError(
-                "KAFKA_SSL_CERTIFICATE_LOCATION and KAFKA_SSL_KEY_LOCATION belong together; one is missing"
-            )
-        for name in ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location"):
-            file = getattr(self, name)
-            if file is not None and not file.is_file():
-                raise ValueError(f"KAFKA_{name.upper()} names {file}, and there is no such file")
-        if self.uses_tls:
-            self._check_certificates()
-        if self.uses_sasl and self.sasl_mechanism == "OAUTHBEARER":
-            where = urlsplit(self.sasl_oauth_token_url)
-            if not where.hostname or where.scheme not in ("https", "http"):
-                raise ValueError("KAFKA_SASL_MECHANISM=OAUTHBEARER needs KAFKA_SASL_OAUTH_TOKEN_URL, https://...")
-            if where.scheme == "http" and where.hostname not in LOOPBACK:
-                raise ValueError("KAFKA_SASL_OAUTH_TOKEN_URL must begin with https://: a secret is sent there")
-
-    def _check_certificates(self) -> None:
-        """Read the PEM files once, so that what is wrong with them is a sentence and no client's failure."""
-        try:
-            self.ssl_context()
-        except (ssl.SSLError, OSError) as failure:
-            reason = getattr(failure, "reason", None) or getattr(failure, "strerror", None) or type(failure).__name__
-            raise ValueError(
-                f"the PEM files cannot be used ({reason}): look at KAFKA_SSL_CA_LOCATION, "
-                "KAFKA_SSL_CERTIFICATE_LOCATION, KAFKA_SSL_KEY_LOCATION and KAFKA_SSL_KEY_PASSWORD"
-            ) from None
-
-    @property
-    def uses_sasl(self) -> bool:
-        """Whether the protocol asks for a user name and password."""
-        return self.security_protocol.startswith("SASL")
-
-    @property
-    def uses_tls(self) -> bool:
-        """Whether the protocol is encrypted."""
-        return self.security_protocol.endswith("SSL")
-
-    @property
-    def max_produced_bytes(self) -> int:
-        """The producers' own limit: room for a dead letter of the largest record. What counts else is the topic's."""
-        return self.max_message_bytes + DEAD_LETTER_ROOM
-
-    def names(self) -> TopicNames:
-        """Return the topics' names in use. Raises ValueError when KAFKA_TOPICS names an unknown topic."""
-        return TopicNames(self.topic_prefix, self.topics)
-
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """Return the context for clients that take one (aiokafka, Faust), None when the protocol is not encrypted."""
-        if not self.uses_tls:
-            return None
-        context = ssl.create_default_context(cafile=str(self.ssl_ca_location) if self.ssl_ca_location else None)
-        context.check_hostname = self.ssl_check_hostname
-        if self.ssl_certificate_location and self.ssl_key_location:
-            # Never None: a key that has a password would be asked for on the terminal.
-            password = self.ssl_key_password.get_secret_value() if self.ssl_key_password else ""
-            context.load_cert_chain(self.ssl_certificate_location, self.ssl_key_location, password)
-        return context

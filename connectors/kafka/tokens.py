@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from pydantic import SecretStr
+from connectors.kafka.access import SecretText
 
 REQUEST_SECONDS = 5.0
 """For one answer. Clients wait for their first token for 10 s."""
@@ -31,7 +31,7 @@ class TokenSource:
 
     url: str
     client_id: str
-    secret: SecretStr
+    secret: SecretText
     scope: str
 
     def __call__(self, _config: str = "") -> tuple[str, float]:

@@ -9,6 +9,7 @@ import typer
 from schemas.identity import digest_of, key_of, normalise_email
 from streams.cli.control import kafka_settings, record, refusals, refuse
 from streams.cli.output import OneJsonLine, print_json
+from streams.cli.quick import raise_failures
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Show a profile.")
 
@@ -28,6 +29,7 @@ def show(email: Annotated[str, ADDRESS], as_json: OneJsonLine = False) -> None:
 
     address = _address(email)
     with refusals():
+        raise_failures()
         value = newest_profile(kafka_settings(), key_of(address))
     if value is None:
         refuse(f"there is no profile under {address}", NO_PROFILE)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 from confluent_kafka import Consumer
 
+from connectors.kafka.access import KafkaAccess
 from connectors.kafka.read_to_end import EndReader, pages, reader_config
 from connectors.kafka.records import ConsumedRecord, Position
-from connectors.kafka.settings import KafkaSettings
 from schemas.identity import digest_of, key_of, normalise_email
 from schemas.topics import TOPICS
 from streams.batches import partition_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from connectors.campaign_monitor.client.api import CampaignMonitor
     from connectors.control.audit import AuditLog
     from connectors.kafka.producer import AsyncProducer
+    from connectors.kafka.settings import KafkaSettings
     from schemas.audience_delivery import DeliveryReceipt
     from schemas.audience_membership import AudienceMembership
     from streams.export.rules.row import MembershipRow
@@ -75,7 +76,7 @@ class KnownPerson(NamedTuple):
         return bool(self.audiences or self.lists or self.receipts or self.profile is not None or self.events)
 
 
-def person(kafka: KafkaSettings, key: bytes, streams: Collection[str], seconds: float) -> KnownPerson:
+def person(kafka: "KafkaSettings", key: bytes, streams: Collection[str], seconds: float) -> KnownPerson:
     """Return what is known of a key. `streams`: roles or names of the topics that profiles are made from. Blocks.
 
     Raises ReadError, also when it takes longer than `seconds`: topics are read in the partition of the key, to their
@@ -99,13 +100,13 @@ def person(kafka: KafkaSettings, key: bytes, streams: Collection[str], seconds: 
     )
 
 
-def newest_profile(kafka: KafkaSettings, key: bytes) -> bytes | None:
+def newest_profile(kafka: KafkaAccess, key: bytes) -> bytes | None:
     """Return a key's profile as its topic has it: its partition is read to the end. Blocks. Raises ReadError."""
     return _newest(records_of(kafka, key, {PROFILE: kafka.names()[PROFILE]})[PROFILE])
 
 
 def records_of(
-    kafka: KafkaSettings,
+    kafka: KafkaAccess,
     key: bytes,
     topics: dict[str, str],
     seconds: float | None = None,
@@ -128,7 +129,7 @@ def records_of(
     return {role: list(records) for role, records in found.items()}
 
 
-def receipt_values(kafka: KafkaSettings, key: bytes | None, *, follow: bool) -> Iterator[bytes]:
+def receipt_values(kafka: "KafkaSettings", key: bytes | None, *, follow: bool) -> Iterator[bytes]:
     """Yield the values of receipts, of one key or of all: a key's partition is read to its end, and on from there.
 
     Blocks. Raises ReadError.
@@ -147,7 +148,7 @@ class NoAddressError(ValueError):
 
 
 async def publish_event(
-    kafka: KafkaSettings, producer: "AsyncProducer", audit: "AuditLog", event: "AudienceMembership"
+    kafka: "KafkaSettings", producer: "AsyncProducer", audit: "AuditLog", event: "AudienceMembership"
 ) -> Position:
     """Publish one person's change of audiences in the partition of their key; of the address a digest is recorded.
 

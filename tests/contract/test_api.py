@@ -8,7 +8,7 @@ import typer
 
 from schemas.control import ExportJob, ImportJob
 from schemas.export import BY_OTHERS, GENERATED
-from streams.cli.__main__ import cli
+from streams.cli.verbs import cli
 from streams.console.api.openapi import OPERATIONS
 from tests.contract.test_command_line import leaves
 

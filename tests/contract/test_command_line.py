@@ -19,10 +19,11 @@ from connectors.control.crypto import new_key
 from connectors.devkit.simulator.settings import SimulatorSettings
 from streams.batches import ExitCode
 from streams.cli import CONFIGURATION_ERROR
-from streams.cli import __main__ as command_line
-from streams.cli.__main__ import VERBS, cli
+from streams.cli import __main__ as start
+from streams.cli import verbs as command_line
 from streams.cli.exit_codes import MEANINGS, UNUSUAL, USUAL
 from streams.cli.export import CANNOT_PREVIEW
+from streams.cli.verbs import VERBS, cli
 from streams.readme import SETTINGS
 
 NEEDS_KAFKA: dict[str, str] = {
@@ -119,7 +120,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, verb: str) -> object:
     """The exit code of a verb."""
     monkeypatch.setattr(sys, "argv", ["cm-streams", *verb.split(), *NEEDS_KAFKA[verb].split()])
     with pytest.raises(SystemExit) as end:
-        command_line.main()
+        start.main()
     return end.value.code
 
 

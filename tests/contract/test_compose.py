@@ -12,7 +12,7 @@ import jsonschema
 import yaml
 
 from streams import readme
-from streams.cli.__main__ import VERBS
+from streams.cli.verbs import VERBS
 
 ROOT = Path(__file__).parent.parent.parent
 FILE = ROOT / "docker-compose.yml"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli.__main__ import VERBS
+from streams.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]
 OURS = ("streams", "connectors", "schemas")
@@ -100,7 +100,7 @@ def test_a_command_imports_no_framework_that_it_does_not_need(module: str) -> No
 
 
 def test_the_list_of_commands_and_completion_need_no_settings_and_no_models() -> None:
-    for module in ("streams.cli.__main__", "streams.cli.completion"):
+    for module in ("streams.cli.__main__", "streams.cli.verbs", "streams.cli.completion"):
         assert not packages_of(module) & {"pydantic", "pydantic_settings", "confluent_kafka", "structlog", "rich"}
 
 
@@ -114,10 +114,24 @@ def test_a_topic_s_name_needs_no_model() -> None:
 
 @pytest.mark.parametrize("module", ["streams.cli.profile", "streams.control.people"])
 def test_showing_a_profile_needs_no_models_and_no_tables(module: str) -> None:
-    """Settings are models of pydantic, but each model of a topic takes milliseconds."""
+    """Each model of a topic takes milliseconds."""
     seen = brought_by(module)
     assert not seen & {"rich", "rich.console", "rich.table", "schemas.cm_profile", "schemas.audience_delivery"}
     assert not [name for name in seen if name.startswith(("connectors.campaign_monitor", "streams.export"))]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "streams.cli.__main__",
+        "streams.cli.quick",
+        "connectors.kafka.plain_settings",
+        "connectors.kafka.broker_check",
+        "streams.control.people",
+    ],
+)
+def test_the_quick_way_to_a_profile_needs_no_pydantic_and_no_typer(module: str) -> None:
+    assert not packages_of(module) & {"pydantic", "pydantic_settings", "typer", "click", "rich"}
 
 
 def test_only_the_simulator_imports_the_simulator() -> None:

@@ -74,7 +74,7 @@ FILES = [
 SHOWN = """
 import sys
 from typer.testing import CliRunner
-from streams.cli.__main__ import cli
+from streams.cli.verbs import cli
 for number, _file in enumerate(sys.argv[1:]):
     for words in (["mapping", "check", f"{number}/s.lql"], ["mapping", "show", "--dir", str(number)]):
         done = CliRunner().invoke(cli, words)

@@ -26,7 +26,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter
 from schemas.control import ExportJob, FieldMapping, ImportJob
 from schemas.topics import TOPICS
-from streams.cli.__main__ import cli
+from streams.cli.verbs import cli
 from streams.export.lists.attention import REMOVALS
 from tests.deadline import within
 from tests.kafka_io import create_topic, produce, read_all

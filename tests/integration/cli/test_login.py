@@ -24,7 +24,7 @@ from connectors.devkit.ports import free_ports
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
-from streams.cli.__main__ import cli
+from streams.cli.verbs import cli
 from tests.deadline import eventually
 from tests.kafka_io import read_all
 from tests.person import Person

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from streams.cli.__main__ import cli
+from streams.cli.verbs import cli
 from tests.contract.test_command_line import WAITS_FOR_KAFKA, leaves
 from tests.integration.cli.test_control_commands import run, settings, topics
 

@@ -207,3 +207,24 @@ def test_a_profile_is_read_in_a_third_of_a_second(settings: KafkaSettings) -> No
         assert newest_profile(wide, key) == value
         seconds.append(time.monotonic() - began)
     assert min(seconds) < 0.3, seconds
+
+
+def started(settings: KafkaSettings, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command as a process of its own, which names on standard error what it imports."""
+    kafka = {"KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers, "KAFKA_TOPIC_PREFIX": settings.topic_prefix}
+    command = [sys.executable, "-X", "importtime", "-m", "streams.cli", *arguments]
+    return subprocess.run(command, env=os.environ | kafka, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.usefixtures("topics")
+def test_the_quick_way_shows_what_the_usual_one_shows(run: Run, settings: KafkaSettings) -> None:
+    """It imports neither typer nor pydantic, which take longer than the profile takes to be read."""
+    value = '{"email":"ann@example.com","city":"Gr\u00e4z"}'.encode()
+    produce(settings.bootstrap_servers, settings.names()["cm_profile"], [(b"ann@example.com", value)])
+    for options in ([], ["--json"]):
+        quick = started(settings, "profile", "show", " Ann@Example.com", *options)
+        assert (quick.returncode, quick.stdout) == (0, run("profile", "show", "ann@example.com", *options).stdout)
+        assert not {"typer", "pydantic"} & {line.rpartition("|")[2].strip() for line in quick.stderr.splitlines()}
+    nobody = started(settings, "profile", "show", "bob@example.com")
+    assert (nobody.returncode, nobody.stdout) == (1, "")
+    assert nobody.stderr.endswith(run("profile", "show", "bob@example.com", code=1).stderr)

@@ -14,7 +14,7 @@ from connectors.control.crypto import ControlSettings, Sealer, new_key
 from connectors.devkit.simulator import Simulator, SimulatorSettings
 from connectors.kafka.producer import AsyncProducer
 from schemas.identity import digest_of
-from streams.cli.__main__ import cli
+from streams.cli.verbs import cli
 from tests.integration.profile.test_aggregator import activity
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli.__main__ import VERBS
+from streams.cli.verbs import VERBS
 
 LINES = {
     "cm-streams ": (list(VERBS), []),

@@ -15,7 +15,7 @@ from connectors.control.crypto import new_key
 from connectors.devkit.ports import free_ports
 from connectors.kafka import broker_check
 from connectors.kafka.admin import BrokersUnreachableError
-from streams.cli.__main__ import cli
+from streams.cli.verbs import cli
 from tests.deadline import within
 
 CLI = [sys.executable, "-m", "streams.cli"]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from connectors.control.crypto import new_key
-from streams.cli.__main__ import VERBS
+from streams.cli.verbs import VERBS
 
 
 def run(*arguments, **environment):

@@ -7,10 +7,11 @@ from confluent_kafka import KafkaException, Producer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from connectors.kafka.access import DEAD_LETTER_ROOM
 from connectors.kafka.admin import TopicShape, plan
 from connectors.kafka.client_config import producer_config
 from connectors.kafka.records import ConsumedRecord
-from connectors.kafka.settings import DEAD_LETTER_ROOM, KafkaSettings
+from connectors.kafka.settings import KafkaSettings
 from schemas import dead_letter
 from schemas.dead_letter import MIN_BYTES, DeadLetterRecord, Origin, Stage, stage_of, wire_bytes
 from streams.batches import DeadLetter, Output, StoredRecord
