@@ -15,7 +15,7 @@ from connectors.kafka.settings import KafkaSettings
 from connectors.webhook.settings import WebhookSettings
 from streams import readme
 from streams.batches.core.settings import BatchSettings
-from streams.cli.__main__ import VERBS
+from streams.cli.verbs import VERBS
 from streams.export.settings import ExportSettings
 from streams.profile.settings import ProfileSettings
 
