@@ -30,7 +30,7 @@ from streams.console.access.sessions import Session, Sessions, cookie_text
 from streams.console.live.collector import FlowCollector
 from streams.console.reads import Reads
 from streams.console.recent import Recent
-from streams.control.audiences import SeenAudience, seen_audiences
+from streams.control.audiences import SeenAudience, SeenUpstream, seen_upstream
 from streams.control.import_runs import ImportRuns
 
 AUDIENCES_SECONDS = 60.0
@@ -97,15 +97,19 @@ class Console:
         return self.collector.problem or self.reads.problem is not None
 
     async def audiences(self) -> Sequence[SeenAudience]:
-        """Return the audiences that upstream has named, as they were a moment ago.
+        """Return the audiences of `upstream`. Raises as it does."""
+        return (await self.upstream()).audiences
+
+    async def upstream(self) -> SeenUpstream:
+        """Return the audiences and fields that upstream has sent, as they were a moment ago.
 
         Raises ReadError, SnapshotError, TimeoutError.
         """
 
-        async def read() -> Sequence[SeenAudience]:
-            return await self.reads.of(lambda: seen_audiences(self.kafka))
+        async def read() -> SeenUpstream:
+            return await self.reads.of(lambda: seen_upstream(self.kafka))
 
-        return await self.recent.get(("audiences",), read, AUDIENCES_SECONDS, AUDIENCES_TIMES)
+        return await self.recent.get(("upstream",), read, AUDIENCES_SECONDS, AUDIENCES_TIMES)
 
     async def caught_up(self) -> None:
         """Wait until the history of changes holds those that were just made; not long: they are made by now."""

@@ -22,25 +22,45 @@ class SeenAudience(NamedTuple):
     people: int
 
 
-def seen_audiences(kafka: KafkaSettings, progress: Progress = lambda _count: None) -> list[SeenAudience]:
-    """Return the audiences by id, counting the people whose events the export worker has read. Blocks.
+class SeenUpstream(NamedTuple):
+    """What upstream has sent so far, as a form offers it."""
+
+    audiences: list[SeenAudience]
+    """By id."""
+    user_fields: list[str]
+    """Names of the fields that people have, those of the most people first."""
+
+
+def seen_upstream(kafka: KafkaSettings, progress: Progress = lambda _count: None) -> SeenUpstream:
+    """Return audiences and fields, counting the people whose events the export worker has read. Blocks.
 
     Raises SnapshotError.
     """
     state, _ = _shared(kafka)
-    people = people_inside(row for _email, row in snapshot_rows(kafka, progress))
-    return [
+    people, fields = people_inside(row for _email, row in snapshot_rows(kafka, progress))
+    audiences = [
         SeenAudience(audience, _name(state.names, audience), people[audience])
         for audience in sorted({*state.names, *people})
     ]
+    return SeenUpstream(audiences, sorted(fields, key=lambda name: (-fields[name], name)))
 
 
-def people_inside(rows: Iterable[MembershipRow]) -> Counter[str]:
-    """Return how many people are in each audience (pure); an audience that everybody has left counts 0."""
+def seen_audiences(kafka: KafkaSettings, progress: Progress = lambda _count: None) -> list[SeenAudience]:
+    """Return the audiences of `seen_upstream`. Blocks. Raises SnapshotError."""
+    return seen_upstream(kafka, progress).audiences
+
+
+def people_inside(rows: Iterable[MembershipRow]) -> tuple[Counter[str], Counter[str]]:
+    """Return how many people are in each audience, and have each field (pure).
+
+    An audience that everybody has left counts 0, and so does a field that was cleared for everybody.
+    """
     people: Counter[str] = Counter()
+    fields: Counter[str] = Counter()
     for row in rows:
         people.update({audience: entry.inside for audience, entry in row.audiences.items()})
-    return people
+        fields.update({name: value is not None for name, (value, _at) in row.fields.items()})
+    return people, fields
 
 
 def removals_waiting(kafka: KafkaSettings, exports: Iterable[ExportJob], job: ExportJob) -> int:

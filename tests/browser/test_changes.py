@@ -64,7 +64,7 @@ async def test_a_stale_edit_is_refused_with_what_changed(filled: Filled, open_pa
     for page in (first, second):
         await page.goto(f"/jobs/{filled.export}/edit")
     await first.get_by_label("Name", exact=True).fill("Very important people")
-    await first.get_by_label("Existing users").check()
+    await first.get_by_label("Existing Users").check()
     await first.get_by_role("button", name="Save").click()
     await expect(first.get_by_role("heading", name="Very important people")).to_be_visible()
 
@@ -74,7 +74,7 @@ async def test_a_stale_edit_is_refused_with_what_changed(filled: Filled, open_pa
     alert = second.get_by_role("alert")
     await expect(alert).to_contain_text("nothing was written")
     await expect(alert).to_contain_text("Very important people")
-    await expect(alert).to_contain_text("Existing users")
+    await expect(alert).to_contain_text("Existing Users")
     await expect(alert).to_contain_text(re.compile(r"Very important people. \(ann, \d{4}-"))
     await expect(second.get_by_label("Name", exact=True)).to_have_value("VIPs")
     await expect(second.get_by_label("Audiences", exact=True)).to_have_value("vip\ngold")

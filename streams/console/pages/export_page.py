@@ -24,20 +24,30 @@ from streams.console.pages.job_forms import (
     sent_or_asked,
     shown_faults,
 )
+from streams.console.pages.option_forms import default_texts, inputs, read_options
 from streams.control.accounts import by_id
-from streams.control.audiences import SeenAudience
+from streams.control.audiences import SeenUpstream
 from streams.control.export_plans import export_plan, export_view
 from streams.control.job_checks import JobFault
 from streams.control.job_writing import faults_of, made_up_job_id
 from streams.export.recovery.reconcile import SnapshotError
 
 
-async def audiences_of(console: Console) -> Sequence[SeenAudience] | None:
-    """Return the audiences that upstream has named; None when they cannot be read."""
+async def upstream_of(console: Console) -> SeenUpstream | None:
+    """Return the audiences and fields that upstream has sent; None when they cannot be read."""
     try:
-        return await console.audiences()
+        return await console.upstream()
     except (ReadError, SnapshotError, TimeoutError):
         return None
+
+
+ON_THE_PAGE = frozenset(
+    {
+        *("name", "authorization_id", "client_id", "list_id", "audiences", "existing_users", "resubscribe_users"),
+        *("queue_autoresponders", "email_field", "name_field", "field_mappings"),
+    }
+)
+"""Options that have a place of their own; the others are below them, as the model describes them."""
 
 
 async def show(visit: Visit) -> web.StreamResponse:
@@ -50,11 +60,12 @@ async def start(visit: Visit) -> web.StreamResponse:
     rows = _rows(visit)
     if is_checked(visit, "more_rows"):
         return await _form(visit, 200, [], rows, blank=BLANK_ROWS + 3)
-    faults = list(half_filled(rows))
+    more, unread = read_options(ExportJob, visit.texts, ON_THE_PAGE)
+    faults = [*half_filled(rows), *unread]
     options: dict[str, Any] = {}
     if not faults:
         try:
-            options = _options(visit, rows)
+            options = options_of(more) | _options(visit, rows)
         except ValidationError as error:
             faults = [JobFault("field_mappings", fault.given, fault.text) for fault in faults_of(error)]
     if not faults and is_checked(visit, "plan"):
@@ -117,6 +128,8 @@ async def _form(
     account, chosen = sent_or_asked(visit, "account"), sent_or_asked(visit, "list")
     lists = await lists_of(console, account) if account else []
     into = by_id(lists, chosen)
+    seen = await upstream_of(console) if into else None
+    texts = {name: visit.texts(name) for name in visit.form} if visit.form else default_texts(ExportJob)
     return visit.page(
         "export.html",
         status,
@@ -127,7 +140,9 @@ async def _form(
         lists=lists,
         chosen=chosen if into else "",
         fields=await fields_of(console, account, into.list_id) if into else [],
-        audiences=await audiences_of(console) if into else [],
+        audiences=seen and seen.audiences,
+        user_fields=seen.user_fields if seen else [],
+        more=list(inputs(ExportJob, texts, ON_THE_PAGE)),
         rows=[*rows, *[MappingRow("", "", "Text")] * blank],
         types=get_args(DataType),
         job_id=visit.text("job_id") or made_up_job_id(ExportJob),

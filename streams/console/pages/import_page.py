@@ -18,9 +18,13 @@ from streams.console.pages.job_forms import (
     sent_or_asked,
     shown_faults,
 )
+from streams.console.pages.option_forms import default_texts, inputs, read_options
 from streams.control.import_runs import import_estimate, span_text
 from streams.control.job_checks import JobFault
 from streams.control.job_writing import made_up_job_id
+
+ON_THE_PAGE = frozenset({"name", "authorization_id", "client_id", "lists", "keep_updated", "interval_seconds"})
+"""Options that have a place of their own; the others are below them, as the model describes them."""
 
 
 async def show(visit: Visit) -> web.StreamResponse:
@@ -34,8 +38,12 @@ async def start(visit: Visit) -> web.StreamResponse:
     if interval and not (interval.isascii() and interval.isdecimal() and len(interval) < 10):
         faults = [JobFault("interval_seconds", interval[:20], "it should be a number.")]
         return await _form(visit, 422, shown_faults(faults))
+    more, unread = read_options(ImportJob, visit.texts, ON_THE_PAGE)
+    if unread:
+        return await _form(visit, 422, shown_faults(unread))
     options: dict[str, Any] = options_of(
-        {
+        more
+        | {
             "name": visit.text("name"),
             "authorization_id": visit.text("account"),
             "client_id": visit.text("client"),
@@ -71,6 +79,7 @@ async def _form(
     account, client = sent_or_asked(visit, "account"), sent_or_asked(visit, "client")
     clients = await clients_of(console, account) if account else []
     known = any(found.client_id == client for found in clients)
+    texts = {name: visit.texts(name) for name in visit.form} if visit.form else default_texts(ImportJob)
     return visit.page(
         "import.html",
         status,
@@ -81,6 +90,7 @@ async def _form(
         clients=clients,
         client=client if known else "",
         lists=[found for found in await lists_of(console, account) if found.client_id == client] if known else [],
+        more=list(inputs(ImportJob, texts, ON_THE_PAGE)),
         job_id=visit.text("job_id") or made_up_job_id(ImportJob),
         interval=ImportJob.model_fields["interval_seconds"].default,
     )

@@ -19,10 +19,16 @@ LABELS = {
     "list_id": "List",
     "lists": "Lists to Import",
     "audiences": "Audiences",
+    "existing_users": "Existing Users",
+    "resubscribe_users": "Resubscribe Users",
+    "queue_autoresponders": "Queue Subscription Based Auto Responders",
     "email_field": "Email Field",
     "name_field": "Name Field",
     "field_mappings": "Field Mappings",
     "custom_field_name": "Field that holds the audiences",
+    "keep_updated": "Keep Updated",
+    "activities": "Activity to import",
+    "since": "How far back",
     "interval_seconds": "Seconds between the starts of two runs",
 }
 """A job's field -> what its input is called on the page."""

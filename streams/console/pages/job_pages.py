@@ -12,9 +12,10 @@ from connectors.kafka.read_to_end import ReadError
 from schemas.audience_delivery import DeliveryReceipt, Outcome
 from schemas.control import ExportJob
 from streams.console.context import Route, Visit
+from streams.console.pages.job_forms import label_of
+from streams.console.pages.needs import need_of
 from streams.console.plots import bars_over_time, latency_over_time
 from streams.control.import_runs import span_text
-from streams.control.job_repairs import waits_for_removals
 from streams.control.receipts import ReceiptWindow, chosen, counted, newest_receipts, over_time
 
 RECEIPT_SECONDS = 3.0
@@ -26,24 +27,44 @@ NOT_SHOWN = frozenset({"id", "kind", "name", "state", "attention", "full_read"})
 """Fields that have a place of their own on the page, or are no option."""
 
 
+class JobFilters(NamedTuple):
+    """Which jobs are looked for; empty: all."""
+
+    state: str
+    """`attention`, `running` or `stopped`."""
+    kind: str
+    text: str
+    """Part of a name, an id or an authorization, in any case."""
+
+    def fits(self, job: ExportOrImportJob) -> bool:
+        """Return whether a job is looked for (pure)."""
+        text = f"{job.name}\n{job.id}\n{job.authorization_id}".casefold()
+        return self.state in ("", kind_of_state(job)) and self.kind in ("", job.kind) and self.text.casefold() in text
+
+
 async def show_all(visit: Visit) -> web.StreamResponse:
-    """Show all jobs, and first those that need a person."""
-    jobs = sorted(visit.console.jobs.all().values(), key=lambda job: (job.attention is None, job.id))
-    return visit.page("jobs.html", jobs=[(job, state_of(job)) for job in jobs])
+    """Show the jobs that are looked for, and first those that need a person."""
+    console = visit.console
+    filters = JobFilters(*(visit.asked(name) for name in JobFilters._fields))
+    jobs = sorted(console.jobs.all().values(), key=lambda job: (job.attention is None, job.id))
+    rows = [(job, state_of(job), console.authorizations.get(job.authorization_id)) for job in jobs if filters.fits(job)]
+    return visit.page("jobs.html", rows=rows, total=len(jobs), filters=filters)
 
 
 async def show_one(visit: Visit) -> web.StreamResponse:
     """Show a job: an export with its receipts, an import with its progress."""
     console = visit.console
     job = console.jobs.known(visit.request.match_info["id"])
+    account = console.authorizations.get(job.authorization_id)
     outcome, reason = (str(visit.request.query.get(name, "")) for name in ("outcome", "reason"))
     return visit.page(
         "job.html",
         job=job,
         state=state_of(job),
-        account=console.authorizations.get(job.authorization_id),
+        account=account,
+        need=need_of(job, account),
         options=list(options(job)),
-        removals_wait=waits_for_removals(job),
+        label_of=label_of,
         history=console.trail.of("job", job.id),
         found=await _receipts(visit, job.id, outcome, reason) if isinstance(job, ExportJob) else None,
         chosen={"outcome": outcome, "reason": reason, "outcomes": [*Outcome]},
@@ -103,11 +124,16 @@ def state_of(job: ExportOrImportJob) -> str:
     return "running" if job.attention is None else "needs attention"
 
 
+def kind_of_state(job: ExportOrImportJob) -> str:
+    """Return what a job is looked for by: `attention`, also where it is stopped, `running` or `stopped`."""
+    return "attention" if job.attention else job.state
+
+
 def options(job: ExportOrImportJob) -> Iterator[tuple[str, str]]:
     """Yield name and value of each option, in words, as the page shows them."""
     for name in type(job).model_fields:
         if name not in NOT_SHOWN:
-            yield name.replace("_", " "), _shown(job, name, getattr(job, name))
+            yield label_of(name), _shown(job, name, getattr(job, name))
 
 
 def _shown(job: ExportOrImportJob, name: str, value: Any) -> str:

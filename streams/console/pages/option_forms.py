@@ -1,6 +1,6 @@
 """The options of a job as inputs of a form, from the job's model; and back from what was sent. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from types import UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
@@ -28,12 +28,21 @@ class OptionInput(NamedTuple):
     choices: list[str]
 
 
-def inputs(model: JobModel, texts: Mapping[str, list[str]]) -> Iterator[OptionInput]:
-    """Yield the inputs of a form, filled in with `texts`."""
+def inputs(model: JobModel, texts: Mapping[str, list[str]], left_out: Collection[str] = ()) -> Iterator[OptionInput]:
+    """Yield the inputs of a form, filled in with `texts`. `left_out`: those that the page has in a way of its own."""
     for name, field in model.model_fields.items():
-        if name not in NOT_HERE:
+        if name not in NOT_HERE and name not in left_out:
             kind, choices = _kind(field.annotation)
             yield OptionInput(name, label_of(name), kind, field.description or "", texts.get(name, []), choices)
+
+
+def default_texts(model: JobModel) -> dict[str, list[str]]:
+    """Return what a form for a new job is filled in with: the defaults of the model."""
+    return {
+        name: _texts(field.get_default(call_default_factory=True))
+        for name, field in model.model_fields.items()
+        if name not in NOT_HERE and not field.is_required()
+    }
 
 
 def texts_of(job: ExportOrImportJob) -> dict[str, list[str]]:
@@ -41,12 +50,14 @@ def texts_of(job: ExportOrImportJob) -> dict[str, list[str]]:
     return {name: _texts(getattr(job, name)) for name in type(job).model_fields if name not in NOT_HERE}
 
 
-def read_options(model: JobModel, texts: Callable[[str], list[str]]) -> tuple[dict[str, Any], list[JobFault]]:
-    """Return the options that were sent, and what cannot be read. `texts`: an input's values."""
+def read_options(
+    model: JobModel, texts: Callable[[str], list[str]], left_out: Collection[str] = ()
+) -> tuple[dict[str, Any], list[JobFault]]:
+    """Return the options that were sent, and what cannot be read. `texts`: an input's values. `left_out`: not read."""
     options: dict[str, Any] = {}
     faults: list[JobFault] = []
     for name, field in model.model_fields.items():
-        if name in NOT_HERE:
+        if name in NOT_HERE or name in left_out:
             continue
         sent = [text.strip() for text in texts(name)]
         try:

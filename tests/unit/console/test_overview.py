@@ -13,7 +13,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.control import Authorization, ExportJob, ImportJob
 from streams.console.live import collector
 from streams.console.live.collector import FlowCollector
-from streams.console.pages.overview_page import job_needs
+from streams.console.pages.needs import MAX_NEEDS, first_needs, job_needs, need_of
 from streams.console.reads import Reads
 from streams.control.flows import FlowReading
 from streams.export.lists.attention import REMOVALS, SEGMENTS, VALUES, WAITS, note
@@ -75,6 +75,28 @@ def test_an_export_is_started_whose_authorization_was_renewed_while_it_was_stopp
 def test_an_import_that_could_not_read_everything_reads_again(state: str, attention: str, path: str) -> None:
     [need] = job_needs([ImportJob(**JOB, id="i", state=state, attention=attention)], {"a": ACCOUNT})
     assert need.path == path
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_a_jobs_own_page_names_the_repair(state: str) -> None:
+    gone = ExportJob(**EXPORT, id="e", state=state, attention=IS_GONE.why)
+    need = need_of(gone, ACCOUNT)
+    assert need is not None
+    assert (need.label, need.path, need.form) == ("Choose another list", "/jobs/e/edit", None)
+    ended = need_of(gone, ACCOUNT.model_copy(update={"problem": "it was revoked"}))
+    assert ended is not None
+    assert ended.label == "Log in again", "nothing else helps before"
+    assert need_of(ExportJob(**EXPORT, id="e", state=state, attention="something else"), ACCOUNT) is None
+    assert need_of(ExportJob(**EXPORT, id="e", state=state), ACCOUNT) is None
+
+
+def test_of_many_jobs_that_need_a_person_the_first_are_shown_and_a_link_to_all() -> None:
+    jobs = [ExportJob(**EXPORT, id=f"e{number}", attention=IS_GONE.why) for number in range(MAX_NEEDS + 5)]
+    needs = [*job_needs(jobs, {"a": ACCOUNT})]
+    *shown, last = first_needs(needs)
+    assert shown == needs[:MAX_NEEDS]
+    assert (last.text, last.path) == ("5 more jobs need attention.", "/jobs?state=attention")
+    assert first_needs(needs[: MAX_NEEDS + 1]) == needs[: MAX_NEEDS + 1]
 
 
 def test_a_job_that_asks_for_nothing_is_not_shown() -> None:
