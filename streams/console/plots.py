@@ -48,11 +48,11 @@ def _plot(name: str, since: datetime, until: datetime, rows: Sequence[Series], s
     highest = max(known, default=0.0)
     top = f"{shown(highest)} at most" if known else "nothing"
     words = escape(f"{top}, from {since:%H:%M:%S} to {until:%H:%M:%S} UTC")
-    keys = [f'<span class="key {row.style}"></span> {escape(row.name)}' for row in rows if len(rows) > 1]
+    keys = [f'<span class="key {row.style}">{escape(row.name)}</span>' for row in rows if len(rows) > 1]
     bars = "".join(bar for row in rows for bar in _bars(row, highest or 1.0))
     return Markup(  # noqa: S704  (numbers, and texts that are escaped)
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" preserveAspectRatio="none" '
-        f'aria-label="{escape(name)}: {words}">{bars}</svg><p class="note">{". ".join([words, *keys])}</p>'
+        f'aria-label="{escape(name)}: {words}">{bars}</svg><p class="note">{" ".join([words, *keys])}</p>'
     )
 
 

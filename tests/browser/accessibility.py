@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.browser.conftest import PHONE, WIDE
 
@@ -14,11 +14,17 @@ SCHEMES: tuple[tuple[Literal["light", "dark"], dict[str, Any]], ...] = (
     ("light", {}),
 )
 RUN = "options => axe.run(document, {...options, resultTypes: ['violations'], preload: false})"
+AGAIN_MILLIS = 60_000
+"""For a broker that a busy machine keeps from answering."""
 TOO_WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
 async def violations(page: Page) -> list[str]:
-    """Return a line for each part of the page that somebody could not use, with where it is."""
+    """Return a line for each part of the page that somebody could not use, with where it is.
+
+    A page that could not be read, which opens itself again, is waited for: it would go away while it is looked at.
+    """
+    await expect(page.locator("[data-again]")).to_have_count(0, timeout=AGAIN_MILLIS)
     await page.evaluate(OPEN_DETAILS)
     await page.evaluate(AXE_SCRIPT)
     found = []
