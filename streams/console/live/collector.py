@@ -156,8 +156,8 @@ class FlowCollector:
         reader, now = self._reader, self._clock()
         self.keep(await self._reads.of(lambda: reader.read(now)))
         if now - self._counted_at >= COUNT_SECONDS:
-            self._counted_at = now
             self.letters = await self._reads.of(reader.letters)
+            self._counted_at = now
 
     def keep(self, reading: FlowReading) -> None:
         """Have a reading shown."""

@@ -12,6 +12,8 @@ from streams.console.live import collector
 from streams.console.live.collector import LOOKED_SECONDS, MAX_AGE_SECONDS, YOUNG_SECONDS, FlowCollector
 from streams.console.reads import Reads
 from streams.control.flows import FlowReader, FlowReading
+from streams.dead_letters.letters import ReplayError
+from tests.deadline import eventually
 
 
 class Reader:
@@ -20,12 +22,17 @@ class Reader:
     def __init__(self) -> None:
         self.read_at: list[float] = []
         self.answer: Callable[[float], FlowReading] = lambda now: FlowReading(now, {}, [], {})
+        self.uncounted = 0
+        """So often dead letters cannot be counted."""
 
     def read(self, now: float) -> FlowReading:
         self.read_at.append(now)
         return self.answer(now)
 
     def letters(self) -> list[object]:
+        if self.uncounted:
+            self.uncounted -= 1
+            raise ReplayError("slow")
         return []
 
     def close(self) -> None: ...
@@ -74,6 +81,17 @@ async def test_where_no_new_one_comes_in_time_it_is_at_most_so_old(world: World)
         world.now += 1
         with pytest.raises(ReadError):
             await world.collector.recent()
+
+
+async def test_letters_that_could_not_be_counted_are_counted_at_the_next_reading(world: World) -> None:
+    world.reader.uncounted = 1
+    world.collector.look()
+    async with world.collector:
+        await world.collector.change()
+        assert world.collector.problem
+        assert world.collector.letters is None
+        await eventually(lambda: world.collector.letters is not None)
+        assert not world.collector.problem
 
 
 async def test_while_no_broker_answers_there_is_none(world: World) -> None:
