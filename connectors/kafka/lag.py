@@ -15,7 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from confluent_kafka.admin import AdminClient
 
 from connectors.kafka.client_config import admin_config
-from connectors.kafka.read_to_end import EndReader, TopicAndPartition, reader_config
+from connectors.kafka.read_to_end import TopicAndPartition, reader_config
 from connectors.kafka.record_counts import Range, RecordCounts
 from connectors.kafka.settings import KafkaSettings
 
@@ -99,9 +99,15 @@ class LagReader:
     """
 
     def __init__(
-        self, settings: KafkaSettings, *, count_seconds: float = COUNT_SECONDS, look_within: int = LOOK_WITHIN
+        self,
+        settings: KafkaSettings,
+        *,
+        count_seconds: float = COUNT_SECONDS,
+        look_within: int = LOOK_WITHIN,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._settings = settings
+        self._seconds = request_seconds
         self._look_within = look_within
         self._admin = AdminClient({**admin_config(settings, "lag"), "log_level": 0})
         self._consumer = self._consumer_of(None)
@@ -113,7 +119,7 @@ class LagReader:
 
     def groups(self) -> list[str]:
         """Return the names of all consumer groups that the brokers know."""
-        answer = self._admin.list_consumer_groups(request_timeout=REQUEST_SECONDS).result(REQUEST_SECONDS)
+        answer = self._admin.list_consumer_groups(request_timeout=self._seconds).result(self._seconds)
         return sorted(group.group_id for group in answer.valid)
 
     def read(
@@ -140,7 +146,8 @@ class LagReader:
 
         Raises KafkaException, ReadError.
         """
-        known = self._admin.list_topics(timeout=REQUEST_SECONDS).topics
+        # Asked by the client that asks for offsets: of what it knows from before, nothing is left.
+        known = self._consumer.list_topics(timeout=self._seconds).topics
         sizes = {name: len(known[name].partitions) for name in (known if topics is None else topics) if name in known}
         asked = self._related(frozenset(sizes)) if groups is None else list(groups)
         committed = self._places(asked, sizes)
@@ -196,11 +203,11 @@ class LagReader:
         """
         if not groups:
             return {}
-        described = self._admin.describe_consumer_groups(list(groups), request_timeout=REQUEST_SECONDS)
+        described = self._admin.describe_consumer_groups(list(groups), request_timeout=self._seconds)
         places: dict[tuple[str, str, int], tuple[int | None, str]] = {}
         for group in sorted(groups):
             offsets = self._committed(group, sizes)
-            members = described[group].result(REQUEST_SECONDS).members
+            members = described[group].result(self._seconds).members
             owners = {
                 (part.topic, part.partition): f"{member.client_id} {member.host}".strip()
                 for member in members
@@ -216,10 +223,11 @@ class LagReader:
         parts = [TopicAndPartition(topic, number) for topic, size in sizes.items() for number in range(size)]
         consumer = self._group_consumers.pop(group, None) or self._consumer_of(group)
         try:
-            found = EndReader(consumer).committed(parts) if parts else {}
+            answered = consumer.committed([TopicPartition(*part) for part in parts], self._seconds) if parts else []
         except BaseException:
             consumer.close()
             raise
+        found = {TopicAndPartition(at.topic, at.partition): at.offset for at in answered if at.offset >= 0}
         if found and len(self._group_consumers) < MAX_KEPT:
             self._group_consumers[group] = consumer
         else:
@@ -234,19 +242,20 @@ class LagReader:
     def _offsets(self, parts: Sequence[TopicAndPartition], which: int) -> dict[TopicAndPartition, int]:
         """Return first or stable end offsets by partition; those of topics that are gone are left out.
 
-        The client does not repeat what was asked of a broker that leads a partition no more, or not yet.
+        The client does not repeat what was asked of a broker that leads a partition no more, or not yet, and what it
+        learns of partitions while a broker is away it believes for minutes, unless it asks for all topics again.
         """
         found: dict[TopicAndPartition, int] = {}
-        deadline = time.monotonic() + REQUEST_SECONDS
+        deadline = time.monotonic() + self._seconds
         asked = list(parts)
         while asked:
             wanted = [TopicPartition(topic, partition, which) for topic, partition in asked]
             try:
-                answers: list[Any] = self._consumer.offsets_for_times(wanted, REQUEST_SECONDS)
+                answers: list[Any] = self._consumer.offsets_for_times(wanted, self._seconds)
             except KafkaException as failure:  # all partitions of a request have the error
                 if failure.args[0].code() not in _LEADER_CHANGES or time.monotonic() >= deadline:
                     raise
-                time.sleep(AGAIN_SECONDS)
+                self._refresh_leaders()
                 continue
             asked = []
             for part in answers:
@@ -258,8 +267,12 @@ class LagReader:
                 elif code != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise KafkaException(part.error)
             if asked:
-                time.sleep(AGAIN_SECONDS)
+                self._refresh_leaders()
         return found
+
+    def _refresh_leaders(self) -> None:
+        time.sleep(AGAIN_SECONDS)
+        self._consumer.list_topics(timeout=self._seconds)
 
     def _counted(self, lags: Sequence[PartitionLag]) -> list[PartitionLag]:
         """Return the lags with small ones counted by reading."""
@@ -274,4 +287,13 @@ def _unread(lag: PartitionLag) -> Range:
     return TopicAndPartition(lag.topic, lag.partition), max(lag.start, lag.committed or 0), lag.stable_end
 
 
-_LEADER_CHANGES = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_LEADER_CHANGES = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        # A broker that was away for some seconds leads again, and the client, or the broker, does not know it yet.
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._UNKNOWN_PARTITION,
+    }
+)

@@ -25,6 +25,9 @@ UnreadPlace = tuple[TopicAndPartition, int]
 LOOK_SECONDS = 2.0
 """For the first unread records of all partitions; those that do not come in time are looked at in the next reading."""
 CLOSE_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+"""For one answer. A question that is lost while a broker is away for a moment is never answered, and the next reading,
+in which it is asked again, waits for this one; a busy broker answers in one."""
 COUNT_SECONDS = 3.0
 """For counting small lags exactly; a reading is repeated every few seconds."""
 LOOK_WITHIN = 100
@@ -61,7 +64,9 @@ class FlowReader:
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._roles = {name: role for role, name in _flowing(kafka)}
-        self._lags = LagReader(kafka, count_seconds=COUNT_SECONDS, look_within=LOOK_WITHIN)
+        self._lags = LagReader(
+            kafka, count_seconds=COUNT_SECONDS, look_within=LOOK_WITHIN, request_seconds=ANSWER_SECONDS
+        )
         self._letters = WaitingLetters(kafka)
         self._undelivered = UndeliveredReader(kafka)
         # Looks at one record each of many partitions: of what is fetched only the first is used.

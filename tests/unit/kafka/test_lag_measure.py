@@ -41,6 +41,8 @@ class _Consumer:
         """Answer as the client does: an error at the partition that it concerns."""
         return [self._answer(part) for part in parts]
 
+    def list_topics(self, timeout: float) -> None: ...
+
     def _answer(self, part: TopicPartition) -> Any:
         assert part.offset == OFFSET_END
         failing = part.partition == 1 and self.codes
@@ -69,6 +71,31 @@ def test_a_leader_that_changes_is_asked_for_again(reader: Any) -> None:
     assert _ends(reader, codes) == {("t", 0): 7, ("t", 1): 7}
 
 
+def test_what_the_client_knows_of_leaders_is_refreshed(reader: Any) -> None:
+    """Without it a client believed for minutes what it had heard while a broker was away for some seconds."""
+
+    class Believing(_Consumer):
+        believed = KafkaError._UNKNOWN_PARTITION
+
+        def offsets_for_times(self, parts: list[TopicPartition], timeout: float) -> list[Any]:
+            """Fail as a whole as long as nothing was heard."""
+            if self.believed:
+                raise KafkaException(KafkaError(self.believed))
+            return super().offsets_for_times(parts, timeout)
+
+        def list_topics(self, timeout: float) -> None:
+            """Ask for all topics."""
+            self.believed = 0
+
+    for code in (KafkaError._UNKNOWN_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH):
+        Believing.believed = code
+        consumer, reader._consumer = reader._consumer, Believing([])
+        try:
+            assert reader._offsets([("t", 0)], OFFSET_END) == {("t", 0): 7}
+        finally:
+            reader._consumer = consumer
+
+
 def test_a_leader_that_changes_for_all_partitions_is_asked_for_again(reader: Any) -> None:
     class Failing(_Consumer):
         failures = 1
@@ -94,7 +121,7 @@ def test_a_topic_that_is_gone_is_left_out(reader: Any) -> None:
 def test_another_error_is_raised(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KafkaException):
         _ends(reader, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
-    monkeypatch.setattr(lag, "REQUEST_SECONDS", -1.0)
+    monkeypatch.setattr(reader, "_seconds", -1.0)
     with pytest.raises(KafkaException):
         _ends(reader, [KafkaError.NOT_LEADER_FOR_PARTITION])
 
