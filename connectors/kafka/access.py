@@ -40,6 +40,7 @@ class KafkaAccess:
         ssl_key_password: SecretText | None
         ssl_check_hostname: bool
         client_id: str
+        client_rack: str
         topic_prefix: str
         topics: dict[str, str]
         max_message_bytes: int

@@ -93,6 +93,7 @@ def consumer_config(settings: KafkaAccess, role: str, group: str) -> dict[str, A
     """Return the configuration of a consumer that sees committed records only, and commits nothing by itself."""
     return {
         **admin_config(settings, role),
+        "client.rack": settings.client_rack,
         "group.id": group,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
@@ -132,6 +133,11 @@ def aiokafka_config(settings: "KafkaSettings", role: str) -> dict[str, Any]:
             config["sasl_plain_username"] = settings.sasl_username
             config["sasl_plain_password"] = settings.sasl_password.get_secret_value()
     return config
+
+
+def aiokafka_consumer_config(settings: "KafkaSettings", role: str) -> dict[str, Any]:
+    """Return the same with what only aiokafka's consumers take. Raises NoBrokerError."""
+    return {**aiokafka_config(settings, role), "client_rack": settings.client_rack or None}
 
 
 def token_source(settings: KafkaAccess) -> TokenSource | None:

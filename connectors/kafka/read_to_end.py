@@ -28,7 +28,6 @@ SILENCE_SECONDS = 30.0
 """Nothing may come for so long before a reading is ended: longer than a broker takes to restart."""
 POLL_SECONDS = 0.2
 RECORDS_PER_PAGE = 5_000
-
 _PASSING = frozenset(
     {
         KafkaError._TRANSPORT,
@@ -221,10 +220,12 @@ def reader_config(settings: KafkaAccess, role: str, group: str | None = None) ->
     """Return the configuration of a consumer for an EndReader.
 
     Partitions are assigned by hand: without a `group` whose offsets are asked for, it leaves no trace at the brokers. A
-    request that waits for records at an end delays what is asked next, so it waits for 10 ms only.
+    request that waits for records at an end delays what is asked next, so it waits for 10 ms only. It reads from
+    leaders, whatever the rack: other replicas' ends may lie before the one that is known.
     """
     config = consumer_config(settings, role, group or reader_group(settings, role))
-    return {**config, "enable.partition.eof": True, "fetch.wait.max.ms": 10, "logger": logging.getLogger("librdkafka")}
+    own = {"client.rack": "", "enable.partition.eof": True, "fetch.wait.max.ms": 10}
+    return config | own | {"logger": logging.getLogger("librdkafka")}
 
 
 def read_to_end(

@@ -46,6 +46,10 @@ class KafkaSettings(KafkaAccess, BaseSettings):
     )
     ssl_check_hostname: bool = Field(default=True, description="The broker's certificate must name its host.")
     client_id: str = Field(default="cm-streams", min_length=1, description="Name in the brokers' logs and quotas.")
+    client_rack: str = Field(
+        default="",
+        description="Rack or zone of this process: sources are read from a replica there, where brokers choose so.",
+    )
     topic_prefix: str = Field(default="", description="Goes before the name of every topic.")
     topics: dict[str, str] = Field(
         default_factory=dict,

@@ -20,7 +20,7 @@ from aiokafka.structs import TopicPartition as KafkaTopicPartition
 from faust.transport.consumer import ensure_TPset
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 
-from connectors.kafka.client_config import aiokafka_config
+from connectors.kafka.client_config import aiokafka_consumer_config
 from streams.batches.consume.aiokafka_internals import (
     Fetched,
     drain,
@@ -92,7 +92,7 @@ class BatchConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
             heartbeat_interval_ms=int(settings.heartbeat_interval_seconds * 1000),
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
             connections_max_idle_ms=conf.consumer_connections_max_idle_ms,
-            **aiokafka_config(settings.kafka, settings.app_id),
+            **aiokafka_consumer_config(settings.kafka, settings.app_id),
         )
         return aiokafka.AIOKafkaConsumer(**{**arguments, **settings.consumer_options})
 

@@ -13,7 +13,7 @@ import aiokafka
 import confluent_kafka
 import pytest
 
-from connectors.kafka import admin, compacted, consumer, lag, producer, settings, transaction
+from connectors.kafka import access, admin, compacted, consumer, lag, producer, transaction
 from connectors.kafka.client_config import admin_config, aiokafka_config, consumer_config, producer_config
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import BatchSettings
@@ -45,6 +45,7 @@ CHANGED: dict[str, Any] = {
     "ssl_key_password": "other",
     "ssl_check_hostname": False,
     "client_id": "other",
+    "client_rack": "other",
     "compression": "zstd",
     "reconnect_backoff_seconds": 0.5,
     "reconnect_backoff_max_seconds": 5.0,
@@ -70,6 +71,10 @@ BY_TOKEN = {"sasl_oauth_token_url", "sasl_oauth_scope"}
 """With the mechanism OAUTHBEARER."""
 NOT_FOR: dict[str, tuple[set[str], str]] = {
     "compression": (CONSUMERS | ADMINS | OTHERS, "whoever writes compresses"),
+    "client_rack": (
+        PRODUCERS | ADMINS | {"compacted", "lag", "recovery", "receipts reader"},
+        "they read nothing, or to the end that leaders know",
+    ),
     "reconnect_backoff_max_seconds": (
         OTHERS | {"export consumer", "profile consumer"},
         "aiokafka waits the same time each time",
@@ -130,7 +135,7 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> None:
         (aiokafka, "AIOKafkaConsumer"),
     ):
         monkeypatch.setattr(module, name, Probe)
-    monkeypatch.setattr(settings.ssl, "create_default_context", lambda cafile=None: Context(cafile))
+    monkeypatch.setattr(access.ssl, "create_default_context", lambda cafile=None: Context(cafile))
 
 
 def of_export(kafka: KafkaSettings) -> BatchSettings:
