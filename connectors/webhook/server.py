@@ -50,9 +50,12 @@ events_of_kind = lru_cache(maxsize=8)(EVENTS.labels)
 ECHOES = Counter("cm_streams_webhook_echoes_total", "Events that are our own writes coming back; they change no count.")
 QUARANTINED = Counter(
     "cm_streams_webhook_dead_letters_total",
-    "Genuine posts, or events of one, that could not be read and were kept as dead letters of cm_activity. Any: "
-    "Campaign Monitor sends something new, or a proxy changes bodies.",
+    "Genuine posts, or events of one, that could not be read and were kept as dead letters of cm_activity, by the step "
+    "that refused them. decode: a proxy changes bodies; any other: Campaign Monitor sends something new.",
+    ["reason"],
 )
+for _stage in dead_letter.Stage:
+    QUARANTINED.labels(_stage)  # from zero on: else the first one would be no increase
 SECONDS = Histogram(
     "cm_streams_webhook_acknowledge_seconds",
     "From the first byte of a post to its answer, broker included. Campaign Monitor waits for a few seconds only.",
@@ -230,7 +233,7 @@ class Receiver:
         not_counted = {event.position for event in refused}
         _count_events(str(record.fields["event"]) for index, record in records.items() if index not in not_counted)
         for event in refused:
-            QUARANTINED.inc()
+            QUARANTINED.labels(event.stage).inc()
             log.warning("webhook event kept as a dead letter", list_id=list_id, reason=event.reason)
         return 200
 
@@ -264,7 +267,7 @@ class Receiver:
         refused = UnusableEvent(0, list_id.encode(), reason, dead_letter.Stage.DECODE)
         if not await self._published([self._letter(list_id, refused, body, received)]):
             return self._rejected(503, "broker")
-        QUARANTINED.inc()
+        QUARANTINED.labels(refused.stage).inc()
         log.warning("webhook post kept as a dead letter", list_id=list_id, reason=reason, bytes=len(body))
         return 200
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import Counter, Histogram
 
 from connectors.metrics import ScrapedGauge, ScrapedValues
+from schemas.audience_delivery import Outcome, Refusal
 from streams.export.state import ExportState
 
 RECEIPTS = Counter(
@@ -15,6 +16,8 @@ RECEIPTS = Counter(
     "refused ones: see their reason; invalid ones are addresses or values that the upstream should repair.",
     ["outcome", "reason"],
 )
+for _refusal in Refusal:
+    RECEIPTS.labels(Outcome.REFUSED, _refusal)  # from zero on: else the first refusals would be no increase
 ACCEPTANCE = Histogram(
     "cm_streams_export_acceptance_seconds",
     "From a membership event's time in Kafka to Campaign Monitor's acceptance, of up to sixteen receipts of each "

@@ -49,14 +49,15 @@ def measure_state(
     metrics.gauge("cm_streams_batches_partitions", partitions, group=group)
     metrics.gauge("cm_streams_batches_restoring", recovering_since is not None)
     measure_stores(metrics, [table.name for table in takeover.tables], takeover.stores)
-    begin_dead_letters(metrics, topics)
+    begin_counters(metrics, topics)
     if lag is not None:
         lag.measure(metrics)
 
 
-def begin_dead_letters(metrics: Metrics, topics: Iterable[str]) -> None:
-    """Let all counters begin at zero, so that the first dead letter is an increase."""
+def begin_counters(metrics: Metrics, topics: Iterable[str]) -> None:
+    """Let counters that alerts ask for begin at zero, so that the first retry or dead letter is an increase."""
     for topic in topics:
+        metrics.count("cm_streams_batches_retries_total", 0, topic=topic)
         for reason in DEAD_LETTER_REASONS:
             metrics.count("cm_streams_batches_dead_letters_total", 0, topic=topic, reason=reason)
 
