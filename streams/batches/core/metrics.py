@@ -131,6 +131,12 @@ BATCH_METRICS = (
         "Changelog records read by the restoration that runs, or ran last. Not rising while restoring is 1: it hangs.",
     ),
     Declared(
+        "cm_streams_batches_restored_ratio",
+        "gauge",
+        "Which share of the changelogs' offsets is behind the restoration that runs, or ran last: from 0 to 1. Its "
+        "time until now, divided by it, is about what it takes in all.",
+    ),
+    Declared(
         "cm_streams_batches_restoring",
         "gauge",
         "1 while tables are restored from their changelogs after partitions were assigned; nothing is processed then.",

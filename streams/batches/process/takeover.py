@@ -152,8 +152,9 @@ class Takeover:
             task.table.restored = True
         return rows
 
-    def _progress(self, rows: int) -> None:
+    def _progress(self, rows: int, share: float) -> None:
         self._metrics.gauge("cm_streams_batches_restored_rows", rows)
+        self._metrics.gauge("cm_streams_batches_restored_ratio", share)
 
     def _open(self, table: BatchTable[Any], partition: int, generation: int) -> PartitionTable[Any]:
         path = self._settings.data_dir / self._settings.app_id / "tables" / table.name / str(partition)

@@ -81,7 +81,8 @@ class Restoration:
         self.rows = 0
 
 
-ReportProgress = Callable[[int], None]
+ReportProgress = Callable[[int, float], None]
+"""Takes the records read until now, and which share of all offsets is behind them: 0 to 1, removed records included."""
 
 
 def restore(
@@ -89,7 +90,7 @@ def restore(
     settings: BatchSettings,
     *,
     stop: threading.Event,
-    progress: ReportProgress = lambda rows: None,
+    progress: ReportProgress = lambda rows, share: None,
 ) -> int:
     """Bring every store up to its changelog's end; return the number of records read. Blocking: runs in a thread.
 
@@ -135,7 +136,11 @@ def _restore(
             starts[part], unfinished[part] = start, task
         else:
             _finish(task)
-    total = _read(reader, starts, unfinished, stop, progress) if starts else 0
+    if starts:
+        total = _read(reader, starts, unfinished, stop, progress)
+    else:
+        total = 0
+        progress(0, 1.0)
     # Of all stores at once: compactions of those that are done would take the cores from those that are not.
     for task in tasks:
         if task.rebuilt:
@@ -153,7 +158,8 @@ def _read(
     """Read every partition from its start to its end into its store; return the number of records."""
     reader.assign(starts, starts, {part: task.end for part, task in unfinished.items()})
     began = reported = time.monotonic()
-    total = 0
+    total, offsets = 0, sum(task.end - starts[part] for part, task in unfinished.items())
+    progress(0, 0.0)
     while unfinished:
         if stop.is_set():
             raise Revoked("recovery was stopped")
@@ -163,7 +169,8 @@ def _read(
                 total += len(messages)
         for part in unfinished.keys() - reader.open:
             _finish(unfinished.pop(part))
-        progress(total)
+        left = sum(max(0, task.end - task.table.next_offset) for task in unfinished.values())
+        progress(total, 1 - left / offsets)
         killpoints.reached("inside-recovery")
         now = time.monotonic()
         if now - reported > 5:

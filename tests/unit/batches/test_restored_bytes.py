@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -201,7 +202,7 @@ def test_stores_are_compacted_when_all_are_restored(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(PartitionStore, "flush", seen_flush)
     monkeypatch.setattr(recovery, "EndReader", lambda *args, **options: Changelog(2))
     settings = BatchSettings(app_id="app", kafka=KafkaSettings(), data_dir=tmp_path, partitions=3)
-    assert recovery._restore(Any, tasks, settings, threading.Event(), lambda rows: None) == 6  # type: ignore[arg-type]
+    assert recovery._restore(Any, tasks, settings, threading.Event(), lambda rows, share: None) == 6  # type: ignore[arg-type]
     numbers = range(3)
     assert calls[:3] == [f"begin {n}" for n in numbers]
     assert sorted(calls[3:6]) == [f"flush {n}" for n in numbers]
@@ -209,4 +210,24 @@ def test_stores_are_compacted_when_all_are_restored(tmp_path: Path, monkeypatch:
     for task in tasks:
         assert task.table.store.get_many([b"0", b"1"]) != [None, None]
         assert task.table.store.checkpoint == Checkpoint(7, 2)
+        task.table.store.close()
+
+
+def test_progress_says_which_share_of_the_changelogs_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = [restoration(tmp_path / str(number)) for number in range(4)]
+    for number, task in enumerate(tasks):
+        task.table.partition = number
+    seen: list[tuple[int, float]] = []
+    stop, settings = threading.Event(), BatchSettings(app_id="a", kafka=KafkaSettings(), data_dir=tmp_path)
+    monkeypatch.setattr(recovery, "EndReader", lambda *args, **options: Changelog(5))
+
+    def report(rows: int, share: float) -> None:
+        seen.append((rows, share))
+
+    recovery._restore(SimpleNamespace(), tasks, settings, stop, report)  # type: ignore[arg-type]
+    assert seen == [(0, 0.0), (5, 0.25), (10, 0.5), (15, 0.75), (20, 1.0)]
+    seen.clear()
+    recovery._restore(SimpleNamespace(), tasks, settings, stop, report)  # type: ignore[arg-type]
+    assert seen == [(0, 1.0)], "there was nothing to read"
+    for task in tasks:
         task.table.store.close()
