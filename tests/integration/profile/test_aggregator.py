@@ -59,6 +59,8 @@ async def test_nothing_is_counted_twice_and_nothing_written_when_nothing_changed
     assert profiles["a@x.com"]["cm_openct"] == 5
     assert after == before
     assert worker.app.metrics.total("cm_streams_profiles_repeated_events_total") == 10
+    folding = worker.app.metrics.total("cm_streams_profiles_fold_seconds_total")
+    assert 0 < folding < worker.app.metrics.total("cm_streams_batches_processing_seconds_total")
 
 
 async def test_what_cannot_be_used_is_kept_and_the_rest_goes_on(world):
