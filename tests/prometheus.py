@@ -23,6 +23,6 @@ def program(name: Literal["prometheus", "promtool"]) -> Path:
 def promtool(*arguments: str, given: str = "") -> str:
     """Run promtool; returns what it wrote. Fails with that where it found fault."""
     command = [str(program("promtool")), *arguments]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

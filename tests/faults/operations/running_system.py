@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[3]
 VERBS = {"export-worker": ("worker", "export"), "profile-worker": ("worker", "profiles")}
 PROCESSES = ("export-worker", "profile-worker", "connector", "webhooks")
 BESIDE = "second-profile-worker"
-PARTITIONS = 2
+PARTITIONS = 1
+"""A second worker of a group is a standby then."""
 API_KEY = "a-key-of-the-tests"
 SECRET = "a-secret-of-the-tests-which-is-long-enough"
 START_SECONDS = 240.0
