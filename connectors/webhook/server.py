@@ -54,8 +54,7 @@ QUARANTINED = Counter(
     "that refused them. decode: a proxy changes bodies; any other: Campaign Monitor sends something new.",
     ["reason"],
 )
-for _stage in dead_letter.Stage:
-    QUARANTINED.labels(_stage)  # from zero on: else the first one would be no increase
+quarantined_at = {stage: QUARANTINED.labels(stage) for stage in dead_letter.Stage}  # all begin at zero, for alerts
 SECONDS = Histogram(
     "cm_streams_webhook_acknowledge_seconds",
     "From the first byte of a post to its answer, broker included. Campaign Monitor waits for a few seconds only.",
@@ -63,7 +62,6 @@ SECONDS = Histogram(
 )
 KINDS = frozenset({"subscribe", "update", "deactivate"})
 """Kinds that have a label of their own; others are counted as `other`, so that a sender cannot make labels."""
-
 READ_SECONDS = 30.0
 """For a whole body: a sender that drips holds a place."""
 MAX_WAITING = 1_000
@@ -233,7 +231,7 @@ class Receiver:
         not_counted = {event.position for event in refused}
         _count_events(str(record.fields["event"]) for index, record in records.items() if index not in not_counted)
         for event in refused:
-            QUARANTINED.labels(event.stage).inc()
+            quarantined_at[event.stage].inc()
             log.warning("webhook event kept as a dead letter", list_id=list_id, reason=event.reason)
         return 200
 
@@ -254,9 +252,8 @@ class Receiver:
         entries = fields["custom_fields"]
         values = [(entry["key"], entry["value"]) for entry in entries] if isinstance(entries, list) else []
         at = datetime.fromisoformat(str(fields["at"]))
-        echo = is_echo(
-            str(fields["event"]), str(fields.get("status", "")), at, values, self._writes(list_id, record.key.decode())
-        )
+        writes = self._writes(list_id, record.key.decode())
+        echo = is_echo(str(fields["event"]), str(fields.get("status", "")), at, values, writes)
         if echo:
             fields["echo"] = True
             ECHOES.inc()
@@ -267,7 +264,7 @@ class Receiver:
         refused = UnusableEvent(0, list_id.encode(), reason, dead_letter.Stage.DECODE)
         if not await self._published([self._letter(list_id, refused, body, received)]):
             return self._rejected(503, "broker")
-        QUARANTINED.labels(refused.stage).inc()
+        quarantined_at[refused.stage].inc()
         log.warning("webhook post kept as a dead letter", list_id=list_id, reason=reason, bytes=len(body))
         return 200
 
