@@ -134,7 +134,7 @@ BATCH_METRICS = (
         "cm_streams_batches_restored_ratio",
         "gauge",
         "Which share of the changelogs' offsets is behind the restoration that runs, or ran last: from 0 to 1. Its "
-        "time until now, divided by it, is about what it takes in all.",
+        "time until now divided by it is about the time of the whole.",
     ),
     Declared(
         "cm_streams_batches_restoring",
