@@ -26,6 +26,8 @@ from tests.integration.console.conftest import ConsoleWorld
 EXAMPLES = int(os.environ.get("FAULT_API_EXAMPLES", "0"))
 """Of each operation, and of each way to make them; 0: a few."""
 FEW = 2
+ONLY = set(filter(None, os.environ.get("FAULT_API_OPERATIONS", "").split(",")))
+"""Names of operations, where not all are exercised."""
 CALL_SECONDS = 30
 """Longer than the API reads topics, 15."""
 PARTS = 2 if EXAMPLES else 1
@@ -63,9 +65,10 @@ def exercised(address: str, headers: dict[str, str], parts: dict[str, str], part
     schema = from_dict(json.loads(openapi_json()))
     failures: list[str] = []
     count = 0
+    operations = [result.ok() for result in schema.get_all_operations()]
+    asked = [one for one in operations if not ONLY or one.definition.raw["operationId"] in ONLY][part::PARTS]
     with requests.Session() as session:
-        for result in list(schema.get_all_operations())[part::PARTS]:
-            operation = result.ok()
+        for operation in asked:
             name = operation.definition.raw["operationId"]
             examples = min(EXAMPLES, 25) if name in READS_MUCH and EXAMPLES else EXAMPLES or FEW
             for mode in GenerationMode:
@@ -76,13 +79,21 @@ def exercised(address: str, headers: dict[str, str], parts: dict[str, str], part
                 try:
                     run(operation, mode, examples, address, session, headers, parts)
                 except (Exception, schemathesis.errors.SchemathesisError) as failure:
-                    failures.append(f"{name} ({mode.value}): {failure}"[:2000])
+                    failures.append(f"{name} ({mode.value}): {explained(failure)}"[:4000])
                 print(
                     f"{name} ({mode.value}): {time.monotonic() - began:.1f} s, {len(failures)} failures so far",
                     flush=True,
                 )
-    assert count >= len(OPERATIONS[part::PARTS])
+    assert len(operations) == len(OPERATIONS)
+    assert count >= len(asked)
     return failures
+
+
+def explained(failure: BaseException) -> str:
+    """What was wrong, with what a group of failures is made of: each with its cause and its notes."""
+    inner = [*getattr(failure, "exceptions", ()), *filter(None, [failure.__cause__ or failure.__context__])]
+    notes = getattr(failure, "__notes__", [])
+    return "\n".join([f"{type(failure).__name__}: {failure}", *notes, *map(explained, inner)])
 
 
 def takes_anything(operation: Any) -> bool:
