@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 
 import orjson
@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from connectors.campaign_monitor.credentials import Tokens
 from connectors.control.crypto import Sealed, Sealer, SealError
+from connectors.control.jobs import Jobs
 from connectors.control.table import Auditor, ControlTable, UnknownModelError
 from connectors.kafka.exclusive import exclusive
 from connectors.kafka.producer import AsyncProducer
@@ -172,15 +173,15 @@ class Authorizations(ControlTable[Authorization]):
             update = {"description": description.strip(), "updated_at": self._clock()}
             return await self._write(self.known(authorization_id).model_copy(update=update))
 
-    async def remove_unused(self, authorization_id: str, jobs: Iterable[Job]) -> None:
-        """Remove an authorization that no job uses. Raises UnknownAuthorizationError, AuthorizationInUseError."""
+    async def remove_unused(self, authorization_id: str, jobs: Jobs | None) -> None:
+        """Remove an authorization that none of `jobs` uses; None: whatever uses it.
+
+        Raises UnknownAuthorizationError, AuthorizationInUseError, and as `exclusive` and `write`.
+        """
         self.known(authorization_id)
-        users = users_of(authorization_id, jobs)
-        if users:
-            raise AuthorizationInUseError(
-                f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first"
-            )
-        async with self.exclusive(authorization_id):
+        _refuse_used(authorization_id, jobs)
+        async with self.exclusive(authorization_id), jobs.alone() if jobs else nullcontext():
+            _refuse_used(authorization_id, jobs)  # one may have been made since
             await self.remove(authorization_id)
 
     async def reseal(self) -> list[str]:
@@ -226,6 +227,14 @@ class Authorizations(ControlTable[Authorization]):
         written = await self.write(authorization.id, authorization, audited=audited)
         log.info("authorization written", authorization=authorization.id, kind=authorization.kind)
         return written
+
+
+def _refuse_used(authorization_id: str, jobs: Jobs | None) -> None:
+    users = users_of(authorization_id, jobs.all().values()) if jobs else []
+    if users:
+        raise AuthorizationInUseError(
+            f"Authorization {authorization_id} is used by {', '.join(users)}: remove these first"
+        )
 
 
 def users_of(authorization_id: str, jobs: Iterable[Job]) -> list[str]:

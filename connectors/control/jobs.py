@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 ExportOrImportJob = ExportJob | ImportJob
 Seen = Callable[[ExportOrImportJob], None]
+Needed = Callable[[str], object]
+"""Raises LookupError for the id of an authorization that is not there."""
 
 NO_EDIT = frozenset({"removals_confirmed_at"})
 
@@ -60,7 +62,10 @@ def refused_access(jobs: Mapping[str, Job], authorizations: Mapping[str, Authori
 
 
 class Jobs(ControlTable[ExportOrImportJob]):
-    """All jobs, live. Without a `producer` they can only be read."""
+    """All jobs, live. Without a `producer` they can only be read.
+
+    `needs`: a job is not given an authorization that it refuses, also when that was removed since the job was checked.
+    """
 
     noun = "job"
     unknown = UnknownJobError
@@ -73,6 +78,7 @@ class Jobs(ControlTable[ExportOrImportJob]):
         on_change: Callable[[str, ExportOrImportJob | None], None] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         audit: Auditor | None = None,
+        needs: Needed | None = None,
     ) -> None:
         super().__init__(
             settings,
@@ -83,6 +89,7 @@ class Jobs(ControlTable[ExportOrImportJob]):
             audit=audit,
         )
         self._clock = clock
+        self._needs = needs
         self._changing = asyncio.Lock()
         self._attention: dict[str, dict[str, str]] = {}
         """By job: what a person has to do, by who asks for it."""
@@ -120,7 +127,13 @@ class Jobs(ControlTable[ExportOrImportJob]):
             await self._ask(f"{ATTENTION}{by}:{model_id}", None)
 
     async def put(self, job: ExportOrImportJob) -> ExportOrImportJob:
-        """Write a job as it is, and return it as everybody reads it. Raises PublishError; the old one stays then."""
+        """Write a job as it is, and return it as everybody reads it.
+
+        Raises PublishError, and the old one stays then; what `needs` raises.
+        """
+        before = self.get(job.id)
+        if self._needs and (before is None or before.authorization_id != job.authorization_id):
+            self._needs(job.authorization_id)
         written = await self.write(job.id, job)
         log.info("job written", job=job.id, kind=job.kind, state=job.state)
         return written

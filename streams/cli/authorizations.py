@@ -191,7 +191,7 @@ def remove(
 
     async def drop() -> None:
         async with control() as (jobs, authorizations):
-            await authorizations.remove_unused(authorization_id, () if force else jobs.all().values())
+            await authorizations.remove_unused(authorization_id, None if force else jobs)
 
     with refusals():
         try:

@@ -74,7 +74,7 @@ async def run(
         console = Console(
             kafka=kafka,
             campaign_monitor=campaign_monitor,
-            jobs=await stack.enter_async_context(Jobs(kafka, producer, audit=audit)),
+            jobs=await stack.enter_async_context(Jobs(kafka, producer, audit=audit, needs=apis.authorizations.known)),
             authorizations=apis.authorizations,
             users=users,
             apis=apis,

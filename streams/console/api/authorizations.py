@@ -131,7 +131,7 @@ async def rename_authorization(call: Call) -> AuthorizationAnswer:
 
 async def remove_authorization(call: Call) -> None:
     """Remove an authorization. It is refused while jobs use it, and they are named."""
-    jobs = () if call.asked(RemovalQuery).force else call.console.jobs.all().values()
+    jobs = None if call.asked(RemovalQuery).force else call.console.jobs
     await call.console.authorizations.remove_unused(call.part("authorization"), jobs)
 
 

@@ -127,7 +127,7 @@ async def remove(visit: Visit) -> web.StreamResponse:
     """Remove an authorization that no job uses."""
     console = visit.console
     try:
-        await console.authorizations.remove_unused(visit.request.match_info["id"], console.jobs.all().values())
+        await console.authorizations.remove_unused(visit.request.match_info["id"], console.jobs)
     except AuthorizationInUseError as refusal:
         return await show_one(visit, 409, f"{refusal}.")
     return go_to("/authorizations")

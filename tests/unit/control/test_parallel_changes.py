@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from connectors.control import authorizations as control_authorizations
 from connectors.control import jobs as control_jobs
 from connectors.control import table
 from connectors.control import users as control_users
+from connectors.control.authorizations import AuthorizationInUseError, Authorizations, UnknownAuthorizationError
 from connectors.control.jobs import Jobs
 from connectors.control.users import Users
 from connectors.kafka.records import ConsumedRecord, Position
 from connectors.kafka.settings import KafkaSettings
-from schemas.control import ConsoleUser, ExportJob
+from schemas.control import Authorization, ConsoleUser, ExportJob
 from streams.console.access.passwords import Passwords
 from streams.console.access.user_changes import change_user
 from streams.control.job_edits import StaleEditError, edited, option_values, write_edit
@@ -27,14 +29,14 @@ VIC = ConsoleUser(name="vic", role="admin", password_hash="1", updated_at=NOW)
 
 
 class SlowTopic:
-    """A compacted topic whose records come back only after others had their turn."""
+    """Compacted topics whose records come back only after others had their turn."""
 
     def __init__(self) -> None:
         self.offset = 0
-        self.merge = None
+        self.merges = {}
 
-    def view(self, _settings, _topic, on_change):
-        self.merge = on_change
+    def view(self, _settings, topic, on_change):
+        self.merges[topic] = on_change
         return self
 
     async def catch_up(self) -> None:
@@ -43,7 +45,7 @@ class SlowTopic:
     async def publish(self, topic, key, value, *, partition=None) -> Position:
         await asyncio.sleep(0.01)
         self.offset += 1
-        self.merge(ConsumedRecord(topic, 0, self.offset, key, value, 0, ()))
+        self.merges[topic](ConsumedRecord(topic, 0, self.offset, key, value, 0, ()))
         return Position(topic, 0, self.offset)
 
     async def wait_for(self, _position) -> None:
@@ -61,7 +63,8 @@ def topic(monkeypatch) -> SlowTopic:
         async with lock:
             yield
 
-    monkeypatch.setattr(control_users, "exclusive", alone)
+    for user in (control_users, control_authorizations):
+        monkeypatch.setattr(user, "exclusive", alone)
     return slow
 
 
@@ -106,6 +109,36 @@ async def test_a_job_is_added_once_however_many_ask(jobs):
     found = await asyncio.gather(*(jobs.add(job) for job in new), return_exceptions=True)
     assert [type(answer) for answer in found].count(control_jobs.JobExistsError) == 2
     assert [answer for answer in found if isinstance(answer, ExportJob)] == [jobs.known("n")]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_of_a_job_and_the_removal_of_what_it_uses_one_is_refused(topic, turns):
+    """Whichever comes first: no job is left with an authorization that is not there."""
+    authorizations = Authorizations(KafkaSettings(), topic)
+    access = Authorization(id="a", description="A", kind="api_key", sealed="s", key_id="k", updated_at=NOW)
+    await authorizations.write("a", access)
+    jobs = Jobs(KafkaSettings(), topic, needs=authorizations.known)
+
+    async def make():
+        for _ in range(turns):
+            await asyncio.sleep(0.003)
+        return await jobs.add(EXPORT)
+
+    found = await asyncio.gather(make(), authorizations.remove_unused("a", jobs), return_exceptions=True)
+    refused = [type(answer) for answer in found if isinstance(answer, Exception)]
+    assert refused in ([AuthorizationInUseError], [UnknownAuthorizationError])
+    assert bool(jobs.all()) is bool(authorizations.all())
+
+
+async def test_an_edit_gives_no_job_an_authorization_that_is_gone(topic):
+    authorizations = Authorizations(KafkaSettings(), topic)
+    jobs = Jobs(KafkaSettings(), topic, needs=authorizations.known)
+    jobs._merge(ConsumedRecord("t", 0, 0, b"e", EXPORT.to_bytes(), 0, ()))
+    before = jobs.known("e")
+    await write_edit(jobs, option_values(before), edited(before, {"name": "new"}, NOW))
+    with pytest.raises(UnknownAuthorizationError):
+        await write_edit(jobs, option_values(jobs.known("e")), edited(before, {"authorization_id": "gone"}, NOW))
+    assert jobs.known("e").authorization_id == "a"
 
 
 async def test_a_password_that_is_hashed_meanwhile_gives_nobody_their_role_back(topic):
