@@ -19,7 +19,7 @@ from connectors.control.crypto import SealError
 from connectors.kafka.publishing import PublishError
 from connectors.kafka.read_to_end import ReadError
 from connectors.kafka.transaction import TransactionError
-from streams.console.access.rules import form_token, is_form_token, is_ours, may
+from streams.console.access.rules import form_token, is_form_token, is_from_here, is_ours, may
 from streams.console.access.sessions import new_cookie
 from streams.console.api.entry import add_routes, place_of
 from streams.console.api.openapi import OPERATIONS, openapi_json
@@ -69,7 +69,8 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
+    # With `no-referrer` browsers say of no form where it is from: their Origin is `null` then.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
@@ -156,6 +157,8 @@ async def _answered(route: Route, visit: Visit) -> web.StreamResponse:
     console = visit.console
     if route.method == "POST" and not is_form_token(console.key, visit.cookie, visit.text("form_token")):
         return visit.sentence(403, "This form is too old", "Nothing was changed: open the page again and repeat it.")
+    if route.method == "POST" and not is_from_here(visit.request.headers.get("Origin"), console.address):
+        return visit.sentence(403, "This form is another site's", "Nothing was changed: open the page here.")
     if route.needs is not None:
         if visit.user is None:
             return go_to("/login")

@@ -79,3 +79,26 @@ async def test_a_form_of_another_site_changes_nothing(world: BrowserWorld, open_
     await page.goto("/users")
     await expect(page.get_by_role("heading", name="ann")).to_be_visible()
     await expect(page.get_by_role("heading", name="mallory")).to_have_count(0)
+
+
+async def test_a_page_at_another_port_that_sets_the_cookie_logs_nobody_in(world: BrowserWorld, open_page: Open) -> None:
+    """The cookie, and the form's token that belongs to it, are those that mallory was shown."""
+    shown = await open_page(cookies=None)
+    await shown.goto("/login")
+    token = await shown.locator("form [name=form_token]").get_attribute("value")
+    cookies = await shown.context.cookies()
+    page = await open_page(cookies=None)
+    await page.context.add_cookies(cookies)  # type: ignore[arg-type]  # what was read may be set
+    site = "http://127.0.0.1:1"
+    form = f"""<form method=post action="{world.address}login"><input name=form_token value={token}>
+        <input name=name value=ann><input name=password value="{PASSWORD}"><button>Win</button></form>"""
+
+    async def show(route: Route) -> None:
+        await route.fulfill(body=form, content_type="text/html")
+
+    await page.route(f"{site}/", show)
+    await page.goto(f"{site}/")
+    await page.get_by_role("button", name="Win").click()
+    await expect(page.get_by_role("heading", name="This form is another site's")).to_be_visible()
+    await page.goto("/jobs")
+    await expect(page.get_by_role("heading", name="Log in")).to_be_visible()

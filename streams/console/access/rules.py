@@ -59,6 +59,16 @@ def is_ours(host: str, address: URL) -> bool:
         return False
 
 
+def is_from_here(origin: str | None, address: URL) -> bool:
+    """Return whether a form was sent by a page of the console, by a request's Origin; no browser leaves that out.
+
+    A page at another port of the host has the same cookies, and may set some with a form token that it was shown
+    itself: whoever logs in by its form would be logged in as somebody else.
+    """
+    scheme, _, host = (origin or "").partition("://")
+    return origin is None or (scheme == address.scheme and is_ours(host, address))
+
+
 def is_user_name(name: str) -> bool:
     """Return whether a text can be a user's name."""
     return _NAME.fullmatch(name) is not None

@@ -60,16 +60,16 @@ async def begin(visit: Visit) -> web.StreamResponse:
 
 async def come_back(visit: Visit) -> web.StreamResponse:
     """Go on with whoever comes back from Campaign Monitor: a new authorization is described next."""
-    login = visit.me.login
+    login, visit.me.login = visit.me.login, None  # an answer that comes twice at once is used once
     query: Mapping[str, str] = visit.request.query
     try:
         if login is None:
             raise ForeignAnswerError("No log-in waits here. Begin again, and use the newest page only.")
         return await _allowed(visit, login, query)
     except ForeignAnswerError as refusal:
+        visit.me.login = login
         return visit.sentence(400, "Not this log-in", str(refusal))
     except LoginError as refusal:
-        visit.me.login = None
         return visit.sentence(400, "No access", f"{refusal}.")
 
 
@@ -77,11 +77,10 @@ async def _allowed(visit: Visit, login: PendingLogin, query: Mapping[str, str]) 
     console, now = visit.console, visit.console.clock()
     if login.authorization_id:
         await finish_login(login, query, console.transport, console.campaign_monitor, console.authorizations, now)
-        visit.me.login = None
         console.recent.forget()
         return go_to(f"/authorizations/{login.authorization_id}")
     tokens = await allowed_tokens(login, query, console.transport, console.campaign_monitor, now)
-    visit.me.login, visit.me.allowed = None, (tokens, now + LOGIN_SECONDS)
+    visit.me.allowed = tokens, now + LOGIN_SECONDS
     return go_to("/authorizations/describe")
 
 

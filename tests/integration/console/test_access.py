@@ -155,6 +155,26 @@ async def test_a_form_that_comes_without_the_cookie_gets_none(world: ConsoleWorl
         assert (answer.status, "Set-Cookie" in answer.headers) == (403, False)
 
 
+async def test_nobody_is_logged_in_by_a_form_of_another_page_whose_token_and_cookie_belong_together(
+    world: ConsoleWorld,
+) -> None:
+    """A page at another port sets the cookie that it was shown a form with: the browser sends both."""
+    await world.admin()
+    mallory = await world.browser()
+    await mallory.open("/login")
+    assert mallory.headers["Referrer-Policy"] == "same-origin", "with no-referrer browsers send no Origin"
+    token = dict(mallory.page.form("Log in").values)["form_token"]
+    form = {"form_token": token, "name": "ann", "password": PASSWORD}
+    for origin in ("http://127.0.0.1:1", "null", "http://elsewhere.example"):
+        async with mallory.session.post(
+            world.address + "login", data=form, headers={"Origin": origin}, allow_redirects=False
+        ) as answer:
+            assert (answer.status, "another site" in await answer.text()) == (403, True), origin
+    own = {"Origin": world.address.rstrip("/")}
+    async with mallory.session.post(world.address + "login", data=form, headers=own, allow_redirects=False) as answer:
+        assert answer.status == 303
+
+
 async def test_a_proxy_s_headers_log_in_and_anybody_else_s_do_not(world: ConsoleWorld) -> None:
     """The same headers at three consoles: one that trusts nobody, one another address, one this one."""
     ann = {"X-User": "ann", "X-Groups": "ops"}

@@ -117,6 +117,27 @@ async def test_every_other_end_of_a_log_in_is_a_sentence_and_stores_nothing(worl
     assert await read(world, "cm_authorizations") == []
 
 
+async def test_an_answer_that_comes_several_times_at_once_is_used_once(world: ConsoleWorld) -> None:
+    admin = await world.admin()
+    await admin.open("/authorizations/new")
+    address = URL(admin.page.links["Log in at Campaign Monitor"])
+    assert address.query["redirect_uri"] == f"{world.address}authorized"
+    async with Person(follow=False) as person:
+        await person.open(str(address.update_query(redirect_uri="http://elsewhere.example/authorized")))
+        assert "code=" not in person.sent_to, "another address gets no code"
+    async with Person(follow=False) as person:
+        await person.allow(str(address))
+
+    async def answered() -> int:
+        async with admin.session.get(person.sent_to, allow_redirects=False) as answer:
+            return answer.status
+
+    assert sorted(await asyncio.gather(*(answered() for _ in range(4)))) == [303, 400, 400, 400]
+    assert world.simulator.state.request_log.calls["POST /oauth/token"] == 1, "a code that comes twice may be revoked"
+    await admin.open("/authorizations/describe")
+    assert admin.page.heading == "Describe the authorization"
+
+
 @pytest.mark.usefixtures("exporting")
 async def test_an_export_with_every_option_delivers_until_it_is_stopped(world: ConsoleWorld) -> None:
     event = {"email": "ann@example.com", "change": "enter", "audience": {"id": "vip", "name": "VIP"}}

@@ -9,6 +9,7 @@ from streams.console.access.rules import (
     MAX_WAIT_SECONDS,
     form_token,
     is_form_token,
+    is_from_here,
     is_ours,
     is_over,
     may,
@@ -81,6 +82,26 @@ def test_after_failures_nobody_is_looked_at_for_longer_and_longer(failures, now,
 )
 def test_only_requests_to_our_own_name_are_answered(host, address, ours):
     assert is_ours(host, URL(address)) is ours
+
+
+@pytest.mark.parametrize(
+    ("origin", "address", "is_here"),
+    [
+        (None, "http://127.0.0.1:8903", True),
+        ("http://127.0.0.1:8903", "http://127.0.0.1:8903", True),
+        ("http://localhost:8903", "http://127.0.0.1:8903", True),
+        ("http://127.0.0.1:8904", "http://127.0.0.1:8903", False),
+        ("https://127.0.0.1:8903", "http://127.0.0.1:8903", False),
+        ("https://console.example.com", "https://console.example.com", True),
+        ("http://console.example.com", "https://console.example.com", False),
+        ("https://other.example.com", "https://console.example.com", False),
+        ("null", "http://127.0.0.1:8903", False),
+        ("", "http://127.0.0.1:8903", False),
+        ("http://127.0.0.1:x", "http://127.0.0.1:8903", False),
+    ],
+)
+def test_a_form_is_sent_by_a_page_of_the_console(origin, address, is_here):
+    assert is_from_here(origin, URL(address)) is is_here
 
 
 @pytest.mark.parametrize(
