@@ -66,7 +66,7 @@ def exercised(address: str, headers: dict[str, str], parts: dict[str, str], part
     failures: list[str] = []
     count = 0
     operations = [result.ok() for result in schema.get_all_operations()]
-    asked = [one for one in operations if not ONLY or one.definition.raw["operationId"] in ONLY][part::PARTS]
+    asked = [entry for entry in operations if not ONLY or entry.definition.raw["operationId"] in ONLY][part::PARTS]
     with requests.Session() as session:
         for operation in asked:
             name = operation.definition.raw["operationId"]
