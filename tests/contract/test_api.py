@@ -1,15 +1,20 @@
 """Commands and API do the same: each command that acts on the deployment has an operation, and the reverse."""
 
 import json
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 import typer
+from pydantic import BaseModel
 
 from schemas.control import ExportJob, ImportJob
 from schemas.export import BY_OTHERS, GENERATED
+from streams.cli.job_changes import NOT_IN_AN_EDIT
 from streams.cli.verbs import cli
 from streams.console.api.openapi import OPERATIONS
+from streams.console.api.operation import Operation
 from tests.contract.test_command_line import leaves
 
 BOTH: dict[str, set[str]] = {
@@ -96,6 +101,75 @@ API_ONLY = {
 """Operations without a command, and why."""
 
 
+OTHER_WORDS: dict[str, dict[str, str]] = {
+    "": {"authorization_id": "authorization", "token_id": "token", "job_id": "job"},
+    "job": {
+        "authorization": "authorization_id",
+        "client": "client_id",
+        "audience": "audiences",
+        "field": "field_mappings",
+        "consent_field": "consent_rule",
+        "interval": "interval_seconds",
+        "activity": "activities",
+    },
+    "job create-export": {"list": "list_id"},
+    "job create-import": {"list": "lists"},
+    "job edit": {"list": "list_id"},
+    "send-event": {"enter": "audience", "exit": "audience", "snapshot": "audiences", "field": "user"},
+    "erase": {"from_list": "lists"},
+    "audit": {"last": "limit"},
+    "dead-letters count": {"all": "done"},
+    "dead-letters list": {"all": "done"},
+}
+"""Group or command -> option -> the parameter, where the two have other words for it."""
+
+NO_PARAMETER: dict[str, dict[str, str]] = {
+    "": {
+        "json": "an answer is JSON",
+        "watch": "a program asks again",
+        "every": "as watch",
+        "follow": "as watch",
+        "dry_run": "shows what would be sent; whoever calls the API has it already",
+    },
+    "job": {
+        "replace": "is `PUT`",
+        "yes": "a program is not asked",
+        "clear": "an option is null",
+    },
+    "export reconcile": {"repair": "is an operation of its own"},
+    "import run": {"dry_run": "is an operation of its own"},
+    "erase": {
+        "authorization": "each list is that of a job, and of its authorization",
+        "wait": "the API waits for ten seconds",
+    },
+    "check-topics": {"create": "topics are made where a deployment is set up"},
+}
+"""Group or command -> option without a parameter, and why."""
+
+NO_OPTION: dict[str, dict[str, str]] = {
+    "": {"limit": "a command prints all", "cursor": "as limit"},
+    "auth add": {"api_key": "is asked for, or read from the environment: a shell keeps its arguments"},
+    "auth list": {"authorization": "a list shows one, too"},
+    "job": {"job": "an id that is there is replaced with --replace", "kind": "is in the command's name"},
+    "job edit": {"lists": "its --list is that of an import, too"},
+    "job list": {"state": "a shell has grep", "kind": "as state", "attention": "as state"},
+    "send-event": {
+        "change": "is in the option's name",
+        "event_id": "a command makes one up",
+        "schema_version": "a command writes the newest",
+    },
+    "receipts": {
+        "outcome": "a shell has grep",
+        "reason": "as outcome",
+        "minutes": "is of the plot on a page",
+        "slots": "as minutes",
+    },
+    "profile show": {"field": "a command explains all fields"},
+    "erase": {"confirm": "whoever types the address has typed it"},
+}
+"""Group or command -> parameter without an option, and why."""
+
+
 def test_each_command_has_an_operation_or_a_reason() -> None:
     commands = set(leaves(typer.main.get_command(cli)))
     assert commands == BOTH.keys() | LOCAL.keys()
@@ -106,6 +180,78 @@ def test_each_operation_has_a_command_or_a_reason() -> None:
     names = [operation.name for operation in OPERATIONS]
     assert len(names) == len(set(names))
     assert set(names) == set().union(*BOTH.values()) | API_ONLY.keys()
+
+
+@pytest.mark.parametrize("command", BOTH)
+def test_each_option_has_a_parameter_and_each_parameter_an_option_or_a_reason(command: str) -> None:
+    words, no_parameter, no_option = (of(table, command) for table in (OTHER_WORDS, NO_PARAMETER, NO_OPTION))
+    options = {words.get(option, option) for option in options_of(command) - no_parameter.keys()}
+    parameters = {name for operation in OPERATIONS if operation.name in BOTH[command] for name in taken(operation)}
+    if command in KINDS:  # the other kind's options are those of another command
+        parameters -= OWN[KINDS[command][1]] - OWN[KINDS[command][0]]
+    assert options <= parameters, f"without a parameter: {options - parameters}"
+    assert parameters - options <= no_option.keys(), f"without an option: {parameters - options - no_option.keys()}"
+
+
+def test_no_reason_is_given_for_what_is_not_there() -> None:
+    for table, needless in ((OTHER_WORDS, options_of), (NO_PARAMETER, options_of), (NO_OPTION, parameters_of)):
+        for command, named in table.items():
+            there = {
+                name
+                for known in BOTH
+                if known == command or known.split()[0] == command or not command
+                for name in needless(known)
+            }
+            assert named.keys() <= there, (command, named.keys() - there)
+
+
+KINDS: dict[str, tuple[type[BaseModel], type[BaseModel]]] = {
+    "job create-export": (ExportJob, ImportJob),
+    "job create-import": (ImportJob, ExportJob),
+}
+OWN = {model: set(model.model_fields) for model in (ExportJob, ImportJob)}
+
+
+def of(table: dict[str, dict[str, str]], command: str) -> dict[str, str]:
+    """What a table has of a command: for all, for its group, for itself."""
+    return {**table[""], **table.get(command.split()[0], {}), **table.get(command, {})}
+
+
+def options_of(command: str) -> set[str]:
+    """The options and arguments of a command by the names of their flags; an edit takes those of both forms."""
+    found: Any = typer.main.get_command(cli)
+    for word in command.split():
+        found = found.get_command(typer.Context(found), word)
+    names = {name_of(parameter) for parameter in found.params} - {"help"}
+    if command == "job edit":
+        names |= set().union(*(options_of(form) for form in KINDS)) - {"id", *NOT_IN_AN_EDIT}
+    return names
+
+
+def name_of(parameter: Any) -> str:
+    """What is typed, as a field is written."""
+    return str(max(parameter.opts, key=len)).strip("-").replace("-", "_")
+
+
+def parameters_of(command: str) -> set[str]:
+    return {name for operation in OPERATIONS if operation.name in BOTH[command] for name in taken(operation)}
+
+
+def taken(operation: Operation) -> Iterator[str]:
+    """The parts of an operation's path, its query parameters, and the fields of its body."""
+    yield from operation.parts
+    for model in filter(None, (operation.query, operation.body)):
+        yield from fields_of(model)
+
+
+def fields_of(annotation: Any) -> Iterator[str]:
+    """The fields of a model, of each of those that it may be."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        root = annotation.model_fields.get("root")
+        yield from fields_of(root.annotation) if root else annotation.model_fields
+    else:
+        for inner in get_args(annotation):
+            yield from fields_of(inner)
 
 
 def test_the_description_is_valid_and_has_every_option_of_a_job() -> None:

@@ -28,7 +28,6 @@ NOT_OURS = {
     "BATCHES_KILL_AT": "faults on purpose, for tests",
     "FAULT_KILLS": "how long the fault tests are",
     "FAULT_API_EXAMPLES": "how many requests each operation of the API gets in the fault tests",
-    "FAULT_API_OPERATIONS": "which operations they are, where not all",
     "FAULT_EXAMPLES": "how long the fault tests are",
     "JAVA_HOME": "of the machine",
     "MAKEFILE_LIST": "make's",

@@ -30,7 +30,7 @@ ONLY = set(filter(None, os.environ.get("FAULT_API_OPERATIONS", "").split(",")))
 """Names of operations, where not all are exercised."""
 CALL_SECONDS = 30
 """Longer than the API reads topics, 15."""
-PARTS = 2 if EXAMPLES else 1
+PARTS = 2 if EXAMPLES and not ONLY else 1
 """Of the operations, each with a broker and a console of its own: they run beside each other."""
 MAX_LINE = 8_000
 """Bytes of an address; a longer one is refused by aiohttp, before any operation sees it."""
