@@ -124,7 +124,10 @@ async def repair_job(call: Call) -> DriftAnswer:
 
 
 async def _drift(call: Call, *, repair: bool) -> DriftAnswer:
-    report = await export_drift(call.console.kafka, await _view(call), call.console.producer if repair else None)
+    view = await _view(call)
+    if repair:
+        await call.console.audit.note("job", call.part("job"), "repair")
+    report = await export_drift(call.console.kafka, view, call.console.producer if repair else None)
     counts = {name: getattr(report, name) for name in ("compared", "drifted", "waiting", "wait_for_confirmation")}
     named = {name: list(getattr(report, name))[:SHOWN] for name in ("missing", "different", "strangers")}
     sent = len(report.repairable) if repair else 0
@@ -146,6 +149,7 @@ async def run_import(call: Call) -> None:
     job = known_import(call, "; only imports run and read")
     if job.state == "stopped":
         raise ApiRefusal(409, f"Import {job.id} is stopped: start it first.")
+    await call.console.audit.note("job", job.id, "run")
     await request_run(call.console.kafka, call.console.producer, job.id)
 
 
