@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 
 from streams.batches.core.errors import StoreFailed, StoreLocked
 from streams.batches.table.rocksdb import DirectoryLock, StoreOptions, opening_failed
-from streams.batches.table.store import PartitionStore, StoredRow
+from streams.batches.table.store import Checkpoint, PartitionStore, StoredRow
 from tests.deadline import within
 
 BATCHES, ROWS = 200, 200
@@ -142,3 +144,40 @@ def test_a_full_disk_at_start_is_no_lock(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("streams.batches.table.rocksdb.os.open", full)
     with pytest.raises(StoreFailed, match="free space"):
         DirectoryLock(tmp_path / "x").acquire()
+
+
+def test_a_flush_that_fails_in_the_background_loses_no_row_and_is_told_at_the_next_write(tmp_path: Path) -> None:
+    """Nothing further is written, so nobody is told: rows are read all the same, and the store closes at once."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        options = StoreOptions(1 << 20, 1 << 20, 64 << 20)
+        store = PartitionStore(disk / "0", options)
+        store.write([StoredRow(b"flushed", b"v")], Checkpoint(7, 1))
+        store.flush()
+        filler = disk / "filler"
+        with filler.open("wb") as file:
+            file.write(bytes(shutil.disk_usage(disk).free - (64 << 10)))
+        rows = [StoredRow(b"%d" % number, random.Random(number).randbytes(10_000)) for number in range(110)]
+        store.write(rows, Checkpoint(7, 2))
+        store.write([], Checkpoint(7, 3))  # more than a memtable holds: it is flushed behind the back of this one
+
+        def failed_flushes() -> int:
+            return store._db.property_int_value("rocksdb.background-errors") or 0
+
+        within(10, failed_flushes)
+        assert store.get_many([row.key for row in rows]) == [row.blob for row in rows]
+        with pytest.raises(StoreFailed, match="free space or repair the disk"):
+            store.write([StoredRow(b"k", b"v")], Checkpoint(7, 4))
+        store.close()
+        filler.unlink()
+        store = PartitionStore(disk / "0", options)
+        assert store.checkpoint == Checkpoint(7, 1), "what was not flushed is read from the changelog again"
+        assert store.get_many([b"flushed", rows[0].key]) == [b"v", None]
+        store.close()
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)

@@ -1,4 +1,6 @@
-"""Both workers on a disk that is full when a store is written, when its changelog is loaded, and at the start."""
+"""Both workers on a disk that is full when a store is written, when its changelog is loaded, and at the start; their
+logs on one.
+"""
 
 import json
 import random
@@ -8,11 +10,14 @@ from string import ascii_letters
 
 import pytest
 
+from connectors.devkit.ports import free_ports
 from connectors.kafka.admin import ensure_topics
 from connectors.kafka.settings import KafkaSettings
 from streams.batches import ExitCode
 from tests import kafka_io
+from tests.deadline import within
 from tests.faults.edges.real_workers import PARTITIONS
+from tests.unit.cli.test_no_broker import asked
 
 DISK = 64 << 20
 PEOPLE = 250
@@ -89,3 +94,32 @@ def test_a_full_disk_ends_both_workers_with_a_sentence(start, disk, bootstrap_se
             shutil.rmtree(disk.path / name)
         disk.leave(size)
         ends_with_a_sentence()  # the changelog is loaded; a store is opened
+
+
+def test_a_log_on_a_full_disk_ends_no_worker(start, disk, bootstrap_servers, namespace, tmp_path):
+    """Its lines are lost, and nothing else: profiles are folded, what is refused is kept, a stop is clean."""
+    kafka = KafkaSettings(
+        _env_file=None, bootstrap_servers=bootstrap_servers, topic_prefix=namespace, partitions=PARTITIONS
+    )
+    ensure_topics(kafka, create=True)
+    names = kafka.names()
+    for name in INPUTS:
+        (tmp_path / f"{name}.log").symlink_to(disk.path / f"{name}.log")
+        (disk.path / f"{name}.log").touch()
+    disk.leave(0)
+    ports = dict(zip(INPUTS, free_ports(len(INPUTS)), strict=True))
+    workers = {name: start(name, ports[name]) for name in INPUTS}
+    for port in ports.values():
+        within(60, lambda port=port: (asked(f"http://127.0.0.1:{port}/ready") or [0])[0] == 200)
+    activity = {"event_id": "1" * 32, "event": "open", "email": "ann@example.com", "at": "2025-01-01T00:00:00Z"}
+    for role, value in (("cm_activity", activity | {"source": "webhook"}), ("audience-membership", {"change": []})):
+        kafka_io.produce(bootstrap_servers, names[role], [(b"ann@example.com", json.dumps(value))])
+    for output in ("cm_profile", "audience-membership.dlq"):
+        within(30, lambda output=output: kafka_io.read_all(bootstrap_servers, names[output]))
+    assert all((disk.path / f"{name}.log").stat().st_size == 0 for name in INPUTS), "the disk was not full"
+    disk.leave(1 << 20)
+    for worker in workers.values():
+        worker.terminate()
+    for name, worker in workers.items():
+        assert worker.wait(30) == 0, (tmp_path / f"{name}.log").read_text()
+        assert (disk.path / f"{name}.log").stat().st_size > 0, "nothing is written where there is space again"
