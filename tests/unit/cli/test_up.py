@@ -4,13 +4,10 @@ import asyncio
 import signal
 import subprocess
 import sys
-import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from streams.cli import up
 from streams.demo.demonstration import Demonstration
 
 PROGRAM = """
@@ -55,13 +52,6 @@ def test_signals_end_it_whatever_it_waits_for(body, signals, code, number):
         process.kill()
         process.wait()
         process.stdout.close()
-
-
-async def test_the_topics_and_the_local_campaign_monitor_are_made_side_by_side(monkeypatch):
-    both = threading.Barrier(2, timeout=5)
-    monkeypatch.setattr(up, "ensure_topics", lambda _kafka, create: both.wait())
-    supervisor = SimpleNamespace(start=lambda _service: asyncio.to_thread(both.wait))
-    await up._start_others(None, supervisor, SimpleNamespace(simulated=True, simulator=lambda: None))
 
 
 async def test_a_count_of_lag_has_ended_when_its_task_was_cancelled(monkeypatch):
