@@ -17,6 +17,7 @@ from connectors.kafka.access import KafkaAccess
 from connectors.kafka.client_config import consumer_config, reader_group
 from connectors.kafka.consumer import by_partition, consumed, drained
 from connectors.kafka.records import ConsumedRecord
+from connectors.kafka.refusals import passes
 
 log = structlog.get_logger(__name__)
 
@@ -28,19 +29,6 @@ SILENCE_SECONDS = 30.0
 """Nothing may come for so long before a reading is ended: longer than a broker takes to restart."""
 POLL_SECONDS = 0.2
 RECORDS_PER_PAGE = 5_000
-_PASSING = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._RESOLVE,
-        # Leaders change, and a topic that was just created has none for a moment.
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }
-)
-"""What the client recovers from by itself, beside what it calls retriable."""
 
 
 class ReadError(RuntimeError):
@@ -100,24 +88,18 @@ class EndReader:
 
     def bounds(self, part: TopicAndPartition) -> tuple[int, int]:
         """Return the first offset of a partition and the one behind its last committed record. Raises ReadError."""
-        until = time.monotonic() + REQUEST_SECONDS
-        while True:
-            try:
-                first, end = self._consumer.get_watermark_offsets(TopicPartition(*part), REQUEST_SECONDS)
-            except KafkaException as failure:
-                error = failure.args[0]
-                if not _passes(error) or time.monotonic() > until:
-                    raise ReadError(f"Topic {part.topic} cannot be read: {error.str()}") from None
-                time.sleep(POLL_SECONDS / 4)
-            else:
-                return first, end
+        first, end = _answered(
+            lambda: self._consumer.get_watermark_offsets(TopicPartition(*part), REQUEST_SECONDS),
+            f"Topic {part.topic} cannot be read",
+        )
+        return first, end
 
     def committed(self, parts: Sequence[TopicAndPartition]) -> dict[TopicAndPartition, int]:
         """Return the offsets that the consumer's group has committed, where it has. Raises ReadError."""
-        try:
-            found = self._consumer.committed([TopicPartition(*part) for part in parts], REQUEST_SECONDS)
-        except KafkaException as failure:
-            raise ReadError(f"The group's offsets cannot be read: {failure.args[0].str()}") from None
+        asked = [TopicPartition(*part) for part in parts]
+        found = _answered(
+            lambda: self._consumer.committed(asked, REQUEST_SECONDS), "The group's offsets cannot be read"
+        )
         return {TopicAndPartition(part.topic, part.partition): part.offset for part in found if part.offset >= 0}
 
     def assign(
@@ -189,7 +171,7 @@ class EndReader:
         if error.code() == KafkaError._PARTITION_EOF:
             self.next_offsets[part] = max(self.next_offsets.get(part, 0), message.offset())
             self.open.discard(part)
-        elif _passes(error):
+        elif passes(error):
             self._fault = error.str()
         else:
             raise ReadError(f"Topic {part.topic} cannot be read: {error.str()}")
@@ -296,5 +278,14 @@ def newest_by_partition(
         consumer.close()
 
 
-def _passes(error: KafkaError) -> bool:
-    return error.retriable() or error.code() in _PASSING
+def _answered(ask: Callable[[], Any], sentence: str) -> Any:
+    """Return the brokers' answer; what passes by itself is asked again. Raises ReadError."""
+    until = time.monotonic() + REQUEST_SECONDS
+    while True:
+        try:
+            return ask()
+        except KafkaException as failure:
+            error = failure.args[0]
+            if not passes(error) or time.monotonic() > until:
+                raise ReadError(f"{sentence}: {error.str()}") from None
+        time.sleep(POLL_SECONDS / 4)

@@ -15,6 +15,24 @@ from connectors.kafka.access import KafkaAccess
 CLIENT_CERTIFICATE = ("alert bad certificate", "alert certificate", "alert unknown ca", "alert handshake failure")
 """What a broker answers that asks for a client's certificate and got none, or one that it does not trust."""
 
+_PASSING = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._TIMED_OUT,
+        KafkaError._RESOLVE,
+        # Leaders change, and a topic that was just created has none for a moment.
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        # So does a broker that has just started, or got the group from another one.
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+"""What the client recovers from by itself, beside what it calls retriable."""
+
 
 class ClientReports:
     """Takes the place of `error_cb`: keeps what a client reports while its owner waits for an answer."""
@@ -113,3 +131,8 @@ def sentence_of_alert(failure: ssl.SSLError, settings: KafkaAccess) -> str:
     """Return the sentence for a handshake that ended in another way. Pure."""
     asked = sentence(KafkaError(KafkaError._SSL, str(failure).lower().replace("_", " ")), settings)
     return asked or _other_protocol(settings)
+
+
+def passes(error: KafkaError) -> bool:
+    """Return whether an error ends by itself, so that what was asked for can be asked for again. Pure."""
+    return error.retriable() or error.code() in _PASSING
