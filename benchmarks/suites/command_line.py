@@ -1,20 +1,20 @@
-"""Suite `command-line`: how long `profile show` takes to answer, and the second start of `make run` to be ready."""
+"""Suite `command-line`: how long commands take to answer, and the second start of `make run` to be ready."""
 
 import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
-from benchmarks.contest import Bench
+from benchmarks.contest import Bench, WrongOutputError
 from benchmarks.job import PARTITIONS
 from benchmarks.measure import ROOT
 from benchmarks.results import Result
+from benchmarks.suites.command_line_people import COMMAND, Timed, export_commands, rebuild_commands, run_command
 from benchmarks.systems import OURS, python_versions
 from benchmarks.topics import Message
 from connectors.kafka.admin import ensure_topics
@@ -27,7 +27,7 @@ MAX_SHOW_MS, MAX_START_MS = 300.0, 8_000.0
 START_SECONDS = 180.0
 """After which a start has failed, on any machine."""
 READY = re.compile(r"running after ([\d.]+) s")
-COMMAND = (sys.executable, "-m", "streams.cli")
+START = "second start of make run"
 
 
 def run(bench: Bench, *, extra: bool = False) -> list[Result]:
@@ -52,18 +52,24 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
         shows = [_show(settings) for _ in range(3 if few else SHOWS)]
     finally:
         bench.topics.delete(prefix)
-    rows = [_row("profile show", shows, MAX_SHOW_MS)]
+    timed = [Timed("profile show", shows, MAX_SHOW_MS)]
+    for others in (export_commands, rebuild_commands):
+        timed += others(bench)
+    note = ""
     if not bench.check_only:
         first, *later = [_start(directory / "data") for _ in range(2 if few else 4)]
-        rows.append(_row("second start of make run", later, MAX_START_MS, f"the first start took {first:,.0f} ms"))
+        timed.append(Timed(START, later, MAX_START_MS))
+        note = f"the first start took {first:,.0f} ms"
+    rows = [_row(row, note if row.workload == START else "") for row in timed]
     if not few:
-        for row, limit in zip(rows, (MAX_SHOW_MS, MAX_START_MS), strict=True):
+        for row, (_workload, _runs, limit) in zip(rows, timed, strict=True):
             if (row.p50_ms or 0.0) > limit:
                 bench.failures.append(f"{SUITE}: {row.workload} takes {row.p50_ms:,.0f} ms, the limit is {limit:,.0f}")
     return rows
 
 
-def _row(workload: str, milliseconds: list[float], limit: float, note: str = "") -> Result:
+def _row(timed: Timed, note: str) -> Result:
+    workload, milliseconds, limit = timed
     return Result(
         suite=SUITE,
         workload=workload,
@@ -73,23 +79,16 @@ def _row(workload: str, milliseconds: list[float], limit: float, note: str = "")
         runs=[round(value, 1) for value in milliseconds],
         checked="exit code and answer",
         note="; ".join(filter(None, (f"limit {limit:,.0f} ms, from the command to its end or to ready", note))),
-        versions=python_versions(),
+        versions=python_versions()(),
     )
 
 
 def _show(settings: Mapping[str, str]) -> float:
-    """Return the milliseconds that `profile show` takes. Raises CalledProcessError, RuntimeError."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        [*COMMAND, "profile", "show", EMAIL, "--json"],
-        env=os.environ | settings,
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    if EMAIL.encode() not in done.stdout:
-        raise RuntimeError(f"profile show printed {done.stdout[:200]!r}")
-    return (time.perf_counter() - began) * 1000
+    """Return the milliseconds that `profile show` takes. Raises WrongOutputError."""
+    taken, answer = run_command(settings, "profile", "show", EMAIL, "--json")
+    if EMAIL.encode() not in answer:
+        raise WrongOutputError(f"profile show printed {answer[:200]!r}")
+    return taken
 
 
 def _start(data_dir: Path) -> float:
