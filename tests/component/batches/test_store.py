@@ -146,8 +146,8 @@ def test_a_full_disk_at_start_is_no_lock(tmp_path: Path, monkeypatch: pytest.Mon
         DirectoryLock(tmp_path / "x").acquire()
 
 
-def test_a_flush_that_fails_in_the_background_loses_no_row_and_is_told_at_the_next_write(tmp_path: Path) -> None:
-    """Nothing further is written, so nobody is told: rows are read all the same, and the store closes at once."""
+def test_a_flush_that_fails_in_the_background_loses_no_row_and_is_seen_at_the_next_write(tmp_path: Path) -> None:
+    """Nothing further is written, so nobody learns of it: rows are read all the same, and the store closes at once."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
