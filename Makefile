@@ -43,8 +43,9 @@ check: setup lint types  ## format, lint, types, unit and contract tests, before
 test: setup lint types  ## unit, contract, component and integration tests and the quick fault tests, against a real broker
 	@$(BIN)/pytest -n 2 --dist worksteal $(TESTED) -m "not long_fault"
 
-faults: setup  ## the fault tests with fifty kills and more each, and thousands of stories for the model, 500 requests for each operation
-	@FAULT_KILLS=50 FAULT_EXAMPLES=2400 FAULT_API_EXAMPLES=500 $(BIN)/pytest -n 2 --dist worksteal tests/faults tests/integration/console/test_api_schema.py
+faults: setup  ## every fault with fifty kills and more, thousands of stories, 500 requests for each operation; FAULT=12 RUNS=20 SEED=7 plays one
+	@FAULT=$(or $(FAULT),all) FAULT_KILLS=$(or $(RUNS),50) FAULT_EXAMPLES=2400 FAULT_API_EXAMPLES=500 $(if $(SEED),FAULT_SEED=$(SEED)) \
+		$(BIN)/pytest -n 2 --dist worksteal $(filter-out tests/__pycache__/,$(sort $(wildcard tests/*/)))
 
 bench: setup  ## measure against peers, into benchmarks/results.json (QUICK=1: under three minutes, no peers in Java)
 	@$(BIN)/python -m benchmarks.run $(if $(QUICK),--quick)

@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from connectors.devkit.embedded_kafka.broker import EmbeddedKafka
 from schemas.topics import TopicNames
 from tests.broker import Broker, BrokerKeeper, ask
+from tests.faults.report import FaultReport
 
 hypothesis.settings.register_profile("same-every-time", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same-every-time")
@@ -20,7 +21,8 @@ KEEPER = pytest.StashKey[BrokerKeeper]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the broker in the controlling process, also when there are no workers."""
+    """Keep the broker in the controlling process, also when there are no workers; count fault tests by fault."""
+    config.pluginmanager.register(FaultReport(), "fault-report")
     if not hasattr(config, "workerinput"):
         config.stash[KEEPER] = BrokerKeeper()
 

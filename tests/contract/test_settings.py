@@ -29,6 +29,7 @@ NOT_OURS = {
     "FAULT_KILLS": "how long the fault tests are",
     "FAULT_API_EXAMPLES": "how many requests each operation of the API gets in the fault tests",
     "FAULT_EXAMPLES": "how long the fault tests are",
+    "FAULT_SEED": "the dice of the fault tests",
     "JAVA_HOME": "of the machine",
     "MAKEFILE_LIST": "make's",
     "LIST_ID": "a place in an example",

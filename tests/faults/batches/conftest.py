@@ -18,12 +18,15 @@ def launcher() -> Iterator[Launcher]:
 
 
 @pytest.fixture
-def make_farm(launcher: Launcher, namespace: str, tmp_path: Path) -> Iterator[Callable[[str], Farm]]:
+def make_farm(
+    launcher: Launcher, namespace: str, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> Iterator[Callable[[str], Farm]]:
     """A farm on a broker of the test's choice."""
     made: list[Farm] = []
 
     def make(bootstrap_servers: str) -> Farm:
-        made.append(Farm(launcher, bootstrap_servers, f"{namespace}{len(made)}-", tmp_path / f"farm{len(made)}"))
+        directory = tmp_path / f"farm{len(made)}"
+        made.append(Farm(launcher, bootstrap_servers, f"{namespace}{len(made)}-", directory, record_property))
         return made[-1]
 
     yield make

@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,7 +90,15 @@ class Rows(NamedTuple):
 class Farm:
     """One job: its topics, its workers, and their disks."""
 
-    def __init__(self, launcher: Launcher, bootstrap_servers: str, namespace: str, directory: Path) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        bootstrap_servers: str,
+        namespace: str,
+        directory: Path,
+        count: Callable[[str, object], None] = lambda name, value: None,
+    ) -> None:
+        """`count` gets what a verdict counted, by the names of tests/faults/report.py."""
         self.bootstrap_servers = bootstrap_servers
         self.group, self.source = f"{namespace}app", f"{namespace}events"
         self.changelog = f"{namespace}rows"
@@ -98,6 +106,7 @@ class Farm:
         self.workers: dict[str, Worker] = {}
         self._launcher = launcher
         self._directory = directory
+        self._count = count
         for topic in (self.source, self.dead_letters):
             kafka_io.create_topic(bootstrap_servers, topic, PARTITIONS)
         self._next: dict[bytes, int] = {}
@@ -278,4 +287,8 @@ class Farm:
                 assert all(code == 0 for code in self.stop())
             if all(verdict.exact for verdict in verdicts):
                 assert found[0] == found[1], "the same rows and positions on the same disk and rebuilt on an empty one"
-        return max(verdicts, key=lambda v: v.lost + v.double + v.wrong + v.unknown)
+        worst = max(verdicts, key=lambda v: v.lost + v.double + v.wrong + v.unknown)
+        counts = {"obligations": worst.obligations, "lost": worst.lost, "doubled": worst.double, "wrong": worst.wrong}
+        for name, value in counts.items():
+            self._count(name, value)
+        return worst

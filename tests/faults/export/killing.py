@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -198,14 +199,21 @@ def options(simulator: Simulator, list_id: str, email: str) -> set[str]:
     return {value["Value"] for value in found["CustomFields"] if "Audiences" in value["Key"]}
 
 
-def judge(play: Play) -> None:
-    """One receipt for each change, the list as it should be, nobody made active again, no mail twice."""
+def judge(play: Play, count: Callable[[str, object], None]) -> None:
+    """One receipt for each change, the list as it should be, nobody made active again, no mail twice.
+
+    `count` gets obligations and what was lost, doubled or wrong.
+    """
     controls, found = play.simulator.controls, receipts(play.kafka)
     counted = Counter(receipt["event_id"] for receipt in found)
+    count("obligations", play.changes)
+    count("lost", play.changes - len(counted))
+    count("doubled", len(found) - len(counted))
     doubled = [receipt for receipt in found if counted[receipt["event_id"]] > 1]
     assert not doubled, f"{len(doubled)} receipts of changes that have two, the first: {doubled[:4]}"
     assert len(counted) == play.changes
     held = {email: options(play.simulator, play.list_id, email) for email in play.wanted.keys() - play.left}
+    count("wrong", sum(play.wanted[email] != options for email, options in held.items()))
     assert held == {email: play.wanted[email] for email in held}
     states = {email: (controls.subscriber(play.list_id, email) or {}).get("State") for email in play.left}
     assert set(states.values()) <= {"Unsubscribed"}, "somebody was made active again"

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -50,6 +50,7 @@ BOUNDARIES = (
 )
 ONCE_A_LIFE = ("inside-recovery", "after-recovery")
 TIMES = max(1, KILLS // 12)
+Count = Callable[[str, object], None]
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def started() -> Iterator[list[Workers]]:
 
 @contextlib.asynccontextmanager
 async def playing(
-    broker: EmbeddedKafka, namespace: str, directory: Path, started: list[Workers], failing: float
+    broker: EmbeddedKafka, namespace: str, directory: Path, started: list[Workers], failing: float, count: Count
 ) -> AsyncIterator[Play]:
     """Two workers, and an API of whose calls thrice `failing` fail; the job finds the first wave as a backfill."""
     times = {"session_timeout_seconds": 6.0, "delivery_timeout_seconds": 5.0}
@@ -87,18 +88,18 @@ async def playing(
             answered = await asyncio.to_thread(receipt_count, kafka)
         assert workers.defects() == []
         simulator.controls.clear_faults()
-        judge(play)
+        judge(play, count)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240 + 40 * KILLS + 200 * BROKER_KILLS)
 async def test_killed_at_random(
-    own_broker: EmbeddedKafka, namespace: str, tmp_path: Path, started: list[Workers]
+    own_broker: EmbeddedKafka, namespace: str, tmp_path: Path, started: list[Workers], record_property: Count
 ) -> None:
     print(f"FAULT_SEED={SEED}")
     dice = random.Random(SEED)
     broker_kills = set(dice.sample(range(1, KILLS), BROKER_KILLS)) if BROKER_KILLS > 0 else set()
-    async with playing(own_broker, namespace, tmp_path, started, 0.01) as play:
+    async with playing(own_broker, namespace, tmp_path, started, 0.01, record_property) as play:
         for wave in range(KILLS + 1):
             if wave:
                 play.wave(PEOPLE // (KILLS + 1))
@@ -117,14 +118,14 @@ async def test_killed_at_random(
 @pytest.mark.slow
 @pytest.mark.timeout(300 + 60 * TIMES * len(BOUNDARIES))
 async def test_killed_at_every_boundary(
-    own_broker: EmbeddedKafka, namespace: str, tmp_path: Path, started: list[Workers]
+    own_broker: EmbeddedKafka, namespace: str, tmp_path: Path, started: list[Workers], record_property: Count
 ) -> None:
     print(f"FAULT_SEED={SEED}")
     dice = random.Random(SEED)
     points = [f"{point}:{1 if point in ONCE_A_LIFE else time}" for point in BOUNDARIES for time in range(1, TIMES + 1)]
     dice.shuffle(points)
     # A call that fails lets the list wait, and after each kill thousands are read alone: an hour at one in thirty.
-    async with playing(own_broker, namespace, tmp_path, started, 0.002) as play:
+    async with playing(own_broker, namespace, tmp_path, started, 0.002, record_property) as play:
         for number, point in enumerate(points):
             if "recovery" in point:
                 play.workers.wipe(0)
