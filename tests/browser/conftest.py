@@ -14,6 +14,7 @@ import orjson
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession
+from confluent_kafka.admin import AdminClient, NewTopic
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from pydantic import SecretStr
 
@@ -29,20 +30,21 @@ from connectors.kafka.producer import AsyncProducer
 from connectors.kafka.settings import KafkaSettings
 from schemas.control import ExportJob, ImportJob
 from streams.console.live import collector
+from streams.export.lists.attention import REMOVALS
 from streams.export.rules.outcome import classify
 from streams.export.settings import ExportSettings
 from streams.export.worker import ExportProcess
 from streams.process import StreamsSettings
+from streams.profile.rebuild import Rebuild
 from streams.profile.settings import ProfileSettings
 from streams.profile.worker import ProfileWorker
+from tests.browser.accessibility import WIDE, note_templates, violations
 from tests.browser.chromium import NoChromiumError, chromium
 from tests.integration.console.conftest import PASSWORD, ConsoleWorld
 from tests.integration.console.test_dead_letters import keep
 from tests.integration.console.test_people_and_mapping import ANN, OPEN
 
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "browser"
-WIDE = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
 ACTION_SECONDS = 20.0
 """A step of a person that is not possible by then has failed."""
 
@@ -92,6 +94,14 @@ class BrowserWorld(ConsoleWorld):
         self.producer.produce(self.kafka.names()["audience-membership"], orjson.dumps(event), email.encode())
         self.producer.flush()
 
+    async def rebuilt(self, profile: dict[str, Any]) -> None:
+        """Have one profile be what a rebuild has built."""
+        topic = Rebuild(StreamsSettings(_env_file=None), self.kafka, ProfileSettings(_env_file=None)).shadow
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers})
+        await asyncio.to_thread(admin.create_topics([NewTopic(topic, 1, 1)])[topic].result)
+        self.producer.produce(topic, orjson.dumps(profile), profile["email"].encode())
+        self.producer.flush()
+
     async def profile(self, email: str) -> dict[str, Any] | None:
         """Ask the profile worker for somebody."""
         url = f"{self.profiles.app.faust.conf.canonical_url}/profiles/{email}"
@@ -128,11 +138,13 @@ async def world(
         often = stack.enter_context(pytest.MonkeyPatch.context())
         often.setattr(collector, "READ_SECONDS", 0.5)
         often.setattr(collector, "COUNT_SECONDS", 0.5)
+        note_templates(often)
         simulator = await stack.enter_async_context(Simulator(SimulatorSettings()))
         world = BrowserWorld(kafka, simulator, tmp_path_factory.mktemp("browser"), stack)
         offers = simulator.controls.add_list(world.client_id, "Offers")
         lost = simulator.controls.add_list(world.client_id, "Lost list")
-        world.list_ids = {"Newsletter": world.list_id, "Offers": offers, "Lost list": lost}
+        slow = simulator.controls.add_list(world.client_id, "Slow list")
+        world.list_ids = {"Newsletter": world.list_id, "Offers": offers, "Lost list": lost, "Slow list": slow}
         await asyncio.gather(world.start(), world.start_workers())
         yield world
 
@@ -145,11 +157,15 @@ class Filled(NamedTuple):
     imports: str
     running: str
     """An import that is kept updated."""
+    unfinished: str
+    """An import whose run goes on: of its list one state cannot be read."""
+    guarded: str
+    """An export that waits for somebody to confirm its removals."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def filled(world: BrowserWorld) -> Filled:
-    """An authorization, an export that needs a person, two imports, one of which runs, and dead letters."""
+    """An authorization, exports that need a person, imports in each state, and dead letters."""
     now = datetime(2026, 1, 2, tzinfo=UTC)
     common = {"authorization_id": "stored", "client_id": world.client_id, "created_at": now, "updated_at": now}
     export = ExportJob(
@@ -157,14 +173,22 @@ async def filled(world: BrowserWorld) -> Filled:
     )
     imports = ImportJob(id="import-filled", name="Everybody", state="stopped", **common)
     running = ImportJob(id="import-running", name="Kept updated", keep_updated=True, lists=[world.list_id], **common)
+    slow = world.list_ids["Slow list"]
+    world.simulator.controls.inject(kind="status", status=503, path=f"/lists/{slow}/unsubscribed", count=None)
+    unfinished = ImportJob(id="import-unfinished", name="Slow", lists=[slow], **common)
+    offers = world.list_ids["Offers"]
+    guarded = ExportJob(
+        id="export-guarded", list_id=offers, audiences=["vip"], state="stopped", started_at=now, **common
+    )
     async with (
         AsyncProducer(world.kafka, "test") as producer,
         Authorizations(world.kafka, producer, Sealer.from_settings(world.control)) as authorizations,
         Jobs(world.kafka, producer) as jobs,
     ):
         await authorizations.put("stored", SecretStr(world.simulator.settings.api_key), description="Stored key")
-        for job in (export, imports, running):
+        for job in (export, imports, running, unfinished, guarded):
             await jobs.put(job)
+        await jobs.set_attention("export", guarded.id, f"12 of 20 people would leave: {REMOVALS}")
         await jobs.set_attention("export", export.id, classify(NotFound(101, "list"), 1, 0.0).why)
     await keep(world, b'{"email": "ann@example.org"}', b"\xff\x00")
     for number in range(60):
@@ -174,15 +198,19 @@ async def filled(world: BrowserWorld) -> Filled:
     world.producer.produce(world.kafka.names()["cm_activity"], orjson.dumps(OPEN), ANN.encode())
     profile = {"email": ANN, "city": "Berlin", "cm_openct": 1}
     world.producer.produce(world.kafka.names()["cm_profile"], orjson.dumps(profile), ANN.encode())
+    await world.rebuilt(profile | {"city": "Hamburg"})
     world.enter(ANN, "gold", city="Berlin")
-    return Filled("stored", export.id, imports.id, running.id)
+    return Filled("stored", export.id, imports.id, running.id, unfinished.id, guarded.id)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def admin_cookies(browser: Browser, world: BrowserWorld) -> Any:
     """The cookies of the first user, who was made by the set-up link."""
     context = await browser.new_context(base_url=world.address)
-    await make_first_user(await context.new_page(), world)
+    page = await context.new_page()
+    await page.goto(world.setup_path)
+    assert await violations(page) == []
+    await make_first_user(page, world)
     cookies = await context.storage_state()
     await context.close()
     return cookies

@@ -10,8 +10,8 @@ from playwright.async_api import Page, expect
 
 from streams.console.server import ROUTES
 from streams.export.settings import ExportSettings
-from tests.browser.accessibility import violations
-from tests.browser.conftest import PHONE, BrowserWorld, Filled, Open, screenshot
+from tests.browser.accessibility import PHONE, not_reached, violations
+from tests.browser.conftest import BrowserWorld, Filled, Open, screenshot
 from tests.deadline import eventually
 from tests.integration.console.test_people_and_mapping import ANN, OPEN
 
@@ -31,10 +31,11 @@ def addresses(world: BrowserWorld, filled: Filled) -> Iterator[str]:
     Addresses of live parts are no pages: pages ask for them.
     """
     ids = {
-        "/jobs": [filled.export, filled.imports, filled.running],
+        "/jobs": [filled.export, filled.imports],
         "/authorizations": [filled.authorization],
         "/setup": ["wrong"],
     }
+    yield from (f"/jobs/{job}" for job in (filled.running, filled.unfinished))
     for route in ROUTES:
         if route.method == "GET" and not route.path.endswith("/live"):
             start, brace, _rest = route.path.partition("/{")
@@ -73,12 +74,17 @@ def shown_path(address: str, world: BrowserWorld) -> str:
 
 
 async def test_axe_finds_nothing_on_any_page(world: BrowserWorld, filled: Filled, open_page: Open) -> None:
+    """Every page that an address or a form leads to, or a log-in passes; and none was left out."""
     stranger = await open_page(cookies=None)
     await stranger.goto("/login")
     wrong = await violations(stranger)
     left = [*dict.fromkeys(addresses(world, filled))]
     ready = await open_page()
-    for address, text in ((f"/jobs/{filled.running}", "Runs"), (lag_of_a_topic(world), "Lag by partition")):
+    for address, text in (
+        (f"/jobs/{filled.running}", "Runs"),
+        (f"/jobs/{filled.unfinished}", "Runs"),
+        (lag_of_a_topic(world), "Lag by partition"),
+    ):
         await ready.goto(address)
         await eventually(lambda text=text: shows_region(ready, text), every=0.3)
 
@@ -94,17 +100,19 @@ async def test_axe_finds_nothing_on_any_page(world: BrowserWorld, filled: Filled
             await page.emulate_media(color_scheme="dark")
             await screenshot(page, f"{name} on a phone in the dark")
 
-    await asyncio.gather(look(), look())
+    others = look_at_log_in(await open_page()), look_at_forms(await open_page(), world, filled)
+    _, _, *found = await asyncio.gather(look(), look(), *others)
+    wrong += [line for lines in found for line in lines or ()]
     assert not wrong, "\n".join(wrong)
+    assert not not_reached(), "axe was never on pages of these templates"
 
 
-async def test_axe_finds_nothing_on_the_pages_of_a_log_in(world: BrowserWorld, open_page: Open) -> None:
-    """Campaign Monitor's, as the simulator has them, and those that a person comes back to."""
-    page = await open_page()
+async def look_at_log_in(page: Page) -> list[str]:
+    """Campaign Monitor's pages, as the simulator has them, and those that a person comes back to."""
+    wrong = []
     for way in ("Deny", "Allow access"):
         await page.goto("/authorizations/new")
         await page.get_by_role("link", name="Log in at Campaign Monitor").click()
-        wrong = []
         if way == "Deny":
             wrong += await violations(page)
             await page.get_by_label("Email or Username").fill("simulator")
@@ -122,14 +130,11 @@ async def test_axe_finds_nothing_on_the_pages_of_a_log_in(world: BrowserWorld, o
         await page.get_by_text("cm-streams", exact=True).wait_for()
         wrong += await violations(page)
         await screenshot(page, f"back after {way}")
-        assert not wrong, "\n".join(wrong)
-    await page.goto(f"{world.simulator.oauth_url}?client_id=wrong")
-    await page.get_by_role("heading", name="Cannot connect").wait_for()
-    assert await violations(page) == []
+    return wrong
 
 
-async def test_axe_finds_nothing_on_what_forms_lead_to(world: BrowserWorld, filled: Filled, open_page: Open) -> None:
-    page = await open_page()
+async def look_at_forms(page: Page, world: BrowserWorld, filled: Filled) -> list[str]:
+    """What forms lead to."""
     await page.goto("/mapping")
     await page.get_by_label("Stream", exact=True).select_option("cm_activity")
     await page.get_by_label("Message, a JSON object").fill(orjson.dumps(OPEN).decode())
@@ -152,7 +157,20 @@ async def test_axe_finds_nothing_on_what_forms_lead_to(world: BrowserWorld, fill
     await page.get_by_role("heading", name="Estimate").wait_for()
     wrong += await violations(page)
     await screenshot(page, "an estimate before the start")
-    assert not wrong, "\n".join(wrong)
+    await page.goto(f"/jobs/{filled.guarded}")
+    wrong += await violations(page)
+    await screenshot(page, "removals that wait")
+    await page.get_by_role("button", name="Confirm the removals").click()
+    await page.get_by_role("heading", name="Confirmed").wait_for()
+    wrong += await violations(page)
+    return wrong
+
+
+async def test_axe_finds_nothing_where_campaign_monitor_refuses(world: BrowserWorld, open_page: Open) -> None:
+    page = await open_page()
+    await page.goto(f"{world.simulator.oauth_url}?client_id=wrong")
+    await page.get_by_role("heading", name="Cannot connect").wait_for()
+    assert await violations(page) == []
 
 
 async def test_axe_finds_what_is_wrong(open_page: Open) -> None:
