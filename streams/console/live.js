@@ -1,10 +1,14 @@
 "use strict";
-// Parts of a page that the server draws again: each names where its pictures come from.
+// Parts of a page that the server draws again: each names where it comes from, and of several there, which one it is.
+const sources = {};
 for (const part of document.querySelectorAll("[data-live]")) {
-  const source = new EventSource(part.dataset.live);
-  source.onmessage = (event) => {
-    if (!part.contains(document.activeElement)) part.innerHTML = event.data;
-  };
+  const source = (sources[part.dataset.live] ??= new EventSource(part.dataset.live));
+  source.addEventListener(part.dataset.part ?? "message", (event) => {
+    if (part.contains(document.activeElement)) return;
+    const scrolled = [...part.querySelectorAll(".scroll")].map((found) => found.scrollLeft);
+    part.innerHTML = event.data;
+    part.querySelectorAll(".scroll").forEach((found, number) => (found.scrollLeft = scrolled[number] ?? 0));
+  });
 }
 // A page that could not be read is shown as soon as it can be, unless somebody is about to do something on it.
 const AGAIN_MILLIS = 3000;

@@ -44,9 +44,12 @@ class Recent:
         answer: T = await asyncio.shield(kept[1])
         return answer
 
-    def forget(self) -> None:
-        """Read everything again."""
-        self._kept.clear()
+    def forget(self, key: tuple[str, ...] | None = None) -> None:
+        """Read again what is kept under a key; without one, everything."""
+        if key is None:
+            self._kept.clear()
+        else:
+            self._kept.pop(key, None)
 
     def _end_at(self, key: tuple[str, ...], answer: asyncio.Future[Any], end: float) -> None:
         kept = self._kept.get(key)

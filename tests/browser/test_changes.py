@@ -59,6 +59,20 @@ async def test_a_live_part_in_which_somebody_is_stays_as_it_is(world: BrowserWor
     )
 
 
+async def test_a_jobs_receipts_are_shown_as_they_come(world: BrowserWorld, filled: Filled, open_page: Open) -> None:
+    page = await open_page()
+    await page.goto(f"/jobs/{filled.export}?outcome=updated")
+    await page.get_by_label("Reason").fill("half a wo")
+    receipts = page.get_by_role("region", name="Receipts")
+    await expect(receipts).to_contain_text("person-1@example.org")
+    world.receipt(filled.export, "late@example.org", "updated", None)
+    world.receipt(filled.export, "other@example.org", "added", None)
+    await expect(receipts).to_contain_text("late@example.org", timeout=LIVE_MILLIS)
+    await expect(receipts).not_to_contain_text("other@example.org")
+    await expect(page.get_by_label("Reason")).to_have_value("half a wo")
+    assert await violations(page) == []
+
+
 async def test_a_stale_edit_is_refused_with_what_changed(filled: Filled, open_page: Open) -> None:
     first, second = await open_page(), await open_page()
     for page in (first, second):

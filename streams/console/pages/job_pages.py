@@ -1,8 +1,11 @@
 """Jobs: all of them with their state in words, and one with its options and what can be done about it."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from aiohttp import web
 from markupsafe import Markup
@@ -11,7 +14,7 @@ from connectors.control.jobs import ExportOrImportJob
 from connectors.kafka.read_to_end import ReadError
 from schemas.audience_delivery import DeliveryReceipt, Outcome
 from schemas.control import ExportJob
-from streams.console.context import Route, Visit
+from streams.console.context import Console, Route, Visit
 from streams.console.pages.job_forms import label_of
 from streams.console.pages.needs import need_of
 from streams.console.plots import bars_over_time, latency_over_time
@@ -56,22 +59,36 @@ async def show_one(visit: Visit) -> web.StreamResponse:
     console = visit.console
     job = console.jobs.known(visit.request.match_info["id"])
     account = console.authorizations.get(job.authorization_id)
-    outcome, reason = (str(visit.request.query.get(name, "")) for name in ("outcome", "reason"))
+    window = None
+    if isinstance(job, ExportJob):
+        with contextlib.suppress(ReadError, TimeoutError):
+            read = partial(receipt_window, console, job.id)
+            window = await console.recent.get(("receipts", job.id), read, RECEIPT_SECONDS)
     return visit.page(
         "job.html",
-        job=job,
-        state=state_of(job),
-        account=account,
         need=need_of(job, account),
         options=list(options(job)),
-        label_of=label_of,
         history=console.trail.of("job", job.id),
-        found=await _receipts(visit, job.id, outcome, reason) if isinstance(job, ExportJob) else None,
-        chosen={"outcome": outcome, "reason": reason, "outcomes": [*Outcome]},
-        run=console.imports.of(job.id),
-        runs=console.imports.runs(job.id),
-        span_text=span_text,
+        query=visit.request.rel_url.raw_query_string,
+        **live_values(visit, job, window),
     )
+
+
+def live_values(visit: Visit, job: ExportOrImportJob, window: ReceiptWindow | None) -> dict[str, Any]:
+    """Return what changes on a job's page while it is open; without a window receipts could not be read."""
+    console, outcome, reason = visit.console, visit.asked("outcome"), visit.asked("reason")
+    now = datetime.fromtimestamp(console.clock(), UTC)
+    return {
+        "job": job,
+        "path": f"/jobs/{quote(job.id, safe='')}",
+        "state": state_of(job),
+        "account": console.authorizations.get(job.authorization_id),
+        "found": None if window is None else shown_receipts(window, outcome, reason, now),
+        "chosen": {"outcome": outcome, "reason": reason, "outcomes": [*Outcome]},
+        "run": console.imports.of(job.id),
+        "runs": console.imports.runs(job.id),
+        "span_text": span_text,
+    }
 
 
 class ShownReceipts(NamedTuple):
@@ -85,18 +102,13 @@ class ShownReceipts(NamedTuple):
     latency: Markup
 
 
-async def _receipts(visit: Visit, job_id: str, outcome: str, reason: str) -> ShownReceipts | None:
-    """Return the newest receipts; None when they cannot be read."""
-    console = visit.console
+async def receipt_window(console: Console, job_id: str) -> ReceiptWindow:
+    """Return a job's newest receipts. Raises ReadError, TimeoutError."""
+    return await console.reads.of(lambda: newest_receipts(console.kafka, job_id))
 
-    async def read() -> ReceiptWindow:
-        return await console.reads.of(lambda: newest_receipts(console.kafka, job_id))
 
-    try:
-        window = await console.recent.get(("receipts", job_id), read, RECEIPT_SECONDS)
-    except (ReadError, TimeoutError):
-        return None
-    now = datetime.fromtimestamp(console.clock(), UTC)
+def shown_receipts(window: ReceiptWindow, outcome: str, reason: str, now: datetime) -> ShownReceipts:
+    """Return what is shown of receipts (pure); of those with an outcome and a reason where they are named."""
     since, until = plotted(window, now)
     slots = over_time(window.receipts, since, until, SLOTS)
     return ShownReceipts(

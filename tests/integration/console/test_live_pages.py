@@ -106,3 +106,35 @@ async def test_a_live_part_is_sent_after_each_reading_until_the_session_ends(wor
     assert rest.count(b"\n\n") < 10
     await viewer.open("/overview/live")
     assert viewer.page.heading == "Log in"
+
+
+async def test_a_job_is_sent_with_its_receipts_as_they_come_until_it_is_removed(world: ConsoleWorld) -> None:
+    admin = await world.admin()
+    now = datetime.now(UTC)
+    common = {"client_id": world.client_id, "authorization_id": "a", "created_at": now, "updated_at": now}
+    job = ExportJob(id="export-1", list_id=world.list_id, started_at=now, **common)
+    world.receipt(job.id, "first@example.org", "added", None)
+    async with AsyncProducer(world.kafka, "test") as producer, Jobs(world.kafka, producer) as jobs:
+        await jobs.put(job)
+        await shows(admin, "/jobs/export-1", "first@example.org")
+        async with admin.session.get(world.address + "jobs/export-1/live?outcome=added") as response:
+
+            async def until(text: str) -> None:
+                async with asyncio.timeout(30):
+                    while text.encode() not in await response.content.readline():
+                        pass
+
+            await until("first@example.org")
+            world.receipt(job.id, "second@example.org", "updated", None)
+            world.receipt("another", "third@example.org", "added", None)
+            world.receipt(job.id, "fourth@example.org", "added", None)
+            await until("fourth@example.org")
+            await jobs.set_attention("export", job.id, "confirm <i>12</i> removals")
+            await until("confirm &lt;i&gt;12")
+            await jobs.remove(job.id)
+            async with asyncio.timeout(30):
+                rest = await response.content.read()
+    assert b"second@" not in rest
+    assert b"third@" not in rest
+    await admin.open("/jobs/export-1/live")
+    assert admin.status == 404
