@@ -105,8 +105,10 @@ async def test_answers_of_a_moment_ago_are_read_once_and_failures_again():
         await recent.get(("a",), read)
     assert await asyncio.gather(recent.get(("a",), read), recent.get(("a",), read)) == [2, 2]
     assert await recent.get(("b",), read) == 3
+    recent.forget(("a",))
+    assert await asyncio.gather(recent.get(("a",), read), recent.get(("b",), read)) == [4, 3]
     recent.forget()
-    assert await recent.get(("a",), read) == 4
+    assert await recent.get(("a",), read) == 5
 
 
 async def test_answers_are_kept_no_longer_than_so_many_times_what_reading_took(monkeypatch):
