@@ -129,8 +129,8 @@ def test_a_full_disk_is_named_whatever_is_written(
 
 
 def test_a_directory_called_lock_is_no_lock() -> None:
-    path = Path("/data/LOCK/0")
-    assert isinstance(opening_failed(path, RuntimeError(f"Corruption: {path}/MANIFEST-1 is cut")), ValueError)
+    for path in (Path("/data/LOCK: old/0"), Path("/data/LOCK/0")):
+        assert isinstance(opening_failed(path, RuntimeError(f"Corruption: {path}/MANIFEST-1 is cut")), ValueError)
     assert isinstance(opening_failed(path, RuntimeError(f"IO error: {path}/LOCK: No locks available")), StoreLocked)
     for cause in ("No space left on device", "Disk quota exceeded"):
         full = opening_failed(path, RuntimeError(f"IO error: {cause}: {path}/LOCK: open"))
