@@ -16,7 +16,7 @@ So consumption waits for a list only while that answers at its usual pace, and n
 """
 
 import asyncio
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,13 +135,17 @@ class DirectBatch:
                 if row.data.due:
                     self.unsent.unknown.add(row.key)
 
-    async def send(self, rows: Iterable[TableRow[MembershipRow]], was_due: Container[bytes]) -> None:
+    async def send(self, rows: Sequence[TableRow[MembershipRow]], was_due: Container[bytes]) -> None:
         """Begin calls for those of the rows, which were folded just now, that need no more than a plain import.
 
         At most as many as one call takes. `was_due`: keys of rows that were due before; something may be on its way.
         """
         groups: dict[tuple[str, str], _Group] = {}
         now = self._clock()
+        if len(rows) < self._calls.min_people:  # no list's are enough: nobody is planned twice
+            self.unsent.rows += rows
+            self._answers.settle_beside()
+            return
         for row in rows:
             planned = None if row.key in was_due or now >= self._until else self._planned(row, now)
             if planned is None:
