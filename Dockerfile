@@ -2,17 +2,21 @@
 FROM python:3.11-slim-bookworm AS build
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY requirements.lock requirements-run.lock pyproject.toml README.md LICENSE NOTICE ./
+# What builds the package stays in this stage; what runs it has neither a compiler nor pip.
+COPY requirements-build.lock requirements-run.lock ./
+RUN python -m venv build-tools \
+ && build-tools/bin/pip install --no-cache-dir --require-hashes -r requirements-build.lock
+RUN python -m venv --without-pip /opt/cm-streams \
+ && build-tools/bin/pip --python /opt/cm-streams/bin/python install --no-cache-dir --require-hashes -r requirements-run.lock
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY schemas schemas
 COPY connectors connectors
 COPY streams streams
-# What builds the package, compilers and test tools among it, stays in this stage.
-RUN python -m venv build-tools \
- && build-tools/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
- && build-tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir wheels .
-RUN python -m venv /opt/cm-streams \
- && /opt/cm-streams/bin/pip install --no-cache-dir --require-hashes -r requirements-run.lock \
- && /opt/cm-streams/bin/pip install --no-cache-dir --no-deps wheels/*.whl
+RUN build-tools/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir wheels . \
+ && build-tools/bin/pip --python /opt/cm-streams/bin/python install --no-cache-dir --no-deps wheels/*.whl
+# What is in the image, by name, version and license, for scanners: /opt/cm-streams/sbom.cdx.json.
+RUN build-tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+    --output-file /opt/cm-streams/sbom.cdx.json /opt/cm-streams/bin/python
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 10001 streams && mkdir /data && chown streams /data

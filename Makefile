@@ -29,10 +29,11 @@ $(BUILT): $(STAMP) pyproject.toml $(COMPILED)
 	@touch $(BUILT)
 	@echo "setup: done"
 
-lock:  ## resolve the dependencies again: requirements.lock, and requirements-run.lock without development tools
+lock:  ## resolve the dependencies again: requirements.lock, requirements-run.lock without development tools, and requirements-build.lock that builds the image
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
 	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header --output-file requirements.lock pyproject.toml
 	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock --output-file requirements-run.lock pyproject.toml
+	@build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraint requirements.lock --group build --output-file requirements-build.lock
 
 run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it to its end and checks it, FRESH=1 begins again
 	@$(BIN)/cm-streams up $(if $(ONCE),--once) $(if $(DEMO),--demo) $(if $(FRESH),--fresh)

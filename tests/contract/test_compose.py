@@ -108,11 +108,18 @@ def test_images_have_no_development_tools():
     development = {re.split(r"[<>=\[]", line)[0].lower() for line in project["optional-dependencies"]["dev"]}
     needed = {re.split(r"[<>=\[]", line)[0].lower() for line in project["dependencies"]}
     image, everything = locked("requirements-run.lock"), locked("requirements.lock")
+    build = locked("requirements-build.lock")
+    system = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
+    assert {re.split(r"[<>=]", line)[0] for line in system} <= build.keys()
+    assert {name: build[name] for name in build.keys() & everything.keys()}.items() <= everything.items()
     assert not (development - needed) & image.keys()
     assert needed <= image.keys()
     assert image.items() <= everything.items()
     _about, *stages = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")
-    assert "/opt/cm-streams/bin/pip install --no-cache-dir --require-hashes -r requirements-run.lock" in stages[0]
+    assert (
+        "--python /opt/cm-streams/bin/python install --no-cache-dir --require-hashes -r requirements-run.lock"
+        in stages[0]
+    )
     assert "gcc" not in stages[1]
     assert "COPY --from=build /opt/cm-streams /opt/cm-streams" in stages[1]
 
