@@ -2,7 +2,8 @@
 
 A line is bounded in length, and an exception is its traceback without the values of variables: with them a request of
 a stranger costs seconds, and what it holds reaches the log. Secrets are hidden in the rendered text, last of all: by
-the form that they have anywhere, and the process's own by their value.
+the form that they have anywhere, and the process's own by their value. Addresses of people are masked unless a setting
+says otherwise: errors, keys of records and tracebacks quote them.
 """
 
 import logging
@@ -35,16 +36,25 @@ _SECRET_TEXT = re.compile(
     r"|(?<=/hooks/)[^\s/?#\"'<>]+/[^\s?#\"'<>]*"
     r"|(?<=[?&])(?:api_?key|access_token|refresh_token|token|code|client_secret)=[^&\s\"']+"
 )
+MASKED = "(address)"
+"""Not the domain, which may be a person's own, nor a digest, which a list of known addresses undoes."""
+_LOCAL = r"\w.+\-&!#$*^~"
+_AT = "(?:@|%(?:25)?40)"
+_RUN = rf"(?:[{_LOCAL}]|%(?!(?:25)?40))++"
+_BEGIN = rf"(?:(?<![{_LOCAL}%])|(?<=%40)|(?<=%2540))"
+_ADDRESS = re.compile(rf"{_BEGIN}{_RUN}(?:'{_RUN}){{0,3}}{_AT}(?:[\w\-]++\.)+[\w\-]{{2,}}")
+"""An address in any text, also in a URL. Each run of characters is tried from its begin only: linear in the text."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 """Line ends and tabs are left: tracebacks have them."""
 _SHORTEST_SECRET = 8
 """Shorter settings are words that logs hold for other reasons."""
 
 
-def configure(log_format: LogFormat, level: str, *, process: str) -> None:
+def configure(log_format: LogFormat, level: str, *, process: str, addresses: bool = False) -> None:
     """Send structlog and the standard library's loggers to standard error, in one format.
 
-    What environment variables named like secrets hold now is hidden from then on.
+    What environment variables named like secrets hold now is hidden from then on. E-mail addresses are masked unless
+    `addresses`.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -55,6 +65,7 @@ def configure(log_format: LogFormat, level: str, *, process: str) -> None:
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         hide_secrets,
+        *([] if addresses else [mask_addresses]),  # before values are cut: half an address has no form
         bounded,
         visible,
     ]
@@ -108,6 +119,29 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
         elif isinstance(value, str):
             event[name] = _SECRET_TEXT.sub(HIDDEN, value)
     return event
+
+
+def mask_addresses(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put MASKED for each e-mail address in a log event, at any depth."""
+    for name, value in event.items():
+        event[name] = _without_addresses(value)
+    return event
+
+
+def _without_addresses(value: Any) -> Any:
+    match value:
+        case str():
+            return _ADDRESS.sub(MASKED, value)
+        case int() | float() | None:
+            return value
+        case dict():
+            return {_without_addresses(key): _without_addresses(held) for key, held in value.items()}
+        case list() | tuple():
+            return [_without_addresses(held) for held in value]
+        case _:  # rendered as this text
+            text = repr(value)
+            masked = _ADDRESS.sub(MASKED, text)
+            return value if masked == text else masked
 
 
 def bounded(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -52,6 +52,9 @@ class StreamsSettings(BaseSettings):
     )
     log_format: Literal["json", "console"] = Field(default="console", description="Form of log lines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    log_addresses: bool = Field(
+        default=False, description="Log e-mail addresses as they are; otherwise each becomes `(address)`."
+    )
     health_host: str = Field(default="127.0.0.1", description="Address that /live, /ready and /metrics listen on.")
     health_port: int = Field(
         default=0, ge=0, le=65535, description="Port of /live, /ready and /metrics; 0 = a free one."
@@ -83,7 +86,9 @@ def start_process(process: str, *, log_level: str | None = None) -> StreamsSetti
         ValidationError: a setting is wrong; the console script turns it into a sentence that names it.
     """
     settings = StreamsSettings()
-    logs.configure(settings.log_format, log_level or settings.log_level, process=process)
+    logs.configure(
+        settings.log_format, log_level or settings.log_level, process=process, addresses=settings.log_addresses
+    )
     name_process(process)
     return settings
 
