@@ -154,10 +154,8 @@ def test_every_alert_is_seen_to_fire_and_to_clear_by_a_fault_on_the_running_syst
 
 NOT_BROKEN_YET = {
     "CmStreamsImportFailing",
-    "CmStreamsImportOverdue",
     "CmStreamsMappingsDiffer",
     "CmStreamsNotReady",
-    "CmStreamsRecordsLost",
     "CmStreamsRefusalsHigh",
     "CmStreamsRestoreSlow",
     "CmStreamsTokenNotRefreshed",
