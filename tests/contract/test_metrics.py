@@ -149,7 +149,8 @@ def test_every_alert_is_seen_to_fire_and_to_clear_by_a_fault_on_the_running_syst
             for what, found in seen.items():
                 found |= names if f".await_{what}(" in function else set()
     wanted = {rule["alert"] for rule in RULES} - NOT_BROKEN_YET
-    assert seen == {"firing": wanted, "clear": wanted}
+    assert seen["firing"] == wanted
+    assert wanted <= seen["clear"]
 
 
 NOT_BROKEN_YET = {
