@@ -41,8 +41,8 @@ run: setup  ## everything on this machine, with a demonstration; ONCE=1 plays it
 check: setup lint types  ## format, lint, types, unit and contract tests, before each commit
 	@$(BIN)/pytest -n 2 --dist worksteal tests/unit tests/contract -m "not slow"
 
-test: setup lint types  ## unit, contract, component and integration tests and the quick fault tests, against a real broker
-	@$(BIN)/pytest -n 2 --dist worksteal $(TESTED) -m "not long_fault"
+test: setup lint types  ## unit, contract, component and integration tests and the quick fault tests, against a real broker; JOBS=3: three at a time
+	@$(BIN)/pytest -n $(or $(JOBS),2) --dist worksteal $(TESTED) -m "not long_fault" --durations 30 --durations-min 10
 
 faults: setup  ## every fault with fifty kills and more, thousands of stories, 500 requests for each operation; FAULT=12 RUNS=20 SEED=7 plays one
 	@FAULT=$(or $(FAULT),all) FAULT_KILLS=$(or $(RUNS),50) FAULT_EXAMPLES=2400 FAULT_API_EXAMPLES=500 $(if $(SEED),FAULT_SEED=$(SEED)) \
