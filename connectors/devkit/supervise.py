@@ -50,7 +50,9 @@ def main() -> int:
     """Start the child, report its id, and wait for whichever ends first: the child or the owner."""
     directory, *command = sys.argv[1:]
     # This program has one thread at this point, so that running Python between fork and exec is safe.
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=2, preexec_fn=die_with_parent)  # noqa: S603
+    child = subprocess.Popen(  # noqa: S603 - the command of who started this program, no shell
+        command, stdin=subprocess.DEVNULL, stdout=2, preexec_fn=die_with_parent
+    )
     owner_ended = threading.Event()
     ending = threading.Thread(target=end_with_owner, args=(child, directory, owner_ended), daemon=True)
     ending.start()

@@ -139,7 +139,7 @@ def _fetch(java: Path, jars: Path, progress: PrintProgress) -> None:
     progress(f"broker: fetching Apache Kafka {KAFKA_VERSION} with Maven (about 45 MB, once)")
     complaints: list[str] = []
     fetched = 0
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(  # noqa: S603 - Maven, no shell
         [*command, f"-DoutputDirectory={partial}"],
         env=environment,
         text=True,

@@ -250,7 +250,7 @@ class EmbeddedKafka:
         removed_with_us = self._temporary.name if self._temporary else "-"
         with (self._directory / "kafka.log").open("ab") as log_file:
             # A session of its own: Ctrl-C in a terminal reaches us, and we end the broker when its clients are done.
-            self._supervisor = subprocess.Popen(  # noqa: S603
+            self._supervisor = subprocess.Popen(  # noqa: S603 - Java, no shell
                 [sys.executable, "-I", "-S", str(SUPERVISOR), removed_with_us, *command],
                 text=True,
                 stdin=subprocess.PIPE,

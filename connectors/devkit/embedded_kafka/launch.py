@@ -57,7 +57,7 @@ def format_storage(found: Distribution, data: Path, configuration: Path) -> None
     options = [*HEAP, QUICK_JIT, f"-XX:SharedArchiveFile={found.class_archive}"]
     main = java_main(found, "kafka.tools.StorageTool")
     command = [str(found.java), *options, *main, "format", "-t", cluster, "-c", str(configuration)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - Java
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         raise BrokerUnavailableError(f"The broker's directory {data.parent} could not be formatted: {last}")
