@@ -91,7 +91,7 @@ class ConsoleWorld:
             await running
 
         self._stack.push_async_callback(end)
-        await eventually(lambda: len(self.shown) == 2 or running.done())
+        await eventually(lambda: bool(self.shown) or running.done())
         if running.done():
             running.result()
 
