@@ -10,12 +10,12 @@ import orjson
 import yaml
 from pydantic import ValidationError
 
-from connectors.control.jobs import ExportOrImportJob, Jobs
+from connectors.control.jobs import ExportOrImportJob, Jobs, Seen
 from schemas.control import Authorization, ExportJob, ImportJob
 from schemas.jobs_file import NAMED_FIELDS, Declaration, JobsFile
 from streams.control.accounts import account_clients
 from streams.control.job_checks import JobFault
-from streams.control.job_edits import OptionChange, changed_options, edited, option_values, write_edit
+from streams.control.job_edits import OptionChange, StaleEditError, changed_options, edited, option_values, write_edit
 from streams.control.job_writing import never_ran, new_job
 
 if TYPE_CHECKING:
@@ -46,10 +46,22 @@ class PlannedJob(NamedTuple):
     changes: list[OptionChange]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key comes once: of two the last would count, and with --prune the jobs of the first would go."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _value in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        for key, count in Counter(keys).items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} comes {count} times", node.start_mark)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
 def read_file(text: str) -> list[Declaration]:
     """Return the jobs of a file, in YAML or JSON. Raises WrongFileError."""
     try:
-        body = yaml.safe_load(text)
+        body = yaml.load(text, _Loader)  # noqa: S506  (it is a safe one)
         found = JobsFile.model_validate_json(orjson.dumps(body if body is not None else {}))
     except (yaml.YAMLError, orjson.JSONEncodeError, RecursionError) as error:
         raise WrongFileError(f"The file is no YAML: {' '.join(str(error).split())}") from None
@@ -176,12 +188,23 @@ async def apply_plan(jobs: Jobs, plan: Iterable[PlannedJob]) -> None:
     Raises StaleEditError, JobExistsError, UnknownJobError, PublishError, TimeoutError.
     """
     for planned in plan:
-        if planned.action == "remove":
-            await jobs.remove(planned.job_id)
+        if planned.action == "remove" and planned.before is not None:
+            await jobs.remove(planned.job_id, seen=_as_planned(planned.before))
         elif planned.action == "create" and planned.after is not None:
             await jobs.add(planned.after)
         elif planned.action == "edit" and planned.after is not None and planned.before is not None:
             await write_edit(jobs, option_values(planned.before), planned.after, keep_state=False)
+
+
+def _as_planned(before: ExportOrImportJob) -> Seen:
+    """Return what raises StaleEditError for a job that was edited since it was planned to be removed."""
+
+    def seen(now: ExportOrImportJob) -> None:
+        changes = list(changed_options(option_values(before), option_values(now)))
+        if changes:
+            raise StaleEditError(changes)
+
+    return seen
 
 
 def named_faults(job_id: str, faults: Iterable[JobFault]) -> Iterator[str]:

@@ -104,6 +104,8 @@ async def test_an_export_that_never_ran_counts_from_its_start() -> None:
         (FILE.replace("keep_updated: true", "interval_seconds: 5"), "interval_seconds"),
         (FILE.replace("keep_updated: true", "keep_updated: often"), "keep_updated"),
         (FILE.replace("id: i", "id: e"), "several jobs with the id e"),
+        (FILE + FILE.lstrip(), "jobs comes 2 times"),
+        (FILE.replace("{id: e,", "{id: e, id: f,"), "id comes 2 times"),
     ],
 )
 def test_a_wrong_file_is_named(text: str, words: str) -> None:
