@@ -18,6 +18,7 @@ from connectors.kafka.settings import KafkaSettings
 from schemas.control import Authorization, ConsoleUser, ExportJob
 from streams.console.access.passwords import Passwords
 from streams.console.access.user_changes import change_user
+from streams.control.declared_jobs import PlannedJob, apply_plan
 from streams.control.job_edits import StaleEditError, edited, option_values, write_edit
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -139,6 +140,15 @@ async def test_an_edit_gives_no_job_an_authorization_that_is_gone(topic):
     with pytest.raises(UnknownAuthorizationError):
         await write_edit(jobs, option_values(jobs.known("e")), edited(before, {"authorization_id": "gone"}, NOW))
     assert jobs.known("e").authorization_id == "a"
+
+
+async def test_a_job_that_was_edited_since_it_was_planned_to_be_removed_stays(jobs):
+    planned = PlannedJob("remove", "e", jobs.known("e"), None, [])
+    await jobs.set_state("e", "stopped")
+    with pytest.raises(StaleEditError):
+        await apply_plan(jobs, [planned])
+    await apply_plan(jobs, [planned._replace(before=jobs.known("e"))])
+    assert jobs.all() == {}
 
 
 async def test_a_password_that_is_hashed_meanwhile_gives_nobody_their_role_back(topic):
