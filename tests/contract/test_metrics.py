@@ -154,9 +154,7 @@ def test_every_alert_is_seen_to_fire_and_to_clear_by_a_fault_on_the_running_syst
 
 
 NOT_BROKEN_YET = {
-    "CmStreamsNotReady",
     "CmStreamsRestoreSlow",
-    "CmStreamsWebhookRefusing",
 }
 """Alerts that only made-up series have let fire so far."""
 
