@@ -89,7 +89,7 @@ def test_the_console_script_runs_outside_of_the_repository(image):
 
 
 def test_without_a_compiler_the_rules_run_in_python(image):
-    program = "from streams.mapping.fields import COMPILED; from streams.cli.__main__ import VERBS; print(COMPILED)"
+    program = "from streams.mapping.fields import COMPILED; from streams.cli.verbs import VERBS; print(COMPILED)"
     assert image.run("python", "-c", program).strip() == "False"
 
 
