@@ -7,7 +7,7 @@ transactions, aborted or compacted away, which are never delivered. An empty par
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -129,26 +129,26 @@ class EndReader:
         self._began, self._silent = time.monotonic(), 0.0
 
     def poll(
-        self, max_records: int = RECORDS_PER_PAGE, seconds: float = POLL_SECONDS, *, bulk: bool = False
+        self, max_records: int = RECORDS_PER_PAGE, seconds: float = POLL_SECONDS
     ) -> dict[TopicAndPartition, list[Message]]:
         """Return what has come, by partition, in order; nothing after `seconds` without any.
 
-        Records behind the end are returned as well, see `before_end`. `bulk` waits the whole time for `max_records`:
-        fewer and fuller pages, where latency does not matter.
+        Records behind the end are returned as well, see `before_end`.
 
         Raises:
             ReadError: a fault that does not pass by itself; or ends are open and nothing came for too long.
         """
         begun = time.monotonic()
         try:
-            if bulk:
-                messages = self._consumer.consume(max_records, seconds)
-            else:
-                messages = drained(self._consumer, max_records, seconds)
+            messages = drained(self._consumer, max_records, seconds)
         except KafkaException as failure:
             raise ReadError(f"Topics cannot be read: {failure.args[0].str()}") from None
-        now = time.monotonic()
-        grouped, errors = by_partition(messages)
+        return self.note_all(*by_partition(messages), time.monotonic() - begun)
+
+    def note_all(
+        self, grouped: Mapping[tuple[str, int], Any], errors: Iterable[Message], waited_seconds: float
+    ) -> dict[TopicAndPartition, Any]:
+        """Keep in mind what has come, and return what is of partitions that are read. Raises ReadError."""
         # Others are of an earlier assignment.
         found = {TopicAndPartition(*part): some for part, some in grouped.items() if part in self._ends}
         for message in errors:
@@ -160,9 +160,9 @@ class EndReader:
             if part in self.open and self.next_offsets[part] >= self._ends[part]:
                 self.open.discard(part)
         # Only what was waited here counts: the caller may take its time with a page.
-        self._silent = 0.0 if found else self._silent + now - begun
+        self._silent = 0.0 if found else self._silent + waited_seconds
         if self.open:
-            self._check_time(now)
+            self._check_time(time.monotonic())
         return found
 
     def _note(self, part: TopicAndPartition, message: Message) -> None:

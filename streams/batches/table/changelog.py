@@ -40,7 +40,7 @@ def blob_of(value: bytes | None, headers: Iterable[tuple[str, Any]] | None, *, p
 def put_in_python(
     put: Callable[[bytes, bytes], None],
     delete: Callable[[bytes], None],
-    records: list[Any],
+    records: Sequence[Any],
     start: int,
     stop: int,
     state_header: str | None,
@@ -49,7 +49,8 @@ def put_in_python(
 
     `put_records` where nothing could be compiled.
     """
-    for record in records[start:stop]:
+    for number in range(start, stop):
+        record = records[number]
         blob = blob_of(record.value(), record.headers(), public=True) if state_header else record.value()
         if blob is None:
             delete(record.key())

@@ -1,10 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 def put_records(
     put: Callable[[bytes, bytes], None],
     delete: Callable[[bytes], None],
-    records: list[Any],
+    records: Sequence[Any],
     start: int,
     stop: int,
     state_header: str | None,

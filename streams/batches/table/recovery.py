@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import confluent_kafka
 import structlog
 
-from connectors.kafka.read_to_end import EndReader, ReadError, TopicAndPartition, reader_config
+from connectors.kafka.bulk_reader import BulkReader
+from connectors.kafka.read_to_end import ReadError, TopicAndPartition, reader_config
 from streams.batches.core import killpoints
 from streams.batches.core.errors import RecoveryFailed, Revoked, WrongTopic
 from streams.batches.core.settings import BatchSettings
@@ -100,33 +101,32 @@ def restore(
     config = {
         **reader_config(settings.kafka, f"{settings.app_id}-recovery"),
         "auto.offset.reset": "error",
-        # Fetched well ahead, in large pieces: this is all that the process does meanwhile.
-        "fetch.message.max.bytes": max(2 << 20, settings.kafka.max_produced_bytes),
+        # Fetched well ahead, in large pieces: this is all that the process does meanwhile. A piece is decompressed
+        # whole, so larger ones are what memory goes to (2 MiB: 120 MiB more); and a full queue is asked for more at
+        # once, by default after a second, when it has long been empty.
+        "fetch.message.max.bytes": max(1 << 20, settings.kafka.max_produced_bytes),
+        "fetch.queue.backoff.ms": 5,
         "queued.max.messages.kbytes": 32 << 10,
         "queued.min.messages": 200_000,
         "check.crcs": True,
     }
     consumer = confluent_kafka.Consumer(config)
-    try:
-        return _restore(consumer, tasks, settings, stop, progress)
-    except ReadError as error:
-        raise RecoveryFailed(f"recovery: {error}") from error
-    finally:
-        consumer.close()
-
-
-def _restore(
-    consumer: confluent_kafka.Consumer,
-    tasks: Sequence[Restoration],
-    settings: BatchSettings,
-    stop: threading.Event,
-    progress: ReportProgress,
-) -> int:
-    reader = EndReader(
+    reader = BulkReader(
         consumer,
+        MAX_MESSAGES,
         silence_seconds=settings.recovery_stall_seconds,
         deadline_seconds=settings.recovery_deadline_seconds,
     )
+    try:
+        return _restore(reader, tasks, stop, progress)
+    except ReadError as error:
+        raise RecoveryFailed(f"recovery: {error}") from error
+    finally:
+        reader.close()
+        consumer.close()
+
+
+def _restore(reader: BulkReader, tasks: Sequence[Restoration], stop: threading.Event, progress: ReportProgress) -> int:
     starts: dict[TopicAndPartition, int] = {}
     unfinished: dict[TopicAndPartition, Restoration] = {}
     for task in tasks:
@@ -149,7 +149,7 @@ def _restore(
 
 
 def _read(
-    reader: EndReader,
+    reader: BulkReader,
     starts: Mapping[TopicAndPartition, int],
     unfinished: dict[TopicAndPartition, Restoration],
     stop: threading.Event,
@@ -163,7 +163,7 @@ def _read(
     while unfinished:
         if stop.is_set():
             raise Revoked("recovery was stopped")
-        for part, messages in reader.poll(MAX_MESSAGES, 0.1, bulk=True).items():
+        for part, messages in reader.poll_bulk(0.1).items():
             if part in unfinished:
                 _write(unfinished[part], messages)
                 total += len(messages)
@@ -181,7 +181,7 @@ def _read(
     return total
 
 
-def _prepare(reader: EndReader, part: TopicAndPartition, task: Restoration) -> int:
+def _prepare(reader: BulkReader, part: TopicAndPartition, task: Restoration) -> int:
     """Where to read from; the store is emptied when it cannot be resumed."""
     table = task.table
     first, task.end = reader.bounds(part)
@@ -204,7 +204,7 @@ def _prepare(reader: EndReader, part: TopicAndPartition, task: Restoration) -> i
     return plan.start
 
 
-def _write(task: Restoration, messages: list[Any]) -> None:
+def _write(task: Restoration, messages: Sequence[Any]) -> None:
     if task.indexed and not task.rebuilt:
         _write_indexed(task, messages)
     else:
@@ -224,7 +224,7 @@ def _write_indexed(task: Restoration, messages: Sequence[Any]) -> None:
     table.store.write(table.index_changes(blobs), Checkpoint(table.topic_id, messages[-1].offset() + 1))
 
 
-def _write_bytes(task: Restoration, messages: list[Any], *, with_checkpoint: bool) -> None:
+def _write_bytes(task: Restoration, messages: Sequence[Any], *, with_checkpoint: bool) -> None:
     """Write rows as the changelog has them, in order; nothing of them is decoded."""
     table, state_header = task.table, STATE_HEADER if task.public else None
     for start in range(0, len(messages), ROWS_PER_WRITE):

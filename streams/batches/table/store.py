@@ -29,6 +29,12 @@ DAMAGED = "DAMAGED"
 _INDEX_TAIL = struct.Struct(">H")
 DISK = ("rocksdb.total-sst-files-size",)
 MEMORY = ("rocksdb.cur-size-all-mem-tables", "rocksdb.estimate-table-readers-mem")
+BULK_LOAD = {"disable_auto_compactions": "true", "compression": "kNoCompression", "max_write_buffer_number": "6"}
+"""What is written is compacted afterwards, and compressed by that. A flush waits for the disk: with two memtables the
+restore waits with it for more than half of its time. All of them together stay within `write_buffers_bytes`, and what
+is being flushed."""
+AFTER_LOAD = {"disable_auto_compactions": "false", "compression": "kLZ4Compression", "max_write_buffer_number": "2"}
+"""As `StoreOptions.rows` has it."""
 LAYOUT = 1
 """Raised when rows or index are written differently; a store of another layout is rebuilt."""
 
@@ -197,7 +203,7 @@ class PartitionStore:
     def load(self, *, begin: bool) -> None:
         """Stop and start compactions, before and after a bulk load: nothing is sorted twice meanwhile."""
         with self._writing():
-            self._db.set_options({"disable_auto_compactions": "true" if begin else "false"})
+            self._db.set_options(BULK_LOAD if begin else AFTER_LOAD)
 
     def sizes(self) -> tuple[int, int]:
         """Return bytes on disk and in memory as they were when the store was not busy last: nobody waits for this."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import threading
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
-from connectors.kafka.settings import KafkaSettings
-from streams.batches.core.settings import BatchSettings
 from streams.batches.table import recovery
 from streams.batches.table.changelog import STATE_HEADER, put_in_python
 from streams.batches.table.partition_table import PartitionTable
@@ -72,11 +69,13 @@ RECORDS: list[Any] = [
 def test_each_way_gives_the_rows_of_the_reference(way: Any, state_header: str | None) -> None:
     def taken(put_records: Any) -> list[tuple[bytes, bytes | None]]:
         found: list[tuple[bytes, bytes | None]] = []
-        put_records(lambda k, b: found.append((k, b)), lambda k: found.append((k, None)), RECORDS, 1, 99, state_header)
+        put_records(
+            lambda k, b: found.append((k, b)), lambda k: found.append((k, None)), RECORDS, 1, len(RECORDS), state_header
+        )
         return found
 
     if way is not put_in_python:
-        assert taken(lambda *args: way(*args[:4], len(RECORDS), args[5])) == taken(put_in_python)
+        assert taken(way) == taken(put_in_python)
     rows = dict(taken(put_in_python))
     assert b"plain" not in rows
     assert rows[b"tombstone"] is None
@@ -147,7 +146,7 @@ def test_a_store_with_anything_in_it_is_not_empty(tmp_path: Path) -> None:
 
 
 class Changelog:
-    """An EndReader over records that are given."""
+    """A BulkReader over records that are given."""
 
     def __init__(self, end: int) -> None:
         self._end = end
@@ -158,7 +157,7 @@ class Changelog:
     def assign(self, parts: Any, starts: object, ends: object) -> None:
         self.open = set(parts)
 
-    def poll(self, *args: object, **options: object) -> dict[Any, list[Any]]:
+    def poll_bulk(self, seconds: float) -> dict[Any, list[Any]]:
         """One partition after the other."""
         part = min(self.open)
         self.open = self.open - {part}
@@ -200,9 +199,7 @@ def test_stores_are_compacted_when_all_are_restored(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(PartitionStore, "load", seen_load)
     monkeypatch.setattr(PartitionStore, "flush", seen_flush)
-    monkeypatch.setattr(recovery, "EndReader", lambda *args, **options: Changelog(2))
-    settings = BatchSettings(app_id="app", kafka=KafkaSettings(), data_dir=tmp_path, partitions=3)
-    assert recovery._restore(Any, tasks, settings, threading.Event(), lambda rows, share: None) == 6  # type: ignore[arg-type]
+    assert recovery._restore(Changelog(2), tasks, threading.Event(), lambda rows, share: None) == 6  # type: ignore[arg-type]
     numbers = range(3)
     assert calls[:3] == [f"begin {n}" for n in numbers]
     assert sorted(calls[3:6]) == [f"flush {n}" for n in numbers]
@@ -213,21 +210,38 @@ def test_stores_are_compacted_when_all_are_restored(tmp_path: Path, monkeypatch:
         task.table.store.close()
 
 
-def test_progress_says_which_share_of_the_changelogs_is_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_says_which_share_of_the_changelogs_is_behind(tmp_path: Path) -> None:
     tasks = [restoration(tmp_path / str(number)) for number in range(4)]
     for number, task in enumerate(tasks):
         task.table.partition = number
     seen: list[tuple[int, float]] = []
-    stop, settings = threading.Event(), BatchSettings(app_id="a", kafka=KafkaSettings(), data_dir=tmp_path)
-    monkeypatch.setattr(recovery, "EndReader", lambda *args, **options: Changelog(5))
+    stop, changelog = threading.Event(), Changelog(5)
 
     def report(rows: int, share: float) -> None:
         seen.append((rows, share))
 
-    recovery._restore(SimpleNamespace(), tasks, settings, stop, report)  # type: ignore[arg-type]
+    recovery._restore(changelog, tasks, stop, report)  # type: ignore[arg-type]
     assert seen == [(0, 0.0), (5, 0.25), (10, 0.5), (15, 0.75), (20, 1.0)]
     seen.clear()
-    recovery._restore(SimpleNamespace(), tasks, settings, stop, report)  # type: ignore[arg-type]
+    recovery._restore(changelog, tasks, stop, report)  # type: ignore[arg-type]
     assert seen == [(0, 1.0)], "there was nothing to read"
     for task in tasks:
         task.table.store.close()
+
+
+def options_of(store: PartitionStore) -> dict[str, str]:
+    """What RocksDB says of itself: the options of the rows in the newest of its files of options."""
+    newest = max(store.path.glob("OPTIONS-*"), key=lambda path: int(path.name.removeprefix("OPTIONS-")))
+    rows = newest.read_text().split('[CFOptions "default"]')[1].split("[TableOptions")[0]
+    return dict(line.strip().split("=", 1) for line in rows.splitlines() if "=" in line)
+
+
+def test_after_a_load_a_store_has_the_options_that_it_was_opened_with(tmp_path: Path) -> None:
+    store = PartitionStore(tmp_path / "0", StoreOptions(1 << 20, 1 << 20, 1 << 20))
+    opened = options_of(store)
+    assert opened["disable_auto_compactions"] == "false"
+    store.load(begin=True)
+    assert options_of(store)["disable_auto_compactions"] == "true"
+    store.load(begin=False)
+    assert options_of(store) == opened
+    store.close()
