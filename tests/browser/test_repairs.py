@@ -121,6 +121,8 @@ async def test_pages_while_the_broker_is_away(
         await screenshot(page, "set up")
         await make_first_user(page, world)
         tabs = {path: await page.context.new_page() for path in AWAY}
+        watched = await page.context.new_page()
+        await watched.goto("/jobs/export-watched")  # of another job: its receipts are kept for a moment
         await page.goto("/users")
         own_broker.pause()
         try:
@@ -133,11 +135,13 @@ async def test_pages_while_the_broker_is_away(
             await screenshot(page, "the broker is away")
             assert await violations(tabs["/overview"]) == []
             await screenshot(tabs["/overview"], "overview while the broker is away")
+            await expect(watched.get_by_text(IS_OLD)).to_be_visible(timeout=30_000)
         finally:
             own_broker.resume()
         for path, (_status, _sentence, text) in AWAY.items():
             await expect(tabs[path].get_by_text(text).first, path).to_be_visible(timeout=60_000)
             await expect(tabs[path].get_by_text(IS_OLD), path).to_have_count(0, timeout=30_000)
+        await expect(watched.get_by_text(IS_OLD)).to_have_count(0, timeout=30_000)
         await page.goto("/users")
         new = page.get_by_role("region", name="New user")
         await new.get_by_label("User name").fill("bob")
@@ -147,12 +151,14 @@ async def test_pages_while_the_broker_is_away(
 
 
 async def make_job(world: ConsoleWorld) -> None:
-    """Write an export that never ran."""
+    """Write exports that never ran."""
     now = datetime(2026, 1, 2, tzinfo=UTC)
     common = {"authorization_id": "a", "client_id": world.client_id, "created_at": now, "updated_at": now}
-    job = ExportJob(id="export-away", name="Away", list_id=world.list_id, state="stopped", started_at=now, **common)
+    common |= {"list_id": world.list_id, "state": "stopped", "started_at": now}
+    found = ExportJob(id="export-away", name="Away", **common), ExportJob(id="export-watched", **common)
     async with AsyncProducer(world.kafka, "test") as producer, Jobs(world.kafka, producer) as jobs:
-        await jobs.put(job)
+        for job in found:
+            await jobs.put(job)
 
 
 async def is_answered(tab: Page, path: str) -> None:

@@ -40,8 +40,8 @@ class JobEvents(LiveEvents):
         if shown in self._rendered:
             return self._rendered[shown]
         window = await self._window(visit, job.id) if isinstance(job, ExportJob) else None
-        values = live_values(visit, job, window)
         is_known = window is not None or not isinstance(job, ExportJob)
+        values = live_values(visit, job, window) | {"is_old": visit.console.is_old or not is_known}
         parts = PARTS if is_known else PARTS[:1]
         event = b"".join(event_of(rendered(visit, f"job_{part}.html", values), part) for part in parts)
         if self._changes == changes:  # and not another one since

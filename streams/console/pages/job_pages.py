@@ -88,6 +88,7 @@ def live_values(visit: Visit, job: ExportOrImportJob, window: ReceiptWindow | No
         "run": console.imports.of(job.id),
         "runs": console.imports.runs(job.id),
         "span_text": span_text,
+        "is_old": False,
     }
 
 
