@@ -18,12 +18,14 @@ setup: $(BUILT)  ## the environment in .venv, exactly as requirements.lock pins 
 
 $(STAMP): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"cm-streams needs Python 3.11 to 3.13; $(PYTHON) is {v[0]}.{v[1]}. Name another one: make PYTHON=python3.11 ...")'
-	@echo "setup: creating $(VENV) and installing the pinned packages (about a minute the first time)"
+	@echo "setup, 1 of 3: an empty environment in $(VENV)"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@echo "setup, 2 of 3: the pinned packages (half a minute; several minutes on a slow machine or line)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.lock
 	@touch $(STAMP)
 
 $(BUILT): $(STAMP) pyproject.toml $(COMPILED)
+	@echo "setup, 3 of 3: cm-streams itself, compiled where there is a C compiler (half a minute)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c 'from streams.mapping.fields import COMPILED; COMPILED or print("setup: there is no C compiler, or no Python headers: profiles will be folded in Python, at half the speed")'
 	@touch $(BUILT)

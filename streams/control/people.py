@@ -58,6 +58,11 @@ class PersonEvent(NamedTuple):
     record: ConsumedRecord
     message: dict[str, Any]
 
+    @property
+    def kind(self) -> str:
+        """What happened, or which state the person is in; streams of others may name neither."""
+        return next((str(self.message[name]) for name in ("event", "status") if self.message.get(name)), "record")
+
 
 class KnownPerson(NamedTuple):
     """What the topics hold about one address."""

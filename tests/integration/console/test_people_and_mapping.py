@@ -18,8 +18,9 @@ ANN = "ann@example.org"
 OPEN = {
     "schema_version": 1,
     "event_id": "e1",
-    "type": "open",
+    "event": "opened",
     "email": ANN,
+    "source": "report",
     "at": "2026-01-02T10:00:00.000Z",
     "city": "<b>Berlin</b>",
 }
@@ -32,6 +33,9 @@ async def profiles(world: ConsoleWorld) -> None:
     profile = {"email": ANN, "city": "<b>Berlin</b>", "cm_openct": 1}
     world.producer.produce(topic, orjson.dumps(profile), ANN.encode())
     world.producer.produce(world.kafka.names()["cm_activity"], orjson.dumps(OPEN), ANN.encode())
+    subscriber = {"at": "2026-01-02T10:00:00.000Z", "email": ANN, "status": "active", "client_id": "c1"}
+    world.producer.produce(world.kafka.names()["cm_user"], orjson.dumps(subscriber), ANN.encode())
+    world.producer.produce(world.kafka.names()["cm_user"], orjson.dumps({"email": ANN}), ANN.encode())
     await asyncio.to_thread(world.producer.flush)
 
 
@@ -50,6 +54,8 @@ async def test_a_person_is_shown_and_erased_when_the_address_is_confirmed(
     assert "&lt;b&gt;Berlin" in viewer.page.html
     assert "<b>Berlin" not in viewer.page.html
     assert "cm_activity 0:0" in viewer.page.html.replace(world.kafka.topic_prefix, "")
+    for kind in ("cm_activity: opened", "cm_user: active", "cm_user: record"):
+        assert kind in viewer.page.html
     assert not any("Erase this person" in form.buttons for form in viewer.page.forms)
     await viewer.open("/people?email=no")
     assert (viewer.status, "no e-mail address" in viewer.page.alert) == (422, True)
