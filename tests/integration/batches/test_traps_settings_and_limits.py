@@ -8,6 +8,7 @@ from typing import Any
 import confluent_kafka
 import pytest
 
+from connectors.kafka import bulk_reader
 from streams.batches import ExitCode, JsonCodec, NotDelivered, Revoked
 from streams.batches.core.errors import StoreFailed
 from streams.batches.table.store import PartitionStore
@@ -64,7 +65,10 @@ async def test_trap_c7_rows_are_read_and_written_by_their_partitions_owner_only(
             await app.run_as_owner(0, generation, of_an_older_assignment)
 
 
-async def test_trap_c9_a_recovery_that_gets_nothing_ends_the_process(counting, ended, logged, monkeypatch) -> None:
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_trap_c9_a_recovery_that_gets_nothing_ends_the_process(
+    counting, ended, logged, monkeypatch, compiled
+) -> None:
     await counting.produce(words(50))
     app, _ = counting.app()
     async with app.running():
@@ -76,7 +80,19 @@ async def test_trap_c9_a_recovery_that_gets_nothing_ends_the_process(counting, e
             time.sleep(0.05)
             return []
 
+    class SilentQueue:
+        def __init__(self, *arguments: Any) -> None:
+            pass
+
+        def poll(self, *arguments: Any) -> tuple[dict[Any, Any], list[Any]]:
+            time.sleep(0.05)
+            return {}, []
+
+        def close(self) -> None:
+            pass
+
     monkeypatch.setattr(confluent_kafka, "Consumer", Silent)
+    monkeypatch.setattr(bulk_reader, "PartitionQueue", SilentQueue if compiled else None)
     app, table = counting.app(recovery_stall_seconds=1.0)
     async with app.running():
         await eventually(lambda: ended)
@@ -92,14 +108,11 @@ async def test_trap_c10_an_error_while_the_changelog_is_applied_ends_the_process
     async with app.running():
         await app.settled()
     counting.wipe()
-    write = PartitionStore.write
 
-    def full(self: PartitionStore, rows: Any, checkpoint: Any) -> None:
-        if list(rows):
-            raise StoreFailed("no space left on device")
-        write(self, rows, checkpoint)
+    def full(self: PartitionStore, fill: Any, checkpoint: Any) -> None:
+        raise StoreFailed("no space left on device")
 
-    monkeypatch.setattr(PartitionStore, "write", full)
+    monkeypatch.setattr(PartitionStore, "write_with", full)
     app, table = counting.app()
     async with app.running():
         await eventually(lambda: ended)

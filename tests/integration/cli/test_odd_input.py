@@ -36,6 +36,7 @@ ODD = {
     "token revoke": ["nobody"],
     "job confirm-removals": ["nobody"],
     "job read-again": ["nobody"],
+    "acls": ["--process nothing"],
     "account clients": ["--authorization nobody"],
     "account lists": ["--authorization nobody --client c"],
     "account fields": ["--authorization nobody --list l"],
