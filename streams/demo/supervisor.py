@@ -114,7 +114,9 @@ class Supervisor:
         try:
             await asyncio.wait_for(process.wait(), STOP_SECONDS)
         except TimeoutError:
-            self._report(f"{name} did not stop in {STOP_SECONDS:.0f} s, and was killed")
+            self._report(
+                f"{name} did not stop in {STOP_SECONDS:.0f} s, and was killed; nothing is lost, a later start goes on"
+            )
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)  # it and its child are a session of their own
             await process.wait()
