@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,7 +17,8 @@ from connectors.kafka.producer import AsyncProducer
 from schemas.control import AuditRecord, ImportJob
 from schemas.export import BY_OTHERS, GENERATED
 from streams.export.lists.attention import REMOVALS
-from tests.integration.console.api import program
+from tests.deadline import eventually
+from tests.integration.console.api import Program, program
 from tests.integration.console.conftest import PASSWORD, ConsoleWorld
 from tests.kafka_io import read_all
 
@@ -108,6 +110,12 @@ async def prepared(world: ConsoleWorld, name: str) -> None:
         await world.start()
 
 
+async def shows(client: Program, path: str, text: str) -> bool:
+    """Whether the console has read what another process wrote."""
+    answer = await client.call("GET", path)
+    return answer.status == 200 and text in json.dumps(answer.body)
+
+
 def import_job(world: ConsoleWorld) -> ImportJob:
     now = datetime.now(UTC)
     return ImportJob(id="i", authorization_id="acme", client_id=world.client_id, created_at=now, updated_at=now)
@@ -130,6 +138,9 @@ async def test_each_change_is_recorded_and_no_topic_holds_a_secret(
     for name, change in wanted.items():
         if name in ("read_again", "confirm_job_removals", "reseal_authorizations"):
             await prepared(world, name)
+        if name in ("read_again", "confirm_job_removals"):
+            job, text = change.path.split("/")[2], REMOVALS if name == "confirm_job_removals" else ""
+            await eventually(partial(shows, admin, f"/jobs/{job}", text))
         if name == "reseal_authorizations":
             admin = await program(world, "admin")  # of the console that has the new key
         answer = await admin.call(methods[name], change.path.replace("{token}", made), change.body, **change.headers)
