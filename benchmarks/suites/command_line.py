@@ -11,14 +11,18 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.contest import Bench, WrongOutputError
-from benchmarks.job import PARTITIONS
 from benchmarks.measure import ROOT
 from benchmarks.results import Result
-from benchmarks.suites.command_line_people import COMMAND, Timed, export_commands, rebuild_commands, run_command
+from benchmarks.suites.command_line_people import (
+    COMMAND,
+    Timed,
+    export_commands,
+    fresh_topics,
+    rebuild_commands,
+    run_command,
+)
 from benchmarks.systems import OURS, python_versions
 from benchmarks.topics import Message
-from connectors.kafka.admin import ensure_topics
-from connectors.kafka.settings import KafkaSettings
 
 SUITE = "command-line"
 PROFILES, EMAIL = 10_000, "person7@example.com"
@@ -33,16 +37,7 @@ START = "second start of make run"
 def run(bench: Bench, *, extra: bool = False) -> list[Result]:
     """Return a row for each. More than the limits is a failure of a whole run; a quick one may share cores."""
     few = bench.check_only or bench.quick
-    prefix, directory = bench.fresh(SUITE)
-    kafka = KafkaSettings(
-        _env_file=None, bootstrap_servers=bench.topics.bootstrap, topic_prefix=prefix, partitions=PARTITIONS
-    )
-    ensure_topics(kafka, create=True)
-    settings = {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "KAFKA_TOPIC_PREFIX": prefix,
-        "KAFKA_PARTITIONS": str(PARTITIONS),
-    }
+    kafka, directory, settings = fresh_topics(bench, SUITE)
     try:
         topic = kafka.names()["cm_profile"]
         bench.topics.fill(
@@ -51,7 +46,7 @@ def run(bench: Bench, *, extra: bool = False) -> list[Result]:
         )
         shows = [_show(settings) for _ in range(3 if few else SHOWS)]
     finally:
-        bench.topics.delete(prefix)
+        bench.topics.delete(kafka.topic_prefix)
     timed = [Timed("profile show", shows, MAX_SHOW_MS)]
     for others in (export_commands, rebuild_commands):
         timed += others(bench)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import orjson
@@ -69,11 +70,9 @@ def export_commands(bench: Bench) -> list[Timed]:
     return [Timed(f"{command}, {len(people):,} people", found, MAX_ALL_MS) for command, found in taken.items()]
 
 
-def rebuild_commands(bench: Bench) -> list[Timed]:
-    """Time `mapping rebuild` and `--diff` where every profile differs. Raises WrongOutputError."""
-    few = bench.check_only or bench.quick
-    records = 100 if few else RECORDS
-    prefix, directory = bench.fresh("command-line-rebuild")
+def fresh_topics(bench: Bench, name: str) -> tuple[KafkaSettings, Path, dict[str, str]]:
+    """Create all topics under a prefix of their own; returns it, an empty directory, and a process's environment."""
+    prefix, directory = bench.fresh(name)
     kafka = KafkaSettings(
         _env_file=None, bootstrap_servers=bench.topics.bootstrap, topic_prefix=prefix, partitions=PARTITIONS
     )
@@ -82,8 +81,16 @@ def rebuild_commands(bench: Bench) -> list[Timed]:
         "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": prefix,
         "KAFKA_PARTITIONS": str(PARTITIONS),
-        "STREAMS_DATA_DIR": str(directory),
     }
+    return kafka, directory, settings
+
+
+def rebuild_commands(bench: Bench) -> list[Timed]:
+    """Time `mapping rebuild` and `--diff` where every profile differs. Raises WrongOutputError."""
+    few = bench.check_only or bench.quick
+    records = 100 if few else RECORDS
+    kafka, directory, settings = fresh_topics(bench, "command-line-rebuild")
+    settings["STREAMS_DATA_DIR"] = str(directory)
     topic = kafka.names()["cm_activity"]
     try:
         bench.topics.fill(_activity(topic, number) for number in range(records))
@@ -95,7 +102,7 @@ def rebuild_commands(bench: Bench) -> list[Timed]:
                 raise WrongOutputError(f"mapping rebuild {' '.join(options)} shows {count:,} profiles, not {records:,}")
             found.append(milliseconds)
     finally:
-        bench.topics.delete(prefix)
+        bench.topics.delete(kafka.topic_prefix)
     return [
         Timed(f"mapping rebuild, {records:,} records", built, MAX_BUILD_MS),
         Timed(f"mapping rebuild --diff, {records:,} profiles", compared, MAX_DIFF_MS),

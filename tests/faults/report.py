@@ -49,8 +49,11 @@ class FaultReport:
         """Keep the tests that are wanted."""
         if not self._wanted:
             return
-        kept = [item for item in items if self._is_wanted(item.nodeid)]
-        config.hook.pytest_deselected(items=[item for item in items if not self._is_wanted(item.nodeid)])
+        kept: list[pytest.Item] = []
+        others: list[pytest.Item] = []
+        for item in items:
+            (kept if self._is_wanted(item.nodeid) else others).append(item)
+        config.hook.pytest_deselected(items=others)
         items[:] = kept
 
     def _is_wanted(self, nodeid: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 POINTS = (
     "after-read",
@@ -39,12 +40,7 @@ def reached(point: str) -> None:
 def kill_point(name: str) -> Callable[[], None]:
     """Declare a point, at import; returns what marks that the process has reached it."""
     _others.add(name)
-
-    def passed() -> None:
-        if hook is not None:
-            hook(name)
-
-    return passed
+    return partial(reached, name)
 
 
 def from_environment(environment: dict[str, str] | os._Environ[str]) -> None:
